@@ -1,1 +1,21 @@
-//! t
+//! Lychgate: an access gateway for web applications that cannot be changed.
+//!
+//! The library holds the whole gateway; `main.rs` only calls [`cli`]. Rooms are layered and imports go downwards only
+//! (`tests/it/architecture.rs` reads this tree and fails on an upward one):
+//!
+//! | layer | rooms |
+//! | --- | --- |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`] |
+//! | 1 | [`config`], [`policy`], [`session`] |
+//! | 2 | [`forward`], [`pages`], [`observe`] |
+//! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
+//! | 4 | [`gateway`], [`admin`] |
+//! | 5 | [`server`], [`lifecycle`], [`app`], [`cli`] |
+//!
+//! `docs/architecture.md` tells the life of a request through them.
+
+pub mod claims;
+pub mod clock;
+pub mod crypto;
+pub mod diagnostic;
+pub mod http;

@@ -1,0 +1,175 @@
+//! What a provider says about a person: a JSON object whose numbers keep their exact text.
+//!
+//! One view of the claims serves rules and headers alike. `serde_json` would turn a 20-digit staff number into a
+//! float; here a number is the text that the provider wrote (S06), read through `RawValue`. The compact form inside a
+//! session cookie is this same type through `postcard`.
+//!
+//! May touch: nothing but memory. Trust boundary: the text comes from a verified token or answer, so its origin is
+//! trusted, but sizes and contents are not; depth is bounded by [`MAX_DEPTH`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// How deep a claim may nest; deeper objects are refused.
+pub const MAX_DEPTH: usize = 16;
+
+/// One claim's value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClaimValue {
+    /// JSON `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number as the provider wrote it, for example `10000000000000000001` or `1.50`.
+    Number(Box<str>),
+    /// A string, unescaped.
+    Text(Box<str>),
+    /// An array, in order.
+    List(Vec<ClaimValue>),
+    /// An object, by key.
+    Object(BTreeMap<Box<str>, ClaimValue>),
+}
+
+/// The claims about one person, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims(BTreeMap<Box<str>, ClaimValue>);
+
+/// Why a text is no set of claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimsError {
+    /// The text is not JSON; the parser's words.
+    NotJson(String),
+    /// The text is JSON but no object.
+    NotAnObject,
+    /// Objects or arrays nest deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+impl std::fmt::Display for ClaimsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotJson(why) => write!(f, "claims are not JSON: {why}"),
+            Self::NotAnObject => write!(f, "claims are not a JSON object"),
+            Self::TooDeep => write!(f, "claims nest deeper than {MAX_DEPTH} levels"),
+        }
+    }
+}
+
+impl std::error::Error for ClaimsError {}
+
+impl Claims {
+    /// Reads claims from a JSON object. Of a name that stands twice the last value counts, as in RFC 7519 section 4.
+    pub fn from_json(json: &[u8]) -> Result<Self, ClaimsError> {
+        let raw: &RawValue = serde_json::from_slice(json).map_err(|error| ClaimsError::NotJson(error.to_string()))?;
+        match ClaimValue::from_raw(raw, 0)? {
+            ClaimValue::Object(members) => Ok(Self(members)),
+            _ => Err(ClaimsError::NotAnObject),
+        }
+    }
+
+    /// The value of the claim `name`.
+    pub fn value(&self, name: &str) -> Option<&ClaimValue> {
+        self.0.get(name)
+    }
+
+    /// The claim `name` where it is a string.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.value(name).and_then(ClaimValue::as_text)
+    }
+
+    /// Sets one claim.
+    pub fn insert(&mut self, name: &str, value: ClaimValue) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Adds the claims of `other`; where both have a name, `other` wins.
+    pub fn merge(&mut self, other: Claims) {
+        self.0.extend(other.0);
+    }
+
+    /// Keeps only the claims that `wanted` says yes to.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        self.0.retain(|name, _| wanted(name));
+    }
+
+    /// All claims in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ClaimValue)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+}
+
+impl ClaimValue {
+    /// The string, where it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn from_raw(raw: &RawValue, depth: usize) -> Result<Self, ClaimsError> {
+        if depth > MAX_DEPTH {
+            return Err(ClaimsError::TooDeep);
+        }
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'{') => parse::<BTreeMap<Box<str>, &RawValue>>(text)?
+                .into_iter()
+                .map(|(name, value)| Ok((name, Self::from_raw(value, depth + 1)?)))
+                .collect::<Result<_, _>>()
+                .map(Self::Object),
+            Some(b'[') => parse::<Vec<&RawValue>>(text)?
+                .into_iter()
+                .map(|value| Self::from_raw(value, depth + 1))
+                .collect::<Result<_, _>>()
+                .map(Self::List),
+            Some(b'"') => parse(text).map(Self::Text),
+            Some(b't' | b'f') => parse(text).map(Self::Bool),
+            Some(b'n') => Ok(Self::Null),
+            _ => Ok(Self::Number(text.into())),
+        }
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ClaimsError> {
+    serde_json::from_str(text).map_err(|error| ClaimsError::NotJson(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s06_numbers_keep_their_exact_text() {
+        let claims = Claims::from_json(br#"{"id": 10000000000000000001, "rate": 1.50, "e": 1E400}"#).unwrap();
+        for (name, text) in [("id", "10000000000000000001"), ("rate", "1.50"), ("e", "1E400")] {
+            assert_eq!(claims.value(name), Some(&ClaimValue::Number(text.into())));
+        }
+    }
+
+    #[test]
+    fn nested_values_and_escapes_are_read() {
+        let claims = Claims::from_json(r#"{"a":{"b":["x","\u540d\n",true,null]},"a2":"z"}"#.as_bytes()).unwrap();
+        let Some(ClaimValue::Object(a)) = claims.value("a") else { panic!("no object") };
+        let list = a.get("b").unwrap();
+        let expected = vec![
+            ClaimValue::Text("x".into()),
+            ClaimValue::Text("名\n".into()),
+            ClaimValue::Bool(true),
+            ClaimValue::Null,
+        ];
+        assert_eq!(*list, ClaimValue::List(expected));
+        assert_eq!(claims.text("a2"), Some("z"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        assert_eq!(Claims::from_json(b"[]"), Err(ClaimsError::NotAnObject));
+        assert!(matches!(Claims::from_json(b"{"), Err(ClaimsError::NotJson(_))));
+        assert!(matches!(Claims::from_json(b"{\"a\":\"\xff\"}"), Err(ClaimsError::NotJson(_))));
+        let deep = format!("{}1{}", "{\"a\":".repeat(40), "}".repeat(40));
+        assert_eq!(Claims::from_json(deep.as_bytes()), Err(ClaimsError::TooDeep));
+    }
+}

@@ -1,0 +1,350 @@
+//! The keys that seal cookies: the first seals, all open (C01).
+//!
+//! A configured key never encrypts anything itself. Each process derives a sealing key from it with a random 8-byte salt
+//! (HKDF-SHA256) and takes a new salt after 2^32 seals, so no AES-GCM key ever sees more random nonces than SP 800-38D
+//! section 8.3 allows, whatever the number of nodes and restarts. The salt travels in the envelope:
+//!
+//! ```text
+//! version 1 | key id 4 | salt 8 | nonce 12 | ciphertext | tag 16
+//! ```
+//!
+//! The associated data is the [`Binding`] (purpose, cookie name, scope), version and key id, each with its length, so that nothing can be moved
+//! to another place or split differently (C02). Every failure is one [`OpenError`] to the outside (C03).
+//!
+//! Trust boundary: sealed bytes come from the wire. A stranger can make the gateway derive a key (about 1 us) by
+//! inventing salts; derived keys are kept in a list of at most 64, and only when something opened with them.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::{Secret, random};
+
+const VERSION: u8 = 1;
+const KEY_ID: usize = 4;
+const SALT: usize = 8;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+const HEAD: usize = 1 + KEY_ID + SALT + NONCE;
+const MAX_SEALS: u64 = 1 << 32;
+/// How many derived keys a configured key remembers; the oldest falls out.
+const KEPT_SALTS: usize = 64;
+
+/// A configured key's text: 32 bytes in base64 (44 characters, either alphabet).
+pub type KeyText = Secret<String>;
+
+/// Why a configured key is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyTextError {
+    /// Not base64.
+    NotBase64,
+    /// Base64, but of this many bytes instead of 32.
+    WrongLength(usize),
+    /// All bytes are the same: nobody generated this.
+    Degenerate,
+    /// No key at all, or more than 16.
+    Count(usize),
+}
+
+impl std::fmt::Display for KeyTextError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotBase64 => write!(f, "a key is 32 bytes in base64, and this is no base64"),
+            Self::WrongLength(found) => write!(f, "a key has 32 bytes, and this one has {found}"),
+            Self::Degenerate => write!(f, "all bytes of this key are the same"),
+            Self::Count(found) => write!(f, "a key ring has 1 to 16 keys, and this one has {found}"),
+        }
+    }
+}
+
+impl std::error::Error for KeyTextError {}
+
+/// Sealed bytes that do not open: damaged, made for another place, or sealed with a key that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenError;
+
+/// What sealed bytes are good for: opened with any other binding they are worthless.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    /// What the content is, for example `session` or `pending-login`.
+    pub purpose: &'a str,
+    /// The cookie that carries it.
+    pub name: &'a str,
+    /// The host it was made for.
+    pub scope: &'a str,
+}
+
+/// The keys of this gateway, the sealing one first.
+pub struct KeyRing {
+    keys: Vec<RingKey>,
+}
+
+struct RingKey {
+    id: [u8; KEY_ID],
+    master: Zeroizing<[u8; 32]>,
+    sealing: Mutex<Derived>,
+    seals: AtomicU64,
+    derived: Mutex<Vec<Derived>>,
+}
+
+#[derive(Clone)]
+struct Derived {
+    salt: [u8; SALT],
+    cipher: Aes256Gcm,
+}
+
+impl KeyRing {
+    /// A fresh key's text, what `lychgate keygen` prints.
+    pub fn generate_key() -> KeyText {
+        Secret::new(STANDARD.encode(random::bytes::<32>()))
+    }
+
+    /// Builds a ring of configured keys; the first seals. The error names the key by its index.
+    pub fn new(texts: &[KeyText]) -> Result<Self, (usize, KeyTextError)> {
+        if texts.is_empty() || texts.len() > 16 {
+            return Err((0, KeyTextError::Count(texts.len())));
+        }
+        let keys = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| decode(text.expose()).map(RingKey::new).map_err(|error| (index, error)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Seals `content` and returns it in base64url without padding.
+    pub fn seal(&self, binding: Binding<'_>, content: &[u8]) -> String {
+        let Some(key) = self.keys.first() else { return String::new() };
+        let derived = key.sealing_key();
+        let nonce: [u8; NONCE] = random::bytes();
+        let payload = Payload { msg: content, aad: &associated_data(&key.id, binding) };
+        #[expect(clippy::expect_used, reason = "AES-GCM fails only above 64 GiB, and no caller holds that much")]
+        let sealed = derived.cipher.encrypt(&Nonce::from(nonce), payload).expect("content is short");
+        let mut out = Vec::with_capacity(HEAD + sealed.len());
+        out.push(VERSION);
+        out.extend_from_slice(&key.id);
+        out.extend_from_slice(&derived.salt);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        URL_SAFE_NO_PAD.encode(out)
+    }
+
+    /// Opens what [`KeyRing::seal`] made for the same binding.
+    pub fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| OpenError)?;
+        let (head, body) = bytes.split_at_checked(HEAD).ok_or(OpenError)?;
+        if body.len() < TAG {
+            return Err(OpenError);
+        }
+        let (version, rest) = head.split_first().ok_or(OpenError)?;
+        let (id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenError)?;
+        let (salt, nonce) = rest.split_first_chunk::<SALT>().ok_or(OpenError)?;
+        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| OpenError)?;
+        if *version != VERSION {
+            return Err(OpenError);
+        }
+        let key = self.keys.iter().find(|key| key.id == *id).ok_or(OpenError)?;
+        let payload = Payload { msg: body, aad: &associated_data(id, binding) };
+        let (derived, known) = key.opening_key(*salt);
+        let content = derived.cipher.decrypt(&Nonce::from(nonce), payload).map_err(|_| OpenError)?;
+        if !known {
+            key.remember(derived);
+        }
+        Ok(Zeroizing::new(content))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Never true: a ring has at least one key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+impl RingKey {
+    fn new(master: Zeroizing<[u8; 32]>) -> Self {
+        let mut id = [0u8; KEY_ID];
+        expand(&master, None, b"lychgate key id v1", &mut id);
+        let first = Self::derive(&master, random::bytes());
+        Self { id, master, sealing: Mutex::new(first), seals: AtomicU64::new(0), derived: Mutex::new(Vec::new()) }
+    }
+
+    fn derive(master: &[u8; 32], salt: [u8; SALT]) -> Derived {
+        let mut key = Zeroizing::new([0u8; 32]);
+        expand(master, Some(&salt), b"lychgate sealing v1", key.as_mut());
+        Derived { salt, cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)) }
+    }
+
+    /// The key to seal with; a new one is derived when the present one has sealed 2^32 times.
+    fn sealing_key(&self) -> Derived {
+        let mut sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.seals.fetch_add(1, Ordering::Relaxed) >= MAX_SEALS {
+            *sealing = Self::derive(&self.master, random::bytes());
+            self.seals.store(1, Ordering::Relaxed);
+        }
+        sealing.clone()
+    }
+
+    fn opening_key(&self, salt: [u8; SALT]) -> (Derived, bool) {
+        let kept = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter().find(|derived| derived.salt == salt) {
+            Some(derived) => (derived.clone(), true),
+            None => (Self::derive(&self.master, salt), false),
+        }
+    }
+
+    fn remember(&self, derived: Derived) {
+        let mut kept = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_SALTS {
+            kept.remove(0);
+        }
+        kept.push(derived);
+    }
+}
+
+fn expand(master: &[u8; 32], salt: Option<&[u8]>, info: &[u8], out: &mut [u8]) {
+    #[expect(
+        clippy::expect_used,
+        reason = "HKDF fails only above 8160 bytes of output, and the lengths here are fixed"
+    )]
+    Hkdf::<Sha256>::new(salt, master).expand(info, out).expect("a short output");
+}
+
+fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyTextError> {
+    let standard = Zeroizing::new(text.trim().replace('-', "+").replace('_', "/"));
+    let bytes = Zeroizing::new(STANDARD.decode(standard.as_bytes()).map_err(|_| KeyTextError::NotBase64)?);
+    let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyTextError::WrongLength(bytes.len()))?;
+    if key.iter().all(|byte| *byte == key[0]) {
+        return Err(KeyTextError::Degenerate);
+    }
+    Ok(Zeroizing::new(key))
+}
+
+/// Version, key id, purpose, name and scope, each after its length: no two bindings share a text.
+fn associated_data(id: &[u8; KEY_ID], binding: Binding<'_>) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(id);
+    for part in [binding.purpose, binding.name, binding.scope] {
+        out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        out.extend_from_slice(part.as_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BINDING: Binding<'static> = Binding { purpose: "session", name: "__Host-lychgate", scope: "a.example" };
+
+    fn ring(count: usize) -> (KeyRing, Vec<KeyText>) {
+        let texts: Vec<KeyText> = (0..count).map(|_| KeyRing::generate_key()).collect();
+        (KeyRing::new(&texts).ok().unwrap(), texts)
+    }
+
+    #[test]
+    fn c01_the_first_key_seals_and_all_keys_open() {
+        let (old, texts) = ring(1);
+        let sealed = old.seal(BINDING, b"content");
+        let rotated = KeyRing::new(&[KeyRing::generate_key(), texts[0].clone()]).ok().unwrap();
+        assert_eq!(**rotated.open(BINDING, sealed.as_bytes()).as_ref().unwrap(), b"content");
+        let newer = rotated.seal(BINDING, b"content");
+        assert_eq!(old.open(BINDING, newer.as_bytes()), Err(OpenError));
+    }
+
+    #[test]
+    fn c01_a_sealing_key_is_replaced_after_2_to_the_32_seals() {
+        let (ring, _) = ring(1);
+        let salt = |ring: &KeyRing| ring.keys[0].sealing.lock().unwrap().salt;
+        let before = salt(&ring);
+        ring.keys[0].seals.store(MAX_SEALS - 1, Ordering::Relaxed);
+        let last = ring.seal(BINDING, b"last");
+        assert_eq!(salt(&ring), before);
+        let next = ring.seal(BINDING, b"next");
+        assert_ne!(salt(&ring), before);
+        assert!(ring.open(BINDING, last.as_bytes()).is_ok() && ring.open(BINDING, next.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn c01_two_seals_of_the_same_content_differ() {
+        let (ring, _) = ring(1);
+        assert_ne!(ring.seal(BINDING, b"same"), ring.seal(BINDING, b"same"));
+    }
+
+    #[test]
+    fn c02_moved_to_another_purpose_name_or_scope_nothing_opens() {
+        let (ring, _) = ring(2);
+        let sealed = ring.seal(BINDING, b"content");
+        let moved = [
+            Binding { purpose: "pending-login", ..BINDING },
+            Binding { name: "__Host-lychgate-1", ..BINDING },
+            Binding { scope: "b.example", ..BINDING },
+            Binding { purpose: "session_", name: "_Host-lychgate", scope: "a.example" },
+        ];
+        for binding in moved {
+            assert_eq!(ring.open(binding, sealed.as_bytes()), Err(OpenError), "{binding:?}");
+        }
+    }
+
+    #[test]
+    fn c03_every_bit_flip_and_every_truncation_is_refused() {
+        let (ring, _) = ring(2);
+        let sealed = URL_SAFE_NO_PAD.decode(ring.seal(BINDING, b"content")).unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.open(BINDING, URL_SAFE_NO_PAD.encode(&flipped).as_bytes()), Err(OpenError), "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(ring.open(BINDING, URL_SAFE_NO_PAD.encode(&sealed[..length]).as_bytes()), Err(OpenError));
+        }
+    }
+
+    #[test]
+    fn c03_invented_salts_are_not_remembered() {
+        let (ring, _) = ring(1);
+        let sealed = URL_SAFE_NO_PAD.decode(ring.seal(BINDING, b"content")).unwrap();
+        for number in 0..200u8 {
+            let mut forged = sealed.clone();
+            forged[5] = forged[5].wrapping_add(number.max(1));
+            assert!(ring.open(BINDING, URL_SAFE_NO_PAD.encode(&forged).as_bytes()).is_err());
+        }
+        assert!(ring.keys[0].derived.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn keys_that_nobody_generated_are_refused() {
+        let error = |text: &str| KeyRing::new(&[Secret::new(text.to_owned())]).err().map(|(_, error)| error);
+        assert_eq!(error("not base64!"), Some(KeyTextError::NotBase64));
+        assert_eq!(error("c2hvcnQ="), Some(KeyTextError::WrongLength(5)));
+        assert_eq!(error(&STANDARD.encode([0u8; 32])), Some(KeyTextError::Degenerate));
+        assert_eq!(KeyRing::new(&[]).err(), Some((0, KeyTextError::Count(0))));
+    }
+
+    proptest! {
+        #[test]
+        fn t02_what_was_sealed_opens_to_the_same(content in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let (ring, _) = ring(1);
+            let sealed = ring.seal(BINDING, &content);
+            prop_assert_eq!(ring.open(BINDING, sealed.as_bytes()).map(|opened| opened.to_vec()), Ok(content));
+        }
+
+        #[test]
+        fn c03_garbage_never_opens(garbage in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let (ring, _) = ring(1);
+            prop_assert_eq!(ring.open(BINDING, &garbage), Err(OpenError));
+        }
+    }
+}

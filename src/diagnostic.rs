@@ -1,0 +1,243 @@
+//! What is wrong with a file, where, and what to do: the one shape of every configuration and policy error.
+//!
+//! A [`Report`] collects all findings of all files, so that they are shown at once; each names its file, line and column,
+//! what was found, what is allowed and, where one is near, the name that was probably meant.
+//!
+//! May touch: nothing but memory; printing is the command line's. Never put a secret's text into a message or label;
+//! the source line of a span is shown, so a span must not cover a secret value.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// A file that was read, kept for showing its lines.
+#[derive(Debug)]
+pub struct SourceFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl SourceFile {
+    /// Keeps `text` as the contents of `path`.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.into() })
+    }
+
+    /// Where the file lies, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Line and column, both from 1 and the column in characters, of a byte offset.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let mut end = offset.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = self.text.get(..end).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The files cannot be used.
+    Error,
+    /// The files can be used, but probably not as meant.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found, in lower case without a full stop.
+    pub message: String,
+    /// The file and the bytes in it that are meant.
+    pub place: Option<(Arc<SourceFile>, Range<usize>)>,
+    /// What was expected there; stands under the line.
+    pub label: Option<String>,
+    /// What to do next.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error with no place yet.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), place: None, label: None, help: None }
+    }
+
+    /// A warning with no place yet.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Says where.
+    #[must_use]
+    pub fn at(mut self, file: &Arc<SourceFile>, span: Range<usize>) -> Self {
+        self.place = Some((Arc::clone(file), span));
+        self
+    }
+
+    /// Says what was expected.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn render(&self, renderer: &Renderer) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        let path = self.place.as_ref().map(|(file, _)| file.path().display().to_string()).unwrap_or_default();
+        if let Some((file, span)) = &self.place {
+            let length = file.text().len();
+            let (start, end) = (span.start.min(length), span.end.min(length));
+            let mut annotation = AnnotationKind::Primary.span(start..end.max(start));
+            if let Some(label) = &self.label {
+                annotation = annotation.label(label.as_str());
+            }
+            group = group.element(Snippet::source(file.text()).path(path.as_str()).annotation(annotation));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// All findings of one reading.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    findings: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Diagnostic) {
+        self.findings.push(finding);
+    }
+
+    /// Takes over all findings of another report.
+    pub fn append(&mut self, other: Report) {
+        self.findings.extend(other.findings);
+    }
+
+    /// Whether anything forbids using the files.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// All findings in the order in which they were made.
+    pub fn findings(&self) -> &[Diagnostic] {
+        &self.findings
+    }
+
+    /// The text for people: every finding with its line underlined, without colours.
+    pub fn render(&self) -> String {
+        let renderer = Renderer::plain();
+        let mut text = String::new();
+        for finding in &self.findings {
+            text.push_str(&finding.render(&renderer));
+            text.push_str("\n\n");
+        }
+        text
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// The candidate nearest to `found`, where one is near enough to be a slip of the finger.
+pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (found.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(&found.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance in characters.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != *to)).min(left + 1).min(above + 1);
+            next.push(left);
+            diagonal = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_shows_its_line_and_what_to_do() {
+        let file = SourceFile::new("policies/x.toml", "[app]\nhots = [\"a\"]\n");
+        let mut report = Report::default();
+        report.push(
+            Diagnostic::error("unknown key `hots`")
+                .at(&file, 6..10)
+                .label("allowed: hosts")
+                .help("did you mean `hosts`?"),
+        );
+        let text = report.render();
+        for part in ["error: unknown key `hots`", "policies/x.toml:2:1", "^^^^ allowed: hosts", "did you mean `hosts`?"]
+        {
+            assert!(text.contains(part), "{part} missing in:\n{text}");
+        }
+        assert!(report.has_errors());
+    }
+
+    #[test]
+    fn lines_and_columns_count_characters() {
+        let file = SourceFile::new("x", "aé\nüb");
+        assert_eq!(file.line_column(0), (1, 1));
+        assert_eq!(file.line_column(6), (2, 2));
+        assert_eq!(file.line_column(999), (2, 3));
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested_only_when_it_is_near() {
+        assert_eq!(nearest("upsteam", ["hosts", "upstream"]), Some("upstream"));
+        assert_eq!(nearest("colour", ["hosts", "upstream"]), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! What a request says, in types that refuse doubt: names, paths, authorities, cookies, hop-by-hop fields.
+//!
+//! Layer 0: pure functions on bytes; no I/O, no clock, nothing of this project above it. Trust boundary: everything
+//! here is given bytes that a stranger chose. Each type has one maker, and holding a value means that it was checked.
+//! Specifications: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URI), RFC 6265 (cookies), RFC 7239 (Forwarded).
+
+pub mod cookie;
+pub mod fold;
+pub mod forwarded;
+pub mod head;
+pub mod hop;
+pub mod host;
+pub mod path;
+pub mod return_to;
+
+//pub use head::{HeadError, RequestHead, Scheme};
+pub use host::HostName;
+pub use path::{CanonicalPath, PathError};
+pub use return_to::ReturnTo;

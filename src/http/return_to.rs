@@ -1,0 +1,117 @@
+//! Where a person goes after a login: a place on the application's own origin, and nothing else (O01).
+//!
+//! A [`ReturnTo`] is a canonical path with an optional query. It has no scheme and no authority, so a `Location` made
+//! of it cannot leave the origin, however a browser resolves it: its path starts with exactly one slash, holds neither
+//! backslash nor control byte (browsers drop tabs and newlines), and neither does its query.
+//!
+//! Trust boundary: made of what a stranger asked for. Specification: RFC 9110 section 10.2.2, the URL standard's parser.
+
+use std::fmt;
+
+use super::path::CanonicalPath;
+
+/// The longest return address in bytes; a longer one would not fit beside the rest of a pending login.
+pub const MAX_LENGTH: usize = 2048;
+
+/// A path and query on the application's own origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTo(Box<str>);
+
+impl ReturnTo {
+    /// The application's root.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
+    /// The address of a request whose path was already checked. Longer than [`MAX_LENGTH`], or with a doubtful query: none.
+    pub fn of_request(path: &CanonicalPath, query: Option<&str>) -> Option<Self> {
+        let text = match query {
+            None => path.as_str().to_owned(),
+            Some(query) => format!("{path}?{query}"),
+        };
+        let sound = text.len() <= MAX_LENGTH && query.unwrap_or_default().bytes().all(may_stand_in_query);
+        sound.then(|| Self(text.into()))
+    }
+
+    /// Reads an address that came in as text. Anything but a path and query of this origin: none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (path, query) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (text, None),
+        };
+        if path.starts_with("//") {
+            return None;
+        }
+        Self::of_request(&CanonicalPath::parse(path).ok()?, query)
+    }
+
+    /// The text for a `Location` field.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReturnTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Visible ASCII without what browsers strip, rewrite or cut at.
+const fn may_stand_in_query(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = include_str!("../../tests/data/return-to-hostile.txt");
+    const GOOD: &str = include_str!("../../tests/data/return-to-good.txt");
+
+    fn lines(text: &str) -> impl Iterator<Item = String> {
+        text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).map(unescape)
+    }
+
+    /// `\t`, `\n`, `\r`, `\0` and `\u{…}` in the data files stand for the characters themselves; `\\` for a backslash.
+    fn unescape(line: &str) -> String {
+        let line = line.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r").replace("\\0", "\0");
+        line.replace("\\u{a0}", "\u{a0}")
+            .replace("\\u{3002}", "\u{3002}")
+            .replace("\\u{ff0f}", "\u{ff0f}")
+            .replace("\\\\", "\\")
+    }
+
+    #[test]
+    fn o01_hostile_addresses_never_leave_the_origin() {
+        let origin = url::Url::parse("https://app.example/some/page").unwrap();
+        let mut count = 0;
+        for address in lines(HOSTILE) {
+            count += 1;
+            if let Some(kept) = ReturnTo::parse(&address) {
+                let resolved = origin.join(kept.as_str()).unwrap();
+                assert_eq!(resolved.origin(), origin.origin(), "{address:?} became {kept}");
+            }
+            if let Ok(path) = CanonicalPath::parse(address.split('?').next().unwrap()) {
+                let kept = ReturnTo::of_request(&path, None).unwrap();
+                assert_eq!(origin.join(kept.as_str()).unwrap().origin(), origin.origin(), "{address:?} became {kept}");
+            }
+        }
+        assert!(count >= 80, "{count} addresses");
+    }
+
+    #[test]
+    fn o02_good_addresses_survive_unchanged() {
+        let mut count = 0;
+        for address in lines(GOOD) {
+            count += 1;
+            assert_eq!(ReturnTo::parse(&address).map(|kept| kept.to_string()), Some(address));
+        }
+        assert!(count >= 20, "{count} addresses");
+    }
+
+    #[test]
+    fn o01_an_address_that_is_too_long_is_not_kept() {
+        assert_eq!(ReturnTo::parse(&format!("/{}", "a".repeat(MAX_LENGTH))), None);
+    }
+}
