@@ -18,7 +18,7 @@ pub const BASE_NAME: &str = "lychgate";
 pub fn is_ours(name: &[u8]) -> bool {
     let bare = strip_prefix(name, b"__host-").or_else(|| strip_prefix(name, b"__secure-")).unwrap_or(name);
     match strip_prefix(bare, BASE_NAME.as_bytes()) {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"-"),
+        Some(rest) => rest.is_empty() || rest.starts_with(b"-") || rest.starts_with(b"."),
         None => false,
     }
 }
@@ -164,7 +164,7 @@ mod tests {
     fn s07_an_application_cannot_set_our_cookies() {
         let mut headers = HeaderMap::new();
         for line in
-            ["__Host-lychgate=evil; Path=/", "JSESSIONID=1", " lychgate-1 =x", "__host-LYCHGATE-login-x=1", "b=2"]
+            ["__Host-lychgate=evil; Path=/", "JSESSIONID=1", " lychgate.1 =x", "__host-LYCHGATE-login-x=1", "b=2"]
         {
             headers.append(SET_COOKIE, HeaderValue::from_static(line));
         }
