@@ -20,3 +20,4 @@ pub mod crypto;
 pub mod diagnostic;
 pub mod http;
 pub mod session;
+pub mod upstream;
