@@ -19,5 +19,6 @@ pub mod clock;
 pub mod crypto;
 pub mod diagnostic;
 pub mod http;
+pub mod observe;
 pub mod session;
 pub mod upstream;
