@@ -16,6 +16,7 @@
 
 pub mod claims;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 pub mod diagnostic;
 pub mod http;
