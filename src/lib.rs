@@ -19,3 +19,4 @@ pub mod clock;
 pub mod crypto;
 pub mod diagnostic;
 pub mod http;
+pub mod policy;
