@@ -20,3 +20,6 @@ pub mod config;
 pub mod crypto;
 pub mod diagnostic;
 pub mod http;
+pub mod observe;
+pub mod session;
+pub mod upstream;

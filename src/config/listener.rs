@@ -9,15 +9,7 @@ use super::reader::{Findings, Section, Text};
 use super::source::Node;
 use super::tls::{self, ServerTls};
 use crate::diagnostic::Diagnostic;
-
-/// What stands before `://` in the address bar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Clear text.
-    Http,
-    /// TLS, ended here or in front of here.
-    Https,
-}
+use crate::http::Scheme;
 
 /// One address that clients connect to.
 pub struct Listener {

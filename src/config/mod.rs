@@ -32,7 +32,7 @@ use crate::diagnostic::{Diagnostic, Report, SourceFile};
 pub use environment::{Environment, Override};
 pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
-pub use listener::{Listener, Scheme};
+pub use listener::Listener;
 pub use log::{AccessLog, Log};
 pub use provider::{ClientAuth, ProviderConfig};
 pub use secrets::{SecretSource, read_secret};
