@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::crypto::{KeyRing, random};
 use crate::diagnostic::Severity;
+use crate::http::Scheme;
 
 /// A folder with what configurations name; removed when dropped.
 struct Folder(PathBuf);
