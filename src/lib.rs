@@ -21,5 +21,6 @@ pub mod crypto;
 pub mod diagnostic;
 pub mod http;
 pub mod observe;
+pub mod pages;
 pub mod session;
 pub mod upstream;
