@@ -21,6 +21,7 @@ pub mod crypto;
 pub mod diagnostic;
 pub mod http;
 pub mod observe;
+pub mod oidc;
 pub mod pages;
 pub mod session;
 pub mod upstream;
