@@ -341,3 +341,19 @@ fn secrets_lose_one_line_end_and_nothing_else() {
         assert_eq!(read.map(|secret| secret.expose().clone()), Ok(secret.to_owned()), "{text:?}");
     }
 }
+
+#[test]
+fn every_example_loads() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let key = KeyRing::generate_key().expose().clone();
+    let variables = ["IDP_CLIENT_SECRET", "STAFF_CLIENT_SECRET", "PARTNERS_CLIENT_SECRET"]
+        .map(|name| (name.to_owned(), "s3cret".to_owned()))
+        .into_iter()
+        .chain(["SESSION_KEY", "SESSION_KEY_OLD"].map(|name| (name.to_owned(), key.clone())));
+    let environment: Environment = variables.collect();
+    for name in ["minimal", "several-applications", "behind-load-balancer"] {
+        let (config, report) = load(&examples.join(name).join("lychgate.toml"), &environment, &[]);
+        assert!(config.is_some_and(|config| !config.policies.is_empty()), "{name}\n{report}");
+        assert!(report.findings().is_empty(), "{name}\n{report}");
+    }
+}
