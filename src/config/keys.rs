@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Environment;
 use super::reader::{Findings, Section};
 use super::secrets::{self, SecretSource, read_secret, warn_if_readable_by_all};
-use super::source::Node;
+use super::source::{Node, Origin, Value};
 use crate::crypto::{KeyRing, KeyText, random};
 use crate::diagnostic::Diagnostic;
 
@@ -54,8 +54,9 @@ pub(super) fn read(top: &Section<'_>, state: Option<&Path>, found: &mut Findings
     match section.entry("session") {
         Some(entry) => {
             let nodes = section.list("session", "a list such as [{ file = \"session.key\" }]", found);
-            configured(&entry.node, nodes, found)
+            if matches!(entry.node.value, Value::List(_)) { configured(&entry.node, nodes, found) } else { None }
         }
+        None if state.is_none() && top.entry("state").is_some() => None,
         None => from_state(state, found),
     }
 }
@@ -77,7 +78,7 @@ fn configured(list: &Node, nodes: &[Node], found: &mut Findings<'_>) -> Option<S
 fn from_state(state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionKeys> {
     let Some(state) = state else {
         found.note(
-            &super::source::Origin::File(0..0),
+            &Origin::File(0..0),
             Diagnostic::error("there is no key to seal sessions with: neither `keys.session` nor `state` is set")
                 .help("run `lychgate keygen > session.key` and set keys.session = [{ file = \"session.key\" }], or set state = \"state\" to have one made there"),
         );
@@ -87,7 +88,7 @@ fn from_state(state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionK
     if !path.exists() {
         return Some(SessionKeys::ToGenerate(path));
     }
-    let place = Node { origin: super::source::Origin::File(0..0), value: super::source::Value::Other("a key") };
+    let place = Node { origin: Origin::File(0..0), value: Value::Other("a key") };
     warn_if_readable_by_all(&place, &path, found);
     match read_generated(&path) {
         Ok(ring) => Some(SessionKeys::Ready(ring)),

@@ -24,7 +24,7 @@ pub struct Listener {
 const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
 
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<Listener> {
-    let nodes = top.list("listeners", "tables: [[listeners]]", found);
+    let nodes = top.list("listeners", "a list of tables: [[listeners]]", found);
     if nodes.is_empty() && top.entry("listeners").is_none_or(|entry| table_free(&entry.node)) {
         top.missing("listeners", "write [[listeners]] and under it address = \"0.0.0.0:443\"", found);
     }

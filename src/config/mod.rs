@@ -23,9 +23,6 @@ mod size;
 mod source;
 mod tls;
 
-#[cfg(test)]
-mod tests;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,3 +144,6 @@ fn read(path: &Path, root: &source::Node, found: &mut Findings<'_>) -> Option<Co
 fn one_per_core() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,8 @@ pub(super) struct Section<'a> {
     name: String,
     origin: &'a Origin,
     entries: Option<&'a BTreeMap<String, Entry>>,
+    /// Something stands here that is no table; that was noted, so nothing is said to be missing in it.
+    broken: bool,
 }
 
 /// Where an absent section is said to stand: at the file's first byte.
@@ -99,7 +101,8 @@ impl<'a> Section<'a> {
         allowed: &[&str],
         found: &mut Findings<'_>,
     ) -> Self {
-        let section = Self { name: name.to_owned(), origin: place, entries: table(node) };
+        let entries = table(node);
+        let section = Self { name: name.to_owned(), origin: place, entries, broken: entries.is_none() };
         match section.entries {
             None => found.error(&node.origin, format!("`{name}` is {}", describe(&node.value)), "expected a table"),
             Some(entries) => {
@@ -115,7 +118,7 @@ impl<'a> Section<'a> {
     pub(super) fn section(&self, key: &str, allowed: &[&str], found: &mut Findings<'_>) -> Section<'a> {
         match self.entry(key) {
             Some(entry) => Section::open(&self.path(key), &entry.node, &entry.key, allowed, found),
-            None => Section { name: self.path(key), origin: NOWHERE, entries: None },
+            None => Section { name: self.path(key), origin: NOWHERE, entries: None, broken: false },
         }
     }
 
@@ -139,7 +142,9 @@ impl<'a> Section<'a> {
 
     /// Notes that a key which must stand here is missing.
     pub(super) fn missing(&self, key: &str, expected: &str, found: &mut Findings<'_>) {
-        found.note(self.origin, Diagnostic::error(format!("`{}` is missing", self.path(key))).help(expected));
+        if !self.broken {
+            found.note(self.origin, Diagnostic::error(format!("`{}` is missing", self.path(key))).help(expected));
+        }
     }
 
     /// A non-empty text.

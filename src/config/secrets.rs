@@ -15,7 +15,7 @@ use super::Environment;
 use super::reader::{Findings, Section, describe};
 use super::source::{Node, Value};
 use crate::crypto::Secret;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 
 /// Where a secret is to be read.
 #[derive(Clone)]
@@ -125,10 +125,10 @@ fn readable_by_all(_: &Path) -> bool {
     false
 }
 
-/// The environment variables that the file names as the source of a secret.
+/// The environment variables that a table names as the source of a secret.
 pub(super) fn variables_named(table: &DeTable<'_>) -> Vec<String> {
     let mut names = Vec::new();
-    visit(table, &mut |key, value| {
+    visit(table, false, &mut |key, value, _| {
         if let ("env", Some(name)) = (key, value.get_ref().as_str()) {
             names.push(name.to_owned());
         }
@@ -136,32 +136,35 @@ pub(super) fn variables_named(table: &DeTable<'_>) -> Vec<String> {
     names
 }
 
-/// The keys whose strings are, or could have been meant as, secrets.
+/// The keys under which secrets stand or could have been meant to.
 const SECRET_KEYS: &[&str] = &["value", "client_secret", "session", "password", "secret"];
+
+/// Whether a key is one under which secrets stand, or a slip of the finger away from one.
+fn is_secret_key(key: &str) -> bool {
+    nearest(key, SECRET_KEYS.iter().copied()).is_some()
+}
 
 /// The text with every string that could be a secret turned into asterisks of the same length.
 pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
-    let mut spans = Vec::new();
-    visit(table, &mut |key, value| {
-        if SECRET_KEYS.contains(&key) && value.get_ref().is_str() {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    visit(table, false, &mut |key, value, secret| {
+        let source = key == "file" || key == "env";
+        if secret && !source && value.get_ref().is_str() {
             spans.push(value.span());
         }
     });
-    let masked = text.bytes().enumerate().map(|(at, byte)| {
-        let secret = spans.iter().any(|span: &Range<usize>| span.contains(&at));
-        if secret && byte != b'\n' && byte != b'"' && byte != b'\'' { b'*' } else { byte }
-    });
+    let hidden = |at: usize| spans.iter().any(|span| span.contains(&at));
+    let keep = |byte: u8| matches!(byte, b'\n' | b'\r' | b'"' | b'\'');
+    let masked = text.bytes().enumerate().map(|(at, byte)| if hidden(at) && !keep(byte) { b'*' } else { byte });
     String::from_utf8(masked.collect()).unwrap_or_default()
 }
 
 /// The text of a file that does not parse, with everything after the equals sign masked on lines that speak of secrets.
 pub(super) fn mask_lines(text: &str) -> String {
-    let masked = text.split_inclusive('\n').map(|line| {
-        let speaks = SECRET_KEYS.iter().any(|key| line.contains(key)) && !line.trim_start().starts_with('[');
-        match line.split_once('=').filter(|_| speaks) {
-            Some((key, value)) => format!("{key}={}", stars(value)),
-            None => line.to_owned(),
-        }
+    let word = |character: char| !character.is_alphanumeric() && character != '_';
+    let masked = text.split_inclusive('\n').map(|line| match line.split_once('=') {
+        Some((key, value)) if line.split(word).any(is_secret_key) => format!("{key}={}", stars(value)),
+        _ => line.to_owned(),
     });
     masked.collect()
 }
@@ -171,22 +174,21 @@ fn stars(text: &str) -> String {
     text.bytes().map(star).collect()
 }
 
-/// Calls `see` with the key and value of every entry at any depth; an element of a list has its list's key.
-fn visit<'t, 'i>(table: &'t DeTable<'i>, see: &mut dyn FnMut(&str, &'t Spanned<DeValue<'i>>)) {
+/// What is called for an entry: its key, its value, and whether it stands under a key of secrets.
+type See<'s, 't, 'i> = &'s mut dyn FnMut(&str, &'t Spanned<DeValue<'i>>, bool);
+
+/// Calls `see` for every entry at any depth; an element of a list has its list's key.
+fn visit<'t, 'i>(table: &'t DeTable<'i>, secret: bool, see: See<'_, 't, 'i>) {
     for (key, value) in table.iter() {
-        visit_value(key.get_ref(), value, see);
+        visit_value(key.get_ref(), value, secret || is_secret_key(key.get_ref()), see);
     }
 }
 
-fn visit_value<'t, 'i>(
-    key: &str,
-    value: &'t Spanned<DeValue<'i>>,
-    see: &mut dyn FnMut(&str, &'t Spanned<DeValue<'i>>),
-) {
-    see(key, value);
+fn visit_value<'t, 'i>(key: &str, value: &'t Spanned<DeValue<'i>>, secret: bool, see: See<'_, 't, 'i>) {
+    see(key, value, secret);
     match value.get_ref() {
-        DeValue::Table(table) => visit(table, see),
-        DeValue::Array(items) => items.iter().for_each(|item| visit_value(key, item, see)),
+        DeValue::Table(table) => visit(table, secret, see),
+        DeValue::Array(items) => items.iter().for_each(|item| visit_value(key, item, secret, see)),
         _ => {}
     }
 }

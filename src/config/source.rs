@@ -71,9 +71,14 @@ pub(super) fn read(
     Ok((file, join(&settings, Some(&Spanned::new(0..0, root)), &merged)))
 }
 
+/// The first error of each line; what follows on the same line comes from the first.
 fn syntax_errors(file: &Arc<SourceFile>, errors: &[toml::de::Error]) -> Report {
     let mut report = Report::default();
-    for error in errors {
+    let mut errors: Vec<(usize, &toml::de::Error)> =
+        errors.iter().map(|error| (file.line_column(error.span().unwrap_or_default().start).0, error)).collect();
+    errors.sort_by_key(|(line, _)| *line);
+    errors.dedup_by_key(|(line, _)| *line);
+    for (_, error) in errors {
         let message = error.message().replace('\n', ", ");
         let finding = Diagnostic::error(format!("this is no TOML: {message}"));
         report.push(match error.span() {
@@ -102,7 +107,7 @@ impl Provider for Layer {
 
 fn merge(table: &DeTable<'_>, environment: &Environment, overrides: &[Override]) -> Figment {
     let mut figment = Figment::new().merge(Layer { name: String::new(), values: dictionary(table) });
-    for variable in environment.settings(&secrets::variables_named(table)) {
+    for variable in environment.settings(&secret_variables(table, environment)) {
         let name = format!("environment variable `{}`", variable.name);
         figment = figment.merge(Layer { name, values: nest(&variable.path, layer_value(variable.value)) });
     }
@@ -114,15 +119,31 @@ fn merge(table: &DeTable<'_>, environment: &Environment, overrides: &[Override])
     figment
 }
 
-/// A variable's value: TOML when it opens like a list or a table, text otherwise.
-fn layer_value(text: &str) -> Merged {
-    if text.starts_with(['[', '{']) {
-        let document = format!("value = {text}");
-        if let Ok(table) = DeTable::parse(&document) {
-            return dictionary(table.get_ref()).remove("value").unwrap_or_else(|| text.into());
+/// The variables that hold secrets, not settings: those that the file or another variable names as a source.
+fn secret_variables(table: &DeTable<'_>, environment: &Environment) -> Vec<String> {
+    let mut names = secrets::variables_named(table);
+    for variable in environment.settings(&[]) {
+        let document = format!("value = {}", variable.value);
+        match DeTable::parse(&document) {
+            _ if variable.path.last().is_some_and(|key| key == "env") => names.push(variable.value.to_owned()),
+            Ok(value) if is_toml(variable.value) => names.extend(secrets::variables_named(value.get_ref())),
+            _ => {}
         }
     }
-    text.into()
+    names
+}
+
+/// A variable's value: TOML when it opens like a list or a table, text otherwise.
+fn layer_value(text: &str) -> Merged {
+    let document = format!("value = {text}");
+    match DeTable::parse(&document) {
+        Ok(table) if is_toml(text) => dictionary(table.get_ref()).remove("value").unwrap_or_else(|| text.into()),
+        _ => text.into(),
+    }
+}
+
+fn is_toml(text: &str) -> bool {
+    text.starts_with(['[', '{'])
 }
 
 fn nest(path: &[String], value: Merged) -> Dict {

@@ -34,9 +34,16 @@ pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Optio
     let chain = certificate.and_then(|text| chain(text, found));
     let private = key.and_then(|text| private_key(text, section.entry("key")?, found));
     let (certificate, key) = (certificate?, key?);
-    let certified = certified(chain?, private?).map_err(|error| {
-        let message = format!("`{path}`: certificate and key cannot be used together: {error}");
-        found.error(key.origin, message, "expected the key of the first certificate in the file");
+    let certified = certified(chain?, private?).map_err(|error| match error {
+        rustls::Error::InvalidCertificate(error) => {
+            let message = format!("{}: the first certificate is damaged ({error:?})", certificate.value);
+            found.error(certificate.origin, message, "expected a PEM file with certificates");
+        }
+        rustls::Error::InconsistentKeys(_) => {
+            let message = format!("{} is not the key of {}", key.value, certificate.value);
+            found.error(key.origin, message, "expected the key of the first certificate in that file");
+        }
+        error => found.error(key.origin, format!("{}: {error}", key.value), "expected an RSA, ECDSA or Ed25519 key"),
     });
     Some(ServerTls {
         certificate: found.resolve(certificate.value),
@@ -45,13 +52,8 @@ pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Optio
     })
 }
 
-fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, String> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => "the key belongs to another certificate".to_owned(),
-        other => other.to_string(),
-    })?;
-    Ok(certified)
+fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn chain(text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<CertificateDer<'static>>> {
