@@ -3,8 +3,8 @@
 //! Made fresh at every start with a fresh client secret, readable by its owner only, removed at the end.
 //! The policies are the shipped ones; only the applications' ports are replaced when others were chosen.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl Folder {
         private().create(&path)?;
         let folder = Self { path };
         private().create(folder.path.join("policies"))?;
-        fs::write(folder.path.join("client.secret"), contents.client_secret)?;
+        write_secret(&folder.path.join("client.secret"), contents.client_secret)?;
         fs::write(folder.configuration(), contents.configuration())?;
         folder.policy("royalty.toml", "http://127.0.0.1:7001", contents.royalty)?;
         folder.policy("archives.toml", "http://127.0.0.1:7002", contents.archives)?;
@@ -93,6 +93,14 @@ level  = "warn"
             client_id = self.client_id,
         )
     }
+}
+
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(secret.as_bytes())
 }
 
 #[cfg(unix)]

@@ -85,8 +85,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     };
     let servers = [
         tokio::spawn(identity.serve(provider, stopped())),
-        tokio::spawn(apps::royalty::serve(royalty, addresses.links(), stopped())),
-        tokio::spawn(apps::archives::serve(archives, addresses.links(), stopped())),
+        tokio::spawn(apps::royalty::serve(royalty, Addresses::links("Archives", &addresses.archives), stopped())),
+        tokio::spawn(apps::archives::serve(archives, Addresses::links("Royalties", &addresses.royalty), stopped())),
     ];
     say(&banner);
     let outcome = gateway::run(&folder.configuration(), told_to_stop()).await;
@@ -128,13 +128,9 @@ impl Addresses {
         }
     }
 
-    /// What the applications' administrators put into the head of every page.
-    fn links(&self) -> Vec<Link> {
-        vec![
-            ("Royalties".into(), format!("{}/", self.royalty)),
-            ("Archives".into(), format!("{}/", self.archives)),
-            ("Sign out".into(), "/.lychgate/logout".into()),
-        ]
+    /// What the applications' administrators put into the head of every page: a neighbour, and the way out.
+    fn links(neighbour: &str, origin: &str) -> Vec<Link> {
+        vec![(neighbour.into(), format!("{origin}/")), ("Sign out".into(), "/.lychgate/logout".into())]
     }
 }
 

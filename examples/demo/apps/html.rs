@@ -110,8 +110,10 @@ fn link(text: &str, target: &str) -> String {
 fn given(headers: &HeaderMap) -> String {
     let (identity, other): (Vec<_>, Vec<_>) = told::lines(headers).partition(|(name, _)| told::is_identity(name));
     let row = |(name, value): (&str, String)| vec![format!("<code>{}</code>", escape(name)), escape(&value)];
-    let person = identity.into_iter().map(row);
-    let person = table("About the person", &["Header", "Value"], person);
+    let person = match identity.as_slice() {
+        [] => "<p class=\"stop\">None about a person.</p>".to_owned(),
+        _ => table("About the person", &["Header", "Value"], identity.into_iter().map(row)),
+    };
     let rest = table("All others", &["Header", "Value"], other.into_iter().map(row));
     format!("<h2>The headers this application was given</h2>\n{person}\n{rest}")
 }
@@ -155,7 +157,8 @@ thead th { background: var(--stripe); }
 tbody tr:nth-child(even) { background: var(--stripe); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 footer td { overflow-wrap: anywhere; }
-footer td:first-child { width: 14rem; white-space: nowrap; }
+footer td:first-child { width: 14rem; }
+td:first-child { white-space: nowrap; }
 form { margin: 0; }
 input, button { font: inherit; padding: .25rem .6rem; }
 .search { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: 0 0 1rem; }

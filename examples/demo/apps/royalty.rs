@@ -122,7 +122,7 @@ impl Visit<'_> {
     fn statement(&self, statement: &Statement) -> Answer {
         let rows = statement.sales.iter().map(|sale| {
             let Sale(title, medium, units, _) = *sale;
-            vec![escape(title), escape(medium), units.to_string(), pounds(sale.pence())]
+            vec![escape(title), escape(medium), grouped(units), pounds(sale.pence())]
         });
         let caption = format!("{}, {}", statement.artist, statement.period);
         let sales = table(&caption, &["Title", "Sold as", "#Units", "#Royalty"], rows);
@@ -151,12 +151,13 @@ impl Visit<'_> {
     fn approve(&self, path: &str) -> Answer {
         let number = path.strip_prefix("/admin/payouts/").and_then(|rest| rest.strip_suffix("/approve"));
         let index = STATEMENTS.iter().position(|statement| Some(statement.number) == number);
-        match index.and_then(|index| {
-            Some(self.royalty.approvals().get_mut(index)?.get_or_insert(self.told.user.clone()).len())
-        }) {
-            Some(_) => go_to("/admin/payouts"),
-            None => self.missing(),
-        }
+        let mut approvals = self.royalty.approvals();
+        let Some(approval) = index.and_then(|index| approvals.get_mut(index)) else {
+            return self.missing();
+        };
+        // Who was first stays: approving twice changes nothing.
+        approval.get_or_insert_with(|| self.told.user.clone());
+        go_to("/admin/payouts")
     }
 
     fn find(&self, number: &str) -> Option<&'static Statement> {
@@ -192,15 +193,19 @@ impl Sale {
     }
 }
 
-/// An amount in pence, with thousands apart.
+/// An amount in pence.
 fn pounds(pence: u64) -> String {
-    let (mut whole, rest) = (pence / 100, pence % 100);
-    let mut text = format!(".{rest:02}");
-    while whole >= 1000 {
-        text = format!(",{:03}{text}", whole % 1000);
-        whole /= 1000;
+    format!("\u{a3}{}.{:02}", grouped(pence / 100), pence % 100)
+}
+
+/// A number with its thousands apart.
+fn grouped(mut number: u64) -> String {
+    let mut text = String::new();
+    while number >= 1000 {
+        text = format!(",{:03}{text}", number % 1000);
+        number /= 1000;
     }
-    format!("\u{a3}{whole}{text}")
+    format!("{number}{text}")
 }
 
 const STATEMENTS: [Statement; 5] = [

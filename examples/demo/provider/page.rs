@@ -280,6 +280,7 @@ a { color: var(--accent); }
 .phone p { margin: .25rem 0; }
 output { font: 700 2rem/1.3 ui-monospace, 'DejaVu Sans Mono', monospace; letter-spacing: .15em; }
 small { color: var(--soft); }
+td code { white-space: nowrap; }
 details { margin-top: 1rem; border-top: 1px solid var(--line); padding-top: .9rem; }
 summary { cursor: pointer; color: var(--accent); }
 table { border-collapse: collapse; width: 100%; margin-top: .6rem; font-size: .9rem; }
