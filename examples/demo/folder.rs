@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder that is removed when this is dropped.
@@ -97,40 +98,37 @@ level  = "warn"
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).mode(0o600);
     options.open(path)?.write_all(secret.as_bytes())
 }
 
-#[cfg(unix)]
 fn private() -> DirBuilder {
-    use std::os::unix::fs::DirBuilderExt;
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
 }
 
-#[cfg(not(unix))]
-fn private() -> DirBuilder {
-    DirBuilder::new()
-}
-
 #[cfg(test)]
 mod tests {
+    use lychgate::config::{self, Environment};
+
     use super::*;
 
-    #[test]
-    fn the_folder_holds_the_shipped_policies_at_the_chosen_ports_and_goes_at_the_end() {
+    fn contents() -> Contents<'static> {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let contents = Contents {
+        Contents {
             gateway: address(1),
             issuer: "http://login.localhost:2",
             client_id: "lychgate",
             client_secret: "secret",
             royalty: address(3),
             archives: address(4),
-        };
+        }
+    }
+
+    #[test]
+    fn the_folder_holds_the_shipped_policies_at_the_chosen_ports_and_goes_at_the_end() {
+        let contents = contents();
         let folder = Folder::make(&format!("test-{}", std::process::id()), &contents).unwrap();
         let path = folder.path.clone();
         let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
@@ -144,5 +142,16 @@ mod tests {
         }
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_gateway_accepts_the_configuration() {
+        let contents = contents();
+        let folder = Folder::make(&format!("accepted-{}", std::process::id()), &contents).unwrap();
+        let (config, report) = config::load(&folder.configuration(), &Environment::from_iter([]), &[]);
+        let config = config.unwrap_or_else(|| panic!("{}", report.render()));
+        assert_eq!(config.listeners[0].address, contents.gateway);
+        assert_eq!(config.providers[0].issuer_text, contents.issuer);
+        assert_eq!(config.policies.len(), 2);
     }
 }

@@ -1,6 +1,7 @@
 //! The demonstration's command line: ports, and nothing else.
 //!
-//! Each port is also read from the environment; 0 takes any that is free, which is how several
+//! Each port is also read from the environment (`DEMO_PORT` and so on: names that begin with `LYCHGATE_` are settings
+//! of the gateway); 0 takes any that is free, which is how several
 //! demonstrations run side by side.
 
 use clap::Parser;
@@ -10,19 +11,19 @@ use clap::Parser;
 #[command(name = "demo")]
 pub(crate) struct Options {
     /// Port of the gateway; 0 takes a free one
-    #[arg(long = "port", visible_alias = "listen-port", env = "LYCHGATE_DEMO_PORT", default_value_t = 8080)]
+    #[arg(long = "port", visible_alias = "listen-port", env = "DEMO_PORT", default_value_t = 8080)]
     pub(crate) port: u16,
 
     /// Port of the development provider
-    #[arg(long, env = "LYCHGATE_DEMO_PROVIDER_PORT", default_value_t = 8081)]
+    #[arg(long, env = "DEMO_PROVIDER_PORT", default_value_t = 8081)]
     pub(crate) provider_port: u16,
 
     /// Port of the royalty system
-    #[arg(long, env = "LYCHGATE_DEMO_ROYALTY_PORT", default_value_t = 7001)]
+    #[arg(long, env = "DEMO_ROYALTY_PORT", default_value_t = 7001)]
     pub(crate) royalty_port: u16,
 
     /// Port of the archives
-    #[arg(long, env = "LYCHGATE_DEMO_ARCHIVES_PORT", default_value_t = 7002)]
+    #[arg(long, env = "DEMO_ARCHIVES_PORT", default_value_t = 7002)]
     pub(crate) archives_port: u16,
 }
 
