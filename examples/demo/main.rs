@@ -15,6 +15,8 @@ mod gateway;
 mod options;
 mod people;
 mod provider;
+#[cfg(test)]
+mod relying_party;
 
 use std::error::Error;
 use std::io;
