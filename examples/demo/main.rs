@@ -19,6 +19,7 @@ mod provider;
 mod relying_party;
 
 use std::error::Error;
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -29,9 +30,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Parser;
 use folder::{Contents, Folder};
+use gateway::Gateway;
 use options::Options;
 use provider::{Algorithm, Client, Provider, ProviderConfig};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// The gateway's name at the provider.
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let told = told_to_stop()?;
     // Every port first: nothing starts unless everything can.
     let provider = bind(options.provider_port, "the provider", "--provider-port").await?;
     let royalty = bind(options.royalty_port, "the royalty system", "--royalty-port").await?;
@@ -90,13 +94,15 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         tokio::spawn(apps::royalty::serve(royalty, Addresses::links("Archives", &addresses.archives), stopped())),
         tokio::spawn(apps::archives::serve(archives, Addresses::links("Royalties", &addresses.royalty), stopped())),
     ];
+    let gateway = Gateway::start(&folder.configuration()).await?;
     say(&banner);
-    let outcome = gateway::run(&folder.configuration(), told_to_stop()).await;
+    told.await;
+    // The gateway first: what it has accepted still needs the others.
+    gateway.stop().await;
     drop(stop);
     for server in servers {
         server.await?;
     }
-    outcome?;
     say("\nStopped.");
     Ok(())
 }
@@ -155,17 +161,16 @@ fn random_text() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Completes on Ctrl-C or SIGTERM.
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => tokio::select! {
-            _ = interrupted => {}
+/// Listens for Ctrl-C and SIGTERM from now on; the future completes when one has come.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
-        },
-        Err(_) => drop(interrupted.await),
-    }
+        }
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "the demonstration speaks to the person who started it")]
