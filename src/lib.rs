@@ -14,7 +14,10 @@
 //!
 //! `docs/architecture.md` tells the life of a request through them.
 
+pub mod admin;
+pub mod app;
 pub mod claims;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;
@@ -22,6 +25,7 @@ pub mod diagnostic;
 pub mod forward;
 pub mod gateway;
 pub mod http;
+pub mod lifecycle;
 pub mod observe;
 pub mod oidc;
 pub mod pages;

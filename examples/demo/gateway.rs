@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
-use lychgate::config::{self, Config, Environment};
+use lychgate::app::{Options, Plan, Running};
+use lychgate::config::Environment;
 
 /// The gateway while it runs.
 pub(crate) struct Gateway {
-    config: Config,
+    running: Running,
 }
 
 impl Gateway {
@@ -18,13 +19,18 @@ impl Gateway {
     /// # Errors
     /// Everything that the gateway has to say about a configuration that it refuses.
     pub(crate) async fn start(configuration: &Path) -> Result<Self, String> {
-        let (config, report) = config::load(configuration, &Environment::from_iter([]), &[]);
-        let config = config.ok_or_else(|| report.render())?;
-        Ok(Self { config })
+        let (plan, report) = Plan::read(configuration, &Environment::from_iter([]), &[]);
+        let plan = plan.ok_or_else(|| report.render())?;
+        let running = plan.start(Options::default()).map_err(|error| error.to_string())?;
+        for provider in running.providers() {
+            provider.ready().await;
+        }
+        Ok(Self { running })
     }
 
     /// Lets requests that are under way finish, and stops.
     pub(crate) async fn stop(self) {
-        drop(self.config);
+        // Draining blocks, and the demonstration's provider and applications must go on answering meanwhile.
+        let _ = tokio::task::spawn_blocking(move || self.running.stop()).await;
     }
 }

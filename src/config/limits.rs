@@ -10,7 +10,7 @@ use super::reader::{Findings, Section};
 use super::size::ByteSize;
 
 /// How much is accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request's head.
     pub header_bytes: usize,
@@ -23,7 +23,7 @@ pub struct Limits {
 }
 
 /// How long is waited.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// For the whole TLS handshake.
     pub handshake: Duration,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{Exchange, Gateway};
+use super::Exchange;
 use crate::clock::Timestamp;
-use crate::http::{HostName, Scheme};
+use crate::http::HostName;
 use crate::policy::{Prepared, SessionFacts, Subject};
 use crate::session::{NoSession, SealError, SealedSessions, Session};
 use crate::snapshot::Application;
@@ -57,8 +57,9 @@ impl Known {
         &self.short_id
     }
 
-    pub(super) fn session(&self) -> &Session {
-        &self.session
+    /// The application that the session is for.
+    pub(super) fn application(&self) -> &Arc<Application> {
+        &self.application
     }
 
     pub(super) fn prepared(&self) -> &Prepared {
@@ -91,13 +92,11 @@ pub(super) fn authenticate(
     now: Timestamp,
 ) -> Result<Arc<Known>, NoSession> {
     let gateway = exchange.gateway;
-    let scheme = exchange.connection.scheme;
-    let scope = Scope::new(gateway, application, host, scheme);
-    let text = scope.sealed("").text(headers)?;
+    let text = sealed(exchange, application, "").text(headers)?;
     if let Some(known) = gateway.sessions.find(&text).filter(|known| known.is_for(application, host)) {
         return known.check(now).map(|()| known);
     }
-    let session = scope.sealed(&application.session_scope(host)).open(&text)?;
+    let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
     let known = Arc::new(Known::new(application, host, session));
     known.check(now)?;
     gateway.sessions.keep(&text, Arc::clone(&known));
@@ -112,14 +111,16 @@ pub(super) fn give(
     session: &Session,
     request: &HeaderMap,
 ) -> Result<Vec<HeaderValue>, SealError> {
-    let scope = Scope::new(exchange.gateway, application, host, exchange.connection.scheme);
-    scope.sealed(&application.session_scope(host)).seal(session, request)
+    sealed(exchange, application, &application.session_scope(host)).seal(session, request)
 }
 
 /// The `Set-Cookie` fields that take every session cookie of an application from the browser.
-pub(super) fn take_away(exchange: &Exchange<'_>, application: &Arc<Application>, request: &HeaderMap) -> Vec<HeaderValue> {
-    let names = application.cookie_names(exchange.connection.scheme);
-    SealedSessions { keys: &exchange.gateway.common.keys, names, scope: "" }.remove(request)
+pub(super) fn take_away(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    request: &HeaderMap,
+) -> Vec<HeaderValue> {
+    sealed(exchange, application, "").remove(request)
 }
 
 /// The cookie that says that a session was just used, when the old one is old enough to be replaced.
@@ -131,18 +132,8 @@ pub(super) fn renew(exchange: &Exchange<'_>, known: &Known, request: &HeaderMap,
     give(exchange, &known.application, &known.host, &session, request).unwrap_or_default()
 }
 
-struct Scope<'a> {
-    gateway: &'a Gateway,
-    application: &'a Application,
-    scheme: Scheme,
-}
-
-impl<'a> Scope<'a> {
-    fn new(gateway: &'a Gateway, application: &'a Application, _host: &HostName, scheme: Scheme) -> Self {
-        Self { gateway, application, scheme }
-    }
-
-    fn sealed<'s>(&'s self, scope: &'s str) -> SealedSessions<'s> {
-        SealedSessions { keys: &self.gateway.common.keys, names: self.application.cookie_names(self.scheme), scope }
-    }
+/// The sealing of an application's sessions; `scope` matters only where something is sealed or opened.
+fn sealed<'a>(exchange: &'a Exchange<'_>, application: &'a Application, scope: &'a str) -> SealedSessions<'a> {
+    let names = application.cookie_names(exchange.connection.scheme);
+    SealedSessions { keys: &exchange.gateway.common.keys, names, scope }
 }

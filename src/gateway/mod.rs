@@ -44,7 +44,7 @@ use account::Account;
 pub use account::Body;
 use authenticate::Known;
 use refusal::Refusal;
-use request_id::RequestIds;
+use request_id::{RequestId, RequestIds};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -63,7 +63,7 @@ pub struct Common {
     /// The policies in use.
     pub state: ArcSwap<Snapshot>,
     /// The keys that seal sessions and pending logins.
-    pub keys: KeyRing,
+    pub keys: Arc<KeyRing>,
     /// The time of day.
     pub clock: Clock,
     /// Counters.
@@ -91,6 +91,7 @@ struct Exchange<'a> {
     head: &'a RequestHead,
     origin: Origin,
     form: Form,
+    request_id: RequestId,
 }
 
 impl Gateway {
@@ -133,7 +134,16 @@ impl Gateway {
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
         account.decided_by(&snapshot);
-        let exchange = Exchange { gateway: self, snapshot: Arc::clone(&snapshot), connection, head: &head, origin, form };
+        let request_id = account.request_id().clone();
+        let exchange = Exchange {
+            gateway: self,
+            snapshot: Arc::clone(&snapshot),
+            connection,
+            head: &head,
+            origin,
+            form,
+            request_id,
+        };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
         if reserved::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);

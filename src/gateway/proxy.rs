@@ -76,7 +76,7 @@ pub(super) async fn forward(
         }
         Decision::Deny(denial) => {
             account.decided(Decided::Deny, denial.rule(), Some(denial.code()));
-            tracing::debug!(request_id = account.request_id().as_str(), %denial, "denied");
+            tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
             Err(Refusal::Denied)
         }
         Decision::SignIn { rule } => {
@@ -112,7 +112,8 @@ async fn send(
         request_id: account.request_id().header(),
     };
     let has_body = !body.is_empty();
-    let request = UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
+    let request =
+        UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
@@ -181,10 +182,7 @@ impl HttpBody for Content {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::App(body) => Pin::new(body).poll_frame(context),
@@ -205,4 +203,3 @@ impl HttpBody for Content {
         }
     }
 }
-

@@ -100,7 +100,9 @@ impl Refusal {
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
-            Self::ForwardedUnreadable => Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" },
+            Self::ForwardedUnreadable => {
+                Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
+            }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
             Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| reserved::LOGOUT) },

@@ -16,4 +16,5 @@ mod worker;
 
 pub use accept::{Bound, bind};
 pub use tls::{TlsSetupError, server_config};
+pub(crate) use worker::Socket;
 pub use worker::{Shared, Worker, WorkerError};

@@ -134,7 +134,9 @@ impl Watch {
             || (phase == Phase::Handshake as u8 && over(since, limits.handshake))
             || (phase == Phase::FirstByte as u8 && over(since, limits.first_byte))
             || (phase == Phase::Head as u8 && over(since, limits.header))
-            || (finishing && (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8) && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS));
+            || (finishing
+                && (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8)
+                && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS));
         if must_drop && !self.drop.swap(true, Ordering::Relaxed) {
             self.wake();
             return true;
@@ -212,7 +214,9 @@ impl Watchman {
 
     /// Advances the ticks and ends what waited too long; returns how many connections a limit ended.
     pub(super) fn look(&self) -> usize {
-        self.ticks.0.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.ticks
+            .0
+            .store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         let mut ended = 0;
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|watch| match watch.upgrade() {
             Some(watch) => {
@@ -234,6 +238,11 @@ impl Watchman {
 
     /// How many connections are left.
     pub(super) fn count(&self) -> usize {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|watch| watch.strong_count() > 0).count()
+        self.watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter(|watch| watch.strong_count() > 0)
+            .count()
     }
 }
