@@ -1,0 +1,4 @@
+//! What the tests talk to in place of the world.
+
+pub(crate) mod keys;
+pub(crate) mod provider;
