@@ -2,7 +2,6 @@
 //!
 //! Specifications: RFC 7636, RFC 9470, RP-Initiated Logout 1.0.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lychgate::http::ReturnTo;
@@ -13,6 +12,7 @@ use url::Url;
 
 use super::{CALLBACK, Pair, header, params, says_400, set};
 use crate::harness::keys::Signing;
+use crate::harness::log;
 use crate::harness::provider::{Answer, CLIENT_ID, CLIENT_SECRET, Claim, Script, value};
 
 #[tokio::test]
@@ -115,11 +115,7 @@ async fn r04_logout_names_the_session_and_where_to_come_back() {
 
 #[tokio::test]
 async fn r17_no_log_line_at_any_level_holds_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    log::record();
 
     let pair = Pair::with(|settings| settings.userinfo = true, |_| {}).await;
     let mut secrets = vec![CLIENT_SECRET.to_owned(), "access-token-of-the-person".to_owned()];
@@ -149,30 +145,10 @@ async fn r17_no_log_line_at_any_level_holds_a_secret() {
         secrets.extend(["code", "code_verifier"].map(|name| value(&request.form, name).unwrap().to_owned()));
         secrets.extend(request.authorization);
     }
-    let text = log.text();
+    let text = log::recorded();
     assert_eq!(outcomes, 2);
     assert!(text.contains("provider discovered"), "{text}");
     for secret in secrets {
         assert!(!secret.is_empty() && !text.contains(&secret), "{secret} in:\n{text}");
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
