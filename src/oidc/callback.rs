@@ -99,8 +99,20 @@ impl CallbackParams {
 }
 
 impl Provider {
-    /// Finishes the login that `pending` began. `redirect_uri` must be the one it began with.
+    /// Finishes the login that `pending` began. `redirect_uri` must be the one it began with. Waits for all of the
+    /// provider's answers together at most twice the limit of one (R16).
     pub async fn finish(
+        &self,
+        pending: &PendingLogin,
+        params: &CallbackParams,
+        redirect_uri: &str,
+    ) -> Result<SignedIn, LoginError> {
+        let limit = self.settings().limits.total * 2;
+        let outcome = tokio::time::timeout(limit, self.finish_in_time(pending, params, redirect_uri)).await;
+        outcome.map_err(|_| LoginError::TimedOut)?
+    }
+
+    async fn finish_in_time(
         &self,
         pending: &PendingLogin,
         params: &CallbackParams,

@@ -237,7 +237,7 @@ pub enum IdTokenError {
     Algorithm,
     /// Rule 9: `exp` is past.
     Expired,
-    /// Rule 10: `iat` is in the future, or long before this login began.
+    /// Rule 10: `iat` (or `nbf`) is in the future, or `iat` is older than any pending login.
     IssuedAt,
     /// Rule 11: `nonce` is missing or not the one that was sent.
     Nonce,
@@ -302,6 +302,8 @@ pub enum LoginError {
     StateReplayed,
     /// The login began longer ago than [`super::pending::LIFETIME`].
     Expired,
+    /// The provider's answers together took longer than [`super::Provider::finish`] waits.
+    TimedOut,
     /// The login began at another provider (R10).
     OtherProvider,
     /// The provider promises `iss` in its responses, and this one has none (R09).
@@ -336,6 +338,7 @@ impl LoginError {
             Self::StateMismatch => "state_mismatch",
             Self::StateReplayed => "state_replayed",
             Self::Expired => "login_expired",
+            Self::TimedOut => "login_timed_out",
             Self::OtherProvider => "other_provider",
             Self::IssuerMissing => "issuer_missing",
             Self::IssuerMismatch => "issuer_mismatch",
@@ -362,6 +365,7 @@ impl LoginError {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Unavailable(_)
+            | Self::TimedOut
             | Self::TokenEndpoint(TokenEndpointError::Fetch(_))
             | Self::UserInfo(UserInfoError::Fetch(_))
             | Self::ProviderError(ProviderErrorCode::ServerError | ProviderErrorCode::TemporarilyUnavailable) => {
@@ -399,6 +403,7 @@ impl LoginError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::AcrNotReached
             | Self::AuthenticationTooOld
             | Self::ProviderError(

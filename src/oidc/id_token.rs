@@ -177,12 +177,14 @@ fn check_expiry(claims: &Claims, expected: &Expected<'_>) -> Result<Timestamp, I
     if expected.now < expires.after(expected.settings.clock_skew) { Ok(expires) } else { Err(IdTokenError::Expired) }
 }
 
-/// 10. `iat` not in the future, and not older than any login that may still be pending.
+/// 10. `iat` not in the future, and not older than any login that may still be pending; RFC 7519 section 4.1.5: `nbf`,
+///     where it is there, not in the future.
 fn check_issue_time(claims: &Claims, expected: &Expected<'_>) -> Result<Timestamp, IdTokenError> {
     let issued_at = seconds(claims, "iat").ok_or(IdTokenError::IssuedAt)?;
     let newest = expected.now.after(expected.settings.clock_skew);
     let oldest = expected.now.before(pending::LIFETIME).before(expected.settings.clock_skew);
-    if issued_at >= oldest && issued_at <= newest { Ok(issued_at) } else { Err(IdTokenError::IssuedAt) }
+    let begun = claims.value("nbf").is_none() || seconds(claims, "nbf").is_some_and(|at| at <= newest);
+    if begun && issued_at >= oldest && issued_at <= newest { Ok(issued_at) } else { Err(IdTokenError::IssuedAt) }
 }
 
 /// 11. `nonce` MUST be there and be the one that was sent.

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::callback::CallbackParams;
+use super::error::LoginError;
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, KeyRing, OpenError, Secret};
 use crate::http::ReturnTo;
@@ -27,6 +29,8 @@ pub const MAX_PENDING: usize = 8;
 const PURPOSE: &str = "pending-login";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
+/// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
+const MAX_COOKIE: usize = 3800;
 /// Characters of the hash of `state` in a cookie's name: 48 bits.
 const TAG: usize = 8;
 
@@ -95,15 +99,24 @@ pub fn is_pending_name(name: &str, secure: bool) -> bool {
     })
 }
 
-/// Seals a pending login into its cookie.
+/// Seals a pending login into its cookie. Where the cookie would be longer than browsers keep (a policy with very many
+/// `acr` values), the return address is given up: the person comes back to the application's root.
 pub fn seal(pending: &PendingLogin, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
+    let sealed = seal_with(pending, pending.return_to.as_str(), ring, host, secure);
+    if sealed.name.len() + sealed.value.len() <= MAX_COOKIE {
+        return sealed;
+    }
+    seal_with(pending, ReturnTo::root().as_str(), ring, host, secure)
+}
+
+fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
     let name = name_for_state(&pending.state, secure);
     let wire = Wire {
         provider: &pending.provider,
         state: &pending.state,
         nonce: &pending.nonce,
         verifier: pending.verifier.expose(),
-        return_to: pending.return_to.as_str(),
+        return_to,
         acr: pending.acr.iter().map(String::as_str).collect(),
         max_age: pending.max_age.map(|age| age.as_secs()),
         started_at: pending.started_at,
@@ -128,6 +141,21 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
         max_age: wire.max_age.map(Duration::from_secs),
         started_at: wire.started_at,
     })
+}
+
+/// The pending login that a callback belongs to; `cookie` looks up the value of a cookie of the request by its name.
+/// Anything but a cookie of this browser, for this `state` and host, is [`LoginError::StateUnknown`] (R08).
+pub fn find<'a>(
+    params: &CallbackParams,
+    cookie: impl FnOnce(&str) -> Option<&'a [u8]>,
+    ring: &KeyRing,
+    host: &str,
+    secure: bool,
+) -> Result<PendingLogin, LoginError> {
+    let state = params.state().ok_or(LoginError::StateMissing)?;
+    let name = name_for_state(state, secure);
+    let value = cookie(&name).ok_or(LoginError::StateUnknown)?;
+    open(&name, value, ring, host).map_err(|_| LoginError::StateUnknown)
 }
 
 /// Which of a browser's cookies must go before one more login begins: all that do not open or are expired, and the oldest
@@ -218,8 +246,38 @@ mod tests {
         long.nonce = "n".repeat(43);
         long.verifier = Secret::new("v".repeat(43));
         long.return_to = ReturnTo::parse(&format!("/{}", "a".repeat(crate::http::return_to::MAX_LENGTH - 1))).unwrap();
-        let sealed = seal(&long, &ring(), "a.example", true);
-        assert!(sealed.name.len() + sealed.value.len() < 3800, "{}", sealed.value.len());
+        let ring = ring();
+        let sealed = seal(&long, &ring, "a.example", true);
+        assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
+        let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!(opened.return_to, long.return_to);
+
+        long.acr = vec!["urn:example:authentication:context:of:some:length".to_owned(); 20];
+        let sealed = seal(&long, &ring, "a.example", true);
+        assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
+        let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!((opened.return_to, opened.acr), (ReturnTo::root(), long.acr));
+    }
+
+    #[test]
+    fn r08_a_callback_finds_the_pending_login_of_its_own_browser_only() {
+        let ring = ring();
+        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let find_in = |query: &str, name: &str, value: &'static str| {
+            let params = CallbackParams::parse(query).ok().unwrap();
+            let jar = |wanted: &str| (wanted == name).then_some(value.as_bytes());
+            find(&params, jar, &ring, "a.example", true).map(|pending| pending.state)
+        };
+        let value: &'static str = sealed.value.clone().leak();
+        assert_eq!(find_in("state=state&code=c", &sealed.name, value).ok().as_deref(), Some("state"));
+        assert_eq!(find_in("code=c", &sealed.name, value).err(), Some(LoginError::StateMissing));
+        for (query, name, value) in [
+            ("state=other", sealed.name.as_str(), value),
+            ("state=state", "__Host-lychgate", value),
+            ("state=state", sealed.name.as_str(), "planted"),
+        ] {
+            assert_eq!(find_in(query, name, value).err(), Some(LoginError::StateUnknown), "{query} {name}");
+        }
     }
 
     #[test]

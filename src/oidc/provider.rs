@@ -148,18 +148,21 @@ impl Provider {
         }
     }
 
-    /// Asks the provider now if it was never reached, at most once in 5 seconds; others wait for the same answer.
+    /// Asks the provider now if it was never reached, at most once in 5 seconds; others wait for the same answer, and
+    /// nobody longer than twice the limit of one request.
     pub async fn discovered_now(&self) -> Result<(), ProviderUnavailable> {
-        if self.discovered().is_ok() {
-            return Ok(());
+        if self.discovered().is_err() {
+            let _ = tokio::time::timeout(self.settings.limits.total * 2, self.discover_on_demand()).await;
         }
+        self.discovered().map(drop)
+    }
+
+    async fn discover_on_demand(&self) {
         let mut asking = self.asking.lock().await;
         if self.discovered().is_err() && window_is_over(&mut asking.on_demand, self.now(), DEMAND_WINDOW) {
             // What it met is in the readiness, which `discovered` reads.
             let _ = self.discover().await;
         }
-        drop(asking);
-        self.discovered().map(drop)
     }
 
     /// One attempt at metadata and keys; what was there before stays when it fails.
