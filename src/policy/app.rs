@@ -1,0 +1,237 @@
+//! Reads `[app]`, `[login]` and `[session]`: where an application is found, where it runs, and for how long a login lasts.
+//!
+//! May touch: nothing; a CA file is only named here, the caller reads it. Trust boundary: the file is an administrator's.
+//! Specification: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reader::{Reading, Section, Text, unknown_name};
+use crate::http::{CanonicalPath, HostName};
+
+/// Where the application runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its addresses, at least one; any of them answers alike.
+    pub targets: Vec<UpstreamTarget>,
+    /// What it is told as `Host`.
+    pub host: HostMode,
+    /// The certificates to trust for `https` instead of the system's, as written; relative to the policy file.
+    pub ca: Option<PathBuf>,
+    /// How long connecting may take, TLS included.
+    pub connect: Duration,
+    /// How long the head of an answer may take.
+    pub first_byte: Duration,
+    /// How long an answer may be silent before it ends.
+    pub stall: Duration,
+}
+
+/// One address of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamTarget {
+    /// Whether it is spoken to over TLS.
+    pub tls: bool,
+    /// Its host name or address.
+    pub host: HostName,
+    /// Its port.
+    pub port: u16,
+}
+
+/// What the application is told as `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostMode {
+    /// What the browser asked for.
+    Keep,
+    /// The upstream's own host and port.
+    Upstream,
+    /// This text, a valid authority.
+    Fixed(Arc<str>),
+}
+
+/// How people sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// Any one of these is required of every signed-in request; nothing is when empty.
+    pub acr: Vec<String>,
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Without a request.
+    pub idle: Duration,
+    /// In all.
+    pub max: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60 * 60), max: Duration::from_secs(12 * 60 * 60) }
+    }
+}
+
+/// `[app]` as read.
+pub(super) struct App {
+    pub(super) hosts: Vec<HostName>,
+    pub(super) prefix: Box<str>,
+    pub(super) upstream: Upstream,
+}
+
+/// Reads `[app]`. The prefix comes back on its own too, because rules are checked against it even when the rest is wrong.
+pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Option<App>, Box<str>) {
+    let span = section.span();
+    let hosts = match section.value("hosts") {
+        Some(value) => reading.texts(value, "hosts"),
+        None => None,
+    };
+    let prefix = section.text("path", reading);
+    let targets = section.texts("upstream", reading);
+    for (key, found) in [("hosts", &hosts), ("upstream", &targets)] {
+        if found.as_ref().is_some_and(Vec::is_empty) || section.lacks(key) {
+            reading.error(format!("`app` has no `{key}`"), span.clone(), example(key));
+        }
+    }
+    let host = section.text("host", reading).and_then(|text| read_host_mode(&text, reading));
+    let ca = section.text("ca", reading).map(|text| PathBuf::from(text.text));
+    let timeouts = section.section("timeouts", reading);
+    section.finish(reading);
+    let prefix = prefix.and_then(|text| read_prefix(&text, reading)).unwrap_or_else(|| "/".into());
+    let (connect, first_byte, stall) = read_timeouts(timeouts, reading);
+    let hosts = read_hosts(hosts.unwrap_or_default(), reading);
+    let targets: Vec<_> = targets.unwrap_or_default().iter().filter_map(|text| read_target(text, reading)).collect();
+    let host = host.unwrap_or(HostMode::Keep);
+    let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
+    (Some(App { hosts, prefix: prefix.clone(), upstream }), prefix)
+}
+
+fn example(key: &str) -> &'static str {
+    if key == "hosts" { "hosts = [\"app.example\"]" } else { "upstream = [\"http://10.0.0.1:8080\"]" }
+}
+
+fn read_hosts(texts: Vec<Text<'_>>, reading: &mut Reading<'_>) -> Vec<HostName> {
+    let mut hosts = Vec::new();
+    for text in texts {
+        match HostName::parse(text.text) {
+            Ok(host) if hosts.contains(&host) => {
+                reading.error(format!("host `{host}` stands here twice"), text.span, "remove one");
+            }
+            Ok(host) => hosts.push(host),
+            Err(why) => {
+                let help = "write the exact name without scheme and port, for example \"app.example\"";
+                reading.error(format!("`{}` is no host name: {why}", text.text), text.span, help);
+            }
+        }
+    }
+    hosts
+}
+
+fn read_prefix(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Box<str>> {
+    let trimmed = if text.text.len() > 1 { text.text.strip_suffix('/').unwrap_or(text.text) } else { text.text };
+    let problem = match CanonicalPath::parse(trimmed) {
+        Err(why) => format!("`path` could never match: {why}"),
+        Ok(path) if path.as_str() != trimmed => format!("`path` is not in canonical form, which is \"{path}\""),
+        Ok(path) if path.is_below("/.lychgate") => "`path` is reserved for the gateway".to_owned(),
+        Ok(_) if trimmed.contains('*') => "`path` is a plain prefix and has no `*`".to_owned(),
+        Ok(_) => return Some(trimmed.into()),
+    };
+    reading.error(problem, text.span.clone(), "for example path = \"/statements\"");
+    None
+}
+
+fn read_target(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<UpstreamTarget> {
+    let help = "write http://host:port or https://host:port, without a path";
+    let split = text.text.split_once("://");
+    let Some((tls, rest)) = split.and_then(|(scheme, rest)| match scheme {
+        "http" => Some((false, rest)),
+        "https" => Some((true, rest)),
+        _ => None,
+    }) else {
+        reading.error(format!("`{}` is no upstream address", text.text), text.span.clone(), help);
+        return None;
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    match HostName::parse_authority(authority) {
+        Ok((host, port)) => Some(UpstreamTarget { tls, host, port: port.unwrap_or(if tls { 443 } else { 80 }) }),
+        Err(why) => {
+            reading.error(format!("`{}` is no upstream address: {why}", text.text), text.span.clone(), help);
+            None
+        }
+    }
+}
+
+fn read_host_mode(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<HostMode> {
+    match text.text {
+        "keep" => return Some(HostMode::Keep),
+        "upstream" => return Some(HostMode::Upstream),
+        _ => {}
+    }
+    match HostName::parse_authority(text.text) {
+        Ok(_) => Some(HostMode::Fixed(text.text.into())),
+        Err(why) => {
+            let help = "write \"keep\", \"upstream\" or a host name";
+            reading.error(format!("`{}` cannot be sent as Host: {why}", text.text), text.span.clone(), help);
+            None
+        }
+    }
+}
+
+fn read_timeouts(section: Option<Section<'_>>, reading: &mut Reading<'_>) -> (Duration, Duration, Duration) {
+    let (mut connect, mut first_byte, mut stall) = (None, None, None);
+    if let Some(mut section) = section {
+        connect = section.duration("connect", reading);
+        first_byte = section.duration("first_byte", reading);
+        stall = section.duration("stall", reading);
+        section.finish(reading);
+    }
+    (
+        connect.unwrap_or(Duration::from_secs(5)),
+        first_byte.unwrap_or(Duration::from_secs(60)),
+        stall.unwrap_or(Duration::from_secs(300)),
+    )
+}
+
+/// Reads `[login]`; `providers` are the names in the configuration.
+pub(super) fn read_login(mut section: Section<'_>, providers: &[&str], reading: &mut Reading<'_>) -> Option<Login> {
+    let span = section.span();
+    let provider = section.text("provider", reading);
+    let named = provider.is_some() || !section.lacks("provider");
+    let acr = section.texts("acr", reading);
+    section.finish(reading);
+    let provider = match (provider, providers) {
+        (Some(text), _) if providers.contains(&text.text) => Some(text.text),
+        (Some(text), _) => {
+            unknown_name(reading, &format!("unknown provider `{}`", text.text), text.text, text.span, providers);
+            None
+        }
+        (None, _) if named => None,
+        (None, [only]) => Some(*only),
+        (None, []) => {
+            reading.error("no provider is configured", span, "add [providers.NAME] to the gateway's configuration");
+            None
+        }
+        (None, several) => {
+            let help = format!("provider = \"…\", one of {}", several.join(", "));
+            reading.error("`login` must name its provider: there are several", span, help);
+            None
+        }
+    };
+    let acr = acr.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    Some(Login { provider: provider?.into(), acr })
+}
+
+/// Reads `[session]`.
+pub(super) fn read_session(mut section: Section<'_>, reading: &mut Reading<'_>) -> SessionLimits {
+    let span = section.span();
+    let default = SessionLimits::default();
+    let (idle, max) = (section.duration("idle", reading), section.duration("max", reading));
+    section.finish(reading);
+    let max = max.unwrap_or(default.max);
+    if let Some(idle) = idle.filter(|idle| *idle > max) {
+        let message = format!("`idle` ({}) is longer than `max`", humantime::format_duration(idle));
+        reading.error(message, span, "a session cannot be idle for longer than it lasts");
+    }
+    SessionLimits { idle: idle.unwrap_or(default.idle.min(max)), max }
+}

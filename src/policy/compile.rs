@@ -1,0 +1,164 @@
+//! From the text of a policy file to a [`Policy`], or to all mistakes in it.
+//!
+//! May touch: secrets only through the caller's closure; no files. Trust boundary: the file is an administrator's, and
+//! every mistake in it must give an error with its place, never a panic and never half a policy.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use toml::de::DeTable;
+
+use super::app::{self, App, Login, SessionLimits};
+use super::expression::Expression;
+use super::header::Header;
+use super::header_table::{self, SecretSource};
+use super::reader::{Reading, Section};
+use super::route::RouteTable;
+use super::rule::{self, Access, RuleEntry};
+use super::test_case::{self, TestCase};
+use super::{LoginAccepts, Policy};
+use crate::crypto::Secret;
+use crate::diagnostic::{Diagnostic, Report, SourceFile};
+
+/// The largest policy file, in bytes.
+const MAX_FILE: usize = 1024 * 1024;
+
+/// What a policy takes from outside its file.
+pub(super) struct Environment<'a> {
+    /// Reads a secret.
+    pub(super) secrets: &'a dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
+    /// The configured providers' names.
+    pub(super) providers: &'a [&'a str],
+}
+
+/// Compiles the policy called `name`. All findings go to `report`; errors among them leave no policy.
+///
+/// `secrets` reads what a policy names as `{ file = … }` or `{ env = … }`; its error text is shown. `providers` are the
+/// names of the configured providers.
+pub fn compile(
+    name: &str,
+    source: &Arc<SourceFile>,
+    secrets: &dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
+    providers: &[&str],
+    report: &mut Report,
+) -> Option<Policy> {
+    let mut reading = Reading::new(source);
+    let policy = read(name, source, &Environment { secrets, providers }, &mut reading);
+    let policy = policy.filter(|_| !reading.has_errors());
+    report.append(reading.into_report());
+    policy
+}
+
+fn read(
+    name: &str,
+    source: &Arc<SourceFile>,
+    environment: &Environment<'_>,
+    reading: &mut Reading<'_>,
+) -> Option<Policy> {
+    if source.text().len() > MAX_FILE {
+        reading.error(format!("the policy is larger than {MAX_FILE} bytes"), 0..0, "split it");
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(source.text());
+    for error in &errors {
+        let finding = Diagnostic::error(format!("the file is no TOML: {}", error.message()));
+        reading.push(finding, error.span().unwrap_or_default());
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let whole = Section::new("", table.get_ref(), 0..0);
+    read_sections(name, whole, environment, reading)
+}
+
+fn read_sections(
+    name: &str,
+    mut whole: Section<'_>,
+    environment: &Environment<'_>,
+    reading: &mut Reading<'_>,
+) -> Option<Policy> {
+    let app = whole.section("app", reading);
+    if whole.lacks("app") {
+        reading.error("the policy has no `[app]`", 0..0, "[app] names the hosts and the upstream");
+    }
+    let (app, prefix) = app.map_or((None, "/".into()), |section| app::read(section, reading));
+    let login = whole.section("login", reading);
+    let has_login = login.is_some();
+    let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
+    let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
+    let headers = whole.section("headers", reading);
+    let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
+    let rules = whole.value("rules").map(|value| reading.sections(value, "rules")).unwrap_or_default();
+    if rules.is_empty() && whole.lacks("rules") {
+        reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
+    }
+    let rules = rule::read(rules, &prefix, reading);
+    let tests = whole.value("tests").map(|value| reading.sections(value, "tests")).unwrap_or_default();
+    let acr = login.as_ref().and_then(|login| login.acr.first());
+    let tests = test_case::read(tests, &prefix, acr.map(String::as_str), reading);
+    whole.finish(reading);
+    check_login(has_login, &rules, reading);
+    let parts = Parts { app: app?, login, session: session.unwrap_or_default(), headers, rules, tests };
+    Some(parts.assemble(name))
+}
+
+/// Without `[login]` nobody can sign in, so every rule must be public.
+fn check_login(has_login: bool, rules: &[RuleEntry], reading: &mut Reading<'_>) {
+    let closed = rules.iter().find(|entry| !matches!(entry.rule.access, Access::Public));
+    if let Some(entry) = closed.filter(|_| !has_login) {
+        let message = format!("rule `{}` needs a signed-in person, and there is no `[login]`", entry.rule.label);
+        reading.error(message, entry.span.clone(), "add [login], or make the rule `access = \"public\"`");
+    }
+}
+
+/// All parts of a policy that was read without an error.
+struct Parts {
+    app: App,
+    login: Option<Login>,
+    session: SessionLimits,
+    headers: Vec<Header>,
+    rules: Vec<RuleEntry>,
+    tests: Vec<TestCase>,
+}
+
+impl Parts {
+    fn assemble(self, name: &str) -> Policy {
+        let mut routes = RouteTable::default();
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for entry in self.rules {
+            routes.push(entry.methods, &entry.patterns);
+            rules.push(entry.rule);
+        }
+        let conditions = rules.iter().filter_map(|rule| match &rule.access {
+            Access::When(expression) => Some(expression),
+            Access::Public | Access::Session => None,
+        });
+        let all: Vec<&Expression> = conditions.chain(self.headers.iter().flat_map(Header::expressions)).collect();
+        let claims_read: BTreeSet<_> = all.iter().flat_map(|expression| expression.claims()).cloned().collect();
+        let keeps_claims = all.iter().any(|expression| expression.is_per_request());
+        let headers_per_request = self.headers.iter().any(Header::is_per_request);
+        let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
+        Policy {
+            id: next_id(),
+            name: name.into(),
+            app: self.app,
+            login: self.login,
+            login_accepts,
+            session: self.session,
+            headers: self.headers,
+            rules,
+            routes,
+            tests: self.tests,
+            claims_read,
+            keeps_claims,
+            headers_per_request,
+        }
+    }
+}
+
+/// Tells compiled policies apart, so that what was prepared for one is never used with another.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

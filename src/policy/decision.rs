@@ -1,0 +1,206 @@
+//! What is asked of a policy and what it answers.
+//!
+//! [`Permit`] is a proof: only [`Policy::decide`](super::Policy::decide) makes one, and nothing reaches an application
+//! without it. A [`Denial`] keeps its reason for the log; a client is shown none of it but that it was denied.
+//!
+//! May touch: nothing. Trust boundary: a request's facts are a stranger's, already canonical; a subject's claims are a
+//! provider's.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::claims::Claims;
+use crate::clock::Timestamp;
+use crate::http::{CanonicalPath, HostName};
+
+/// A person who is signed in.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What the provider says about the person; the one view for rules and headers.
+    pub claims: Claims,
+    /// How and when the person signed in.
+    pub session: SessionFacts,
+}
+
+/// How and when a person signed in.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// The authentication context class that the provider vouched for.
+    pub acr: Option<String>,
+    /// The authentication methods that the provider named.
+    pub amr: Vec<String>,
+    /// When the person last proved who they are.
+    pub authenticated_at: Timestamp,
+}
+
+/// What a rule may know of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFacts<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The host that the request is for.
+    pub host: &'a HostName,
+    /// The canonical path, the same that is forwarded.
+    pub path: &'a CanonicalPath,
+    /// The query as it was sent, without `?`; never part of a path match (P04).
+    pub query: Option<&'a str>,
+    /// The client's address, after trusted proxies were taken into account.
+    pub client: IpAddr,
+}
+
+/// A policy's answer.
+#[derive(Debug)]
+pub enum Decision<'p> {
+    /// The request may go to the application.
+    Allow(Permit<'p>),
+    /// It may not.
+    Deny(Denial<'p>),
+    /// Nobody is signed in and the rule asks for somebody.
+    SignIn {
+        /// The rule's label.
+        rule: &'p str,
+    },
+    /// The person may, once they have proved more or again who they are.
+    StepUp(Requirement<'p>),
+}
+
+/// Proof that a policy allows a request, with the identity headers to set.
+#[derive(Debug)]
+pub struct Permit<'p> {
+    rule: &'p str,
+    headers: Headers<'p>,
+    public: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Headers<'p> {
+    /// Made once for the session.
+    Ready(&'p [(HeaderName, HeaderValue)]),
+    /// Made for this request.
+    Made(Vec<(HeaderName, HeaderValue)>),
+}
+
+impl<'p> Permit<'p> {
+    pub(super) fn new(rule: &'p str, headers: Headers<'p>) -> Self {
+        Self { rule, headers, public: false }
+    }
+
+    pub(super) fn public(rule: &'p str) -> Self {
+        Self { rule, headers: Headers::Ready(&[]), public: true }
+    }
+
+    /// The label of the rule that decided: its name, or `#3` for the third rule.
+    pub fn rule(&self) -> &'p str {
+        self.rule
+    }
+
+    /// Whether the rule is for everybody; then there are no identity headers, whoever asks.
+    pub fn is_public(&self) -> bool {
+        self.public
+    }
+
+    /// The identity headers, each name once, in the order of the policy file.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        match &self.headers {
+            Headers::Ready(ready) => ready,
+            Headers::Made(made) => made,
+        }
+    }
+}
+
+/// What a person must prove before a rule lets them pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement<'p> {
+    /// The rule's label.
+    pub rule: &'p str,
+    /// Any one of these is enough; empty when only the age of the sign-in is wrong and nothing else was ever asked for.
+    pub acr: &'p [String],
+    /// The sign-in must not be older than this.
+    pub max_age: Option<Duration>,
+}
+
+/// Why a request is denied. For logs; not for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DenialReason {
+    /// No rule's methods and paths match.
+    NoRule,
+    /// The rule's `allow` is false.
+    NotAllowed,
+    /// The rule's `allow` could not be evaluated; why.
+    ExpressionFailed(String),
+    /// A header that must not be missing has no value.
+    HeaderMissing(HeaderName),
+    /// A header's expression could not be evaluated; why.
+    HeaderFailed(HeaderName, String),
+    /// A header's value cannot be sent as the policy says; why.
+    HeaderUnencodable(HeaderName, &'static str),
+    /// A header's value is longer than [`MAX_HEADER_VALUE`](super::MAX_HEADER_VALUE).
+    HeaderTooLong(HeaderName),
+    /// The person was prepared for another policy: a fault of the gateway.
+    OtherPolicy,
+}
+
+impl DenialReason {
+    /// The reason code for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoRule => "no_rule",
+            Self::NotAllowed => "not_allowed",
+            Self::ExpressionFailed(_) => "expression_failed",
+            Self::HeaderMissing(_) => "header_missing",
+            Self::HeaderFailed(..) => "header_failed",
+            Self::HeaderUnencodable(..) => "header_unencodable",
+            Self::HeaderTooLong(_) => "header_too_long",
+            Self::OtherPolicy => "other_policy",
+        }
+    }
+}
+
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRule => write!(f, "no rule matches the method and path"),
+            Self::NotAllowed => write!(f, "the rule does not allow this person"),
+            Self::ExpressionFailed(why) => write!(f, "the rule's `allow` could not be evaluated: {why}"),
+            Self::HeaderMissing(name) => write!(f, "header `{name}` has no value and must have one"),
+            Self::HeaderFailed(name, why) => write!(f, "header `{name}` could not be evaluated: {why}"),
+            Self::HeaderUnencodable(name, why) => write!(f, "header `{name}` cannot carry its value: {why}"),
+            Self::HeaderTooLong(name) => write!(f, "header `{name}` is longer than {} bytes", super::MAX_HEADER_VALUE),
+            Self::OtherPolicy => write!(f, "the session was prepared for another policy"),
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial<'p> {
+    rule: Option<&'p str>,
+    reason: DenialReason,
+}
+
+impl<'p> Denial<'p> {
+    pub(super) fn new(rule: Option<&'p str>, reason: DenialReason) -> Self {
+        Self { rule, reason }
+    }
+
+    /// The label of the rule that decided; none when no rule matched.
+    pub fn rule(&self) -> Option<&'p str> {
+        self.rule
+    }
+
+    /// Why, for the log. It names claims and headers, never their values.
+    pub fn reason(&self) -> &DenialReason {
+        &self.reason
+    }
+
+    /// The reason code for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        self.reason.code()
+    }
+}

@@ -1,0 +1,165 @@
+//! What keeps an expression small: limits before parsing, and limits built into the tree that is evaluated.
+//!
+//! The crate's parser is generated and recursive, and its evaluator knows no cost. So: the text is at most
+//! [`MAX_EXPRESSION`] bytes, brackets nest at most [`MAX_NESTING`] deep and operators that deepen the tree are counted,
+//! all before the parser sees a byte. In the tree, every `+` becomes a call that refuses to build large values, and every
+//! comprehension asks for its steps from a budget ([`functions`](super::functions)).
+//!
+//! May touch: nothing. Trust boundary: the text is an administrator's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo, operators};
+
+use super::{Mistake, functions};
+
+/// How long an expression may be, in bytes.
+pub(super) const MAX_EXPRESSION: usize = 4096;
+/// How deep brackets may nest.
+const MAX_NESTING: usize = 24;
+/// How many operators and member accesses may stand in one expression; `&&`, `||` and commas are not counted.
+const MAX_OPERATORS: usize = 200;
+
+/// Parses `text` within the bounds.
+pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> {
+    check_size(text).map_err(|mistake| vec![mistake])?;
+    let parser = functions::environment().parser();
+    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(text)));
+    match parsed {
+        Ok(Ok(parsed)) => Ok(parsed),
+        Ok(Err(errors)) => Err(errors.errors.iter().map(|error| mistake(text, error)).collect()),
+        Err(_) => Err(vec![whole(text, "the expression cannot be read")]),
+    }
+}
+
+/// Replaces what could grow without bound by calls that watch it.
+pub(super) fn limit(mut tree: IdedExpr) -> IdedExpr {
+    limit_in_place(&mut tree);
+    tree
+}
+
+fn limit_in_place(node: &mut IdedExpr) {
+    match &mut node.expr {
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| limit_in_place(target));
+            call.args.iter_mut().for_each(limit_in_place);
+            if call.func_name == operators::ADD && !is_accumulator(call.args.first()) {
+                functions::ADD.clone_into(&mut call.func_name);
+            }
+        }
+        Expr::Comprehension(loops) => {
+            let parts = [
+                &mut loops.iter_range,
+                &mut loops.accu_init,
+                &mut loops.loop_cond,
+                &mut loops.loop_step,
+                &mut loops.result,
+            ];
+            parts.into_iter().for_each(limit_in_place);
+            let range = std::mem::take(&mut loops.iter_range);
+            loops.iter_range = budgeted(range);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(limit_in_place),
+        Expr::Map(map) => {
+            for entry in &mut map.entries {
+                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                    limit_in_place(&mut entry.key);
+                    limit_in_place(&mut entry.value);
+                }
+            }
+        }
+        Expr::Select(select) => limit_in_place(&mut select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+}
+
+/// The crate recognises `@result + [x]` and appends in place; that shape is left alone, its growth is the range's.
+fn is_accumulator(operand: Option<&IdedExpr>) -> bool {
+    matches!(operand.map(|node| &node.expr), Some(Expr::Ident(name)) if name.starts_with('@'))
+}
+
+fn budgeted(range: IdedExpr) -> IdedExpr {
+    let id = range.id;
+    let budget = IdedExpr { id, expr: Expr::Ident(functions::BUDGET.to_owned()) };
+    let call = CallExpr { func_name: functions::RANGE.to_owned(), target: None, args: vec![range, budget] };
+    IdedExpr { id, expr: Expr::Call(call) }
+}
+
+fn check_size(text: &str) -> Result<(), Mistake> {
+    if text.trim().is_empty() {
+        return Err(whole(text, "the expression is empty"));
+    }
+    if text.len() > MAX_EXPRESSION {
+        return Err(whole(text, &format!("the expression is longer than {MAX_EXPRESSION} bytes")));
+    }
+    let mut scan = Scan::default();
+    for (at, character) in text.char_indices() {
+        scan.step(character);
+        let too_much = if scan.nesting > MAX_NESTING {
+            format!("brackets nest deeper than {MAX_NESTING} levels")
+        } else if scan.operators > MAX_OPERATORS {
+            format!("the expression has more than {MAX_OPERATORS} operators and member accesses")
+        } else {
+            continue;
+        };
+        let help = Some("split the rule, or compare with a list: `user.x in ['a', 'b']`".to_owned());
+        return Err(Mistake { message: too_much, range: at..at + character.len_utf8(), help });
+    }
+    Ok(())
+}
+
+/// Counts what makes the tree deep. Strings are skipped; a string form that is not understood only counts too much.
+#[derive(Default)]
+struct Scan {
+    nesting: usize,
+    operators: usize,
+    quote: Option<char>,
+    escaped: bool,
+    previous: Option<char>,
+}
+
+impl Scan {
+    fn step(&mut self, character: char) {
+        if let Some(quote) = self.quote {
+            match character {
+                _ if self.escaped => self.escaped = false,
+                '\\' => self.escaped = true,
+                _ if character == quote => self.quote = None,
+                _ => {}
+            }
+            return;
+        }
+        let doubled = self.previous == Some(character);
+        self.previous = if doubled { None } else { Some(character) };
+        match character {
+            '\'' | '"' => self.quote = Some(character),
+            '(' | '[' | '{' => {
+                self.nesting += 1;
+                self.operators += 1;
+            }
+            ')' | ']' | '}' => self.nesting = self.nesting.saturating_sub(1),
+            '&' | '|' if doubled => {}
+            '+' | '-' | '*' | '/' | '%' | '.' | '?' | ':' | '<' | '>' | '=' | '!' | '&' | '|' => {
+                if character != '&' && character != '|' {
+                    self.operators += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn whole(text: &str, message: &str) -> Mistake {
+    Mistake { message: message.to_owned(), range: 0..text.len(), help: None }
+}
+
+fn mistake(text: &str, error: &cel::ParseError) -> Mistake {
+    let range = super::check::place(text, error.pos);
+    let help = if text.contains(" and ") || text.contains(" or ") || text.contains(" not ") {
+        Some("CEL writes `&&`, `||` and `!`".to_owned())
+    } else {
+        None
+    };
+    Mistake { message: format!("the expression cannot be read: {}", error.msg), range, help }
+}

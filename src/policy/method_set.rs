@@ -1,0 +1,62 @@
+//! The methods that a rule answers for (P06): complete, with no method let through by being forgotten.
+//!
+//! `HEAD` follows `GET`. A rule that names no methods covers the seven that applications use; any other method is
+//! covered only by a rule that names it, so an unknown method matches nothing and is denied.
+//!
+//! May touch: nothing. Trust boundary: the request's method is a stranger's. Specification: RFC 9110 section 9.
+
+use http::Method;
+
+/// What a rule without `methods` covers.
+const USUAL: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// A set of methods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MethodSet(Box<[Method]>);
+
+impl MethodSet {
+    /// The usual seven.
+    pub(super) fn usual() -> Self {
+        Self(USUAL.into())
+    }
+
+    /// The named methods, with `HEAD` where `GET` is named.
+    pub(super) fn named(mut methods: Vec<Method>) -> Self {
+        if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
+            methods.push(Method::HEAD);
+        }
+        Self(methods.into())
+    }
+
+    /// Whether the set has `method`.
+    pub(super) fn contains(&self, method: &Method) -> bool {
+        self.0.contains(method)
+    }
+
+    /// Whether the set has all methods of `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|method| self.contains(method))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p06_head_follows_get() {
+        assert!(MethodSet::named(vec![Method::GET]).contains(&Method::HEAD));
+        assert!(!MethodSet::named(vec![Method::HEAD]).contains(&Method::GET));
+        assert!(!MethodSet::named(vec![Method::POST]).contains(&Method::HEAD));
+    }
+
+    #[test]
+    fn p06_unusual_methods_are_covered_only_when_named() {
+        let report = Method::from_bytes(b"REPORT").unwrap();
+        for method in [Method::TRACE, Method::CONNECT, report.clone(), Method::from_bytes(b"get").unwrap()] {
+            assert!(!MethodSet::usual().contains(&method), "{method}");
+        }
+        assert!(MethodSet::named(vec![report.clone()]).contains(&report));
+    }
+}

@@ -1,0 +1,127 @@
+//! One application's policy: read, compiled, decided by.
+//!
+//! [`compile`] turns the text of a `policies/NAME.toml` into a [`Policy`], or into all mistakes in it, each with its
+//! place. [`Policy::prepare`] evaluates once per session what depends on the person alone; [`Policy::decide`] answers for
+//! each request and is the only maker of a [`Permit`], without which nothing reaches an application.
+//!
+//! Layer 1, pure: no I/O, no clock; secrets come in through a closure. Trust boundary: files are an administrator's and may
+//! be wrong in every way; claims are a provider's; requests are a stranger's and come in as canonical values only.
+//! The language is described for administrators in `docs/policy.md`; expressions are the Common Expression Language.
+
+mod app;
+mod compile;
+mod decide;
+mod decision;
+mod encode;
+mod expression;
+mod header;
+mod header_table;
+mod method_set;
+mod pattern;
+mod prepared;
+mod reader;
+mod route;
+mod rule;
+mod template;
+mod test_case;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use compile::compile;
+pub use decision::{Decision, Denial, DenialReason, Permit, RequestFacts, Requirement, SessionFacts, Subject};
+pub use header::MAX_HEADER_VALUE;
+pub use header_table::SecretSource;
+pub use prepared::Prepared;
+pub use test_case::TestOutcome;
+
+use crate::http::HostName;
+
+/// One application's compiled policy. Immutable; shared behind an `Arc`.
+pub struct Policy {
+    id: u64,
+    name: Arc<str>,
+    app: app::App,
+    login: Option<Login>,
+    login_accepts: LoginAccepts,
+    session: SessionLimits,
+    headers: Vec<header::Header>,
+    rules: Vec<rule::Rule>,
+    routes: route::RouteTable,
+    tests: Vec<test_case::TestCase>,
+    claims_read: BTreeSet<Box<str>>,
+    keeps_claims: bool,
+    headers_per_request: bool,
+}
+
+/// Which authentication contexts are good enough for the application at large.
+#[derive(Debug, Default)]
+struct LoginAccepts {
+    /// What `[login]` asks for.
+    asked: Vec<String>,
+    /// What rules ask for in `step_up`: a login that was stepped up must not be asked to step down again.
+    stronger: Vec<String>,
+}
+
+impl LoginAccepts {
+    fn new(login: Option<&Login>, rules: &[rule::Rule]) -> Self {
+        let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
+        let step_ups = rules.iter().filter_map(|rule| rule.step_up.as_ref());
+        Self { asked, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
+    }
+}
+
+impl Policy {
+    /// The application's name: the file's name without `.toml`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The hosts that it answers for, at least one.
+    pub fn hosts(&self) -> &[HostName] {
+        &self.app.hosts
+    }
+
+    /// The path below which it lies: `/`, or canonical without a last slash.
+    pub fn prefix(&self) -> &str {
+        &self.app.prefix
+    }
+
+    /// Where the application runs.
+    pub fn upstream(&self) -> &Upstream {
+        &self.app.upstream
+    }
+
+    /// How people sign in; none when every rule is public.
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
+    }
+
+    /// How long a session lasts.
+    pub fn session(&self) -> SessionLimits {
+        self.session
+    }
+
+    /// Every identity header that this policy can emit, each once; to be removed from what clients send.
+    pub fn emitted_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|header| &header.name)
+    }
+
+    /// The top-level claims that any expression reads; a session needs to keep no other.
+    pub fn claims_read(&self) -> &BTreeSet<Box<str>> {
+        &self.claims_read
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("name", &self.name).field("hosts", &self.app.hosts).finish_non_exhaustive()
+    }
+}

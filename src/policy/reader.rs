@@ -1,0 +1,256 @@
+//! Reads a policy file's tables by hand, so that every mistake in it is reported and none hides another.
+//!
+//! serde stops at the first error; here each value is asked for by name and kind, a wrong one is reported where it
+//! stands and reading goes on. [`Section::finish`] reports the keys that nobody asked for, with the nearest known name.
+//!
+//! May touch: the text that it is given. Trust boundary: the text is an administrator's, with all mistakes that a person
+//! can make in it. Specification: TOML 1.1.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostic, Report, SourceFile, nearest};
+
+/// One value of the file and where it stands.
+pub(super) type Value<'d> = Spanned<DeValue<'d>>;
+
+/// The file being read and what was found wrong with it so far.
+pub(super) struct Reading<'r> {
+    file: &'r Arc<SourceFile>,
+    report: Report,
+}
+
+/// A string of the file and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Text<'d> {
+    /// The string, unescaped.
+    pub(super) text: &'d str,
+    /// The bytes of the file that hold it, quotes included.
+    pub(super) span: Range<usize>,
+}
+
+/// One table of the file.
+pub(super) struct Section<'d> {
+    name: String,
+    span: Range<usize>,
+    table: &'d DeTable<'d>,
+    known: Vec<&'static str>,
+}
+
+impl<'r> Reading<'r> {
+    /// Begins with nothing found.
+    pub(super) fn new(file: &'r Arc<SourceFile>) -> Self {
+        Self { file, report: Report::default() }
+    }
+
+    /// Everything that was found.
+    pub(super) fn into_report(self) -> Report {
+        self.report
+    }
+
+    /// Adds a finding about the bytes `span`.
+    pub(super) fn push(&mut self, finding: Diagnostic, span: Range<usize>) {
+        self.report.push(finding.at(self.file, span));
+    }
+
+    /// Adds an error about the bytes `span`.
+    pub(super) fn error(&mut self, message: impl Into<String>, span: Range<usize>, help: impl Into<String>) {
+        self.push(Diagnostic::error(message).help(help), span);
+    }
+
+    /// Whether anything forbids using the file.
+    pub(super) fn has_errors(&self) -> bool {
+        self.report.has_errors()
+    }
+
+    /// The line, from 1, on which `offset` stands.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.file.line_column(offset).0
+    }
+
+    /// The bytes of the file that hold `part` of a string; the whole string where escapes make that unclear.
+    pub(super) fn inside(&self, text: &Text<'_>, part: Range<usize>) -> Range<usize> {
+        let raw = self.file.text().get(text.span.clone()).unwrap_or_default();
+        match raw.find(text.text) {
+            Some(quote) if !text.text.is_empty() => {
+                let start = text.span.start + quote;
+                start + part.start.min(text.text.len())..start + part.end.min(text.text.len())
+            }
+            _ => text.span.clone(),
+        }
+    }
+
+    /// The string in `value`, or an error that says what `of` must be.
+    pub(super) fn text<'d>(&mut self, value: &'d Value<'d>, of: &str) -> Option<Text<'d>> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(Text { text, span: value.span() }),
+            other => self.wrong_kind(of, "a string", other, value.span()),
+        }
+    }
+
+    /// The strings in `value`, which is one string or a list of them.
+    pub(super) fn texts<'d>(&mut self, value: &'d Value<'d>, of: &str) -> Option<Vec<Text<'d>>> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(vec![Text { text, span: value.span() }]),
+            DeValue::Array(items) => {
+                let texts: Vec<_> = items.iter().filter_map(|item| self.text(item, of)).collect();
+                Some(texts)
+            }
+            other => self.wrong_kind(of, "a string or a list of strings", other, value.span()),
+        }
+    }
+
+    /// The table in `value` as a section to read, called `name` in messages.
+    pub(super) fn section<'d>(&mut self, value: &'d Value<'d>, name: &str) -> Option<Section<'d>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Section::new(name, table, value.span())),
+            other => self.wrong_kind(name, "a table", other, value.span()),
+        }
+    }
+
+    /// The tables of a `[[name]]`.
+    pub(super) fn sections<'d>(&mut self, value: &'d Value<'d>, name: &str) -> Vec<Section<'d>> {
+        match value.get_ref() {
+            DeValue::Array(items) => items.iter().filter_map(|item| self.section(item, name)).collect(),
+            other => {
+                let expected = format!("a list of tables, each headed `[[{name}]]`");
+                self.wrong_kind::<()>(name, &expected, other, value.span());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reports a value of the wrong kind; always `None`.
+    pub(super) fn wrong_kind<T>(
+        &mut self,
+        of: &str,
+        expected: &str,
+        found: &DeValue<'_>,
+        span: Range<usize>,
+    ) -> Option<T> {
+        let message = format!("`{of}` is {}", kind_of(found));
+        self.push(Diagnostic::error(message).label(format!("expected {expected}")), span);
+        None
+    }
+}
+
+impl<'d> Section<'d> {
+    /// A section over `table`, called `name` in messages.
+    pub(super) fn new(name: &str, table: &'d DeTable<'d>, span: Range<usize>) -> Self {
+        Self { name: name.to_owned(), span, table, known: Vec::new() }
+    }
+
+    /// The bytes of the whole section.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// All keys and values, in the order in which they stand in the file.
+    pub(super) fn in_order(&self) -> Vec<(Text<'d>, &'d Value<'d>)> {
+        let mut entries: Vec<_> =
+            self.table.iter().map(|(key, value)| (Text { text: key.get_ref(), span: key.span() }, value)).collect();
+        entries.sort_by_key(|(key, _)| key.span.start);
+        entries
+    }
+
+    /// The value of `key`, which is known from now on.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'d Value<'d>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    /// Whether `key` is not there at all.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        !self.table.contains_key(key)
+    }
+
+    /// The string at `key`.
+    pub(super) fn text(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<Text<'d>> {
+        self.value(key).and_then(|value| reading.text(value, key))
+    }
+
+    /// The string or strings at `key`.
+    pub(super) fn texts(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<Vec<Text<'d>>> {
+        self.value(key).and_then(|value| reading.texts(value, key))
+    }
+
+    /// The section at `key`.
+    pub(super) fn section(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<Section<'d>> {
+        self.value(key).and_then(|value| reading.section(value, key))
+    }
+
+    /// The duration at `key`, which must be longer than zero.
+    pub(super) fn duration(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<Duration> {
+        let text = self.text(key, reading)?;
+        match humantime::parse_duration(text.text) {
+            Ok(duration) if !duration.is_zero() => Some(duration),
+            Ok(_) => {
+                reading.error(format!("`{key}` is zero"), text.span, "give a time such as \"30s\", \"15m\" or \"8h\"");
+                None
+            }
+            Err(why) => {
+                let message = format!("`{key}` is no duration: {why}");
+                reading.error(message, text.span, "give a time such as \"30s\", \"15m\" or \"8h\"");
+                None
+            }
+        }
+    }
+
+    /// One of a few words at `key`.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        reading: &mut Reading<'_>,
+    ) -> Option<T> {
+        let text = self.text(key, reading)?;
+        let found = words.iter().find(|(word, _)| *word == text.text);
+        if found.is_none() {
+            let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            unknown_name(reading, &format!("`{key}` is \"{}\"", text.text), text.text, text.span, &allowed);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// Reports every key that was never asked for.
+    pub(super) fn finish(self, reading: &mut Reading<'_>) {
+        for key in self.table.keys() {
+            if !self.known.contains(&key.get_ref().as_ref()) {
+                let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
+                let message = format!("unknown key `{}`{place}", key.get_ref());
+                unknown_name(reading, &message, key.get_ref(), key.span(), &self.known);
+            }
+        }
+    }
+}
+
+/// Reports a name that is none of `allowed`, with the nearest of them.
+pub(super) fn unknown_name(
+    reading: &mut Reading<'_>,
+    message: &str,
+    found: &str,
+    span: Range<usize>,
+    allowed: &[&str],
+) {
+    let mut finding = Diagnostic::error(message).label(format!("allowed: {}", allowed.join(", ")));
+    if let Some(near) = nearest(found, allowed.iter().copied()) {
+        finding = finding.help(format!("did you mean `{near}`?"));
+    }
+    reading.push(finding, span);
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,136 @@
+//! A header's text: literals with `${…}` expressions in it.
+//!
+//! `$${` stands for a literal `${`; any other `$` is itself. An expression ends at the `}` that closes it: brackets inside
+//! are counted and quoted texts skipped. If any expression has no value, the whole template has none.
+//!
+//! May touch: nothing. Trust boundary: the text is an administrator's.
+
+use std::ops::Range;
+
+use super::expression::{Expression, Failure, Kind, Mistake, View};
+
+/// A compiled template.
+#[derive(Debug)]
+pub(super) struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Literal(Box<str>),
+    Expression(Expression),
+}
+
+impl Template {
+    /// Reads a template; gives all mistakes with their place in `text`.
+    pub(super) fn compile(text: &str) -> Result<Self, Vec<Mistake>> {
+        let (mut parts, mut mistakes) = (Vec::new(), Vec::new());
+        for piece in pieces(text).map_err(|mistake| vec![mistake])? {
+            match piece {
+                Piece::Literal(literal) => parts.push(Part::Literal(literal.into())),
+                Piece::Expression(range) => {
+                    match compile_part(text, range) {
+                        Ok(expression) => parts.push(Part::Expression(expression)),
+                        Err(more) => mistakes.extend(more),
+                    };
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(Self { parts }) } else { Err(mistakes) }
+    }
+
+    /// All expressions in it.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Expression(expression) => Some(expression),
+        })
+    }
+
+    /// The expression, where the template is one and nothing else.
+    pub(super) fn into_single(mut self) -> Option<Expression> {
+        match (self.parts.pop(), self.parts.is_empty()) {
+            (Some(Part::Expression(expression)), true) => Some(expression),
+            _ => None,
+        }
+    }
+
+    /// Puts the values in.
+    pub(super) fn render(&self, view: &View<'_>) -> Result<String, Failure> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Expression(expression) => text.push_str(&expression.text(view)?),
+            }
+        }
+        Ok(text)
+    }
+
+    /// Whether any expression certainly gives a list or map, which is no text.
+    pub(super) fn has_no_text(&self) -> Option<Kind> {
+        self.expressions().filter_map(Expression::kind).find(|kind| matches!(kind, Kind::List | Kind::Map))
+    }
+}
+
+fn compile_part(text: &str, range: Range<usize>) -> Result<Expression, Vec<Mistake>> {
+    let inside = text.get(range.clone()).unwrap_or_default();
+    Expression::compile(inside).map_err(|mut mistakes| {
+        for mistake in &mut mistakes {
+            mistake.range = range.start + mistake.range.start..range.start + mistake.range.end;
+        }
+        mistakes
+    })
+}
+
+enum Piece {
+    Literal(String),
+    Expression(Range<usize>),
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, Mistake> {
+    let (mut pieces, mut literal, mut at) = (Vec::new(), String::new(), 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with("$${") {
+            literal.push_str("${");
+            at += 3;
+        } else if let Some(inside) = rest.strip_prefix("${") {
+            let length = closing_brace(inside).ok_or_else(|| Mistake {
+                message: "`${` is not closed".to_owned(),
+                range: at..at + 2,
+                help: Some("close the expression with `}`; a literal `${` is written `$${`".to_owned()),
+            })?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+            }
+            pieces.push(Piece::Expression(at + 2..at + 2 + length));
+            at += length + 3;
+        } else if let Some(character) = rest.chars().next() {
+            literal.push(character);
+            at += character.len_utf8();
+        }
+    }
+    if !literal.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    Ok(pieces)
+}
+
+/// Where the `}` stands that closes an expression.
+fn closing_brace(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0usize, None, false);
+    for (at, character) in text.char_indices() {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(at),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
