@@ -72,7 +72,13 @@ mod tests {
 
     #[test]
     fn h04_hop_by_hop_fields_and_framing_of_an_answer_are_dropped() {
-        let fields = [("connection", "x-internal"), ("x-internal", "1"), ("keep-alive", "5"), ("content-length", "3"), ("etag", "e")];
+        let fields = [
+            ("connection", "x-internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "5"),
+            ("content-length", "3"),
+            ("etag", "e"),
+        ];
         let left = rewritten(&fields, 200, None);
         assert_eq!(left.keys().map(ToString::to_string).collect::<Vec<_>>(), ["etag"]);
         assert!(rewritten(&[("content-length", "3")], 304, None).contains_key("content-length"));
@@ -86,7 +92,9 @@ mod tests {
         };
         assert_eq!(location("http://10.0.0.5:7001/login?x=1"), "https://royalty.gmr.example/login?x=1");
         assert_eq!(location("http://10.0.0.5:7001"), "https://royalty.gmr.example/");
-        for other in ["/relative", "http://10.0.0.5:70011/x", "http://10.0.0.5:7001.evil.example/", "https://other.example/"] {
+        for other in
+            ["/relative", "http://10.0.0.5:70011/x", "http://10.0.0.5:7001.evil.example/", "https://other.example/"]
+        {
             assert_eq!(location(other), other);
         }
     }

@@ -89,7 +89,10 @@ impl ScrubSet {
     pub fn new<'a>(emitted: impl IntoIterator<Item = &'a HeaderName>) -> Self {
         let emitted = emitted.into_iter().map(HeaderName::as_str);
         Self {
-            names: FoldedNames::new(emitted.chain(TRUSTED_ELSEWHERE.iter().copied()).chain(["Forwarded"]), FAMILIES.iter().copied()),
+            names: FoldedNames::new(
+                emitted.chain(TRUSTED_ELSEWHERE.iter().copied()).chain(["Forwarded"]),
+                FAMILIES.iter().copied(),
+            ),
             look_alikes: FoldedNames::new(EXACT_ONLY.iter().map(HeaderName::as_str), []),
         }
     }
@@ -160,23 +163,50 @@ mod tests {
 
     #[test]
     fn s01_names_that_fold_to_an_emitted_one_are_taken_out() {
-        let aliases = ["x-royalty-role", "x_royalty_role", "x.royalty.role", "x-royalty_role", "X~Royalty'Role", "accept"];
+        let aliases =
+            ["x-royalty-role", "x_royalty_role", "x.royalty.role", "x-royalty_role", "X~Royalty'Role", "accept"];
         assert_eq!(left(&["X-Royalty-Role"], &aliases), ["accept"]);
     }
 
     #[test]
     fn s01_names_of_the_built_in_list_are_taken_out_without_any_policy() {
         let sent = [
-            "remote_user", "remote-user", "sm_user", "sm-serversessionid", "oam_remote_user", "iv-user", "iv_groups", "$wsru",
-            "x-forwarded-user", "x_forwarded_email", "x-auth-request-user", "x-remote-user", "x-ssl-client-s-dn", "x-real-ip",
-            "x-original-url", "x-rewrite-url", "x-http-method-override", "proxy", "forwarded", "x-request-id", "user-agent",
+            "remote_user",
+            "remote-user",
+            "sm_user",
+            "sm-serversessionid",
+            "oam_remote_user",
+            "iv-user",
+            "iv_groups",
+            "$wsru",
+            "x-forwarded-user",
+            "x_forwarded_email",
+            "x-auth-request-user",
+            "x-remote-user",
+            "x-ssl-client-s-dn",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "proxy",
+            "forwarded",
+            "x-request-id",
+            "user-agent",
         ];
         assert_eq!(left(&[], &sent), ["user-agent"]);
     }
 
     #[test]
     fn s01_other_spellings_of_framing_fields_are_taken_out() {
-        let sent = ["content_length", "transfer_encoding", "content.type", "cookie", "authorization", "content-type", "co0kie"];
+        let sent = [
+            "content_length",
+            "transfer_encoding",
+            "content.type",
+            "cookie",
+            "authorization",
+            "content-type",
+            "co0kie",
+        ];
         assert_eq!(left(&[], &sent), ["cookie", "authorization", "content-type", "co0kie"]);
     }
 

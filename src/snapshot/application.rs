@@ -40,8 +40,12 @@ impl Application {
         let provider = match policy.login() {
             None => None,
             Some(login) => Some(Arc::clone(providers.get(&*login.provider).ok_or_else(|| {
-                Diagnostic::error(format!("policy `{}` names the provider `{}`, which is not configured", policy.name(), login.provider))
-                    .help("add [providers.NAME] to lychgate.toml, or name one that is there")
+                Diagnostic::error(format!(
+                    "policy `{}` names the provider `{}`, which is not configured",
+                    policy.name(),
+                    login.provider
+                ))
+                .help("add [providers.NAME] to lychgate.toml, or name one that is there")
             })?)),
         };
         let (upstream, first_authority) = upstream(&policy, folder)?;

@@ -21,8 +21,8 @@ use crate::oidc::Provider;
 use crate::policy::Policy;
 
 pub use application::Application;
-use routes::Routes;
 pub use routes::Route;
+use routes::Routes;
 
 /// All applications, compiled.
 pub struct Snapshot {
@@ -62,7 +62,9 @@ impl Snapshot {
         }
         let routes = Routes::build(&applications, report);
         if applications.is_empty() && !report.has_errors() {
-            report.push(Diagnostic::error("there is no application").help("name at least one policy file under `policies`"));
+            report.push(
+                Diagnostic::error("there is no application").help("name at least one policy file under `policies`"),
+            );
         }
         if report.has_errors() {
             return None;
