@@ -51,7 +51,7 @@ pub struct ProviderConfig {
     pub clock_skew: Duration,
 }
 
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["issuer", "client_id", "client_secret", "client_auth", "scopes", "userinfo", "ca", "clock_skew"];
 const SKEW: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
 

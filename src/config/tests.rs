@@ -357,3 +357,19 @@ fn every_example_loads() {
         assert!(report.findings().is_empty(), "{name}\n{report}");
     }
 }
+
+#[test]
+fn the_documentation_names_every_key_and_its_example_holds_only_known_ones() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    for key in TOP.iter().chain(provider::KEYS) {
+        let named = [format!("`{key}`"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[{key}.NAME]`")];
+        assert!(named.iter().any(|name| page.contains(name)), "{key} is not documented");
+    }
+    let example = page.rsplit_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let (_, report) = Folder::new().load(example, &[]);
+    for finding in report.findings() {
+        let about_files = ["cannot read", "cannot list", "does not exist"];
+        assert!(about_files.iter().any(|text| finding.message.contains(text)), "{}", finding.message);
+    }
+}

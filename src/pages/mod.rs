@@ -83,7 +83,7 @@ pub enum Page<'a> {
     Unavailable {
         /// The application's name.
         app: &'a str,
-        /// Where to try again; nothing where repeating could do harm.
+        /// Where to try again (empty: the same address); nothing where repeating could do harm.
         retry_url: Option<&'a str>,
     },
     /// The application took too long.

@@ -87,10 +87,10 @@ fn policy(form: Option<&SignOutForm<'_>>) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| nothing())
 }
 
-/// Whether an address may become a link: a path on this origin, or an http(s) address.
+/// Whether an address may become a link: nothing (the present page again), a path on this origin, or an http(s) address.
 fn is_safe(url: &str) -> bool {
     let own = url.starts_with('/') && !url.starts_with("//") && !url.contains('\\');
-    own || url.starts_with("https://") || url.starts_with("http://")
+    url.is_empty() || own || url.starts_with("https://") || url.starts_with("http://")
 }
 
 /// Whether a text is `scheme://host[:port]` and cannot add anything to a policy.
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn o01_only_own_and_http_addresses_become_links() {
-        for good in ["/", "/a?b=c", "https://idp.example/x", "http://idp.localhost/"] {
+        for good in ["", "/", "/a?b=c", "https://idp.example/x", "http://idp.localhost/"] {
             assert!(is_safe(good), "{good}");
         }
-        for bad in ["//evil", "/\\evil", "javascript:alert(1)", "data:text/html,x", "", "evil", "\thttps://x"] {
+        for bad in ["//evil", "/\\evil", "javascript:alert(1)", "data:text/html,x", "evil", "\thttps://x"] {
             assert!(!is_safe(bad), "{bad:?}");
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
         ),
         Page::NotFound => Content::new(
             "There is nothing at this address",
-            "No application is published under this name.",
+            "No application is published here.",
             "Check the address for slips, or start from the page that links to the application.",
         ),
         Page::TooLarge => Content::new(
