@@ -14,9 +14,23 @@
 //!
 //! `docs/architecture.md` tells the life of a request through them.
 
+pub mod admin;
+pub mod app;
 pub mod claims;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 pub mod diagnostic;
+pub mod forward;
+pub mod gateway;
 pub mod http;
+pub mod lifecycle;
+pub mod observe;
+pub mod oidc;
+pub mod pages;
 pub mod policy;
+pub mod server;
+pub mod session;
+pub mod snapshot;
+pub mod upstream;

@@ -1,1 +1,214 @@
-//! x
+//! Cookie fields: finding our cookies, keeping them from the application, writing `Set-Cookie`.
+//!
+//! The gateway's cookies are named `lychgate…` behind the prefix `__Host-` or `__Secure-` (none on loopback http). They never reach an
+//! application, and an application cannot set them (S07). Names are compared without regard to case, as browsers compare the prefixes.
+//! What is not ours passes byte by byte, in order; several `Cookie` lines become one (H03, RFC 9113 section 8.2.3).
+//!
+//! Trust boundary: `Cookie` is a stranger's text. Work is linear in its length, which the server limits.
+//! Specification: RFC 6265 sections 4.1 and 5.4.
+
+use std::time::Duration;
+
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+
+/// What the names of all our cookies start with, after a prefix.
+pub const BASE_NAME: &str = "lychgate";
+
+/// Whether a cookie of this name is the gateway's.
+pub fn is_ours(name: &[u8]) -> bool {
+    let bare = strip_prefix(name, b"__host-").or_else(|| strip_prefix(name, b"__secure-")).unwrap_or(name);
+    match strip_prefix(bare, BASE_NAME.as_bytes()) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"-") || rest.starts_with(b"."),
+        None => false,
+    }
+}
+
+fn strip_prefix<'a>(text: &'a [u8], lower_prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(lower_prefix.len())?;
+    head.eq_ignore_ascii_case(lower_prefix).then_some(rest)
+}
+
+/// The pieces between semicolons, trimmed, as they stand.
+fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty())
+}
+
+/// Name and value of one piece; a piece without `=` is a value without a name, as browsers send it.
+fn name_value(piece: &[u8]) -> (&[u8], &[u8]) {
+    match piece.iter().position(|byte| *byte == b'=') {
+        Some(at) => {
+            let (name, rest) = piece.split_at(at);
+            (name.trim_ascii(), rest.get(1..).unwrap_or_default().trim_ascii())
+        }
+        None => (b"", piece),
+    }
+}
+
+/// All cookies of a request, in order: name and value.
+pub fn all(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers.get_all(COOKIE).iter().flat_map(|line| pieces(line.as_bytes())).map(name_value)
+}
+
+/// The value of the first cookie with exactly this name.
+pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    all(headers).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+}
+
+/// Takes our cookies out of a request and joins what is left to one line.
+pub fn withhold_ours(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let (Some(first), second) = (lines.next(), lines.next()) else { return };
+    if second.is_none() && !pieces(first.as_bytes()).any(|piece| is_ours(name_value(piece).0)) {
+        return;
+    }
+    let mut kept = Vec::new();
+    for piece in headers.get_all(COOKIE).iter().flat_map(|line| pieces(line.as_bytes())) {
+        if is_ours(name_value(piece).0) {
+            continue;
+        }
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(piece);
+    }
+    match HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)) {
+        Ok(line) if !line.is_empty() => {
+            headers.insert(COOKIE, line);
+        }
+        _ => {
+            headers.remove(COOKIE);
+        }
+    }
+}
+
+/// Takes out of an application's answer every cookie that would be one of ours.
+pub fn refuse_ours(headers: &mut HeaderMap) {
+    let ours = |line: &HeaderValue| {
+        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        is_ours(name_value(pair.trim_ascii()).0)
+    };
+    if !headers.get_all(SET_COOKIE).iter().any(ours) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter(|line| !ours(line)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for line in kept {
+        headers.append(SET_COOKIE, line);
+    }
+}
+
+/// One cookie of ours to set; always `HttpOnly` and `SameSite=Lax`.
+#[derive(Clone, Copy, Debug)]
+pub struct SetCookie<'a> {
+    /// Full name, prefix included.
+    pub name: &'a str,
+    /// Value in base64url, or empty.
+    pub value: &'a str,
+    /// `/` for everything but the logout hint.
+    pub path: &'a str,
+    /// Whether the browser may send it over https only.
+    pub secure: bool,
+    /// How long the browser keeps it; `None`: until it is closed.
+    pub max_age: Option<Duration>,
+}
+
+impl SetCookie<'_> {
+    /// The field that sets the cookie.
+    pub fn header(&self) -> Option<HeaderValue> {
+        let mut line = format!("{}={}; Path={}; HttpOnly; SameSite=Lax", self.name, self.value, self.path);
+        if self.secure {
+            line.push_str("; Secure");
+        }
+        if let Some(max_age) = self.max_age {
+            line.push_str(&format!("; Max-Age={}", max_age.as_secs()));
+        }
+        HeaderValue::try_from(line).ok()
+    }
+
+    /// The field that removes the cookie: the same attributes, no value, no life (C04).
+    pub fn removal(&self) -> Option<HeaderValue> {
+        SetCookie { value: "", max_age: Some(Duration::ZERO), ..*self }.header()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn after(lines: &[&str]) -> Option<String> {
+        let mut headers = request(lines);
+        withhold_ours(&mut headers);
+        assert!(headers.get_all(COOKIE).iter().count() <= 1);
+        headers.get(COOKIE).map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn s07_our_cookies_never_reach_the_application() {
+        assert_eq!(after(&["__Host-lychgate=x"]), None);
+        assert_eq!(after(&["a=1; __Host-lychgate=x; b=2"]).as_deref(), Some("a=1; b=2"));
+        assert_eq!(after(&["__HOST-Lychgate-1=x;a=1", "lychgate-login-abc=y"]).as_deref(), Some("a=1"));
+        assert_eq!(after(&["__Secure-lychgate-hint=x; lychgatekeeper=1"]).as_deref(), Some("lychgatekeeper=1"));
+        assert_eq!(after(&[" lychgate = x ; a=1"]).as_deref(), Some("a=1"));
+    }
+
+    #[test]
+    fn s07_an_application_cannot_set_our_cookies() {
+        let mut headers = HeaderMap::new();
+        for line in
+            ["__Host-lychgate=evil; Path=/", "JSESSIONID=1", " lychgate.1 =x", "__host-LYCHGATE-login-x=1", "b=2"]
+        {
+            headers.append(SET_COOKIE, HeaderValue::from_static(line));
+        }
+        refuse_ours(&mut headers);
+        let left: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(left, ["JSESSIONID=1", "b=2"]);
+    }
+
+    #[test]
+    fn h03_several_cookie_lines_become_one() {
+        assert_eq!(after(&["a=1", "b=2; c", "d=4"]).as_deref(), Some("a=1; b=2; c; d=4"));
+    }
+
+    #[test]
+    fn c06_crafted_cookie_fields_cost_little_and_crash_nothing() {
+        let crumbs = vec!["x=y"; 1000];
+        assert_eq!(after(&crumbs).unwrap().len(), 1000 * 5 - 2);
+        for line in [";;=;", "=", ";", "", "=x", "lychgate", "lychgate-99999999=1", "\u{ff}=\u{fe}", "a==b;;;c"] {
+            let headers = request(&[line]);
+            let _ = all(&headers).count();
+            let _ = after(&[line]);
+        }
+        assert_eq!(find(&request(&["a=1; a=2", "b=3"]), "a"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn c04_removal_carries_the_same_attributes() {
+        let cookie = SetCookie {
+            name: "__Host-lychgate",
+            value: "abc",
+            path: "/",
+            secure: true,
+            max_age: Some(Duration::from_secs(60)),
+        };
+        assert_eq!(cookie.header().unwrap(), "__Host-lychgate=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=60");
+        assert_eq!(cookie.removal().unwrap(), "__Host-lychgate=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
+    }
+
+    proptest! {
+        #[test]
+        fn s07_no_spelling_of_ours_is_left(line in "[ ;=a-cLl_yYchgateHosST-]{0,60}") {
+            let mut headers = request(&[&line, "__Host-lychgate=x"]);
+            withhold_ours(&mut headers);
+            prop_assert!(all(&headers).all(|(name, _)| !is_ours(name)));
+        }
+    }
+}

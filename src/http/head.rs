@@ -1,1 +1,187 @@
-//! x
+//! The head of a request, read once: method, one authority, canonical path, query.
+//!
+//! Everything later (route, rule, log, forwarding) takes these values and never looks at the raw target again, so no two places can
+//! read a request differently. Refused: no or several authorities, a target that disagrees with `Host`, CONNECT, TRACE, `*`.
+//!
+//! Trust boundary: a stranger's request after hyper's parser. Specification: RFC 9112 section 3.2, RFC 9113 section 8.3.
+
+use std::fmt;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{Method, Version};
+
+use super::host::{HostError, HostName};
+use super::path::{CanonicalPath, PathError};
+
+/// How a browser reaches the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS, here or at a load balancer in front.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method as sent.
+    pub method: Method,
+    /// The one host, compared by name.
+    pub host: HostName,
+    /// The port, where the authority names one.
+    pub port: Option<u16>,
+    /// The one path.
+    pub path: CanonicalPath,
+    /// The query without its question mark, as sent.
+    pub query: Option<Box<str>>,
+}
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// No `Host` field or `:authority`.
+    HostMissing,
+    /// More than one `Host` field.
+    HostRepeated,
+    /// `Host` and the target's authority name different places.
+    HostDisagrees,
+    /// The authority is none.
+    Host(HostError),
+    /// CONNECT, TRACE, or `*`: not for a gateway.
+    Unsupported,
+    /// The target's path is refused.
+    Path(PathError),
+}
+
+impl HeadError {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::HostMissing => "host_missing",
+            Self::HostRepeated => "host_repeated",
+            Self::HostDisagrees => "host_disagrees",
+            Self::Host(_) => "host_invalid",
+            Self::Unsupported => "method_unsupported",
+            Self::Path(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostMissing => write!(f, "the request names no host"),
+            Self::HostRepeated => write!(f, "the request names a host more than once"),
+            Self::HostDisagrees => write!(f, "the request names two different hosts"),
+            Self::Host(error) => error.fmt(f),
+            Self::Unsupported => write!(f, "the method or target is not for a gateway"),
+            Self::Path(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+impl RequestHead {
+    /// Reads the head that hyper parsed.
+    pub fn parse(parts: &Parts) -> Result<Self, HeadError> {
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) || parts.uri.path() == "*" {
+            return Err(HeadError::Unsupported);
+        }
+        let (host, port) = authority(parts)?;
+        let path = CanonicalPath::parse(parts.uri.path()).map_err(HeadError::Path)?;
+        Ok(Self { method: parts.method.clone(), host, port, path, query: parts.uri.query().map(Into::into) })
+    }
+
+    /// The authority for answers and for the application: host, and port where one was named.
+    pub fn authority(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.to_string(),
+        }
+    }
+}
+
+fn authority(parts: &Parts) -> Result<(HostName, Option<u16>), HeadError> {
+    let mut fields = parts.headers.get_all(HOST).iter();
+    let (field, second) = (fields.next(), fields.next());
+    if second.is_some() {
+        return Err(HeadError::HostRepeated);
+    }
+    let field =
+        field.map(|value| value.to_str().map_err(|_| HeadError::Host(HostError::InvalidByte(0xff)))).transpose()?;
+    let target = parts.uri.authority().map(http::uri::Authority::as_str);
+    let text = match (field, target) {
+        (None, Some(target)) if parts.version == Version::HTTP_2 => target,
+        (None, _) => return Err(HeadError::HostMissing),
+        (Some(field), None) => field,
+        (Some(field), Some(target)) if agree(field, target, parts) => field,
+        (Some(_), Some(_)) => return Err(HeadError::HostDisagrees),
+    };
+    HostName::parse_authority(text).map_err(HeadError::Host)
+}
+
+/// Host and port of both must be the same; a default port may be left out on one side.
+fn agree(field: &str, target: &str, parts: &Parts) -> bool {
+    let default = if parts.uri.scheme_str() == Some("https") { 443 } else { 80 };
+    match (HostName::parse_authority(field), HostName::parse_authority(target)) {
+        (Ok((a, a_port)), Ok((b, b_port))) => a == b && a_port.unwrap_or(default) == b_port.unwrap_or(default),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parse(method: &str, target: &str, version: Version, hosts: &[&str]) -> Result<RequestHead, HeadError> {
+        let mut request = Request::builder().method(method).uri(target).version(version);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        RequestHead::parse(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn h02_there_is_exactly_one_authority() {
+        let v1 = Version::HTTP_11;
+        assert_eq!(parse("GET", "/", v1, &[]).err(), Some(HeadError::HostMissing));
+        assert_eq!(parse("GET", "/", v1, &["a", "a"]).err(), Some(HeadError::HostRepeated));
+        assert_eq!(parse("GET", "http://a/", v1, &["b"]).err(), Some(HeadError::HostDisagrees));
+        assert_eq!(parse("GET", "http://a/", v1, &[]).err(), Some(HeadError::HostMissing));
+        assert_eq!(parse("GET", "https://a/x", Version::HTTP_2, &["b"]).err(), Some(HeadError::HostDisagrees));
+        assert!(matches!(parse("GET", "/", v1, &["u@a"]).err(), Some(HeadError::Host(_))));
+        assert_eq!(parse("GET", "http://A:80/x", v1, &["a"]).unwrap().path.as_str(), "/x");
+        assert_eq!(parse("GET", "https://a:8443/x?y", Version::HTTP_2, &[]).unwrap().authority(), "a:8443");
+    }
+
+    #[test]
+    fn h02_methods_and_targets_that_are_not_for_a_gateway_are_refused() {
+        for (method, target) in [("TRACE", "/"), ("OPTIONS", "*"), ("CONNECT", "a:443")] {
+            assert_eq!(
+                parse(method, target, Version::HTTP_11, &["a"]).err(),
+                Some(HeadError::Unsupported),
+                "{method} {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn p04_the_query_is_no_part_of_the_path() {
+        let head = parse("GET", "/static/x?/admin=../%2f", Version::HTTP_11, &["a"]).unwrap();
+        assert_eq!((head.path.as_str(), head.query.as_deref()), ("/static/x", Some("/admin=../%2f")));
+    }
+}

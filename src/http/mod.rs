@@ -13,7 +13,7 @@ pub mod host;
 pub mod path;
 pub mod return_to;
 
-//pub use head::{HeadError, RequestHead, Scheme};
+pub use head::{HeadError, RequestHead, Scheme};
 pub use host::HostName;
 pub use path::{CanonicalPath, PathError};
 pub use return_to::ReturnTo;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The integration tests: one binary, one module per topic, everything in process on port 0 with a moving clock.
+//!
+//! Test names begin with the id of the statement that they show (`r07_…`). A test waits on state, never on time.
+
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod oidc;

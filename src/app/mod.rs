@@ -1,0 +1,12 @@
+//! The composition root: from files to a running gateway.
+//!
+//! Layer 5. [`Plan::read`] loads and compiles everything and binds nothing; [`Plan::start`] binds, starts the workers and returns. So that no half-started
+//! gateway stays behind, everything that can fail is done before the first worker runs.
+//!
+//! Trust boundary: the administrator's files.
+
+mod plan;
+mod running;
+
+pub use plan::Plan;
+pub use running::{Options, Running, StartError};

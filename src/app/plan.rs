@@ -1,0 +1,83 @@
+//! Everything that a gateway needs, read and checked, with nothing bound yet.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{self, Config, Environment, Override};
+use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::http::Scheme;
+use crate::policy::{self, Policy};
+
+/// A configuration with its compiled policies.
+pub struct Plan {
+    pub(super) config: Config,
+    pub(super) policies: Vec<Policy>,
+}
+
+impl Plan {
+    /// Reads the configuration and compiles every policy; all findings of all files are in the report.
+    pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
+        let (config, mut report) = config::load(path, environment, overrides);
+        let Some(config) = config else { return (None, report) };
+        let providers: Vec<&str> = config.providers.iter().map(|provider| &*provider.name).collect();
+        let mut policies = Vec::with_capacity(config.policies.len());
+        for source in &config.policies {
+            let folder = folder_of(source);
+            let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
+            policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
+        }
+        check_schemes(&config, &policies, &mut report);
+        let plan = Self { config, policies };
+        (Some(plan).filter(|_| !report.has_errors()), report)
+    }
+
+    /// The compiled policies.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The checked settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// A policy's secret source in the configuration's words; the two rooms do not know each other.
+fn source_of(wanted: &policy::SecretSource) -> config::SecretSource {
+    match wanted {
+        policy::SecretSource::File(path) => config::SecretSource::File(path.clone()),
+        policy::SecretSource::Environment(name) => config::SecretSource::Environment(name.clone()),
+    }
+}
+
+/// An application is named as its file.
+fn name_of(source: &SourceFile) -> String {
+    source.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+pub(super) fn folder_of(source: &Arc<SourceFile>) -> std::path::PathBuf {
+    source.path().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Sessions in clear text are for loopback names only.
+fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
+    let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
+    let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
+    for policy in policies.iter().filter(|policy| policy.login().is_some()) {
+        for host in policy.hosts() {
+            if !host.is_loopback() && !has_https {
+                let message =
+                    format!("`{host}` of policy `{}` signs people in, and no listener is https", policy.name());
+                let help = "give a listener `tls`, or `scheme = \"https\"` when a load balancer in front ends TLS";
+                report.push(Diagnostic::error(message).help(help));
+            } else if host.is_loopback() && has_http {
+                let message =
+                    format!("`{host}` is served over plain http: its cookies have no `__Host-` prefix and no `Secure`");
+                report.push(
+                    Diagnostic::warning(message)
+                        .help("good for trying out on this machine; use https for anything else"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What each command does.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use super::USAGE;
+use super::arguments::{Arguments, Command, Files};
+use crate::app::{Options, Plan, Running};
+use crate::config::Environment;
+use crate::crypto::KeyRing;
+use crate::lifecycle::StopSignals;
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Run(files) => serve(&files),
+        Command::Check(files) => check(&files),
+        Command::Test(files) => test(&files),
+        Command::Keygen => {
+            println!("{}", KeyRing::generate_key().expose());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Reads everything and prints what is wrong; none when it cannot be used.
+fn plan(files: &Files) -> Option<Plan> {
+    let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &[]);
+    eprint!("{}", report.render());
+    plan
+}
+
+fn check(files: &Files) -> ExitCode {
+    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
+    let count = plan.policies().len();
+    println!("{} and {count} {} can be used", files.config.display(), if count == 1 { "policy" } else { "policies" });
+    ExitCode::SUCCESS
+}
+
+fn test(files: &Files) -> ExitCode {
+    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
+    let (mut passed, mut failed) = (0usize, 0usize);
+    for policy in plan.policies() {
+        for outcome in policy.run_tests() {
+            if outcome.passed {
+                passed += 1;
+            } else {
+                failed += 1;
+                println!("failed: {}: {}\n{}", policy.name(), outcome.name, outcome.explanation.join("\n"));
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn serve(files: &Files) -> ExitCode {
+    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
+    start_log(&plan.config().log.level);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _inside = runtime.enter();
+    let mut signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let running = match plan.start(Options::default()) {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    announce(&running);
+    let signal = runtime.block_on(signals.next());
+    tracing::info!(signal, "draining");
+    // A second signal does not wait.
+    let stopping = std::thread::spawn(move || running.stop());
+    runtime.block_on(async {
+        let drained = tokio::task::spawn_blocking(move || stopping.join());
+        tokio::select! {
+            _ = drained => {}
+            signal = signals.next() => {
+                eprintln!("{signal} again: ending at once");
+                std::process::exit(1);
+            }
+        }
+    });
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+fn announce(running: &Running) {
+    eprint!("{}", running.notices().render());
+    for address in running.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    if let Some(address) = running.admin_address() {
+        tracing::info!(%address, "admin listener: /livez /readyz /metrics");
+    }
+}
+
+/// The program's own log, on standard error. Other crates speak only of what goes wrong: their lower levels show what is on the wire (R17).
+fn start_log(level: &str) {
+    let filter =
+        EnvFilter::try_new(format!("warn,lychgate={level}")).unwrap_or_else(|_| EnvFilter::new("warn,lychgate=info"));
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

@@ -1,0 +1,94 @@
+//! The layers above the file: environment variables and flags.
+//!
+//! A variable `LYCHGATE_SECTION__KEY` sets `section.key`; names are lower-cased, so keys that hold upper-case letters are
+//! set in the file. A value that opens with `[` or `{` is read as TOML, any other is text, and the key's own type says
+//! whether that text is a number, a truth value or a string.
+//!
+//! The process' environment is read once, in [`Environment::of_process`]; everything else is handed a value. It may hold
+//! secrets and has therefore no `Debug`.
+
+use std::collections::BTreeMap;
+
+/// What every variable of the gateway opens with.
+const PREFIX: &str = "LYCHGATE_";
+/// Variables with our prefix that are not settings: the command line's own, and those that Kubernetes puts into every
+/// container when a service is called `lychgate`.
+const FOREIGN: &[&str] = &["CONFIG", "PORT", "SERVICE_HOST", "SERVICE_PORT"];
+const FOREIGN_PREFIXES: &[&str] = &["PORT_", "SERVICE_PORT_"];
+
+/// Environment variables, as they were when it was made.
+pub struct Environment(BTreeMap<String, String>);
+
+/// A setting given on the command line; stronger than the environment.
+pub struct Override {
+    /// The option as the person wrote it, for messages: `--admin-address`.
+    pub flag: &'static str,
+    /// The key it sets, with dots: `admin.address`.
+    pub key: &'static str,
+    /// The value's text.
+    pub value: String,
+}
+
+/// A variable that sets a key.
+pub(super) struct Variable<'a> {
+    pub(super) name: &'a str,
+    pub(super) path: Vec<String>,
+    pub(super) value: &'a str,
+}
+
+impl Environment {
+    /// The environment of this process; variables that are no UTF-8 are left out.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of one variable.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The variables that set keys, without those in `used`, which the file names as the source of a secret.
+    pub(super) fn settings(&self, used: &[String]) -> Vec<Variable<'_>> {
+        let settings = self.0.iter().filter(|(name, _)| !used.contains(name));
+        settings.filter_map(|(name, value)| variable(name, value)).collect()
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+fn variable<'a>(name: &'a str, value: &'a str) -> Option<Variable<'a>> {
+    let key = name.strip_prefix(PREFIX)?;
+    let foreign = FOREIGN.contains(&key) || FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let path = key.split("__").map(str::to_lowercase).collect();
+    (!foreign).then_some(Variable { name, path, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_name_keys_and_foreign_ones_are_left_alone() {
+        let environment: Environment = [
+            ("LYCHGATE_ADMIN__ADDRESS", "127.0.0.1:1"),
+            ("LYCHGATE_CONFIG", "x.toml"),
+            ("LYCHGATE_PORT", "tcp://10.0.0.1:443"),
+            ("LYCHGATE_PORT_443_TCP_ADDR", "10.0.0.1"),
+            ("LYCHGATE_SERVICE_PORT_HTTPS", "443"),
+            ("LYCHGATE_SECRET", "named by the file"),
+            ("PATH", "/bin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+        let settings = environment.settings(&["LYCHGATE_SECRET".to_owned()]);
+        assert_eq!(settings.len(), 1);
+        assert_eq!(settings[0].path, ["admin", "address"]);
+    }
+}

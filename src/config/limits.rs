@@ -1,0 +1,92 @@
+//! `[limits]` and `[timeouts]`: how much a client may send and how long it is waited for (D01, D03).
+//!
+//! Every limit has a default, a least and a most; none can be switched off. Numbers are checked here, and kept by the
+//! server and the gateway.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::reader::{Findings, Section};
+use super::size::ByteSize;
+
+/// How much is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Fields of a request's head.
+    pub header_count: usize,
+    /// Bytes of a request's body.
+    pub body: u64,
+    /// Open client connections.
+    pub connections: usize,
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the whole TLS handshake.
+    pub handshake: Duration,
+    /// From accepting a connection to the first byte of its first request.
+    pub first_byte: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub header: Duration,
+    /// For the next request on a kept connection.
+    pub idle: Duration,
+    /// For progress in a request's body, or for a client to take more of an answer.
+    pub body_stall: Duration,
+    /// From SIGTERM to the end of the last request.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            first_byte: Duration::from_secs(30),
+            header: Duration::from_secs(15),
+            idle: Duration::from_secs(75),
+            body_stall: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What hyper needs at the least for a head, and what nobody needs more of.
+const HEADER_BYTES: RangeInclusive<ByteSize> = ByteSize::kib(8)..=ByteSize::mib(1);
+const BODY: RangeInclusive<ByteSize> = ByteSize::bytes(1)..=ByteSize::mib(1 << 24);
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
+
+pub(super) fn read_limits(top: &Section<'_>, found: &mut Findings<'_>) -> Limits {
+    let section = top.section("limits", &["header_bytes", "header_count", "body", "connections"], found);
+    let default = Limits::default();
+    Limits {
+        header_bytes: section
+            .size("header_bytes", HEADER_BYTES, found)
+            .map_or(default.header_bytes, ByteSize::as_usize),
+        header_count: section.number("header_count", 10..=1000, found).unwrap_or(default.header_count),
+        body: section.size("body", BODY, found).map_or(default.body, ByteSize::as_u64),
+        connections: section.number("connections", 1..=10_000_000, found).unwrap_or(default.connections),
+    }
+}
+
+pub(super) fn read_timeouts(top: &Section<'_>, found: &mut Findings<'_>) -> Timeouts {
+    let keys = ["handshake", "first_byte", "header", "idle", "body_stall", "drain"];
+    let section = top.section("timeouts", &keys, found);
+    let default = Timeouts::default();
+    let mut read = |key: &str, default: Duration| section.duration(key, WAIT, found).unwrap_or(default);
+    Timeouts {
+        handshake: read("handshake", default.handshake),
+        first_byte: read("first_byte", default.first_byte),
+        header: read("header", default.header),
+        idle: read("idle", default.idle),
+        body_stall: read("body_stall", default.body_stall),
+        drain: read("drain", default.drain),
+    }
+}

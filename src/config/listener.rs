@@ -1,0 +1,112 @@
+//! `[[listeners]]` and `[admin]`: where the gateway listens, and what browsers see there.
+//!
+//! An address is an IP address and a port, never a name, so that nothing here depends on a resolver. `scheme = "https"`
+//! on a listener without TLS says that a load balancer in front ends TLS.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::reader::{Findings, Section, Text};
+use super::source::Node;
+use super::tls::{self, ServerTls};
+use crate::diagnostic::Diagnostic;
+use crate::http::Scheme;
+
+/// One address that clients connect to.
+pub struct Listener {
+    /// Address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// What browsers see.
+    pub scheme: Scheme,
+    /// Certificate and key, when TLS ends here.
+    pub tls: Option<ServerTls>,
+}
+
+const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
+
+pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<Listener> {
+    let nodes = top.list("listeners", "a list of tables: [[listeners]]", found);
+    if nodes.is_empty() && top.entry("listeners").is_none_or(|entry| table_free(&entry.node)) {
+        top.missing("listeners", "write [[listeners]] and under it address = \"0.0.0.0:443\"", found);
+    }
+    let mut listeners: Vec<Listener> = Vec::new();
+    for node in nodes {
+        let section = Section::open("listeners", node, &node.origin, &["address", "tls", "scheme"], found);
+        let listener = read_one(&section, found);
+        if let Some(listener) = listener {
+            check_single(&listener, &listeners, &section, found);
+            listeners.push(listener);
+        }
+    }
+    listeners
+}
+
+/// An empty list, as opposed to something that is no list and already noted.
+fn table_free(node: &Node) -> bool {
+    matches!(&node.value, super::source::Value::List(items) if items.is_empty())
+}
+
+fn read_one(section: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener> {
+    let address = section.required_text("address", EXPECTED, found).and_then(|text| address(section, text, found));
+    let tls = section.entry("tls").map(|entry| tls::read(&section.path("tls"), entry, found));
+    let scheme = section.choice("scheme", &[("http", Scheme::Http), ("https", Scheme::Https)], found);
+    if let (Some(_), Some(Scheme::Http), Some(entry)) = (&tls, scheme, section.entry("scheme")) {
+        let expected = "expected \"https\", or no scheme at all";
+        found.error(&entry.node.origin, "`listeners.scheme` is \"http\" on a listener with TLS", expected);
+    }
+    let natural = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let usable = match tls {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable })
+}
+
+fn address(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<SocketAddr> {
+    let error = match text.value.parse() {
+        Ok(address) => return Some(address),
+        Err(_) => Diagnostic::error(format!("`{}` is no address: \"{}\"", section.path("address"), text.value)),
+    };
+    let finding = error.label(format!("expected {EXPECTED}"));
+    found.note(
+        text.origin,
+        match address_help(text.value) {
+            Some(help) => finding.help(help),
+            None => finding,
+        },
+    );
+    None
+}
+
+fn address_help(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    match (host, port) {
+        ("", port) if port.parse::<u16>().is_ok() => Some(format!("for every address write \"0.0.0.0:{port}\"")),
+        ("localhost", port) => Some(format!("write \"127.0.0.1:{port}\"")),
+        _ if text.parse::<Ipv4Addr>().is_ok() => Some(format!("the port is missing: \"{text}:443\"")),
+        _ if host.parse::<std::net::Ipv6Addr>().is_ok() => Some(format!("write \"[{host}]:{port}\"")),
+        _ => None,
+    }
+}
+
+fn check_single(listener: &Listener, before: &[Listener], section: &Section<'_>, found: &mut Findings<'_>) {
+    let taken = listener.address.port() != 0 && before.iter().any(|other| other.address == listener.address);
+    if let (true, Some(entry)) = (taken, section.entry("address")) {
+        let message = format!("two listeners have the address {}", listener.address);
+        found.error(&entry.node.origin, message, "expected another address or port");
+    }
+}
+
+/// Reads `[admin]`: on loopback unless configured otherwise, `None` when it is switched off.
+pub(super) fn read_admin(top: &Section<'_>, listeners: &[Listener], found: &mut Findings<'_>) -> Option<SocketAddr> {
+    let section = top.section("admin", &["address", "enabled"], found);
+    let enabled = section.boolean("enabled", found).unwrap_or(true);
+    let configured = section.text("address", EXPECTED, found).and_then(|text| address(&section, text, found));
+    let address = configured.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9180)));
+    let taken = address.port() != 0 && listeners.iter().any(|listener| listener.address == address);
+    if enabled && taken {
+        let place = section.entry("address").map_or(section.origin(), |entry| &entry.node.origin);
+        let message = format!("the admin listener and a listener have the address {address}");
+        found.error(place, message, "expected an address of its own");
+    }
+    enabled.then_some(address)
+}

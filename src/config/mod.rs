@@ -1,0 +1,149 @@
+//! The gateway's own settings: `lychgate.toml`, the environment and flags, read into checked values.
+//!
+//! [`load`] reads everything that the settings name (certificates, keys, secrets, policy files) and returns either a
+//! [`Config`] in which nothing can be wrong any more, or a [`Report`] of every finding at once, each with its place in the
+//! file or the name of its variable. It binds nothing, connects to nothing and writes nothing; the one thing that is ever
+//! made, a first session key, is made by [`SessionKeys::ensure`] after everything else was found good.
+//!
+//! Layer 1: knows layer 0 and not `policy`, so policy files are read here as text and compiled elsewhere.
+//! Trust boundary: the administrator's files and environment are trusted to be honest, not to be right. Secrets are
+//! masked before a line of the file is kept for showing. Every key stands in `docs/configuration.md`.
+
+mod environment;
+mod keys;
+mod limits;
+mod listener;
+mod log;
+mod policy_files;
+mod provider;
+mod proxies;
+mod reader;
+mod secrets;
+mod size;
+mod source;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Report, SourceFile};
+
+pub use environment::{Environment, Override};
+pub use keys::SessionKeys;
+pub use limits::{Limits, Timeouts};
+pub use listener::Listener;
+pub use log::{AccessLog, Log};
+pub use provider::{ClientAuth, ProviderConfig};
+pub use secrets::{SecretSource, read_secret};
+pub use size::{ByteSize, ByteSizeError};
+pub use tls::ServerTls;
+
+use reader::{Findings, Section};
+
+/// The settings of one gateway, checked.
+pub struct Config {
+    /// The file they were read from.
+    pub file: PathBuf,
+    /// Where the gateway listens; at least one.
+    pub listeners: Vec<Listener>,
+    /// How many workers serve; at least one.
+    pub workers: usize,
+    /// The folder for what must survive a restart.
+    pub state: Option<PathBuf>,
+    /// The keys that seal sessions.
+    pub session_keys: SessionKeys,
+    /// The OpenID providers, in the order of their names.
+    pub providers: Vec<ProviderConfig>,
+    /// Peers whose forwarding headers are believed; empty unless configured.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How much is accepted.
+    pub limits: Limits,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+    /// Where the admin listener listens; `None` when it is switched off.
+    pub admin: Option<SocketAddr>,
+    /// What is logged, and where.
+    pub log: Log,
+    /// The policy files, read and ordered by path; an application's name is its file's stem.
+    pub policies: Vec<Arc<SourceFile>>,
+}
+
+/// The keys that may stand at the top of the file.
+const TOP: &[&str] = &[
+    "policies",
+    "workers",
+    "state",
+    "listeners",
+    "keys",
+    "providers",
+    "trusted_proxies",
+    "limits",
+    "timeouts",
+    "admin",
+    "log",
+];
+
+/// Reads the settings: the file, over it the environment, over that the flags.
+///
+/// The configuration is returned only when the report has no error; the report may hold warnings all the same.
+pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Config>, Report) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return (None, unreadable(path, &error)),
+    };
+    let (file, root) = match source::read(path, &text, environment, overrides) {
+        Ok(read) => read,
+        Err(report) => return (None, report),
+    };
+    let mut found = Findings::new(file, path, environment);
+    let config = read(path, &root, &mut found);
+    let report = found.into_report();
+    (config.filter(|_| !report.has_errors()), report)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Report {
+    let mut report = Report::default();
+    report.push(
+        Diagnostic::error(format!("cannot read the configuration {}: {error}", path.display()))
+            .help("name the file with --config PATH; without it the gateway reads ./lychgate.toml"),
+    );
+    report
+}
+
+/// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
+fn read(path: &Path, root: &source::Node, found: &mut Findings<'_>) -> Option<Config> {
+    let top = Section::open("", root, &root.origin, TOP, found);
+    let policies = policy_files::read(&top, found);
+    let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
+    let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
+    let listeners = listener::read(&top, found);
+    let session_keys = keys::read(&top, state.as_deref(), found);
+    let providers = provider::read(&top, found);
+    let trusted_proxies = proxies::read(&top, found);
+    let limits = limits::read_limits(&top, found);
+    let timeouts = limits::read_timeouts(&top, found);
+    let admin = listener::read_admin(&top, &listeners, found);
+    let log = log::read(&top, found);
+    Some(Config {
+        file: path.to_owned(),
+        listeners,
+        workers,
+        state,
+        session_keys: session_keys?,
+        providers,
+        trusted_proxies,
+        limits,
+        timeouts,
+        admin,
+        log,
+        policies,
+    })
+}
+
+fn one_per_core() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! `[providers.NAME]`: the OpenID providers that people sign in at.
+//!
+//! The issuer is kept twice: parsed, for connecting, and as its exact text, because OpenID Connect compares issuers as
+//! strings (Discovery 1.0 section 4.3, RFC 9207). Clear-text issuers are for loopback only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::reader::{Findings, Section, Text};
+use super::source::Origin;
+use super::{secrets, tls};
+use crate::crypto::Secret;
+use crate::diagnostic::Diagnostic;
+use crate::http::HostName;
+
+/// How the gateway proves to the provider that it is the client (OpenID Connect Core 1.0 section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `client_secret_basic`, the default.
+    Basic,
+    /// `client_secret_post`.
+    Post,
+    /// A public client: PKCE alone.
+    None,
+}
+
+/// One provider.
+#[derive(Clone)]
+pub struct ProviderConfig {
+    /// The name that policies use.
+    pub name: Arc<str>,
+    /// The issuer, parsed.
+    pub issuer: Url,
+    /// The issuer as it was written; what `iss` must equal.
+    pub issuer_text: String,
+    /// The client id that the provider gave the gateway.
+    pub client_id: String,
+    /// The client secret; there unless `client_auth` is `none`.
+    pub client_secret: Option<Secret<String>>,
+    /// How the secret is sent.
+    pub client_auth: ClientAuth,
+    /// What is asked for; `openid` is always among it.
+    pub scopes: Vec<String>,
+    /// Whether userinfo is read after a login.
+    pub userinfo: bool,
+    /// Authorities to trust instead of the system's, as PEM.
+    pub ca: Option<Vec<u8>>,
+    /// How far the provider's clock may be off.
+    pub clock_skew: Duration,
+}
+
+pub(super) const KEYS: &[&str] =
+    &["issuer", "client_id", "client_secret", "client_auth", "scopes", "userinfo", "ca", "clock_skew"];
+const SKEW: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
+
+pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
+    let Some(entry) = top.entry("providers") else { return Vec::new() };
+    let names: Vec<&str> = match &entry.node.value {
+        super::source::Value::Table(entries) => entries.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let providers = Section::open("providers", &entry.node, &entry.key, &names, found);
+    providers.entries().filter_map(|(name, _)| read_one(&providers, name, found)).collect()
+}
+
+fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Option<ProviderConfig> {
+    let section = providers.section(name, KEYS, found);
+    check_name(name, section.origin(), found);
+    let issuer_text = section.required_text("issuer", "the provider's issuer URL", found);
+    let issuer = issuer_text.and_then(|text| issuer(&section, text, found));
+    let client_id = section.required_text("client_id", "the client id that the provider gave you", found);
+    let words = [("basic", ClientAuth::Basic), ("post", ClientAuth::Post), ("none", ClientAuth::None)];
+    let client_auth = section.choice("client_auth", &words, found).unwrap_or(ClientAuth::Basic);
+    let client_secret = client_secret(&section, client_auth, found);
+    let ca = section.text("ca", "the path of a PEM file", found).and_then(|text| tls::read_authorities(text, found));
+    Some(ProviderConfig {
+        scopes: scopes(&section, found),
+        userinfo: section.boolean("userinfo", found).unwrap_or(false),
+        clock_skew: section.duration("clock_skew", SKEW, found).unwrap_or(Duration::from_mins(1)),
+        name: name.into(),
+        issuer: issuer?,
+        issuer_text: issuer_text?.value.to_owned(),
+        client_id: client_id?.value.to_owned(),
+        client_secret,
+        client_auth,
+        ca,
+    })
+}
+
+fn check_name(name: &str, origin: &Origin, found: &mut Findings<'_>) {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
+        let message = format!("\"{}\" is no name for a provider", name.escape_debug());
+        found.error(origin, message, "expected 1 to 64 letters, digits, `-` and `_`");
+    }
+}
+
+fn issuer(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<Url> {
+    let url = match Url::parse(text.value) {
+        Ok(url) => url,
+        Err(error) => {
+            let message = format!("`{}` is no URL: {error}", section.path("issuer"));
+            found.error(text.origin, message, "expected an address such as \"https://login.example\"");
+            return None;
+        }
+    };
+    let wrong = issuer_wrong(&url, text.value);
+    if let Some((message, expected)) = wrong {
+        found.error(text.origin, format!("`{}` {message}", section.path("issuer")), expected);
+        return None;
+    }
+    if url.scheme() == "http" {
+        let warning = Diagnostic::warning(format!("`{}` is not encrypted", section.path("issuer")));
+        found.note(text.origin, warning.help("this is accepted for a provider on this machine only"));
+    }
+    Some(url)
+}
+
+/// What is wrong with an issuer that is a URL (OpenID Connect Discovery 1.0 section 2).
+fn issuer_wrong(url: &Url, text: &str) -> Option<(&'static str, &'static str)> {
+    let host = url.host_str().and_then(|host| HostName::parse(host).ok());
+    let loopback = host.as_ref().is_some_and(HostName::is_loopback);
+    if !matches!(url.scheme(), "https" | "http") {
+        Some(("has an unknown scheme", "expected https://"))
+    } else if host.is_none() {
+        Some(("has no host name that can be used", "expected an address such as \"https://login.example\""))
+    } else if url.scheme() == "http" && !loopback {
+        Some(("is not encrypted", "expected https:// (http:// is for loopback addresses only)"))
+    } else if !url.username().is_empty() || url.password().is_some() {
+        Some(("holds a user name or a password", "expected scheme, host, port and path alone"))
+    } else if url.query().is_some() || url.fragment().is_some() {
+        Some(("has a query or a fragment", "expected scheme, host, port and path alone"))
+    } else if text.contains("/.well-known/") {
+        Some(("is the address of the metadata", "expected the issuer, which is what stands before /.well-known/"))
+    } else {
+        None
+    }
+}
+
+fn client_secret(section: &Section<'_>, auth: ClientAuth, found: &mut Findings<'_>) -> Option<Secret<String>> {
+    match (section.entry("client_secret"), auth) {
+        (Some(entry), ClientAuth::None) => {
+            let warning = Diagnostic::warning(format!("`{}` is not used", section.path("client_secret")));
+            found.note(&entry.key, warning.label("`client_auth` is \"none\""));
+            None
+        }
+        (Some(entry), _) => secrets::read(&section.path("client_secret"), &entry.node, found),
+        (None, ClientAuth::None) => None,
+        (None, _) => {
+            let expected = "write client_secret = { file = \"…\" } or { env = \"…\" }, or client_auth = \"none\" for a public client";
+            section.missing("client_secret", expected, found);
+            None
+        }
+    }
+}
+
+fn scopes(section: &Section<'_>, found: &mut Findings<'_>) -> Vec<String> {
+    if section.entry("scopes").is_none() {
+        return ["openid", "profile", "email"].map(str::to_owned).to_vec();
+    }
+    let mut scopes = vec!["openid".to_owned()];
+    for text in section.texts("scopes", "a list of scopes such as [\"openid\", \"email\"]", found) {
+        if !text.value.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+            let message = format!("`{}` holds \"{}\"", section.path("scopes"), text.value.escape_debug());
+            found.error(text.origin, message, "expected one scope in each string, without spaces or quotes");
+        } else if !scopes.iter().any(|scope| scope == text.value) {
+            scopes.push(text.value.to_owned());
+        }
+    }
+    scopes
+}

@@ -1,0 +1,319 @@
+//! How a section of the settings is read: key by key, each into its type, every finding noted and none thrown away.
+//!
+//! [`Section::open`] refuses unknown keys with the nearest known one; the typed readers (`text`, `number`, `duration`,
+//! `size`, `choice`, …) return nothing for a key that is absent and for one whose finding is already noted, so callers
+//! fall back to the default and go on. A text from a variable or a flag is read as the key's own type.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Environment;
+use super::size::ByteSize;
+use super::source::{Entry, Node, Origin, Value};
+use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile, nearest};
+
+/// The findings so far, and what reading needs besides the tree.
+pub(super) struct Findings<'e> {
+    file: Arc<SourceFile>,
+    folder: PathBuf,
+    environment: &'e Environment,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'e> Findings<'e> {
+    pub(super) fn new(file: Arc<SourceFile>, path: &Path, environment: &'e Environment) -> Self {
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { file, folder, environment, findings: Vec::new() }
+    }
+
+    /// Notes a finding; one from a variable or a flag names it in the message instead of a place.
+    pub(super) fn note(&mut self, origin: &Origin, finding: Diagnostic) {
+        self.findings.push(match origin {
+            Origin::File(span) => finding.at(&self.file, span.clone()),
+            Origin::Layer(name) => {
+                let expected = finding.label.as_ref().map(|label| format!(": {label}")).unwrap_or_default();
+                Diagnostic { message: format!("{name}: {}{expected}", finding.message), ..finding }
+            }
+        });
+    }
+
+    /// Notes an error that has what was found and what is allowed.
+    pub(super) fn error(&mut self, origin: &Origin, message: impl Into<String>, expected: impl Into<String>) {
+        self.note(origin, Diagnostic::error(message).label(expected));
+    }
+
+    /// A path of the file, relative to the file's folder.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// The folder that paths are relative to.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn environment(&self) -> &'e Environment {
+        self.environment
+    }
+
+    /// How many findings forbid using the settings, so far.
+    pub(super) fn count_errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
+    /// All findings: those of the file in its order, then those without a place.
+    pub(super) fn into_report(mut self) -> Report {
+        self.findings.sort_by_key(|finding| finding.place.as_ref().map_or(usize::MAX, |(_, span)| span.start));
+        let mut report = Report::default();
+        self.findings.into_iter().for_each(|finding| report.push(finding));
+        report
+    }
+}
+
+/// A text and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) value: &'a str,
+    pub(super) origin: &'a Origin,
+}
+
+/// A table of the settings, its unknown keys already refused.
+pub(super) struct Section<'a> {
+    name: String,
+    origin: &'a Origin,
+    entries: Option<&'a BTreeMap<String, Entry>>,
+    /// Something stands here that is no table; that was noted, so nothing is said to be missing in it.
+    broken: bool,
+}
+
+/// Where an absent section is said to stand: at the file's first byte.
+const NOWHERE: &Origin = &Origin::File(0..0);
+
+impl<'a> Section<'a> {
+    /// Reads `node` as a table that may hold the `allowed` keys; `name` is its path, `place` where it is pointed at.
+    pub(super) fn open(
+        name: &str,
+        node: &'a Node,
+        place: &'a Origin,
+        allowed: &[&str],
+        found: &mut Findings<'_>,
+    ) -> Self {
+        let entries = table(node);
+        let section = Self { name: name.to_owned(), origin: place, entries, broken: entries.is_none() };
+        match section.entries {
+            None => found.error(&node.origin, format!("`{name}` is {}", describe(&node.value)), "expected a table"),
+            Some(entries) => {
+                for (key, entry) in entries.iter().filter(|(key, _)| !allowed.contains(&key.as_str())) {
+                    found.note(&entry.key, unknown_key(&section.path(key), key, allowed));
+                }
+            }
+        }
+        section
+    }
+
+    /// The table under `key`; an empty one when it is absent.
+    pub(super) fn section(&self, key: &str, allowed: &[&str], found: &mut Findings<'_>) -> Section<'a> {
+        match self.entry(key) {
+            Some(entry) => Section::open(&self.path(key), &entry.node, &entry.key, allowed, found),
+            None => Section { name: self.path(key), origin: NOWHERE, entries: None, broken: false },
+        }
+    }
+
+    /// The path of one of its keys: `limits.body`.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// Where the section itself is pointed at.
+    pub(super) fn origin(&self) -> &'a Origin {
+        self.origin
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.and_then(|entries| entries.get(key))
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a> {
+        self.entries.into_iter().flatten().map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    /// Notes that a key which must stand here is missing.
+    pub(super) fn missing(&self, key: &str, expected: &str, found: &mut Findings<'_>) {
+        if !self.broken {
+            found.note(self.origin, Diagnostic::error(format!("`{}` is missing", self.path(key))).help(expected));
+        }
+    }
+
+    /// A non-empty text.
+    pub(super) fn text(&self, key: &str, expected: &str, found: &mut Findings<'_>) -> Option<Text<'a>> {
+        let node = &self.entry(key)?.node;
+        match &node.value {
+            Value::Text(value) if !value.is_empty() => Some(Text { value, origin: &node.origin }),
+            Value::Text(_) => self.wrong(key, node, "an empty string", expected, found),
+            other => self.wrong(key, node, describe(other), expected, found),
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&self, key: &str, expected: &str, found: &mut Findings<'_>) -> Option<Text<'a>> {
+        if self.entry(key).is_none() {
+            self.missing(key, &format!("write {expected}"), found);
+        }
+        self.text(key, expected, found)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, key: &str, found: &mut Findings<'_>) -> Option<bool> {
+        let node = &self.entry(key)?.node;
+        match (&node.value, &node.origin) {
+            (Value::Boolean(value), _) => Some(*value),
+            (Value::Text(text), Origin::Layer(_)) if text == "true" || text == "false" => Some(text == "true"),
+            (other, _) => self.wrong(key, node, describe(other), "true or false, without quotes", found),
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<usize>, found: &mut Findings<'_>) -> Option<usize> {
+        let node = &self.entry(key)?.node;
+        let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+        let number = match (&node.value, &node.origin) {
+            (Value::Integer(number), _) => *number,
+            (Value::Text(text), Origin::Layer(_)) if text.parse::<i128>().is_ok() => text.parse().unwrap_or_default(),
+            (other, _) => {
+                return self.wrong(key, node, describe(other), expected.trim_start_matches("expected "), found);
+            }
+        };
+        let fits = usize::try_from(number).ok().filter(|number| range.contains(number));
+        if fits.is_none() {
+            found.error(&node.origin, format!("`{}` is {number}", self.path(key)), expected);
+        }
+        fits
+    }
+
+    /// A span of time with its unit, within a range.
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        range: RangeInclusive<Duration>,
+        found: &mut Findings<'_>,
+    ) -> Option<Duration> {
+        let text = self.text(key, "a number with a unit, such as \"30s\", \"5m\" or \"1h 30m\"", found)?;
+        let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+        match humantime::parse_duration(text.value) {
+            Ok(value) if range.contains(&value) => return Some(value),
+            Ok(_) => found.error(
+                text.origin,
+                format!("`{}` is \"{}\"", self.path(key), text.value),
+                format!("expected {least} to {most}"),
+            ),
+            Err(_) => found.error(
+                text.origin,
+                format!("`{}` is no span of time: \"{}\"", self.path(key), text.value),
+                "expected a number with a unit, such as \"30s\", \"5m\" or \"1h 30m\"",
+            ),
+        }
+        None
+    }
+
+    /// A number of bytes with its unit, within a range.
+    pub(super) fn size(
+        &self,
+        key: &str,
+        range: RangeInclusive<ByteSize>,
+        found: &mut Findings<'_>,
+    ) -> Option<ByteSize> {
+        let text = self.text(key, "a number of bytes with a unit, such as \"32KiB\"", found)?;
+        let message = match text.value.parse::<ByteSize>() {
+            Ok(value) if range.contains(&value) => return Some(value),
+            Ok(value) => format!("`{}` is {value}", self.path(key)),
+            Err(error) => format!("`{}` is no size: {error}", self.path(key)),
+        };
+        found.error(text.origin, message, format!("expected {} to {}", range.start(), range.end()));
+        None
+    }
+
+    /// One of several words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], found: &mut Findings<'_>) -> Option<T> {
+        let listed = list_words(words.iter().map(|(word, _)| *word));
+        let text = self.text(key, &listed, found)?;
+        let chosen = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let finding = Diagnostic::error(format!("`{}` is \"{}\"", self.path(key), text.value))
+                .label(format!("expected {listed}"));
+            found.note(text.origin, suggest(finding, text.value, words.iter().map(|(word, _)| *word)));
+        }
+        chosen
+    }
+
+    /// The elements of a list; none when it is absent.
+    pub(super) fn list(&self, key: &str, expected: &str, found: &mut Findings<'_>) -> &'a [Node] {
+        match self.entry(key).map(|entry| &entry.node) {
+            None => &[],
+            Some(Node { value: Value::List(items), .. }) => items,
+            Some(node) => {
+                self.wrong::<()>(key, node, describe(&node.value), expected, found);
+                &[]
+            }
+        }
+    }
+
+    /// The elements of a list, all of them non-empty texts.
+    pub(super) fn texts(&self, key: &str, expected: &str, found: &mut Findings<'_>) -> Vec<Text<'a>> {
+        let mut texts = Vec::new();
+        for node in self.list(key, expected, found) {
+            match &node.value {
+                Value::Text(value) if !value.is_empty() => texts.push(Text { value, origin: &node.origin }),
+                other => {
+                    let message = format!("`{}` holds {}", self.path(key), describe(other));
+                    found.error(&node.origin, message, format!("expected {expected}"));
+                }
+            }
+        }
+        texts
+    }
+
+    fn wrong<T>(&self, key: &str, node: &Node, what: &str, expected: &str, found: &mut Findings<'_>) -> Option<T> {
+        found.error(&node.origin, format!("`{}` is {what}", self.path(key)), format!("expected {expected}"));
+        None
+    }
+}
+
+fn table(node: &Node) -> Option<&BTreeMap<String, Entry>> {
+    match &node.value {
+        Value::Table(entries) => Some(entries),
+        _ => None,
+    }
+}
+
+fn unknown_key(path: &str, key: &str, allowed: &[&str]) -> Diagnostic {
+    let finding =
+        Diagnostic::error(format!("unknown key `{path}`")).label(format!("allowed here: {}", allowed.join(", ")));
+    suggest(finding, key, allowed.iter().copied())
+}
+
+/// Adds the nearest of the allowed words, where one is near.
+fn suggest<'w>(finding: Diagnostic, found: &str, words: impl IntoIterator<Item = &'w str>) -> Diagnostic {
+    match nearest(found, words) {
+        Some(word) => finding.help(format!("did you mean `{word}`?")),
+        None => finding,
+    }
+}
+
+fn list_words<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    words.map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a value is, for messages; never its text.
+pub(super) fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Text(_) => "a string",
+        Value::Integer(_) => "a number",
+        Value::Boolean(_) => "a truth value",
+        Value::List(_) => "a list",
+        Value::Table(_) => "a table",
+        Value::Other(kind) => kind,
+    }
+}

@@ -1,0 +1,194 @@
+//! Where a secret is read from, and how one that stands in the file itself is kept out of every message.
+//!
+//! A secret is named by its source: `{ file = "…" }`, `{ env = "…" }`, or, with a warning, `{ value = "…" }`. Only
+//! [`read_secret`] reads it, into a [`Secret`]. The text of a file that is kept for showing its lines has every string
+//! that is or could be a secret replaced by asterisks of the same length, so that places stay right.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroize;
+
+use super::Environment;
+use super::reader::{Findings, Section, describe};
+use super::source::{Node, Value};
+use crate::crypto::Secret;
+use crate::diagnostic::{Diagnostic, nearest};
+
+/// Where a secret is to be read.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// A file; relative paths are relative to the folder of the file that names it.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// The configuration itself.
+    Value(Secret<String>),
+}
+
+/// Reads a secret without its trailing line end; an empty one is an error.
+///
+/// `base` is the folder that a relative file is relative to. The error says what to do and never holds secret text.
+pub fn read_secret(source: &SecretSource, base: &Path, environment: &Environment) -> Result<Secret<String>, String> {
+    let (mut text, place) = match source {
+        SecretSource::File(path) => {
+            let path = base.join(path);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
+            (text, format!("the secret file {}", path.display()))
+        }
+        SecretSource::Environment(name) => {
+            let text =
+                environment.value(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+            (text.to_owned(), format!("the environment variable `{name}`"))
+        }
+        SecretSource::Value(value) => (value.expose().clone(), "the value".to_owned()),
+    };
+    let length = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text)).len();
+    text.truncate(length);
+    if text.is_empty() {
+        text.zeroize();
+        return Err(format!("{place} is empty"));
+    }
+    Ok(Secret::new(text))
+}
+
+const EXPECTED: &str = "expected { file = \"…\" } or { env = \"…\" }";
+
+/// Reads the secret that `node` names; `path` is the key's, for messages.
+pub(super) fn read(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<Secret<String>> {
+    let source = source(path, node, found)?;
+    match &source {
+        SecretSource::Value(_) => found.note(
+            &node.origin,
+            Diagnostic::warning(format!("`{path}` stands in the configuration itself"))
+                .help("keep secrets in a file that only the gateway can read: { file = \"…\" }"),
+        ),
+        SecretSource::File(file) => warn_if_readable_by_all(node, &found.resolve(&file.to_string_lossy()), found),
+        SecretSource::Environment(_) => {}
+    }
+    match read_secret(&source, found.folder(), found.environment()) {
+        Ok(secret) => Some(secret),
+        Err(message) => {
+            found.error(&node.origin, message, EXPECTED);
+            None
+        }
+    }
+}
+
+fn source(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<SecretSource> {
+    if !matches!(node.value, Value::Table(_)) {
+        found.error(&node.origin, format!("`{path}` is {}", describe(&node.value)), EXPECTED);
+        return None;
+    }
+    let before = found.count_errors();
+    let section = Section::open(path, node, &node.origin, &["file", "env", "value"], found);
+    let file = section.text("file", "the path of a file", found).map(|text| SecretSource::File(text.value.into()));
+    let variable = section
+        .text("env", "the name of an environment variable", found)
+        .map(|text| SecretSource::Environment(text.value.to_owned()));
+    let value = section
+        .text("value", "the secret as a string", found)
+        .map(|text| SecretSource::Value(Secret::new(text.value.to_owned())));
+    let mut sources = [file, variable, value].into_iter().flatten();
+    match (sources.next(), sources.next()) {
+        (Some(source), None) => Some(source),
+        _ if found.count_errors() > before => None,
+        _ => {
+            found.error(&node.origin, format!("`{path}` must name exactly one source"), EXPECTED);
+            None
+        }
+    }
+}
+
+/// Warns when everybody on the machine can read a file that holds a secret.
+pub(super) fn warn_if_readable_by_all(node: &Node, path: &Path, found: &mut Findings<'_>) {
+    if readable_by_all(path) {
+        found.note(
+            &node.origin,
+            Diagnostic::warning(format!("everybody on this machine can read {}", path.display()))
+                .help(format!("chmod 600 {}", path.display())),
+        );
+    }
+}
+
+#[cfg(unix)]
+fn readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_: &Path) -> bool {
+    false
+}
+
+/// The environment variables that a table names as the source of a secret.
+pub(super) fn variables_named(table: &DeTable<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    visit(table, false, &mut |key, value, _| {
+        if let ("env", Some(name)) = (key, value.get_ref().as_str()) {
+            names.push(name.to_owned());
+        }
+    });
+    names
+}
+
+/// The keys under which secrets stand or could have been meant to.
+const SECRET_KEYS: &[&str] = &["value", "client_secret", "session", "password", "secret"];
+
+/// Whether a key is one under which secrets stand, or a slip of the finger away from one.
+fn is_secret_key(key: &str) -> bool {
+    nearest(key, SECRET_KEYS.iter().copied()).is_some()
+}
+
+/// The text with every string that could be a secret turned into asterisks of the same length.
+pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    visit(table, false, &mut |key, value, secret| {
+        let source = key == "file" || key == "env";
+        if secret && !source && value.get_ref().is_str() {
+            spans.push(value.span());
+        }
+    });
+    let hidden = |at: usize| spans.iter().any(|span| span.contains(&at));
+    let keep = |byte: u8| matches!(byte, b'\n' | b'\r' | b'"' | b'\'');
+    let masked = text.bytes().enumerate().map(|(at, byte)| if hidden(at) && !keep(byte) { b'*' } else { byte });
+    String::from_utf8(masked.collect()).unwrap_or_default()
+}
+
+/// The text of a file that does not parse, with everything after the equals sign masked on lines that speak of secrets.
+pub(super) fn mask_lines(text: &str) -> String {
+    let word = |character: char| !character.is_alphanumeric() && character != '_';
+    let masked = text.split_inclusive('\n').map(|line| match line.split_once('=') {
+        Some((key, value)) if line.split(word).any(is_secret_key) => format!("{key}={}", stars(value)),
+        _ => line.to_owned(),
+    });
+    masked.collect()
+}
+
+fn stars(text: &str) -> String {
+    let star = |byte: u8| if byte == b'\n' || byte == b'\r' { char::from(byte) } else { '*' };
+    text.bytes().map(star).collect()
+}
+
+/// What is called for an entry: its key, its value, and whether it stands under a key of secrets.
+type See<'s, 't, 'i> = &'s mut dyn FnMut(&str, &'t Spanned<DeValue<'i>>, bool);
+
+/// Calls `see` for every entry at any depth; an element of a list has its list's key.
+fn visit<'t, 'i>(table: &'t DeTable<'i>, secret: bool, see: See<'_, 't, 'i>) {
+    for (key, value) in table.iter() {
+        visit_value(key.get_ref(), value, secret || is_secret_key(key.get_ref()), see);
+    }
+}
+
+fn visit_value<'t, 'i>(key: &str, value: &'t Spanned<DeValue<'i>>, secret: bool, see: See<'_, 't, 'i>) {
+    see(key, value, secret);
+    match value.get_ref() {
+        DeValue::Table(table) => visit(table, secret, see),
+        DeValue::Array(items) => items.iter().for_each(|item| visit_value(key, item, secret, see)),
+        _ => {}
+    }
+}

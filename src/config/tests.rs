@@ -1,0 +1,375 @@
+//! The configuration as administrators get it wrong, and right.
+//!
+//! `tests/data/configs/bad/*.toml` holds one mistake each; its first lines say which findings must come, with line and
+//! column: `# error: 4:1 unknown key`. Each file is read in a folder with the certificates, keys and policies below.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::crypto::{KeyRing, random};
+use crate::diagnostic::Severity;
+use crate::http::Scheme;
+
+/// A folder with what configurations name; removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(std::env::temp_dir().join(format!("lychgate-config-{}", random::token())));
+        fs::create_dir_all(folder.0.join("policies")).unwrap();
+        fs::create_dir_all(folder.0.join("more")).unwrap();
+        folder.write("policies/app.toml", "[app]\n");
+        folder.write("policies/notes.txt", "no policy\n");
+        folder.write("more/app.toml", "[app]\n");
+        folder.write("more/other.toml", "[app]\n");
+        let certified = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
+        folder.write("cert.pem", &certified.cert.pem());
+        folder.write("key.pem", &certified.signing_key.serialize_pem());
+        folder.write("other-key.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+        folder.write("broken.pem", "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n");
+        folder.write("garbage.pem", "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n");
+        folder.write("good.key", &format!("{}\n", KeyRing::generate_key().expose()));
+        folder.write("old.key", KeyRing::generate_key().expose());
+        folder.write("short.key", "c2hvcnQ=\n");
+        folder.write("okta.secret", "s3cret\n");
+        folder.write("empty.secret", "\n");
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    fn load(&self, text: &str, variables: &[(&str, &str)]) -> (Option<Config>, Report) {
+        self.load_with(text, variables, &[])
+    }
+
+    fn load_with(&self, text: &str, variables: &[(&str, &str)], overrides: &[Override]) -> (Option<Config>, Report) {
+        self.write("lychgate.toml", text);
+        let variables = [("GOOD_SECRET", "from the environment")].iter().chain(variables);
+        let environment = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        load(&self.0.join("lychgate.toml"), &environment, overrides)
+    }
+
+    /// The report as it is shown, with this folder's random name left out.
+    fn shown(&self, report: &Report) -> String {
+        report.render().replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn data(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/configs").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Every error as `line:column message`, with `-` for one without a place.
+fn errors(folder: &Folder, report: &Report) -> Vec<String> {
+    let errors = report.findings().iter().filter(|finding| finding.severity == Severity::Error);
+    let place = |finding: &Diagnostic| {
+        finding.place.as_ref().map_or("-".to_owned(), |(file, span)| {
+            let (line, column) = file.line_column(span.start);
+            format!("{line}:{column}")
+        })
+    };
+    let shown = errors.map(|finding| format!("{} {}", place(finding), finding.message));
+    shown.map(|text| text.replace(&format!("{}/", folder.0.display()), "")).collect()
+}
+
+#[test]
+fn every_mistake_is_found_at_its_place() {
+    let folder = Folder::new();
+    let cases = data("bad");
+    assert!(cases.len() >= 70, "only {} cases", cases.len());
+    let mut failures = String::new();
+    for (path, text) in cases {
+        let expected: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("# error: ")).collect();
+        let (config, report) = folder.load(&text, &[]);
+        let found = errors(&folder, &report);
+        let same = found.len() == expected.len()
+            && found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected));
+        if !same || expected.is_empty() || config.is_some() {
+            failures.push_str(&format!("{path}\n  expected {expected:#?}\n  found {found:#?}\n"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn every_key_reaches_its_place() {
+    let folder = Folder::new();
+    let (config, report) = folder.load(&data("good")[0].1, &[]);
+    let Some(config) = config else { panic!("{report}") };
+    assert!(report.findings().is_empty(), "{report}");
+
+    let addresses: Vec<SocketAddr> = config.listeners.iter().map(|listener| listener.address).collect();
+    assert_eq!(addresses, ["[::1]:8443", "127.0.0.1:8080", "127.0.0.1:8081"].map(|text| text.parse().unwrap()));
+    let schemes: Vec<Scheme> = config.listeners.iter().map(|listener| listener.scheme).collect();
+    assert_eq!(schemes, [Scheme::Https, Scheme::Https, Scheme::Http]);
+    assert_eq!(config.listeners[0].tls.as_ref().map(|tls| tls.certified.cert.len()), Some(1));
+    assert!(config.listeners[1].tls.is_none());
+    assert_eq!(config.workers, 3);
+    assert_eq!(config.state, Some(folder.0.join("state")));
+    assert!(matches!(config.session_keys, SessionKeys::Ready(_)));
+    assert_eq!(
+        config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
+    );
+    assert_eq!(config.limits, Limits { header_bytes: 16 << 10, header_count: 50, body: 2 << 20, connections: 77 });
+    assert_eq!(
+        config.timeouts,
+        Timeouts {
+            handshake: Duration::from_secs(1),
+            first_byte: Duration::from_secs(2),
+            header: Duration::from_secs(3),
+            idle: Duration::from_secs(240),
+            body_stall: Duration::from_secs(5),
+            drain: Duration::from_secs(5400),
+        }
+    );
+    assert_eq!(config.admin, Some("127.0.0.1:9999".parse().unwrap()));
+    assert_eq!(config.log, Log { access: AccessLog::File(folder.0.join("access.log")), level: "debug".to_owned() });
+    let policies: Vec<&Path> = config.policies.iter().map(|file| file.path()).collect();
+    assert_eq!(policies, [folder.0.join("more/other.toml"), folder.0.join("policies/app.toml")]);
+}
+
+#[test]
+fn providers_keep_their_issuer_to_the_letter() {
+    let folder = Folder::new();
+    let (config, report) = folder.load(&data("good")[0].1, &[]);
+    let Some(config) = config else { panic!("{report}") };
+    let [okta, public] = config.providers.as_slice() else { panic!("two providers") };
+    assert_eq!((&*okta.name, okta.issuer_text.as_str()), ("okta", "https://idp.example/oauth2/default/"));
+    assert_eq!(okta.client_secret.as_ref().map(|secret| secret.expose().as_str()), Some("s3cret"));
+    assert_eq!((okta.client_auth, okta.userinfo, okta.clock_skew), (ClientAuth::Post, true, Duration::from_secs(5)));
+    assert_eq!(okta.scopes, ["openid", "groups"]);
+    assert!(okta.ca.is_some());
+    assert_eq!((&*public.name, public.issuer_text.as_str()), ("public", "https://login.example"));
+    assert!(public.client_secret.is_none() && public.client_auth == ClientAuth::None);
+    assert_eq!(public.scopes, ["openid", "profile", "email"]);
+}
+
+#[test]
+fn the_smallest_file_has_the_documented_defaults() {
+    let folder = Folder::new();
+    let (config, report) = folder.load(&data("good")[1].1, &[]);
+    let Some(config) = config else { panic!("{report}") };
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.timeouts, Timeouts::default());
+    assert_eq!(config.admin, Some("127.0.0.1:9180".parse().unwrap()));
+    assert_eq!(config.log, Log { access: AccessLog::Stdout, level: "info".to_owned() });
+    assert!(config.workers >= 1 && config.trusted_proxies.is_empty() && config.providers.is_empty());
+}
+
+const SMALLEST: &str = "policies = [\"policies\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:8080\"\n";
+
+#[test]
+fn the_environment_is_stronger_than_the_file_and_flags_are_stronger_still() {
+    let folder = Folder::new();
+    let text = format!("{SMALLEST}[admin]\naddress = \"127.0.0.1:1\"\n[limits]\nheader_count = 11\n");
+    let variables = [
+        ("LYCHGATE_ADMIN__ADDRESS", "127.0.0.1:2"),
+        ("LYCHGATE_WORKERS", "7"),
+        ("LYCHGATE_LIMITS__BODY", "5MiB"),
+        ("LYCHGATE_LISTENERS", "[{ address = \"127.0.0.1:5\" }]"),
+        ("LYCHGATE_PROVIDERS__OKTA__ISSUER", "https://idp.example"),
+        ("LYCHGATE_PROVIDERS__OKTA__CLIENT_ID", "12345"),
+        ("LYCHGATE_PROVIDERS__OKTA__CLIENT_SECRET", "{ env = \"LYCHGATE_OKTA_SECRET\" }"),
+        ("LYCHGATE_OKTA_SECRET", "1"),
+        ("LYCHGATE_PORT", "tcp://10.0.0.1:443"),
+    ];
+    let flags = [Override { flag: "--admin-address", key: "admin.address", value: "127.0.0.1:3".to_owned() }];
+    let (config, report) = folder.load_with(&text, &variables, &flags);
+    let Some(config) = config else { panic!("{report}") };
+    assert_eq!(config.admin, Some("127.0.0.1:3".parse().unwrap()));
+    assert_eq!((config.workers, config.limits.body, config.limits.header_count), (7, 5 << 20, 11));
+    assert_eq!(config.listeners[0].address, "127.0.0.1:5".parse().unwrap());
+    assert_eq!(config.providers[0].client_id, "12345");
+    assert_eq!(config.providers[0].client_secret.as_ref().map(|secret| secret.expose().as_str()), Some("1"));
+}
+
+#[test]
+fn a_mistake_in_the_environment_or_a_flag_names_the_variable_or_the_flag() {
+    let folder = Folder::new();
+    let variables = [
+        ("LYCHGATE_ADMIN__ADRESS", "127.0.0.1:2"),
+        ("LYCHGATE_LIMITS__BODY", "much"),
+        ("LYCHGATE_WORKERS", "many"),
+        ("LYCHGATE_LISTENERS__0__ADDRESS", "127.0.0.1:80"),
+    ];
+    let flags = [Override { flag: "--log-level", key: "log.level", value: "loud".to_owned() }];
+    let (config, report) = folder.load_with(SMALLEST, &variables, &flags);
+    assert!(config.is_none());
+    insta::assert_snapshot!(errors(&folder, &report).join("\n"));
+}
+
+#[test]
+fn all_findings_are_shown_at_once_with_their_lines() {
+    let folder = Folder::new();
+    let text = "\
+# the gateway of the old mill
+policies  = [\"policies/*.toml\"]
+trusted_proxies = [\"10.0.0.7/8\"]
+workers   = 0
+
+[[listener]]
+address = \"0.0.0.0:443\"
+
+[providers.okta]
+issuer        = \"http://idp.example\"
+client_secret = \"hunter2-must-not-be-shown\"
+scope         = [\"openid\"]
+
+[limits]
+body = \"1 gigabyte\"
+
+[log]
+level = \"inf\"
+";
+    let (config, report) = folder.load(text, &[("LYCHGATE_TIMEOUTS__DRAIN", "30")]);
+    assert!(config.is_none());
+    insta::assert_snapshot!(folder.shown(&report));
+}
+
+#[test]
+fn r17_no_secret_is_ever_shown() {
+    let folder = Folder::new();
+    let secret = "hunter2-must-not-be-shown";
+    let lines = [
+        format!("client_secret = \"{secret}\""),
+        format!("client_secret = {{ value = \"{secret}\", evn = \"X\" }}"),
+        format!("client_secret = {{ value = \"{secret}\", file = \"absent\" }}"),
+        format!("client_secret = {{ valeu = \"{secret}\" }}"),
+        format!("client_secret = \"{secret}"),
+        format!("client_secret = {{ value = '{secret}' }} x"),
+        format!("client_secret = [\"{secret}\"]"),
+        format!("client_secret.value = '''\n{secret}'''\nclient_secret.oops = 1"),
+        format!("secret = \"{secret}\""),
+        format!("client_secert = {{ vlaue = \"{secret}\" }}"),
+    ];
+    for line in lines {
+        let text = format!("{SMALLEST}[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n{line}\n");
+        let (config, report) = folder.load(&text, &[("LYCHGATE_KEYS__SESSION", secret)]);
+        assert!(config.is_none(), "{line}");
+        assert!(!report.render().contains("hunter2"), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn what_works_but_is_unwise_is_a_warning() {
+    let folder = Folder::new();
+    folder.write("open.secret", "s3cret");
+    #[cfg(unix)]
+    fs::set_permissions(folder.0.join("open.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let text = format!(
+        "trusted_proxies = [\"0.0.0.0/0\"]\n{SMALLEST}[providers.inline]\nissuer = \"http://idp.localhost:1234\"\nclient_id = \"x\"\n\
+         client_secret = {{ value = \"s3cret\" }}\n[providers.open]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n\
+         client_secret = {{ file = \"open.secret\" }}\n[providers.public]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n\
+         client_auth = \"none\"\nclient_secret = {{ file = \"okta.secret\" }}\n"
+    );
+    let (config, report) = folder.load(&text, &[]);
+    assert!(config.is_some(), "{report}");
+    insta::assert_snapshot!(folder.shown(&report));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_which() {
+    let environment: Environment = std::iter::empty().collect();
+    let (config, report) = load(Path::new("absent/lychgate.toml"), &environment, &[]);
+    assert!(config.is_none());
+    assert!(report.render().contains("cannot read the configuration absent/lychgate.toml"), "{report}");
+}
+
+#[test]
+fn a_first_key_is_made_only_when_asked_for_and_only_once() {
+    let folder = Folder::new();
+    let (config, report) = folder.load(SMALLEST, &[]);
+    let Some(config) = config else { panic!("{report}") };
+    let path = folder.0.join("state/session.key");
+    assert!(!folder.0.join("state").exists(), "reading the configuration must not write");
+
+    let (_, notice) = config.session_keys.ensure().unwrap();
+    assert!(notice.is_some_and(|notice| notice.message.contains("session.key")));
+    let first = fs::read_to_string(&path).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(folder.0.join("state")).unwrap().mode() & 0o777, 0o700);
+    }
+    assert!(config.session_keys.ensure().is_ok(), "a second process at the same moment uses the first one's key");
+    assert_eq!(fs::read_to_string(&path).unwrap(), first);
+    assert_eq!(fs::read_dir(folder.0.join("state")).unwrap().count(), 1, "nothing is left beside the key");
+
+    let (config, _) = folder.load(SMALLEST, &[]);
+    assert!(config.is_some_and(|config| matches!(config.session_keys, SessionKeys::Ready(_))));
+    fs::write(&path, "damaged").unwrap();
+    let (config, report) = folder.load(SMALLEST, &[]);
+    assert!(config.is_none() && report.render().contains("state/session.key"), "{report}");
+}
+
+#[test]
+fn a_key_that_cannot_be_made_says_what_to_do() {
+    let folder = Folder::new();
+    let text = SMALLEST.replace("\"state\"", "\"okta.secret\"");
+    let (config, report) = folder.load(&text, &[]);
+    let Some(config) = config else { panic!("{report}") };
+    let Err(error) = config.session_keys.ensure() else { panic!("a file is no folder") };
+    assert!(error.help.is_some_and(|help| help.contains("lychgate keygen")), "{}", error.message);
+}
+
+#[test]
+fn secrets_lose_one_line_end_and_nothing_else() {
+    let folder = Folder::new();
+    let environment: Environment = std::iter::empty().collect();
+    for (text, secret) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("a\nb", "a\nb")] {
+        folder.write("s", text);
+        let read = read_secret(&SecretSource::File("s".into()), &folder.0, &environment);
+        assert_eq!(read.map(|secret| secret.expose().clone()), Ok(secret.to_owned()), "{text:?}");
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let key = KeyRing::generate_key().expose().clone();
+    let variables = ["IDP_CLIENT_SECRET", "STAFF_CLIENT_SECRET", "PARTNERS_CLIENT_SECRET"]
+        .map(|name| (name.to_owned(), "s3cret".to_owned()))
+        .into_iter()
+        .chain(["SESSION_KEY", "SESSION_KEY_OLD"].map(|name| (name.to_owned(), key.clone())));
+    let environment: Environment = variables.collect();
+    for name in ["minimal", "several-applications", "behind-load-balancer"] {
+        let (config, report) = load(&examples.join(name).join("lychgate.toml"), &environment, &[]);
+        assert!(config.is_some_and(|config| !config.policies.is_empty()), "{name}\n{report}");
+        assert!(report.findings().is_empty(), "{name}\n{report}");
+    }
+}
+
+#[test]
+fn the_documentation_names_every_key_and_its_example_holds_only_known_ones() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    for key in TOP.iter().chain(provider::KEYS) {
+        let named = [format!("`{key}`"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[{key}.NAME]`")];
+        assert!(named.iter().any(|name| page.contains(name)), "{key} is not documented");
+    }
+    let example = page.rsplit_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let (_, report) = Folder::new().load(example, &[]);
+    for finding in report.findings() {
+        let about_files = ["cannot read", "cannot list", "does not exist"];
+        assert!(about_files.iter().any(|text| finding.message.contains(text)), "{}", finding.message);
+    }
+}

@@ -1,0 +1,101 @@
+//! What an application's answer may say to the browser.
+//!
+//! Hop-by-hop fields go, cookies with the gateway's names go (S07), the body is framed anew, and a redirect to the application's own address is
+//! brought back to the address that the browser knows. Everything else passes as it came.
+//!
+//! Trust boundary: the application may be hostile; nothing it says here touches a session.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::http::cookie;
+use crate::http::hop;
+
+/// What is needed to rewrite one answer.
+pub struct AnswerContext<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// What the application saw as `Host`, when that was not what the browser asked for.
+    pub inner_authority: Option<&'a str>,
+    /// `scheme://authority` as the browser knows it.
+    pub outer_origin: &'a dyn Fn() -> String,
+}
+
+/// Rewrites the head of an answer in place.
+pub fn rewrite(status: StatusCode, headers: &mut HeaderMap, context: &AnswerContext<'_>) {
+    let upgrade = if status == StatusCode::SWITCHING_PROTOCOLS { headers.get(header::UPGRADE).cloned() } else { None };
+    hop::drop_hop_by_hop(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    cookie::refuse_ours(headers);
+    // For HEAD and 304 the length speaks of a body that is not sent; else the server writes it from the body itself.
+    if *context.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    bring_back(headers, context);
+}
+
+/// A `Location` on the application's own address is one on ours.
+fn bring_back(headers: &mut HeaderMap, context: &AnswerContext<'_>) {
+    let Some(inner) = context.inner_authority else { return };
+    let Some(location) = headers.get(header::LOCATION).and_then(|location| location.to_str().ok()) else { return };
+    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else { return };
+    let Some(path) = strip_authority(rest, inner) else { return };
+    let path = if path.is_empty() { "/" } else { path };
+    if let Ok(value) = HeaderValue::try_from(format!("{}{path}", (context.outer_origin)())) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
+/// What follows `authority` in `rest`, where it ends there.
+fn strip_authority<'a>(rest: &'a str, authority: &str) -> Option<&'a str> {
+    let (head, path) = rest.split_at_checked(authority.len())?;
+    (head.eq_ignore_ascii_case(authority) && (path.is_empty() || path.starts_with(['/', '?', '#']))).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(fields: &[(&'static str, &'static str)], status: u16, inner: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let origin = || "https://royalty.gmr.example".to_owned();
+        let context = AnswerContext { method: &Method::GET, inner_authority: inner, outer_origin: &origin };
+        rewrite(StatusCode::from_u16(status).unwrap(), &mut headers, &context);
+        headers
+    }
+
+    #[test]
+    fn h04_hop_by_hop_fields_and_framing_of_an_answer_are_dropped() {
+        let fields = [
+            ("connection", "x-internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "5"),
+            ("content-length", "3"),
+            ("etag", "e"),
+        ];
+        let left = rewritten(&fields, 200, None);
+        assert_eq!(left.keys().map(ToString::to_string).collect::<Vec<_>>(), ["etag"]);
+        assert!(rewritten(&[("content-length", "3")], 304, None).contains_key("content-length"));
+    }
+
+    #[test]
+    fn a_redirect_to_the_applications_own_address_is_brought_back() {
+        let location = |location: &'static str| {
+            let left = rewritten(&[("location", location)], 302, Some("10.0.0.5:7001"));
+            left.get("location").unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(location("http://10.0.0.5:7001/login?x=1"), "https://royalty.gmr.example/login?x=1");
+        assert_eq!(location("http://10.0.0.5:7001"), "https://royalty.gmr.example/");
+        for other in
+            ["/relative", "http://10.0.0.5:70011/x", "http://10.0.0.5:7001.evil.example/", "https://other.example/"]
+        {
+            assert_eq!(location(other), other);
+        }
+    }
+}

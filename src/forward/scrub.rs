@@ -1,0 +1,228 @@
+//! Taking out everything a client must not say to the application.
+//!
+//! A field goes when its name folds (S01) to one that **any** policy emits, to one of the built-in list of names that old applications
+//! and agents trust, or to a forwarding field that the gateway writes itself; and every hop-by-hop field goes (H04). That holds for every
+//! request, public or not (S02), because nothing but [`scrub`] makes a [`Scrubbed`].
+//!
+//! Trust boundary: field names are a stranger's bytes; values are not looked at.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::http::fold::FoldedNames;
+use crate::http::hop;
+
+/// Names that applications, agents and frameworks take for truth, whatever policies are loaded.
+const TRUSTED_ELSEWHERE: &[&str] = &[
+    "Auth-Type",
+    "Auth-User",
+    "Gap-Auth",
+    "Http-Client-Ip",
+    "Http-Method-Override",
+    "Logon-User",
+    "OIDC-Claim-Sub",
+    "Proxy",
+    "Remote-Addr",
+    "Remote-Email",
+    "Remote-Group",
+    "Remote-Groups",
+    "Remote-Host",
+    "Remote-Ident",
+    "Remote-Name",
+    "Remote-User",
+    "True-Client-Ip",
+    "X-Client-Cert",
+    "X-Client-Ip",
+    "X-Cluster-Client-Ip",
+    "X-Http-Method",
+    "X-Http-Method-Override",
+    "X-Method-Override",
+    "X-Original-Host",
+    "X-Original-Method",
+    "X-Original-Uri",
+    "X-Original-Url",
+    "X-Real-Ip",
+    "X-Request-Id",
+    "X-Rewrite-Url",
+    "X-User",
+    "X-Username",
+];
+
+/// What the names of whole families begin with.
+const FAMILIES: &[&str] = &[
+    "$WS", // WebSphere's plug-in
+    "iv-",
+    "OAM_",
+    "OIDC_",
+    "Ping-",
+    "SM_",
+    "SSL_Client_",
+    "X-Auth-Request-",
+    "X-Forwarded-",
+    "X-Ms-Client-Principal",
+    "X-Remote-",
+    "X-SSL-Client-",
+    "X-Webauth-",
+];
+
+/// Framing and routing fields: any other spelling of one of these is a trick.
+const EXACT_ONLY: &[HeaderName] = &[
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::HOST,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The names to take out, compiled from all policies together.
+#[derive(Clone, Debug)]
+pub struct ScrubSet {
+    names: FoldedNames,
+    look_alikes: FoldedNames,
+}
+
+impl ScrubSet {
+    /// Compiles the union of what all policies emit and the built-in list.
+    pub fn new<'a>(emitted: impl IntoIterator<Item = &'a HeaderName>) -> Self {
+        let emitted = emitted.into_iter().map(HeaderName::as_str);
+        Self {
+            names: FoldedNames::new(
+                emitted.chain(TRUSTED_ELSEWHERE.iter().copied()).chain(["Forwarded"]),
+                FAMILIES.iter().copied(),
+            ),
+            look_alikes: FoldedNames::new(EXACT_ONLY.iter().map(HeaderName::as_str), []),
+        }
+    }
+
+    /// Whether a field of this name is taken out.
+    pub fn covers(&self, name: &HeaderName) -> bool {
+        self.names.covers(name.as_str()) || (self.look_alikes.covers(name.as_str()) && !EXACT_ONLY.contains(name))
+    }
+}
+
+/// A request's fields without anything that a client must not say. Made by [`scrub`] only.
+pub struct Scrubbed {
+    headers: HeaderMap,
+    upgrade: Option<HeaderValue>,
+    removed: usize,
+}
+
+impl Scrubbed {
+    /// The fields that are left; the gateway's own cookies are still among them, for authentication.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The protocol that the client asks to switch to.
+    pub fn upgrade(&self) -> Option<&HeaderValue> {
+        self.upgrade.as_ref()
+    }
+
+    /// How many names were taken out because they are identity's or the gateway's.
+    pub fn removed(&self) -> usize {
+        self.removed
+    }
+
+    pub(super) fn into_parts(self) -> (HeaderMap, Option<HeaderValue>) {
+        (self.headers, self.upgrade)
+    }
+}
+
+/// Takes out everything a client must not say.
+pub fn scrub(mut headers: HeaderMap, set: &ScrubSet) -> Scrubbed {
+    let upgrade = hop::requested_upgrade(&headers).cloned();
+    hop::drop_hop_by_hop(&mut headers);
+    let mut covered = Vec::new();
+    for name in headers.keys() {
+        if set.covers(name) {
+            covered.push(name.clone());
+        }
+    }
+    for name in &covered {
+        headers.remove(name);
+    }
+    Scrubbed { headers, upgrade, removed: covered.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(emitted: &[&str], sent: &[&str]) -> Vec<String> {
+        let emitted: Vec<HeaderName> = emitted.iter().map(|name| name.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for name in sent {
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("forged"));
+        }
+        let scrubbed = scrub(headers, &ScrubSet::new(&emitted));
+        scrubbed.headers().keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn s01_names_that_fold_to_an_emitted_one_are_taken_out() {
+        let aliases =
+            ["x-royalty-role", "x_royalty_role", "x.royalty.role", "x-royalty_role", "X~Royalty'Role", "accept"];
+        assert_eq!(left(&["X-Royalty-Role"], &aliases), ["accept"]);
+    }
+
+    #[test]
+    fn s01_names_of_the_built_in_list_are_taken_out_without_any_policy() {
+        let sent = [
+            "remote_user",
+            "remote-user",
+            "sm_user",
+            "sm-serversessionid",
+            "oam_remote_user",
+            "iv-user",
+            "iv_groups",
+            "$wsru",
+            "x-forwarded-user",
+            "x_forwarded_email",
+            "x-auth-request-user",
+            "x-remote-user",
+            "x-ssl-client-s-dn",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "proxy",
+            "forwarded",
+            "x-request-id",
+            "user-agent",
+        ];
+        assert_eq!(left(&[], &sent), ["user-agent"]);
+    }
+
+    #[test]
+    fn s01_other_spellings_of_framing_fields_are_taken_out() {
+        let sent = [
+            "content_length",
+            "transfer_encoding",
+            "content.type",
+            "cookie",
+            "authorization",
+            "content-type",
+            "co0kie",
+        ];
+        assert_eq!(left(&[], &sent), ["cookie", "authorization", "content-type", "co0kie"]);
+    }
+
+    #[test]
+    fn s01_an_authorization_field_that_a_policy_emits_is_taken_from_clients() {
+        assert_eq!(left(&["Authorization"], &["authorization", "accept"]), ["accept"]);
+    }
+
+    #[test]
+    fn s04_connection_cannot_name_what_is_kept_for_the_gateway() {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", HeaderValue::from_static("cookie, x-other, upgrade"));
+        headers.insert("upgrade", HeaderValue::from_static("websocket"));
+        headers.insert("x-other", HeaderValue::from_static("1"));
+        let scrubbed = scrub(headers, &ScrubSet::new([]));
+        assert!(scrubbed.headers().is_empty());
+        assert_eq!(scrubbed.upgrade().unwrap(), "websocket");
+    }
+}

@@ -1,0 +1,230 @@
+//! What is known of a request for its one log line and its counters, and the answer's body that closes it.
+//!
+//! An [`Account`] is opened with the request, filled on the way, and written when the answer's last byte has gone, the client has left, or
+//! the request was dropped: dropping it writes it, so no request goes unlogged. It has no place for a query, a cookie or a token.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::authenticate::Known;
+use super::proxy::Content;
+use super::request_id::RequestId;
+use super::{ClientConnection, Gateway};
+use crate::http::RequestHead;
+use crate::observe::{AccessEvent, Decision};
+use crate::snapshot::{Application, Snapshot};
+use crate::upstream::{BodyError, BodyProgress};
+
+/// The status in the log of a request whose client left before there was an answer; never sent.
+const CLIENT_LEFT: u16 = 499;
+
+/// The account of one request.
+pub(super) struct Account {
+    gateway: Arc<Gateway>,
+    request_id: RequestId,
+    began: Instant,
+    scheme: &'static str,
+    method: Method,
+    version: Version,
+    client: IpAddr,
+    target: Option<(Box<str>, Box<str>)>,
+    snapshot: Option<Arc<Snapshot>>,
+    application: Option<Arc<Application>>,
+    decision: Decision,
+    rule: Option<Box<str>>,
+    reason: Option<&'static str>,
+    known: Option<Arc<Known>>,
+    upstream: Option<(String, Duration)>,
+    progress: Option<Arc<BodyProgress>>,
+    status: u16,
+    bytes_out: u64,
+    complete: bool,
+}
+
+impl Account {
+    /// Opens the account of a request.
+    pub(super) fn open<B>(gateway: Arc<Gateway>, connection: &ClientConnection, request: &Request<B>) -> Self {
+        Self {
+            request_id: gateway.request_ids.next(),
+            gateway,
+            began: Instant::now(),
+            scheme: connection.scheme.as_str(),
+            method: request.method().clone(),
+            version: request.version(),
+            client: connection.peer.ip().to_canonical(),
+            target: None,
+            snapshot: None,
+            application: None,
+            decision: Decision::Refused,
+            rule: None,
+            reason: None,
+            known: None,
+            upstream: None,
+            progress: None,
+            status: CLIENT_LEFT,
+            bytes_out: 0,
+            complete: false,
+        }
+    }
+
+    pub(super) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn application(&self) -> Option<&Arc<Application>> {
+        self.application.as_ref()
+    }
+
+    pub(super) fn known(&self) -> Option<&Arc<Known>> {
+        self.known.as_ref()
+    }
+
+    pub(super) fn identified(&mut self, head: &RequestHead, client: IpAddr) {
+        self.target = Some((head.host.as_str().into(), head.path.as_str().into()));
+        self.client = client;
+    }
+
+    pub(super) fn decided_by(&mut self, snapshot: &Arc<Snapshot>) {
+        self.snapshot = Some(Arc::clone(snapshot));
+    }
+
+    pub(super) fn routed(&mut self, application: &Arc<Application>) {
+        self.application = Some(Arc::clone(application));
+    }
+
+    pub(super) fn recognised(&mut self, known: &Arc<Known>) {
+        self.known = Some(Arc::clone(known));
+    }
+
+    pub(super) fn decided(&mut self, decision: Decision, rule: Option<&str>, reason: Option<&'static str>) {
+        self.decision = decision;
+        self.rule = rule.map(Into::into);
+        self.reason = reason;
+    }
+
+    /// Notes why the request got no answer of the application's.
+    pub(super) fn failed(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
+    }
+
+    pub(super) fn sending(&mut self, progress: Option<&Arc<BodyProgress>>) {
+        self.progress = progress.cloned();
+    }
+
+    pub(super) fn answered(&mut self, target: String, took: Duration) {
+        self.upstream = Some((target, took));
+    }
+
+    /// Joins the account to the answer; it is closed when the answer's body is.
+    pub(super) fn close_with(mut self, response: Response<Content>) -> Response<Body> {
+        self.status = response.status().as_u16();
+        // HEAD and answers without a body are whole as soon as their head is.
+        self.complete = response.body().is_end_stream();
+        response.map(|content| Body { content, account: self })
+    }
+
+    fn event<'a>(&'a self, took: Duration) -> AccessEvent<'a> {
+        let known = self.known.as_deref();
+        AccessEvent {
+            time: self.gateway.now(),
+            request_id: self.request_id.as_str(),
+            client: self.client,
+            scheme: self.scheme,
+            host: self.target.as_ref().map(|(host, _)| &**host),
+            method: self.method.as_str(),
+            path: self.target.as_ref().map(|(_, path)| &**path),
+            protocol: protocol(self.version),
+            status: self.status,
+            app: self.application.as_deref().map(Application::name),
+            rule: self.rule.as_deref(),
+            decision: self.decision.as_str(),
+            reason: self.reason,
+            who: known.map(Known::who),
+            session: known.map(Known::session_label),
+            upstream: self.upstream.as_ref().map(|(target, _)| target.as_str()),
+            bytes_in: self.progress.as_deref().map_or(0, BodyProgress::bytes),
+            bytes_out: self.bytes_out,
+            duration_ms: millis(took),
+            upstream_ms: self.upstream.as_ref().map(|(_, took)| millis(*took)),
+            complete: self.complete,
+            policy_version: self.snapshot.as_deref().map_or(0, Snapshot::version),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        self.gateway.log.write(&self.event(took));
+        match (&self.application, &self.snapshot) {
+            (Some(application), _) => application.metrics().count(self.decision, self.status, took),
+            (None, Some(snapshot)) => snapshot.nowhere().count(self.decision, self.status, took),
+            (None, None) => {
+                self.gateway.common.state.load().nowhere().count(self.decision, self.status, took);
+            }
+        }
+    }
+}
+
+/// Milliseconds with microseconds after the point.
+fn millis(span: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+    let micros = span.as_micros() as f64;
+    micros / 1000.0
+}
+
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// An answer's body; its end closes the request's account.
+pub struct Body {
+    content: Content,
+    account: Account,
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.content).poll_frame(context);
+        match &polled {
+            Poll::Ready(None) => self.account.complete = true,
+            Poll::Ready(Some(Ok(frame))) => {
+                let sent = frame.data_ref().map_or(0, Bytes::len);
+                self.account.bytes_out += sent as u64;
+                self.account.complete = self.content.is_end_stream();
+            }
+            Poll::Ready(Some(Err(_))) => self.account.failed("upstream_broke_off"),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}

@@ -1,0 +1,139 @@
+//! Who sends this request: a known person, or nobody and why.
+//!
+//! A cookie that the worker has opened before costs a look-up; its policy outcomes and identity fields are ready. What was opened counts
+//! only for the application, host and policy version that it was opened for. Limits are checked on every request (C09).
+//!
+//! Trust boundary: cookies are a stranger's. Specification: none but our own; see `session`.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::Exchange;
+use crate::clock::Timestamp;
+use crate::http::HostName;
+use crate::policy::{Prepared, SessionFacts, Subject};
+use crate::session::{NoSession, SealError, SealedSessions, Session};
+use crate::snapshot::Application;
+
+/// A person with an open session at one application.
+pub(super) struct Known {
+    application: Arc<Application>,
+    host: HostName,
+    session: Session,
+    label: Box<str>,
+    short_id: Box<str>,
+    prepared: Prepared,
+}
+
+impl Known {
+    fn new(application: &Arc<Application>, host: &HostName, session: Session) -> Self {
+        let subject = Subject {
+            claims: session.claims.clone(),
+            session: SessionFacts {
+                provider: (*session.provider).into(),
+                acr: session.acr.as_deref().map(str::to_owned),
+                amr: session.amr.iter().map(|method| (**method).to_owned()).collect(),
+                authenticated_at: session.authenticated_at,
+            },
+        };
+        Self {
+            label: session.claims.text("preferred_username").unwrap_or(&session.subject).into(),
+            short_id: session.id.short().into(),
+            prepared: application.policy().prepare(Arc::new(subject)),
+            application: Arc::clone(application),
+            host: host.clone(),
+            session,
+        }
+    }
+
+    /// The name for logs and pages.
+    pub(super) fn who(&self) -> &str {
+        &self.label
+    }
+
+    /// The session's short identifier for logs.
+    pub(super) fn session_label(&self) -> &str {
+        &self.short_id
+    }
+
+    /// The application that the session is for.
+    pub(super) fn application(&self) -> &Arc<Application> {
+        &self.application
+    }
+
+    pub(super) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    fn is_for(&self, application: &Arc<Application>, host: &HostName) -> bool {
+        Arc::ptr_eq(&self.application, application) && self.host == *host
+    }
+
+    /// Whether the session fits the application as it is configured now.
+    fn check(&self, now: Timestamp) -> Result<(), NoSession> {
+        let provider = self.application.provider().map(|provider| provider.name());
+        if provider != Some(&self.session.provider) {
+            return Err(NoSession::OtherProvider);
+        }
+        if !self.application.policy().claims_read().iter().all(|name| self.session.knows_claim(name)) {
+            return Err(NoSession::ClaimMissing);
+        }
+        self.session.check(self.application.limits(), now)
+    }
+}
+
+/// Finds out who sends a request with these fields.
+pub(super) fn authenticate(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Arc<Known>, NoSession> {
+    let gateway = exchange.gateway;
+    let text = sealed(exchange, application, "").text(headers)?;
+    if let Some(known) = gateway.sessions.find(&text).filter(|known| known.is_for(application, host)) {
+        return known.check(now).map(|()| known);
+    }
+    let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
+    let known = Arc::new(Known::new(application, host, session));
+    known.check(now)?;
+    gateway.sessions.keep(&text, Arc::clone(&known));
+    Ok(known)
+}
+
+/// The `Set-Cookie` fields that give a session to the browser.
+pub(super) fn give(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    session: &Session,
+    request: &HeaderMap,
+) -> Result<Vec<HeaderValue>, SealError> {
+    sealed(exchange, application, &application.session_scope(host)).seal(session, request)
+}
+
+/// The `Set-Cookie` fields that take every session cookie of an application from the browser.
+pub(super) fn take_away(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    request: &HeaderMap,
+) -> Vec<HeaderValue> {
+    sealed(exchange, application, "").remove(request)
+}
+
+/// The cookie that says that a session was just used, when the old one is old enough to be replaced.
+pub(super) fn renew(exchange: &Exchange<'_>, known: &Known, request: &HeaderMap, now: Timestamp) -> Vec<HeaderValue> {
+    if !known.session.wants_renewal(known.application.limits(), now) {
+        return Vec::new();
+    }
+    let session = Session { seen_at: now, ..known.session.clone() };
+    give(exchange, &known.application, &known.host, &session, request).unwrap_or_default()
+}
+
+/// The sealing of an application's sessions; `scope` matters only where something is sealed or opened.
+fn sealed<'a>(exchange: &'a Exchange<'_>, application: &'a Application, scope: &'a str) -> SealedSessions<'a> {
+    let names = application.cookie_names(exchange.connection.scheme);
+    SealedSessions { keys: &exchange.gateway.common.keys, names, scope }
+}

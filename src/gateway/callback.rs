@@ -1,0 +1,178 @@
+//! The provider's response comes back: a login becomes a session, or ends with a reason.
+//!
+//! The pending login's cookie is found by the response's `state`, used once and removed. A login that is only stale begins again by itself at the
+//! page asked for, at most once (R08). The person then goes to a path on this host, and nowhere else (O01).
+//!
+//! Trust boundary: the query is written by whoever holds the browser. Specification: OIDC Core 3.1.2.5 to 3.1.3.7, RFC 9700.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+
+use super::account::Account;
+use super::authenticate::{authenticate, give};
+use super::challenge::{begin, redirect};
+use super::logout;
+use super::proxy::Content;
+use super::refusal::Refusal;
+use super::{Exchange, provider_of};
+use crate::clock::Timestamp;
+use crate::http::cookie::{self, SetCookie};
+use crate::http::{CanonicalPath, ReturnTo};
+use crate::oidc::{CallbackParams, LoginError, LoginRequest, PendingLogin, SignedIn, pending};
+use crate::session::{Session, SessionId};
+use crate::snapshot::{Application, Route};
+
+/// How long a browser remembers that a stale login began again by itself.
+const AGAIN: Duration = Duration::from_secs(120);
+
+/// Finishes a login.
+pub(super) async fn answer(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let now = exchange.gateway.now();
+    let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default()).map_err(Refusal::Login)?;
+    let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
+    let cookie_name = pending::name_for_state(state, exchange.is_secure());
+    let Some(pending) = find_pending(exchange, route, headers, &cookie_name) else {
+        return heal_unknown(exchange, route, headers, account, now);
+    };
+    let application = application_of(route, &pending.return_to).ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    account.routed(application);
+    let provider = provider_of(application)?;
+    let metrics = exchange.gateway.common.metrics.provider(provider.name());
+    let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
+    let spent = pending_cookie(&cookie_name, exchange).removal();
+    match finished {
+        Ok(signed_in) => {
+            metrics.succeeded.inc();
+            let fields = begin_session(exchange, route, application, &signed_in, headers, now)?;
+            let mut response = redirect(pending.return_to.as_str())?;
+            let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
+            append(&mut response, fields.into_iter().chain(spent).chain(again));
+            Ok(response)
+        }
+        Err(error) if error.is_stale() && cookie::find(headers, again_name(exchange)).is_none() => {
+            account.failed(error.code());
+            begin_again(exchange, route, application, &pending, headers, spent, now).await
+        }
+        Err(error) => {
+            metrics.failed.inc();
+            let mut response = Refusal::Login(error).answer(exchange.form, account);
+            append(&mut response, spent);
+            Ok(response)
+        }
+    }
+}
+
+fn append(response: &mut Response<Content>, fields: impl IntoIterator<Item = HeaderValue>) {
+    for field in fields {
+        response.headers_mut().append(SET_COOKIE, field);
+    }
+}
+
+fn find_pending(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap, name: &str) -> Option<PendingLogin> {
+    let value = cookie::find(headers, name)?;
+    pending::open(name, value, &exchange.gateway.common.keys, route.host.as_str()).ok()
+}
+
+/// The application that the person wanted; the provider's callback is one for the whole host.
+fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc<Application>> {
+    let path = return_to.as_str().split('?').next().and_then(|path| CanonicalPath::parse(path).ok())?;
+    route.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
+}
+
+/// A response that no login of this browser waits for: who is signed in already goes to the application, everybody else is told.
+fn heal_unknown(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    account: &mut Account,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
+    let signed_in = route
+        .neighbours
+        .iter()
+        .find(|application| authenticate(exchange, application, route.host, headers, now).is_ok());
+    match signed_in {
+        Some(application) => {
+            account.routed(application);
+            account.failed(LoginError::StateUnknown.code());
+            redirect(application.policy().prefix())
+        }
+        None => Err(Refusal::Login(LoginError::StateUnknown)),
+    }
+}
+
+/// Begins a stale login once more, for the page that was asked for.
+async fn begin_again(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    application: &Arc<Application>,
+    pending: &PendingLogin,
+    headers: &HeaderMap,
+    spent: Option<HeaderValue>,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
+    let redirect_uri = exchange.redirect_uri();
+    let request = LoginRequest {
+        acr: &pending.acr,
+        max_age: pending.max_age,
+        ..LoginRequest::new(&redirect_uri, pending.return_to.clone())
+    };
+    let mut response = begin(exchange, provider_of(application)?, route.host, request, headers, now).await?;
+    append(&mut response, spent.into_iter().chain(again_cookie(exchange).header()));
+    Ok(response)
+}
+
+/// Makes the session of a person who has signed in: a new identifier (C07), and only the claims that the policy reads.
+fn begin_session(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    application: &Arc<Application>,
+    signed_in: &SignedIn,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Vec<HeaderValue>, Refusal> {
+    let wanted = application.policy().claims_read();
+    let mut claims = signed_in.claims.clone();
+    claims.retain(|name| name == "preferred_username" || wanted.contains(name));
+    let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
+    let session = Session {
+        id: SessionId::new(),
+        provider: provider_of(application)?.name().into(),
+        subject: signed_in.subject.as_str().into(),
+        provider_session: signed_in.sid.as_deref().map(Into::into),
+        acr: signed_in.acr.as_deref().map(Into::into),
+        amr: signed_in.amr.iter().map(|method| method.as_str().into()).collect(),
+        authenticated_at: signed_in.authenticated_at,
+        started_at: now,
+        seen_at: now,
+        claims,
+        absent_claims,
+    };
+    let mut fields = give(exchange, application, route.host, &session, headers).map_err(|error| {
+        tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
+        Refusal::SessionTooLarge
+    })?;
+    fields.extend(logout::keep_hint(exchange, route.host, &signed_in.id_token));
+    Ok(fields)
+}
+
+fn pending_cookie<'a>(name: &'a str, exchange: &Exchange<'_>) -> SetCookie<'a> {
+    SetCookie { name, value: "", path: "/", secure: exchange.is_secure(), max_age: None }
+}
+
+/// The cookie that keeps a stale login from beginning again and again.
+fn again_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
+    SetCookie { name: again_name(exchange), value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(AGAIN) }
+}
+
+fn again_name(exchange: &Exchange<'_>) -> &'static str {
+    if exchange.is_secure() { "__Host-lychgate-again" } else { "lychgate-again" }
+}

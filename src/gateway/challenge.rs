@@ -1,0 +1,178 @@
+//! What somebody gets who must sign in first: a person is sent to the provider, a program gets 401.
+//!
+//! Only a navigation is redirected: a GET that asks for HTML and that the browser does not call a fetch, a subresource or a prefetch (C12).
+//! Everything else gets 401 with a machine-readable body; background requests start no login (C08). This choice decides how somebody is
+//! asked to sign in, never whether (S08).
+//!
+//! Trust boundary: the fields read here are a stranger's and grant nothing. Specification: RFC 9470 for step-up of programs.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{Method, Response, StatusCode};
+
+use super::proxy::Content;
+use super::refusal::Refusal;
+use super::{Exchange, provider_of};
+use crate::clock::Timestamp;
+use crate::forward::Scrubbed;
+use crate::http::cookie::{self, SetCookie};
+use crate::http::{HostName, ReturnTo};
+use crate::oidc::pending::{self, LIFETIME};
+use crate::oidc::{Begun, LoginRequest, Provider};
+use crate::pages::{Form, Page};
+use crate::policy::Requirement;
+use crate::snapshot::Application;
+
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
+/// Asks somebody unknown to sign in.
+pub(super) async fn sign_in(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    scrubbed: &Scrubbed,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
+    if !is_navigation(exchange, scrubbed) {
+        let realm = format!("Bearer realm=\"{}\"", application.name());
+        return Ok(unauthorised(exchange, application, scrubbed, &realm));
+    }
+    let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
+    let redirect_uri = exchange.redirect_uri();
+    let request = LoginRequest { acr, ..LoginRequest::new(&redirect_uri, asked_for(exchange)) };
+    begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+}
+
+/// Asks a known person for a stronger or fresher sign-in.
+pub(super) async fn step_up(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    scrubbed: &Scrubbed,
+    requirement: &Requirement<'_>,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
+    if !is_navigation(exchange, scrubbed) {
+        return Ok(unauthorised(exchange, application, scrubbed, &insufficient(requirement)));
+    }
+    let redirect_uri = exchange.redirect_uri();
+    let request = LoginRequest {
+        acr: requirement.acr,
+        max_age: requirement.max_age,
+        ..LoginRequest::new(&redirect_uri, asked_for(exchange))
+    };
+    begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+}
+
+/// Begins a login: a redirect to the provider, and a cookie that remembers what it is for.
+pub(super) async fn begin(
+    exchange: &Exchange<'_>,
+    provider: &Arc<Provider>,
+    host: &HostName,
+    request: LoginRequest<'_>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
+    let begun = match provider.begin(request.clone()) {
+        Ok(begun) => begun,
+        Err(_) => {
+            provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
+            provider.begin(request).map_err(|_| Refusal::ProviderUnavailable)?
+        }
+    };
+    let mut response = redirect(&begun.authorize_url)?;
+    for field in pending_cookies(exchange, host, &begun, headers, now) {
+        response.headers_mut().append(SET_COOKIE, field);
+    }
+    Ok(response)
+}
+
+/// The cookie of this login, and the removal of those that are over or too many.
+fn pending_cookies(
+    exchange: &Exchange<'_>,
+    host: &HostName,
+    begun: &Begun,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Vec<HeaderValue> {
+    let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
+    let sealed = pending::seal(&begun.pending, keys, host.as_str(), secure);
+    let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+    let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
+    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
+    let new = ours(&sealed.name, &sealed.value).header();
+    stale.into_iter().filter_map(|name| ours(name, "").removal()).chain(new).collect()
+}
+
+/// A redirect that no cache keeps.
+pub(super) fn redirect(to: &str) -> Result<Response<Content>, Refusal> {
+    let mut response = Response::new(Content::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    let location = HeaderValue::try_from(to).map_err(|_| Refusal::Internal)?;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The address that the person asked for; the root when it is too long to be kept.
+fn asked_for(exchange: &Exchange<'_>) -> ReturnTo {
+    ReturnTo::of_request(&exchange.head.path, exchange.head.query.as_deref()).unwrap_or_else(ReturnTo::root)
+}
+
+/// Whether a person waits for a page.
+fn is_navigation(exchange: &Exchange<'_>, scrubbed: &Scrubbed) -> bool {
+    let headers = scrubbed.headers();
+    exchange.head.method == Method::GET
+        && scrubbed.upgrade().is_none()
+        && is_navigation_or_unknown(headers)
+        && !headers.contains_key(&X_REQUESTED_WITH)
+        && !headers.contains_key(&SEC_PURPOSE)
+        && accepts_html(headers)
+}
+
+/// Browsers say `navigate`; old ones say nothing.
+fn is_navigation_or_unknown(headers: &HeaderMap) -> bool {
+    headers.get(&SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get_all(http::header::ACCEPT).iter().any(|line| {
+        line.as_bytes().split(|byte| *byte == b',').any(|range| {
+            let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            media.eq_ignore_ascii_case(b"text/html") || media.eq_ignore_ascii_case(b"application/xhtml+xml")
+        })
+    })
+}
+
+/// 401: JSON, but a page for a form that a person sent from a browser.
+fn unauthorised(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    scrubbed: &Scrubbed,
+    challenge: &str,
+) -> Response<Content> {
+    let headers = scrubbed.headers();
+    let by_person = headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") && accepts_html(headers);
+    let form = if by_person { exchange.form } else { Form::Json };
+    let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
+    let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
+    if let Ok(value) = HeaderValue::try_from(challenge) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+/// RFC 9470 section 3: what a program must bring.
+fn insufficient(requirement: &Requirement<'_>) -> String {
+    let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+    if !requirement.acr.is_empty() {
+        text.push_str(&format!(", acr_values=\"{}\"", requirement.acr.join(" ")));
+    }
+    if let Some(max_age) = requirement.max_age {
+        text.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! The life of a request: one straight function, inside one that times, logs and rescues.
+//!
+//! Layer 4. [`Gateway::handle`] is the whole pipeline:
+//!
+//! ```text
+//! head -> route -> reserved? -> scrub -> who? -> may they? -> identity -> application -> answer
+//! ```
+//!
+//! Each step makes a value that the next one needs (`RequestHead`, `Scrubbed`, `Permit`, `UpstreamRequest`), so no path can leave
+//! one out. Whatever ends a request early is a [`Refusal`](refusal::Refusal), turned into an answer in one table.
+//!
+//! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
+
+mod account;
+mod authenticate;
+mod callback;
+mod challenge;
+mod logout;
+mod proxy;
+mod refusal;
+mod request_id;
+mod reserved;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+
+use crate::clock::Clock;
+use crate::crypto::KeyRing;
+use crate::http::forwarded::Origin;
+use crate::http::{RequestHead, Scheme};
+use crate::observe::{Decision, LogLane, Metrics};
+use crate::pages::Form;
+use crate::session::SessionCache;
+use crate::snapshot::{Application, Snapshot};
+use crate::upstream::{BodyLimits, Pool};
+
+use account::Account;
+pub use account::Body;
+use authenticate::Known;
+use refusal::Refusal;
+use request_id::{RequestId, RequestIds};
+
+/// Sessions that a worker keeps open.
+const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// What is true for all requests of one client connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientConnection {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// How browsers reach this listener.
+    pub scheme: Scheme,
+}
+
+/// What all workers of a process share; nothing in it is written on a request's path.
+pub struct Common {
+    /// The policies in use.
+    pub state: ArcSwap<Snapshot>,
+    /// The keys that seal sessions and pending logins.
+    pub keys: Arc<KeyRing>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Peers whose forwarding fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Limits for what clients send.
+    pub body: BodyLimits,
+}
+
+/// One worker's gateway.
+pub struct Gateway {
+    common: Arc<Common>,
+    pool: Arc<Pool>,
+    sessions: SessionCache<Known>,
+    log: LogLane,
+    request_ids: RequestIds,
+}
+
+/// One request under way: what every step may look at.
+struct Exchange<'a> {
+    gateway: &'a Arc<Gateway>,
+    snapshot: Arc<Snapshot>,
+    connection: &'a ClientConnection,
+    head: &'a RequestHead,
+    origin: Origin,
+    form: Form,
+    request_id: RequestId,
+}
+
+impl Gateway {
+    /// A gateway for one worker.
+    pub fn new(common: Arc<Common>, log: LogLane) -> Self {
+        Self {
+            common,
+            pool: Arc::new(Pool::default()),
+            sessions: SessionCache::new(CACHED_SESSIONS),
+            log,
+            request_ids: RequestIds::new(),
+        }
+    }
+
+    /// Answers one request; never fails, and every request ends in exactly one line of the access log.
+    pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
+        let mut account = Account::open(Arc::clone(self), connection, &request);
+        let form = Form::wanted(request.headers());
+        match self.respond(request, connection, form, &mut account).await {
+            Ok(response) => account.close_with(response),
+            Err(refusal) => {
+                let response = refusal.answer(form, &mut account);
+                account.close_with(response)
+            }
+        }
+    }
+
+    /// The straight way of a request.
+    async fn respond(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        connection: &ClientConnection,
+        form: Form,
+        account: &mut Account,
+    ) -> Result<Response<proxy::Content>, Refusal> {
+        let (request, parts) = proxy::split(request);
+        let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
+        let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
+            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        account.identified(&head, origin.client);
+        let snapshot = self.common.state.load_full();
+        account.decided_by(&snapshot);
+        let request_id = account.request_id().clone();
+        let exchange = Exchange {
+            gateway: self,
+            snapshot: Arc::clone(&snapshot),
+            connection,
+            head: &head,
+            origin,
+            form,
+            request_id,
+        };
+        let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        if reserved::is_reserved(&head.path) {
+            account.decided(Decision::Reserved, None, None);
+            return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
+        }
+        let application = route.application.ok_or(Refusal::UnknownPath)?;
+        account.routed(application);
+        proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
+    }
+
+    /// Hands the access log's lines over.
+    pub fn flush_log(&self) {
+        self.log.flush();
+    }
+
+    fn now(&self) -> crate::clock::Timestamp {
+        self.common.clock.now()
+    }
+}
+
+impl Exchange<'_> {
+    /// `scheme://authority` as the browser knows it.
+    fn outer_origin(&self) -> String {
+        format!("{}://{}", self.connection.scheme.as_str(), self.head.authority())
+    }
+
+    /// The callback's address on this host, as it is registered at the provider.
+    fn redirect_uri(&self) -> String {
+        format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+    }
+
+    fn is_secure(&self) -> bool {
+        self.connection.scheme == Scheme::Https
+    }
+}
+
+/// The provider of an application that a rule wants a session for; the policy room makes sure that there is one.
+fn provider_of(application: &Application) -> Result<&Arc<crate::oidc::Provider>, Refusal> {
+    application.provider().ok_or(Refusal::NoProvider)
+}

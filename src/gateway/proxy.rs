@@ -1,0 +1,205 @@
+//! From a routed request to the application's answer.
+//!
+//! Scrub, recognise, decide, tell, send, rewrite: in this order, because each step needs what the one before made.
+//! Trust boundary: the client on one side, the application on the other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::SET_COOKIE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::account::Account;
+use super::authenticate::{authenticate, renew};
+use super::refusal::Refusal;
+use super::{Exchange, challenge};
+use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
+use crate::http::HostName;
+use crate::observe::Decision as Decided;
+use crate::policy::{Decision, Permit, RequestFacts};
+use crate::snapshot::Application;
+use crate::upstream::{Answer, AnswerBody, BodyError, BodyProgress, RequestBody, UpstreamError, tunnel};
+
+/// What a client sends behind its head.
+pub(super) struct Sent {
+    pub(super) body: Incoming,
+    upgrade: OnUpgrade,
+}
+
+/// Takes a request apart; what hyper keeps in it for an upgrade is kept too.
+pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, body) = request.into_parts();
+    (Sent { body, upgrade }, parts)
+}
+
+/// Sends the request to the application if the policy allows it.
+pub(super) async fn forward(
+    exchange: &Exchange<'_>,
+    host: &HostName,
+    application: &Arc<Application>,
+    headers: HeaderMap,
+    sent: Sent,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
+    let now = exchange.gateway.now();
+    let who = authenticate(exchange, application, host, scrubbed.headers(), now);
+    if let Ok(known) = &who {
+        account.recognised(known);
+    }
+    let facts = RequestFacts {
+        method: &exchange.head.method,
+        host,
+        path: &exchange.head.path,
+        query: exchange.head.query.as_deref(),
+        client: exchange.origin.client,
+    };
+    let prepared = who.as_deref().ok().map(|known| known.prepared());
+    match application.policy().decide(&facts, prepared, now) {
+        Decision::Allow(permit) => {
+            let decided = if permit.is_public() { Decided::Public } else { Decided::Allow };
+            account.decided(decided, Some(permit.rule()), None);
+            let renewal = match &who {
+                Ok(known) => renew(exchange, known, scrubbed.headers(), now),
+                Err(_) => Vec::new(),
+            };
+            send(exchange, application, scrubbed, &permit, sent, renewal, account).await
+        }
+        Decision::Deny(denial) => {
+            account.decided(Decided::Deny, denial.rule(), Some(denial.code()));
+            tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
+            Err(Refusal::Denied)
+        }
+        Decision::SignIn { rule } => {
+            account.decided(Decided::SignIn, Some(rule), who.as_ref().err().map(|no_session| no_session.code()));
+            challenge::sign_in(exchange, application, host, &scrubbed, now).await
+        }
+        Decision::StepUp(requirement) => {
+            account.decided(Decided::StepUp, Some(requirement.rule), None);
+            challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
+        }
+    }
+}
+
+async fn send(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    scrubbed: Scrubbed,
+    permit: &Permit<'_>,
+    sent: Sent,
+    renewal: Vec<HeaderValue>,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let limits = exchange.gateway.common.body;
+    if sent.body.size_hint().lower() > limits.size {
+        return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
+    }
+    let (body, progress) = RequestBody::new(sent.body, limits);
+    account.sending(progress.as_ref());
+    let telling = Telling {
+        origin: &exchange.origin,
+        scheme: exchange.connection.scheme,
+        host: application.host(),
+        request_id: account.request_id().header(),
+    };
+    let has_body = !body.is_empty();
+    let request =
+        UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
+    let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
+    let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let stall = application.policy().upstream().stall;
+    let mut response = if upgraded { switch(answer, sent.upgrade, stall) } else { answer.response.map(Content::App) };
+    let status = response.status();
+    let context = AnswerContext {
+        method: &exchange.head.method,
+        inner_authority: application.inner_authority(),
+        outer_origin: &|| exchange.outer_origin(),
+    };
+    rewrite(status, response.headers_mut(), &context);
+    for cookie in renewal {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Sends the request and checks that an answer of 101 was asked for.
+async fn ask(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    request: UpstreamRequest<RequestBody>,
+    progress: Option<&BodyProgress>,
+    account: &mut Account,
+) -> Result<Answer, Refusal> {
+    let upgrade = request.is_upgrade();
+    let began = Instant::now();
+    let answered = application.upstream().send(&exchange.gateway.pool, request.into_request(), progress, upgrade).await;
+    let answer = answered.map_err(|error| {
+        application.metrics().upstream_failures.inc();
+        Refusal::Upstream(error)
+    })?;
+    account.answered(answer.target.clone(), began.elapsed());
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
+        return Err(Refusal::Upstream(UpstreamError::Invalid));
+    }
+    Ok(answer)
+}
+
+/// Joins both sides of an upgraded connection and answers the head.
+fn switch(mut answer: Answer, client: OnUpgrade, idle: std::time::Duration) -> Response<Content> {
+    let application = hyper::upgrade::on(&mut answer.response);
+    tokio::spawn(tunnel(client, application, idle));
+    answer.response.map(|_| Content::empty())
+}
+
+/// What an answer carries: the gateway's own bytes or the application's stream.
+pub(super) enum Content {
+    /// A page, or nothing.
+    Own(Full<Bytes>),
+    /// The application's body.
+    App(AnswerBody),
+}
+
+impl Content {
+    pub(super) fn empty() -> Self {
+        Self::Own(Full::default())
+    }
+
+    pub(super) fn own(bytes: Bytes) -> Self {
+        Self::Own(Full::new(bytes))
+    }
+}
+
+impl HttpBody for Content {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Self::App(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::App(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::App(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The rescue table: every cause that ends a request early, and the answer that it becomes.
+//!
+//! The log gets the reason's code; the client gets a status, a sentence and the request's identifier, and no more than it needs.
+//! Specification: RFC 9110 section 15.
+
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use super::account::Account;
+use super::authenticate::Known;
+use super::proxy::Content;
+use super::reserved;
+use crate::http::{HeadError, PathError};
+use crate::oidc::LoginError;
+use crate::pages::{Form, Page};
+use crate::upstream::UpstreamError;
+
+/// Why a request gets an answer of the gateway's own.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The head is doubtful.
+    Head(HeadError),
+    /// A trusted proxy sent an unreadable chain.
+    ForwardedUnreadable,
+    /// No application has this host.
+    UnknownHost,
+    /// The host's applications do not have this path.
+    UnknownPath,
+    /// There is nothing at this reserved address.
+    UnknownReserved,
+    /// A reserved address was asked with another method than it takes.
+    WrongMethod(&'static str),
+    /// A rule wants a session and no provider can make one; the policy room refuses such a policy.
+    NoProvider,
+    /// The policy says no.
+    Denied,
+    /// The provider cannot be reached, so no login can begin.
+    ProviderUnavailable,
+    /// A login came back and made no session.
+    Login(LoginError),
+    /// The session does not fit into cookies.
+    SessionTooLarge,
+    /// A sign-out did not come from our own form.
+    ForeignSignOut,
+    /// The application gave no answer.
+    Upstream(UpstreamError),
+    /// The gateway could not build a request; a fault of ours.
+    Internal,
+}
+
+impl Refusal {
+    /// The reason code for the log.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Head(error) => error.code(),
+            Self::ForwardedUnreadable => "forwarded_unreadable",
+            Self::UnknownHost => "host_unknown",
+            Self::UnknownPath => "path_unknown",
+            Self::UnknownReserved => "reserved_unknown",
+            Self::WrongMethod(_) => "method_wrong",
+            Self::NoProvider => "provider_none",
+            Self::Denied => "denied",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::Login(error) => error.code(),
+            Self::SessionTooLarge => "session_too_large",
+            Self::ForeignSignOut => "sign_out_foreign",
+            Self::Upstream(error) => error.code(),
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The answer in the form that the client wants.
+    pub(super) fn answer(&self, form: Form, account: &mut Account) -> Response<Content> {
+        if !matches!(self, Self::Denied) {
+            account.failed(self.code());
+        }
+        let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
+        let person = account.known().map(|known| Known::who(known).to_owned());
+        let page = self.page(&app, person.as_deref(), account);
+        let mut response = page.answer(form, account.request_id().as_str()).map(Content::own);
+        match self {
+            Self::Login(error) => *response.status_mut() = error.status(),
+            Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            Self::WrongMethod(allowed) => {
+                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allowed));
+            }
+            _ => {}
+        }
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+
+    fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
+        let retry_url = if matches!(*account.method(), Method::GET | Method::HEAD) { Some("") } else { None };
+        match self {
+            Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
+            Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
+            Self::ForwardedUnreadable => {
+                Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
+            }
+            Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
+            Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
+            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| reserved::LOGOUT) },
+            Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
+            Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
+            Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {
+                Page::StepUpFailed { app, retry_url: "/" }
+            }
+            Self::Login(error) => {
+                Page::LoginFailed { what: "You are not signed in.", advice: error.advice(), retry_url: Some("/") }
+            }
+            Self::SessionTooLarge => Page::LoginFailed {
+                what: "Your sign-in carries more information than this gateway can keep.",
+                advice: "Please give the request number below to the help desk: the application's policy should read fewer or smaller claims.",
+                retry_url: None,
+            },
+            Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
+            Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
+            Self::Upstream(error) => upstream_page(*error, app, retry_url),
+        }
+    }
+}
+
+fn upstream_page<'a>(error: UpstreamError, app: &'a str, retry_url: Option<&'a str>) -> Page<'a> {
+    match error {
+        UpstreamError::RequestTooLarge => Page::TooLarge,
+        UpstreamError::RequestStalled => Page::RequestTimeout,
+        UpstreamError::RequestBroken => Page::BadRequest { reason: "the request's body broke off" },
+        UpstreamError::Busy => Page::Overloaded,
+        UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => Page::Timeout { app, retry_url },
+        UpstreamError::Connect | UpstreamError::Tls | UpstreamError::Closed | UpstreamError::Invalid => {
+            Page::Unavailable { app, retry_url }
+        }
+    }
+}
+
+/// What a client is told of a refused path.
+fn path_reason(error: PathError) -> &'static str {
+    match error {
+        PathError::NotAbsolute => "the path does not start with a slash",
+        PathError::BadEscape => "a percent sign in the path is not followed by two hexadecimal digits",
+        PathError::Control => "the path contains a control character",
+        PathError::EncodedSlash => "the path contains an encoded slash",
+        PathError::Backslash => "the path contains a backslash",
+        PathError::PathParameter => "the path contains a semicolon",
+        PathError::RawByte(_) => "the path contains a character that must be percent-encoded",
+        PathError::NotUtf8 => "the path is not UTF-8",
+        PathError::AboveRoot => "the path climbs above the root",
+    }
+}

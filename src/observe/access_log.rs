@@ -1,0 +1,253 @@
+//! The access log: one JSON object a line, written off the request's path.
+//!
+//! Each worker collects lines in its own [`LogLane`]; full or ticked lanes go to one writer thread through a bounded channel. When the
+//! disk or pipe is slower than the gateway, workers wait rather than lose a line; at a stop everything is written
+//! before the process ends. Trust boundary: values in an event are a stranger's and are escaped by the JSON encoder.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use serde::{Serialize, Serializer};
+
+use crate::clock::Timestamp;
+
+/// A lane is handed over when it holds this many bytes.
+const LANE: usize = 32 * 1024;
+/// Lanes that may wait for the writer.
+const WAITING: usize = 256;
+
+/// What is said of one request; the fields are documented in `docs/access-log.md`.
+#[derive(Debug, Serialize)]
+pub struct AccessEvent<'a> {
+    /// When the answer was finished, RFC 3339 in UTC.
+    #[serde(serialize_with = "as_text")]
+    pub time: Timestamp,
+    /// The request's identifier, also given to the application and shown on pages.
+    pub request_id: &'a str,
+    /// The client's address, behind trusted proxies.
+    pub client: IpAddr,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The host asked for, where there was a sound one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<&'a str>,
+    /// The method.
+    pub method: &'a str,
+    /// The canonical path, without the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'a str>,
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'a str,
+    /// The status sent to the client.
+    pub status: u16,
+    /// The application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<&'a str>,
+    /// The rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// What was decided.
+    pub decision: &'a str,
+    /// Why, as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Who: `preferred_username`, else `sub`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<&'a str>,
+    /// The first 32 bits of the session's identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<&'a str>,
+    /// The application's server that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    /// Bytes of the request's body that went on.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// Milliseconds from the head of the request to the end of the answer.
+    pub duration_ms: f64,
+    /// Milliseconds from sending to the head of the application's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_ms: Option<f64>,
+    /// Whether the answer went out whole.
+    pub complete: bool,
+    /// The version of the policies that decided.
+    pub policy_version: u64,
+}
+
+fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// Where the lines go.
+#[derive(Clone, Debug)]
+pub enum AccessLogTarget {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, appended to.
+    File(PathBuf),
+    /// A buffer that tests read.
+    Memory(Arc<Mutex<Vec<u8>>>),
+    /// Nowhere.
+    Off,
+}
+
+/// The writer's side; dropping it writes what is left and waits for it.
+pub struct AccessLog {
+    sender: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AccessLog {
+    /// Opens the target and starts the writer.
+    pub fn open(target: AccessLogTarget) -> std::io::Result<Self> {
+        let mut sink: Box<dyn Write + Send> = match target {
+            AccessLogTarget::Off => return Ok(Self { sender: None, thread: None }),
+            AccessLogTarget::Stdout => Box::new(std::io::stdout()),
+            AccessLogTarget::Stderr => Box::new(std::io::stderr()),
+            AccessLogTarget::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
+            AccessLogTarget::Memory(buffer) => Box::new(Memory(buffer)),
+        };
+        let (sender, receiver) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(&receiver, &mut *sink))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// A lane for one worker.
+    pub fn lane(&self) -> LogLane {
+        LogLane { buffer: Mutex::new(Vec::new()), sender: self.sender.clone() }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Write) {
+    while let Ok(lines) = receiver.recv() {
+        if let Err(error) = sink.write_all(&lines).and_then(|()| sink.flush()) {
+            tracing::error!(%error, "the access log cannot be written");
+        }
+    }
+}
+
+/// One worker's lines that are not handed over yet.
+pub struct LogLane {
+    // Asked only from its worker's thread: never contended.
+    buffer: Mutex<Vec<u8>>,
+    sender: Option<SyncSender<Vec<u8>>>,
+}
+
+impl LogLane {
+    /// Adds one line.
+    pub fn write(&self, event: &AccessEvent<'_>) {
+        if self.sender.is_none() {
+            return;
+        }
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if serde_json::to_writer(&mut *buffer, event).is_ok() {
+            buffer.push(b'\n');
+        }
+        if buffer.len() >= LANE {
+            let lines = std::mem::replace(&mut *buffer, Vec::with_capacity(LANE + 1024));
+            drop(buffer);
+            self.hand_over(lines);
+        }
+    }
+
+    /// Hands over what is there; called by the worker's ticker and at its end.
+    pub fn flush(&self) {
+        let lines = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
+        if !lines.is_empty() {
+            self.hand_over(lines);
+        }
+    }
+
+    fn hand_over(&self, lines: Vec<u8>) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(lines);
+        }
+    }
+}
+
+impl Drop for LogLane {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event<'a>(path: &'a str) -> AccessEvent<'a> {
+        AccessEvent {
+            time: Timestamp::from_seconds(0),
+            request_id: "r1",
+            client: [127, 0, 0, 1].into(),
+            scheme: "https",
+            host: Some("a.example"),
+            method: "GET",
+            path: Some(path),
+            protocol: "HTTP/1.1",
+            status: 200,
+            app: Some("a"),
+            rule: None,
+            decision: "allow",
+            reason: None,
+            who: Some("ada"),
+            session: None,
+            upstream: None,
+            bytes_in: 0,
+            bytes_out: 5,
+            duration_ms: 1.5,
+            upstream_ms: None,
+            complete: true,
+            policy_version: 1,
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json_and_nothing_is_lost_at_the_end() {
+        let buffer = Arc::new(Mutex::new(Vec::new()));
+        let log = AccessLog::open(AccessLogTarget::Memory(Arc::clone(&buffer))).unwrap();
+        let lane = log.lane();
+        for number in 0..1000 {
+            lane.write(&event(&format!("/line\n{number}")));
+        }
+        drop(lane);
+        drop(log);
+        let text = String::from_utf8(buffer.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1000);
+        let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(line["path"], "/line\n999");
+        assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
+        assert!(line.get("rule").is_none());
+    }
+}

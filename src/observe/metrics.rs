@@ -1,0 +1,260 @@
+//! Counters and gauges in Prometheus's text format.
+//!
+//! Handles are made when an application or provider is loaded and kept, so that a request pays for an atomic addition and no label look-up.
+//! Labels come from configuration only: a stranger cannot make a new time series.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// What became of a request, for log and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A public path.
+    Public,
+    /// Allowed by a rule.
+    Allow,
+    /// Forbidden by a rule, or by there being none.
+    Deny,
+    /// Nobody was signed in.
+    SignIn,
+    /// A stronger or fresher login was asked for.
+    StepUp,
+    /// Answered by the gateway itself, under `/.lychgate/`.
+    Reserved,
+    /// Refused before any rule was asked.
+    Refused,
+}
+
+/// All decisions, in the order of the handles.
+pub const DECISIONS: [Decision; 7] = [
+    Decision::Public,
+    Decision::Allow,
+    Decision::Deny,
+    Decision::SignIn,
+    Decision::StepUp,
+    Decision::Reserved,
+    Decision::Refused,
+];
+
+impl Decision {
+    /// The word in logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::SignIn => "sign_in",
+            Self::StepUp => "step_up",
+            Self::Reserved => "reserved",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    app: String,
+    decision: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AppLabels {
+    app: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabels {
+    provider: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    provider: String,
+    outcome: &'static str,
+}
+
+/// All metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<AppLabels, Histogram, fn() -> Histogram>,
+    upstream_failures: Family<AppLabels, Counter>,
+    logins: Family<LoginLabels, Counter>,
+    provider_ready: Family<ProviderLabels, Gauge>,
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections accepted so far.
+    pub accepted: Counter,
+    /// Connections closed at once because there were too many.
+    pub turned_away: Counter,
+    /// Connections closed because something took too long.
+    pub timed_out: Counter,
+    /// The version of the policies in use.
+    pub policy_version: Gauge<u64, AtomicU64>,
+}
+
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+fn duration_histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("lychgate");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations = Family::<AppLabels, Histogram, fn() -> Histogram>::new_with_constructor(duration_histogram);
+        let upstream_failures = Family::<AppLabels, Counter>::default();
+        let logins = Family::<LoginLabels, Counter>::default();
+        let provider_ready = Family::<ProviderLabels, Gauge>::default();
+        let (connections, accepted, turned_away, timed_out) =
+            (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
+        let policy_version = Gauge::<u64, AtomicU64>::default();
+        registry.register("requests", "Requests by application, decision and status class", requests.clone());
+        registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
+        registry.register(
+            "upstream_failures",
+            "Requests that the application did not answer",
+            upstream_failures.clone(),
+        );
+        registry.register("logins", "Finished logins by outcome", logins.clone());
+        registry.register(
+            "provider_ready",
+            "Whether the provider's metadata and keys are known",
+            provider_ready.clone(),
+        );
+        registry.register("connections", "Open client connections", connections.clone());
+        registry.register("connections_accepted", "Client connections accepted", accepted.clone());
+        registry.register(
+            "connections_turned_away",
+            "Client connections closed because of the limit",
+            turned_away.clone(),
+        );
+        registry.register(
+            "connections_timed_out",
+            "Client connections closed because of a time limit",
+            timed_out.clone(),
+        );
+        registry.register("policy_version", "Version of the policies in use", policy_version.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            upstream_failures,
+            logins,
+            provider_ready,
+            connections,
+            accepted,
+            turned_away,
+            timed_out,
+            policy_version,
+        }
+    }
+
+    /// The handles for one application; `-` stands for requests that found none.
+    pub fn app(&self, app: &str) -> AppMetrics {
+        let counter = |decision: Decision, status| {
+            let labels = RequestLabels { app: app.to_owned(), decision: decision.as_str(), status };
+            self.requests.get_or_create_owned(&labels)
+        };
+        let labels = AppLabels { app: app.to_owned() };
+        AppMetrics {
+            requests: DECISIONS.map(|decision| STATUS_CLASSES.map(|status| counter(decision, status))),
+            durations: self.durations.get_or_create_owned(&labels),
+            upstream_failures: self.upstream_failures.get_or_create_owned(&labels),
+        }
+    }
+
+    /// The handles for one provider.
+    pub fn provider(&self, provider: &str) -> ProviderMetrics {
+        let login = |outcome| {
+            let labels = LoginLabels { provider: provider.to_owned(), outcome };
+            self.logins.get_or_create_owned(&labels)
+        };
+        let labels = ProviderLabels { provider: provider.to_owned() };
+        ProviderMetrics {
+            succeeded: login("succeeded"),
+            failed: login("failed"),
+            ready: self.provider_ready.get_or_create_owned(&labels),
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+}
+
+/// One application's handles.
+#[derive(Clone)]
+pub struct AppMetrics {
+    requests: [[Counter; 5]; 7],
+    durations: Histogram,
+    /// Requests that the application did not answer.
+    pub upstream_failures: Counter,
+}
+
+impl AppMetrics {
+    /// Counts one finished request.
+    pub fn count(&self, decision: Decision, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).saturating_sub(1).min(4);
+        if let Some(counter) = self.requests.get(decision as usize).and_then(|classes| classes.get(class)) {
+            counter.inc();
+        }
+        self.durations.observe(duration.as_secs_f64());
+    }
+}
+
+/// One provider's handles.
+#[derive(Clone)]
+pub struct ProviderMetrics {
+    /// Logins that made a session.
+    pub succeeded: Counter,
+    /// Logins that were refused.
+    pub failed: Counter,
+    /// 1 when metadata and keys are known.
+    pub ready: Gauge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counted_request_stands_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.app("royalty").count(Decision::Deny, 403, Duration::from_millis(3));
+        metrics.provider("okta").succeeded.inc();
+        let text = metrics.render();
+        assert!(text.contains(r#"lychgate_requests_total{app="royalty",decision="deny",status="4xx"} 1"#), "{text}");
+        assert!(text.contains(r#"lychgate_logins_total{provider="okta",outcome="succeeded"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn every_decision_has_its_own_handle() {
+        for (index, decision) in DECISIONS.iter().enumerate() {
+            assert_eq!(*decision as usize, index);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What operators see: the access log, metrics, the program's own log.
+//!
+//! Layer 2. One event a request, as `docs/access-log.md` promises; counters whose handles are made when an application is loaded.
+//! This room may not import a secret type, and its event has no field for a query, a cookie, a token or a body (R17).
+
+mod access_log;
+mod metrics;
+
+pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane};
+pub use metrics::{AppMetrics, DECISIONS, Decision, Metrics, ProviderMetrics};

@@ -1,0 +1,262 @@
+//! The way back: a response from the browser becomes a person who is signed in, or an error that names the broken rule.
+//!
+//! The order of the checks is the point of this file: nothing is asked of the token endpoint before `state`, provider, age
+//! and `iss` of the response fit the pending login (R08, R09, R10), and nothing of the ID token is used before all of it
+//! was verified; userinfo is read only after that (R01).
+//!
+//! May touch: the network through `token`, `provider` and `userinfo`. Trust boundary: every parameter is written by whoever
+//! holds the browser. Specifications: RFC 6749 sections 3.1 and 4.1.2, RFC 9207 section 2.4, OIDC Core 3.1.2.5 to 3.1.3.7.
+
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use subtle::ConstantTimeEq as _;
+
+use super::error::{IdTokenError, LoginError, ProviderErrorCode};
+use super::id_token::{self, Expected, VerifiedIdToken};
+use super::pending::PendingLogin;
+use super::provider::{Discovered, Provider};
+use super::token::Tokens;
+use crate::claims::{ClaimValue, Claims};
+use crate::clock::Timestamp;
+use crate::crypto::Secret;
+
+/// The longest query of a callback in bytes.
+const MAX_QUERY: usize = 8 * 1024;
+/// Parameters that may stand in a response only once, whether they are used here or not.
+const ONCE: [&str; 7] = ["state", "code", "iss", "error", "error_description", "error_uri", "session_state"];
+
+/// The parameters of a callback. No `Debug`: it holds the code.
+#[derive(Clone, Default)]
+pub struct CallbackParams {
+    state: Option<String>,
+    code: Option<String>,
+    iss: Option<String>,
+    error: Option<ProviderErrorCode>,
+}
+
+/// A person who has signed in. No `Debug`: it holds the ID token.
+#[derive(Clone)]
+pub struct SignedIn {
+    /// Who it is, at this provider.
+    pub subject: String,
+    /// What the ID token, and userinfo where it is configured, say; the ID token wins.
+    pub claims: Claims,
+    /// The ID token as it was received, for `id_token_hint`.
+    pub id_token: Secret<String>,
+    /// The provider's session.
+    pub sid: Option<String>,
+    /// The authentication context that was reached.
+    pub acr: Option<String>,
+    /// The authentication methods that were used.
+    pub amr: Vec<String>,
+    /// When the person authenticated: `auth_time`, else `iat`; never in the future.
+    pub authenticated_at: Timestamp,
+    /// Until when the ID token is good.
+    pub expires: Timestamp,
+}
+
+impl CallbackParams {
+    /// Reads a callback's query. Unknown parameters are ignored (RFC 6749 section 4.1.2).
+    pub fn parse(query: &str) -> Result<Self, LoginError> {
+        if query.len() > MAX_QUERY {
+            return Err(LoginError::MalformedResponse);
+        }
+        let mut seen = [false; ONCE.len()];
+        let mut params = Self::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)?;
+            let known = ONCE.iter().zip(&mut seen).find(|(once, _)| **once == name);
+            let Some((once, seen)) = known else { continue };
+            // RFC 6749 section 3.1: parameters MUST NOT be included more than once (R07).
+            if std::mem::replace(seen, true) {
+                return Err(LoginError::DuplicateParameter(once));
+            }
+            params.set(once, decode(value)?);
+        }
+        Ok(params)
+    }
+
+    /// The response's `state`, by which its pending login is found.
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// RFC 6749 section 3.1: a parameter without a value is as good as none.
+    fn set(&mut self, name: &str, value: String) {
+        if value.is_empty() {
+            return;
+        }
+        match name {
+            "state" => self.state = Some(value),
+            "code" => self.code = Some(value),
+            "iss" => self.iss = Some(value),
+            "error" => self.error = Some(ProviderErrorCode::parse(&value)),
+            _ => {}
+        }
+    }
+}
+
+impl Provider {
+    /// Finishes the login that `pending` began. `redirect_uri` must be the one it began with. Waits for all of the
+    /// provider's answers together at most twice the limit of one (R16).
+    pub async fn finish(
+        &self,
+        pending: &PendingLogin,
+        params: &CallbackParams,
+        redirect_uri: &str,
+    ) -> Result<SignedIn, LoginError> {
+        let limit = self.settings().limits.total * 2;
+        let outcome = tokio::time::timeout(limit, self.finish_in_time(pending, params, redirect_uri)).await;
+        outcome.map_err(|_| LoginError::TimedOut)?
+    }
+
+    async fn finish_in_time(
+        &self,
+        pending: &PendingLogin,
+        params: &CallbackParams,
+        redirect_uri: &str,
+    ) -> Result<SignedIn, LoginError> {
+        self.check_response(pending, params)?;
+        let discovered = self.discovered()?;
+        check_issuer(params, &self.settings().issuer, &discovered)?;
+        if let Some(error) = params.error {
+            return Err(LoginError::ProviderError(error));
+        }
+        let code = params.code.as_deref().ok_or(LoginError::CodeMissing)?;
+        if !self.first_use_of(&pending.state) {
+            return Err(LoginError::StateReplayed);
+        }
+        let client = discovered.client(self.settings(), redirect_uri)?;
+        let tokens = self.redeem(&client, code, pending).await?;
+        let (token, discovered) = self.verify(&tokens, pending, discovered).await?;
+        id_token::check_requirements(&token, pending, self.now(), self.settings())?;
+        let userinfo = match self.settings().userinfo {
+            true => self.userinfo(&discovered, &tokens.access_token, &token.subject).await?,
+            false => Claims::default(),
+        };
+        Ok(signed_in(token, userinfo, self.now()))
+    }
+
+    /// The response belongs to this pending login (R08), and both to this provider (R10).
+    fn check_response(&self, pending: &PendingLogin, params: &CallbackParams) -> Result<(), LoginError> {
+        if pending.provider != self.name() {
+            return Err(LoginError::OtherProvider);
+        }
+        let state = params.state.as_deref().ok_or(LoginError::StateMissing)?;
+        if !bool::from(state.as_bytes().ct_eq(pending.state.as_bytes())) {
+            return Err(LoginError::StateMismatch);
+        }
+        if pending.is_expired(self.now()) { Err(LoginError::Expired) } else { Ok(()) }
+    }
+
+    /// Verifies the ID token, once more with fresh keys where it names a key that is not known (R14).
+    async fn verify(
+        &self,
+        tokens: &Tokens,
+        pending: &PendingLogin,
+        discovered: Arc<Discovered>,
+    ) -> Result<(VerifiedIdToken, Arc<Discovered>), IdTokenError> {
+        match self.verify_with(tokens, pending, &discovered) {
+            Ok(token) => Ok((token, discovered)),
+            Err(IdTokenError::UnknownKey) => {
+                let newer = self.newer_keys(&discovered).await.ok_or(IdTokenError::UnknownKey)?;
+                Ok((self.verify_with(tokens, pending, &newer)?, newer))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn verify_with(
+        &self,
+        tokens: &Tokens,
+        pending: &PendingLogin,
+        discovered: &Discovered,
+    ) -> Result<VerifiedIdToken, IdTokenError> {
+        let expected = Expected {
+            settings: self.settings(),
+            pending,
+            keys: &discovered.keys,
+            published_algorithms: &discovered.metadata.id_token_signing_alg_values_supported,
+            access_token: &tokens.access_token,
+            now: self.now(),
+        };
+        id_token::verify(&tokens.id_token, &expected)
+    }
+}
+
+/// RFC 9207 section 2.4: compared as strings; where the metadata promises it, its absence is a refusal (R09).
+fn check_issuer(params: &CallbackParams, issuer: &str, discovered: &Discovered) -> Result<(), LoginError> {
+    match &params.iss {
+        Some(found) if found == issuer => Ok(()),
+        Some(_) => Err(LoginError::IssuerMismatch),
+        None if discovered.metadata.authorization_response_iss_parameter_supported => Err(LoginError::IssuerMissing),
+        None => Ok(()),
+    }
+}
+
+fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> SignedIn {
+    let authenticated_at = id_token::seconds(&token.claims, "auth_time").unwrap_or(token.issued_at).min(now);
+    let amr = match token.claims.value("amr") {
+        Some(ClaimValue::List(methods)) => methods.iter().filter_map(ClaimValue::as_text).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let text = |name: &str| token.claims.text(name).map(str::to_owned);
+    let (sid, acr) = (text("sid"), text("acr"));
+    let mut claims = userinfo;
+    claims.merge(token.claims);
+    SignedIn {
+        subject: token.subject,
+        claims,
+        id_token: Secret::new(token.text),
+        sid,
+        acr,
+        amr,
+        authenticated_at,
+        expires: token.expires,
+    }
+}
+
+/// `application/x-www-form-urlencoded`, where bytes that are no UTF-8 are refused and not replaced.
+fn decode(text: &str) -> Result<String, LoginError> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| LoginError::MalformedResponse)?;
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(query: &str) -> Option<LoginError> {
+        CallbackParams::parse(query).err()
+    }
+
+    #[test]
+    fn r07_parameters_that_stand_twice_are_refused() {
+        for name in ONCE {
+            assert_eq!(error(&format!("{name}=a&{name}=a")), Some(LoginError::DuplicateParameter(name)));
+            assert_eq!(error(&format!("{name}=&x=1&{name}")), Some(LoginError::DuplicateParameter(name)));
+        }
+        assert_eq!(error("st%61te=a&state=b"), Some(LoginError::DuplicateParameter("state")));
+        assert_eq!(error("x=1&x=2&code=a&State=b&State=c"), None);
+    }
+
+    #[test]
+    fn responses_that_cannot_be_decoded_are_refused() {
+        for bad in ["code=%ff", "%c3%28=x", &"a".repeat(MAX_QUERY + 1)] {
+            assert_eq!(error(bad), Some(LoginError::MalformedResponse), "{bad:.20}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_decoded_once() {
+        let params = CallbackParams::parse("state=a%2Bb+c&code=%2525&iss=https%3A%2F%2Fidp&error=").ok().unwrap();
+        assert_eq!(params.state(), Some("a+b c"));
+        assert_eq!(params.code.as_deref(), Some("%25"));
+        assert_eq!(params.iss.as_deref(), Some("https://idp"));
+        assert_eq!(params.error, None);
+        assert_eq!(CallbackParams::parse("").ok().unwrap().state(), None);
+    }
+}

@@ -1,0 +1,464 @@
+//! Every way in which a provider or a login can fail, named for the rule that was broken.
+//!
+//! Two audiences: [`LoginError::code`] is for logs and metrics, [`LoginError::advice`] for the person at the browser. Both
+//! are fixed texts: nothing that a provider or a browser wrote is ever part of them (R06), and no variant carries a token,
+//! a code or a secret (R17).
+//!
+//! May touch: nothing. Trust boundary: none; this is where the boundary's findings are spelled out.
+//! Specifications: RFC 6749 sections 4.1.2.1 and 5.2, OIDC Core 3.1.2.6, the OpenID unmet-authentication-requirements error.
+
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+/// Why a request to a provider brought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// No connection was made.
+    Connect(io::ErrorKind),
+    /// TLS failed: not trusted, wrong name, expired, or no TLS at all.
+    Tls(&'static str),
+    /// The answer was no HTTP, or broke off.
+    Protocol,
+    /// The answer is longer than the limit.
+    TooLarge,
+    /// The time limit passed.
+    TimedOut,
+    /// The address cannot be asked: no host, or clear text beyond this machine.
+    BadUrl,
+    /// A part of the request cannot stand in a header field.
+    BadRequest,
+}
+
+impl FetchError {
+    /// Names a TLS failure without quoting the peer.
+    pub(super) fn tls(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        Self::Tls(match inner {
+            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+                "its certificate is from an issuer that is not trusted; set `ca`"
+            }
+            Some(rustls::Error::InvalidCertificate(_)) => "its certificate is not valid for this name and time",
+            Some(_) => "the TLS handshake failed",
+            None => "the connection broke off during the TLS handshake",
+        })
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(kind) => write!(f, "no connection: {kind}"),
+            Self::Tls(why) => write!(f, "no trusted connection: {why}"),
+            Self::Protocol => write!(f, "the answer is no complete HTTP answer"),
+            Self::TooLarge => write!(f, "the answer is longer than the limit"),
+            Self::TimedOut => write!(f, "no complete answer within the time limit"),
+            Self::BadUrl => write!(f, "the address cannot be asked; it must be https, or http on a loopback name"),
+            Self::BadRequest => write!(f, "the request holds bytes that HTTP does not allow"),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// Why a provider's metadata or key set is not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataError {
+    /// The document could not be fetched.
+    Fetch(FetchError),
+    /// The answer's status is not 200.
+    Status(u16),
+    /// The document is not JSON, or lacks a required member.
+    NotMetadata(String),
+    /// The document is of another issuer.
+    IssuerMismatch {
+        /// What is configured.
+        expected: String,
+        /// What the document says.
+        found: String,
+    },
+    /// This endpoint is not https.
+    InsecureEndpoint(&'static str),
+    /// The provider says that it does not know `response_type=code`.
+    NoCodeFlow,
+    /// The provider says that it does not know PKCE with S256.
+    NoPkce,
+    /// `userinfo = true`, and the provider has no userinfo endpoint.
+    NoUserInfo,
+    /// The key set is not one.
+    NotKeySet,
+    /// The key set has no key that may verify an ID token.
+    NoUsableKey,
+}
+
+impl fmt::Display for MetadataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fetch(error) => error.fmt(f),
+            Self::Status(status) => write!(f, "the answer has status {status} instead of 200"),
+            Self::NotMetadata(why) => write!(f, "the metadata document cannot be used: {why}"),
+            Self::IssuerMismatch { expected, found } => {
+                let found: String = found.chars().filter(|c| !c.is_control()).take(200).collect();
+                write!(f, "the metadata is of issuer `{found}`, and `{expected}` is configured")
+            }
+            Self::InsecureEndpoint(name) => write!(f, "`{name}` is no https address"),
+            Self::NoCodeFlow => write!(f, "the provider does not offer response type `code`"),
+            Self::NoPkce => write!(f, "the provider does not offer PKCE with S256"),
+            Self::NoUserInfo => write!(f, "the provider has no userinfo endpoint; set userinfo = false"),
+            Self::NotKeySet => write!(f, "the key set is not a JSON object with a list `keys`"),
+            Self::NoUsableKey => write!(f, "the key set has no key that an ID token may be verified with"),
+        }
+    }
+}
+
+impl std::error::Error for MetadataError {}
+
+impl From<FetchError> for MetadataError {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+/// No login can begin: the provider was never reached, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderUnavailable {
+    /// What the last attempt met; for logs and `/readyz`.
+    pub reason: String,
+}
+
+impl fmt::Display for ProviderUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the provider is not available: {}", self.reason)
+    }
+}
+
+impl std::error::Error for ProviderUnavailable {}
+
+/// What the authorization endpoint answered instead of a code, from a fixed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name is the specification's own word")]
+pub enum ProviderErrorCode {
+    AccessDenied,
+    AccountSelectionRequired,
+    ConsentRequired,
+    InteractionRequired,
+    InvalidRequest,
+    InvalidScope,
+    LoginRequired,
+    ServerError,
+    TemporarilyUnavailable,
+    UnauthorizedClient,
+    UnmetAuthenticationRequirements,
+    UnsupportedResponseType,
+    /// Anything else; its text is not kept.
+    Other,
+}
+
+impl ProviderErrorCode {
+    /// Reads the `error` parameter.
+    pub(super) fn parse(text: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|code| code.as_str() == text);
+        known.unwrap_or(Self::Other)
+    }
+
+    /// The code as the specification writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access_denied",
+            Self::AccountSelectionRequired => "account_selection_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::LoginRequired => "login_required",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::Other => "other",
+        }
+    }
+
+    const ALL: [Self; 12] = [
+        Self::AccessDenied,
+        Self::AccountSelectionRequired,
+        Self::ConsentRequired,
+        Self::InteractionRequired,
+        Self::InvalidRequest,
+        Self::InvalidScope,
+        Self::LoginRequired,
+        Self::ServerError,
+        Self::TemporarilyUnavailable,
+        Self::UnauthorizedClient,
+        Self::UnmetAuthenticationRequirements,
+        Self::UnsupportedResponseType,
+    ];
+}
+
+/// Why a code brought no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenEndpointError {
+    /// The endpoint could not be asked.
+    Fetch(FetchError),
+    /// `invalid_grant`: the code is used, expired or not for us.
+    InvalidGrant,
+    /// `invalid_client`: id, secret or `client_auth` is not what the provider expects.
+    InvalidClient,
+    /// Another error answer.
+    Refused,
+    /// The answer is no token response.
+    Malformed,
+    /// The token type is not `Bearer`.
+    TokenType,
+}
+
+/// Which rule an ID token broke. Numbers are those of OIDC Core 3.1.3.7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdTokenError {
+    /// The token response has no ID token.
+    Missing,
+    /// The text is no signed JWT with the required claims, or its header is not one of an ID token.
+    Malformed,
+    /// Rule 2: `iss` is not exactly the configured issuer.
+    Issuer,
+    /// Rule 3: `aud` lacks our client id, or names someone whom we do not trust.
+    Audience,
+    /// Rules 4 and 5: `azp` is another client.
+    AuthorizedParty,
+    /// Rule 6: the signature does not fit the key.
+    Signature,
+    /// Rule 6, section 10.1: no key has the token's `kid`.
+    UnknownKey,
+    /// Rule 6, section 10.1: more than one key could have signed it.
+    AmbiguousKey,
+    /// Rules 7 and 8: `alg` is not on the list of allowed ones.
+    Algorithm,
+    /// Rule 9: `exp` is past.
+    Expired,
+    /// Rule 10: `iat` (or `nbf`) is in the future, or `iat` is older than any pending login.
+    IssuedAt,
+    /// Rule 11: `nonce` is missing or not the one that was sent.
+    Nonce,
+    /// Section 2: `sub` is missing, empty or longer than 255 bytes.
+    Subject,
+    /// Section 3.1.3.8: `at_hash` does not fit the access token.
+    AccessTokenHash,
+}
+
+impl IdTokenError {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "id_token_missing",
+            Self::Malformed => "id_token_malformed",
+            Self::Issuer => "id_token_issuer",
+            Self::Audience => "id_token_audience",
+            Self::AuthorizedParty => "id_token_authorized_party",
+            Self::Signature => "id_token_signature",
+            Self::UnknownKey => "id_token_unknown_key",
+            Self::AmbiguousKey => "id_token_ambiguous_key",
+            Self::Algorithm => "id_token_algorithm",
+            Self::Expired => "id_token_expired",
+            Self::IssuedAt => "id_token_issued_at",
+            Self::Nonce => "id_token_nonce",
+            Self::Subject => "id_token_subject",
+            Self::AccessTokenHash => "id_token_access_token_hash",
+        }
+    }
+}
+
+/// Why the userinfo answer is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserInfoError {
+    /// The endpoint could not be asked.
+    Fetch(FetchError),
+    /// The provider has no userinfo endpoint.
+    NoEndpoint,
+    /// The answer's status is not 200.
+    Status,
+    /// The answer is no JSON object.
+    NotAnObject,
+    /// `sub` is missing or is another person's.
+    Subject,
+}
+
+/// Why a login failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// The provider is not available; nothing was asked.
+    Unavailable(ProviderUnavailable),
+    /// The response is too long or not decodable.
+    MalformedResponse,
+    /// This parameter stands in the response twice (R07).
+    DuplicateParameter(&'static str),
+    /// The response has no `state`.
+    StateMissing,
+    /// No pending login of this browser has this `state`: it is old, done, or began elsewhere.
+    StateUnknown,
+    /// The pending login has another `state`.
+    StateMismatch,
+    /// This response was used before.
+    StateReplayed,
+    /// The login began longer ago than [`super::pending::LIFETIME`].
+    Expired,
+    /// The provider's answers together took longer than [`super::Provider::finish`] waits.
+    TimedOut,
+    /// The login began at another provider (R10).
+    OtherProvider,
+    /// The provider promises `iss` in its responses, and this one has none (R09).
+    IssuerMissing,
+    /// `iss` in the response is another issuer (R09).
+    IssuerMismatch,
+    /// The provider answered with an error.
+    ProviderError(ProviderErrorCode),
+    /// The response has neither code nor error.
+    CodeMissing,
+    /// The token endpoint gave no tokens.
+    TokenEndpoint(TokenEndpointError),
+    /// The ID token is refused.
+    IdToken(IdTokenError),
+    /// Rule 12: the ID token's `acr` is none of those that were asked for (R13).
+    AcrNotReached,
+    /// Rule 13: `auth_time` is missing or older than the `max_age` that was asked for (R13).
+    AuthenticationTooOld,
+    /// The userinfo answer is refused.
+    UserInfo(UserInfoError),
+}
+
+impl LoginError {
+    /// A fixed word for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "provider_unavailable",
+            Self::MalformedResponse => "malformed_response",
+            Self::DuplicateParameter(_) => "duplicate_parameter",
+            Self::StateMissing => "state_missing",
+            Self::StateUnknown => "state_unknown",
+            Self::StateMismatch => "state_mismatch",
+            Self::StateReplayed => "state_replayed",
+            Self::Expired => "login_expired",
+            Self::TimedOut => "login_timed_out",
+            Self::OtherProvider => "other_provider",
+            Self::IssuerMissing => "issuer_missing",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::ProviderError(code) => code.as_str(),
+            Self::CodeMissing => "code_missing",
+            Self::TokenEndpoint(TokenEndpointError::Fetch(_)) => "token_endpoint_unreachable",
+            Self::TokenEndpoint(TokenEndpointError::InvalidGrant) => "token_endpoint_invalid_grant",
+            Self::TokenEndpoint(TokenEndpointError::InvalidClient) => "token_endpoint_invalid_client",
+            Self::TokenEndpoint(TokenEndpointError::Refused) => "token_endpoint_refused",
+            Self::TokenEndpoint(TokenEndpointError::Malformed) => "token_endpoint_malformed",
+            Self::TokenEndpoint(TokenEndpointError::TokenType) => "token_endpoint_token_type",
+            Self::IdToken(error) => error.code(),
+            Self::AcrNotReached => "acr_not_reached",
+            Self::AuthenticationTooOld => "authentication_too_old",
+            Self::UserInfo(UserInfoError::Fetch(_)) => "userinfo_unreachable",
+            Self::UserInfo(UserInfoError::NoEndpoint) => "userinfo_no_endpoint",
+            Self::UserInfo(UserInfoError::Status) => "userinfo_status",
+            Self::UserInfo(UserInfoError::NotAnObject) => "userinfo_not_an_object",
+            Self::UserInfo(UserInfoError::Subject) => "userinfo_subject",
+        }
+    }
+
+    /// What the person at the browser can do, in one or two sentences.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_)
+            | Self::TimedOut
+            | Self::TokenEndpoint(TokenEndpointError::Fetch(_))
+            | Self::UserInfo(UserInfoError::Fetch(_))
+            | Self::ProviderError(ProviderErrorCode::ServerError | ProviderErrorCode::TemporarilyUnavailable) => {
+                "The sign-in service cannot be reached at the moment. Please try again in a minute."
+            }
+            Self::StateMissing
+            | Self::StateUnknown
+            | Self::StateMismatch
+            | Self::StateReplayed
+            | Self::Expired
+            | Self::TokenEndpoint(TokenEndpointError::InvalidGrant) => {
+                "This sign-in took too long, was finished before, or was begun in another browser. Please sign in again."
+            }
+            Self::AcrNotReached | Self::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements) => {
+                "This application needs a stronger sign-in than the one that was made. Please ask the help desk to set up a second factor for your account."
+            }
+            Self::AuthenticationTooOld => {
+                "This application asks you to sign in afresh. Please sign out at the sign-in service and try again."
+            }
+            Self::ProviderError(ProviderErrorCode::AccessDenied) => {
+                "The sign-in was cancelled or your account may not use this application. If you should have access, please ask the help desk."
+            }
+            _ => {
+                "The sign-in could not be completed because of a technical problem. Please try again; if it happens again, give the request number below to the help desk."
+            }
+        }
+    }
+
+    /// Whether nothing but age went wrong, so that the login may begin again by itself, once (R08).
+    pub const fn is_stale(&self) -> bool {
+        matches!(self, Self::StateUnknown | Self::StateReplayed | Self::Expired)
+    }
+
+    /// The status of the page that tells of it.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::AcrNotReached
+            | Self::AuthenticationTooOld
+            | Self::ProviderError(
+                ProviderErrorCode::AccessDenied | ProviderErrorCode::UnmetAuthenticationRequirements,
+            ) => StatusCode::FORBIDDEN,
+            Self::ProviderError(_) | Self::TokenEndpoint(_) | Self::IdToken(_) | Self::UserInfo(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl std::error::Error for LoginError {}
+
+impl From<ProviderUnavailable> for LoginError {
+    fn from(error: ProviderUnavailable) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<IdTokenError> for LoginError {
+    fn from(error: IdTokenError) -> Self {
+        Self::IdToken(error)
+    }
+}
+
+impl From<TokenEndpointError> for LoginError {
+    fn from(error: TokenEndpointError) -> Self {
+        Self::TokenEndpoint(error)
+    }
+}
+
+impl From<UserInfoError> for LoginError {
+    fn from(error: UserInfoError) -> Self {
+        Self::UserInfo(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r06_an_error_code_that_is_not_on_the_list_keeps_none_of_its_text() {
+        assert_eq!(ProviderErrorCode::parse("access_denied"), ProviderErrorCode::AccessDenied);
+        for odd in ["<script>", "ACCESS_DENIED", "", "other", "access_denied\n"] {
+            let error = LoginError::ProviderError(ProviderErrorCode::parse(odd));
+            assert_eq!(error.code(), "other", "{odd:?}");
+        }
+    }
+}

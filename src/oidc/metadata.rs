@@ -1,0 +1,94 @@
+//! A provider's metadata: the few members that the gateway acts on, checked.
+//!
+//! Unknown members are ignored and never parsed, so that an odd URL in some unused member cannot stop all logins.
+//! Refused: an `issuer` that is not the configured one character for character (R02, the mix-up attack of RFC 9700
+//! section 4.4), endpoints that are not https, a provider that says it does not know the code flow or PKCE with S256.
+//!
+//! May touch: nothing but memory. Trust boundary: the document comes over TLS from the configured issuer's host.
+//! Specifications: OpenID Connect Discovery 1.0 sections 3 and 4, RFC 8414, RFC 9207 section 3.
+
+use serde::Deserialize;
+use url::Url;
+
+use super::error::MetadataError;
+use super::http_client::may_be_fetched;
+
+/// The members that matter here, as the provider published them.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Metadata {
+    issuer: String,
+    pub(super) authorization_endpoint: Url,
+    pub(super) token_endpoint: Url,
+    pub(super) jwks_uri: Url,
+    #[serde(default)]
+    pub(super) userinfo_endpoint: Option<Url>,
+    #[serde(default)]
+    pub(super) end_session_endpoint: Option<Url>,
+    #[serde(default)]
+    pub(super) id_token_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    response_types_supported: Vec<String>,
+    #[serde(default)]
+    code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) authorization_response_iss_parameter_supported: bool,
+}
+
+impl Metadata {
+    /// Where the issuer publishes its metadata: Discovery 4.1, a terminating slash is removed before appending.
+    pub(super) fn address(issuer: &str) -> String {
+        format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+    }
+
+    /// Reads and checks a metadata document for the configured `issuer`.
+    pub(super) fn parse(json: &[u8], issuer: &str) -> Result<Self, MetadataError> {
+        let metadata: Self =
+            serde_json::from_slice(json).map_err(|error| MetadataError::NotMetadata(describe(&error)))?;
+        // Discovery 4.3: the issuer returned MUST be identical to the one that the document was asked of.
+        if metadata.issuer != issuer {
+            return Err(MetadataError::IssuerMismatch { expected: issuer.to_owned(), found: metadata.issuer });
+        }
+        metadata.check_endpoints()?;
+        metadata.check_capabilities()?;
+        Ok(metadata)
+    }
+
+    fn check_endpoints(&self) -> Result<(), MetadataError> {
+        let endpoints = [
+            ("authorization_endpoint", Some(&self.authorization_endpoint)),
+            ("token_endpoint", Some(&self.token_endpoint)),
+            ("jwks_uri", Some(&self.jwks_uri)),
+            ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
+            ("end_session_endpoint", self.end_session_endpoint.as_ref()),
+        ];
+        let doubtful = |(name, url): (&'static str, Option<&Url>)| {
+            url.filter(|url| !may_be_fetched(url) || url.fragment().is_some()).map(|_| name)
+        };
+        match endpoints.into_iter().find_map(doubtful) {
+            Some(name) => Err(MetadataError::InsecureEndpoint(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// What is not said is not held against the provider; what is said counts.
+    fn check_capabilities(&self) -> Result<(), MetadataError> {
+        let types = &self.response_types_supported;
+        if !types.is_empty() && !types.iter().any(|kind| kind == "code") {
+            return Err(MetadataError::NoCodeFlow);
+        }
+        match &self.code_challenge_methods_supported {
+            Some(methods) if !methods.iter().any(|method| method == "S256") => Err(MetadataError::NoPkce),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the parser stopped, without the document's own text.
+fn describe(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "a required member is missing or has another type",
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax => "not JSON",
+        serde_json::error::Category::Eof => "JSON that breaks off",
+    };
+    format!("{kind}, line {} column {}", error.line(), error.column())
+}

@@ -1,0 +1,43 @@
+//! The relying party: everything that the gateway says to OpenID providers and believes of what they say back.
+//!
+//! Layer 3: knows layers 0 to 2. It speaks to one provider per [`Provider`] over its own small HTTP client, and neither
+//! reads requests nor writes responses: the gateway hands over the callback's query and gets a [`SignedIn`] or a
+//! [`LoginError`] that names the rule which was broken.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `settings`, `provider`, `metadata`, `keys` | a configured provider, its discovery and its signing keys |
+//! | `http_client` | bounded requests: no redirect followed, limited in time and size |
+//! | `login`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
+//! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `logout` | RP-initiated logout |
+//! | `error` | every way in which a login can fail |
+//!
+//! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
+//! are never logged and have no `Debug` (R17). Specifications: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749,
+//! RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security practice), RP-Initiated Logout 1.0.
+
+mod callback;
+mod error;
+mod http_client;
+mod id_token;
+mod keys;
+mod login;
+mod logout;
+mod metadata;
+pub mod pending;
+mod provider;
+mod settings;
+mod token;
+mod userinfo;
+
+pub use callback::{CallbackParams, SignedIn};
+pub use error::{
+    FetchError, IdTokenError, LoginError, MetadataError, ProviderErrorCode, ProviderUnavailable, TokenEndpointError,
+    UserInfoError,
+};
+pub use http_client::Limits;
+pub use login::{Begun, LoginRequest};
+pub use pending::PendingLogin;
+pub use provider::{Provider, Readiness};
+pub use settings::{ClientAuth, ProviderSettings, SettingsError};

@@ -1,0 +1,310 @@
+//! A login between its going out and its coming back: sealed, in one cookie of its own, for a quarter of an hour.
+//!
+//! One cookie per login lets several tabs sign in at once (C08). The name is made of the `state`, so the callback finds its
+//! cookie without opening the others; seal and name are bound to each other and to the host (C02), so that neither can be
+//! exchanged. A browser keeps at most [`MAX_PENDING`]; [`to_drop`] says which go.
+//!
+//! Pure functions: the gateway writes the Set-Cookie lines. Trust boundary: cookies are sent by strangers; nothing is
+//! believed that the key ring did not seal. Specifications: RFC 6749 section 10.12, RFC 9700 section 4.7, RFC 6265bis.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::callback::CallbackParams;
+use super::error::LoginError;
+use crate::clock::Timestamp;
+use crate::crypto::{Binding, KeyRing, OpenError, Secret};
+use crate::http::ReturnTo;
+
+/// How long a person may take at the provider.
+pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// The most logins that one browser may have under way at one application.
+pub const MAX_PENDING: usize = 8;
+
+const PURPOSE: &str = "pending-login";
+const SECURE_PREFIX: &str = "__Host-lychgate-login-";
+const PLAIN_PREFIX: &str = "lychgate-login-";
+/// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
+const MAX_COOKIE: usize = 3800;
+/// Characters of the hash of `state` in a cookie's name: 48 bits.
+const TAG: usize = 8;
+
+/// What the gateway must know again when the person comes back. No `Debug`: it holds the PKCE verifier.
+#[derive(Clone)]
+pub struct PendingLogin {
+    /// The provider that was asked.
+    pub provider: String,
+    /// The `state` that was sent.
+    pub state: String,
+    /// The `nonce` that was sent.
+    pub nonce: String,
+    /// The PKCE verifier, of which only the hash was sent.
+    pub(super) verifier: Secret<String>,
+    /// Where the person wanted to go.
+    pub return_to: ReturnTo,
+    /// The authentication contexts that were asked for.
+    pub acr: Vec<String>,
+    /// The age of the authentication that was asked for.
+    pub max_age: Option<Duration>,
+    /// When the login began.
+    pub started_at: Timestamp,
+}
+
+impl PendingLogin {
+    /// Whether the person took longer than [`LIFETIME`]. The return address stays good.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now.since(self.started_at) > LIFETIME
+    }
+}
+
+/// The cookie's body; field order is the format.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    provider: &'a str,
+    state: &'a str,
+    nonce: &'a str,
+    verifier: &'a str,
+    return_to: &'a str,
+    acr: Vec<&'a str>,
+    max_age: Option<u64>,
+    started_at: Timestamp,
+}
+
+/// The name and value of a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedCookie {
+    /// The cookie's name.
+    pub name: String,
+    /// The cookie's value.
+    pub value: String,
+}
+
+/// The name of the cookie that belongs to `state`. `secure` is whether browsers see https.
+pub fn name_for_state(state: &str, secure: bool) -> String {
+    let mut tag = URL_SAFE_NO_PAD.encode(Sha256::digest(state.as_bytes()));
+    tag.truncate(TAG);
+    format!("{}{tag}", prefix(secure))
+}
+
+/// Whether a cookie's name is that of a pending login.
+pub fn is_pending_name(name: &str, secure: bool) -> bool {
+    name.strip_prefix(prefix(secure)).is_some_and(|tag| {
+        tag.len() == TAG && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    })
+}
+
+/// Seals a pending login into its cookie. Where the cookie would be longer than browsers keep (a policy with very many
+/// `acr` values), the return address is given up: the person comes back to the application's root.
+pub fn seal(pending: &PendingLogin, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
+    let sealed = seal_with(pending, pending.return_to.as_str(), ring, host, secure);
+    if sealed.name.len() + sealed.value.len() <= MAX_COOKIE {
+        return sealed;
+    }
+    seal_with(pending, ReturnTo::root().as_str(), ring, host, secure)
+}
+
+fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
+    let name = name_for_state(&pending.state, secure);
+    let wire = Wire {
+        provider: &pending.provider,
+        state: &pending.state,
+        nonce: &pending.nonce,
+        verifier: pending.verifier.expose(),
+        return_to,
+        acr: pending.acr.iter().map(String::as_str).collect(),
+        max_age: pending.max_age.map(|age| age.as_secs()),
+        started_at: pending.started_at,
+    };
+    #[expect(clippy::expect_used, reason = "postcard writes strings, lists and numbers to memory without failing")]
+    let content = Zeroizing::new(postcard::to_allocvec(&wire).expect("plain values"));
+    let value = ring.seal(binding(&name, host), &content);
+    SealedCookie { name, value }
+}
+
+/// Opens the cookie `name` that was sealed for `host`. An expired login opens too: see [`PendingLogin::is_expired`].
+pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<PendingLogin, OpenError> {
+    let content = ring.open(binding(name, host), value)?;
+    let wire: Wire<'_> = postcard::from_bytes(&content).map_err(|_| OpenError)?;
+    Ok(PendingLogin {
+        provider: wire.provider.to_owned(),
+        state: wire.state.to_owned(),
+        nonce: wire.nonce.to_owned(),
+        verifier: Secret::new(wire.verifier.to_owned()),
+        return_to: ReturnTo::parse(wire.return_to).ok_or(OpenError)?,
+        acr: wire.acr.into_iter().map(str::to_owned).collect(),
+        max_age: wire.max_age.map(Duration::from_secs),
+        started_at: wire.started_at,
+    })
+}
+
+/// The pending login that a callback belongs to; `cookie` looks up the value of a cookie of the request by its name.
+/// Anything but a cookie of this browser, for this `state` and host, is [`LoginError::StateUnknown`] (R08).
+pub fn find<'a>(
+    params: &CallbackParams,
+    cookie: impl FnOnce(&str) -> Option<&'a [u8]>,
+    ring: &KeyRing,
+    host: &str,
+    secure: bool,
+) -> Result<PendingLogin, LoginError> {
+    let state = params.state().ok_or(LoginError::StateMissing)?;
+    let name = name_for_state(state, secure);
+    let value = cookie(&name).ok_or(LoginError::StateUnknown)?;
+    open(&name, value, ring, host).map_err(|_| LoginError::StateUnknown)
+}
+
+/// Which of a browser's cookies must go before one more login begins: all that do not open or are expired, and the oldest
+/// until fewer than [`MAX_PENDING`] remain. Costs one opening per pending cookie; of more than 32 the rest goes unopened.
+pub fn to_drop<'a>(
+    cookies: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ring: &KeyRing,
+    host: &str,
+    secure: bool,
+    now: Timestamp,
+) -> Vec<&'a str> {
+    let mut gone = Vec::new();
+    let mut alive: Vec<(Timestamp, &str)> = Vec::new();
+    for (name, value) in cookies.filter(|(name, _)| is_pending_name(name, secure)) {
+        let opened = if alive.len() + gone.len() < 4 * MAX_PENDING { open(name, value, ring, host).ok() } else { None };
+        match opened.filter(|pending| !pending.is_expired(now)) {
+            Some(pending) => alive.push((pending.started_at, name)),
+            None => gone.push(name),
+        }
+    }
+    alive.sort_unstable();
+    let surplus = (alive.len() + 1).saturating_sub(MAX_PENDING);
+    gone.extend(alive.into_iter().take(surplus).map(|(_, name)| name));
+    gone
+}
+
+const fn prefix(secure: bool) -> &'static str {
+    if secure { SECURE_PREFIX } else { PLAIN_PREFIX }
+}
+
+const fn binding<'a>(name: &'a str, host: &'a str) -> Binding<'a> {
+    Binding { purpose: PURPOSE, name, scope: host }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn ring() -> KeyRing {
+        KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap()
+    }
+
+    fn pending(state: &str, started_at: Timestamp) -> PendingLogin {
+        PendingLogin {
+            provider: "idp".to_owned(),
+            state: state.to_owned(),
+            nonce: "nonce".to_owned(),
+            verifier: Secret::new("verifier".to_owned()),
+            return_to: ReturnTo::parse("/deep/link?a=b").unwrap(),
+            acr: vec!["phr".to_owned(), "urn:mfa".to_owned()],
+            max_age: Some(Duration::from_secs(600)),
+            started_at,
+        }
+    }
+
+    #[test]
+    fn t02_what_was_sealed_opens_to_the_same() {
+        let ring = ring();
+        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!((opened.provider.as_str(), opened.state.as_str(), opened.nonce.as_str()), ("idp", "state", "nonce"));
+        assert_eq!(opened.verifier.expose(), "verifier");
+        assert_eq!(opened.return_to.as_str(), "/deep/link?a=b");
+        assert_eq!((opened.acr.len(), opened.max_age), (2, Some(Duration::from_secs(600))));
+        assert!(!opened.is_expired(NOW.after(LIFETIME)) && opened.is_expired(NOW.after(LIFETIME * 2)));
+        assert!(sealed.name.starts_with("__Host-lychgate-login-") && is_pending_name(&sealed.name, true));
+        assert!(name_for_state("state", false).starts_with("lychgate-login-"));
+    }
+
+    #[test]
+    fn r08_a_pending_login_of_another_host_name_or_key_does_not_open() {
+        let ring = ring();
+        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let value = sealed.value.as_bytes();
+        assert!(open(&sealed.name, value, &ring, "b.example").is_err());
+        assert!(open(&name_for_state("other", true), value, &ring, "a.example").is_err());
+        assert!(open(&sealed.name, value, &self::ring(), "a.example").is_err());
+        assert!(open(&sealed.name, b"", &ring, "a.example").is_err());
+        let session = Binding { purpose: "session", name: &sealed.name, scope: "a.example" };
+        assert!(open(&sealed.name, ring.seal(session, b"x").as_bytes(), &ring, "a.example").is_err());
+    }
+
+    #[test]
+    fn the_longest_pending_login_fits_a_cookie() {
+        let mut long = pending(&"s".repeat(43), NOW);
+        long.nonce = "n".repeat(43);
+        long.verifier = Secret::new("v".repeat(43));
+        long.return_to = ReturnTo::parse(&format!("/{}", "a".repeat(crate::http::return_to::MAX_LENGTH - 1))).unwrap();
+        let ring = ring();
+        let sealed = seal(&long, &ring, "a.example", true);
+        assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
+        let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!(opened.return_to, long.return_to);
+
+        long.acr = vec!["urn:example:authentication:context:of:some:length".to_owned(); 20];
+        let sealed = seal(&long, &ring, "a.example", true);
+        assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
+        let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!((opened.return_to, opened.acr), (ReturnTo::root(), long.acr));
+    }
+
+    #[test]
+    fn r08_a_callback_finds_the_pending_login_of_its_own_browser_only() {
+        let ring = ring();
+        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let find_in = |query: &str, name: &str, value: &'static str| {
+            let params = CallbackParams::parse(query).ok().unwrap();
+            let jar = |wanted: &str| (wanted == name).then_some(value.as_bytes());
+            find(&params, jar, &ring, "a.example", true).map(|pending| pending.state)
+        };
+        let value: &'static str = sealed.value.clone().leak();
+        assert_eq!(find_in("state=state&code=c", &sealed.name, value).ok().as_deref(), Some("state"));
+        assert_eq!(find_in("code=c", &sealed.name, value).err(), Some(LoginError::StateMissing));
+        for (query, name, value) in [
+            ("state=other", sealed.name.as_str(), value),
+            ("state=state", "__Host-lychgate", value),
+            ("state=state", sealed.name.as_str(), "planted"),
+        ] {
+            assert_eq!(find_in(query, name, value).err(), Some(LoginError::StateUnknown), "{query} {name}");
+        }
+    }
+
+    #[test]
+    fn c08_the_number_of_pending_logins_is_bounded_and_the_oldest_go() {
+        let ring = ring();
+        let mut cookies = Vec::new();
+        for age in 0..12u64 {
+            let started = NOW.before(Duration::from_secs(age));
+            cookies.push(seal(&pending(&format!("state {age}"), started), &ring, "a.example", true));
+        }
+        let expired = seal(&pending("expired", NOW.before(LIFETIME * 2)), &ring, "a.example", true);
+        let torn = SealedCookie { name: name_for_state("torn", true), value: "x".to_owned() };
+        let other = SealedCookie { name: "__Host-lychgate".to_owned(), value: "x".to_owned() };
+        cookies.extend([expired.clone(), torn.clone(), other]);
+        let jar = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
+        let mut dropped = to_drop(jar, &ring, "a.example", true, NOW);
+        let mut expected: Vec<&str> = cookies[7..12].iter().map(|cookie| cookie.name.as_str()).collect();
+        expected.extend([expired.name.as_str(), torn.name.as_str()]);
+        dropped.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(dropped, expected);
+    }
+
+    #[test]
+    fn c06_a_thousand_planted_cookies_are_all_dropped() {
+        let names: Vec<String> = (0..1000).map(|number| name_for_state(&number.to_string(), true)).collect();
+        let jar = names.iter().map(|name| (name.as_str(), &b"planted"[..]));
+        assert_eq!(to_drop(jar, &ring(), "a.example", true, NOW).len(), 1000);
+    }
+}

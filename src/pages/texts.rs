@@ -1,0 +1,135 @@
+//! The words of every page: what happened, and what to do next.
+//!
+//! Plain English, addressed to the person at the screen; nothing that an attacker could use and nothing that only an
+//! administrator understands. The details stand in the log, found by the request id.
+
+use std::borrow::Cow;
+
+use super::Page;
+
+/// What a page says, before it takes a form.
+pub(super) struct Content<'a> {
+    pub(super) title: Cow<'a, str>,
+    pub(super) said: Cow<'a, str>,
+    pub(super) next: Cow<'a, str>,
+    pub(super) link: Option<Link<'a>>,
+    pub(super) form: Option<SignOutForm<'a>>,
+}
+
+/// A way on.
+pub(super) struct Link<'a> {
+    pub(super) url: &'a str,
+    pub(super) label: &'static str,
+}
+
+/// The one form that there is.
+pub(super) struct SignOutForm<'a> {
+    pub(super) action: &'a str,
+    pub(super) token: &'a str,
+    pub(super) label: &'static str,
+    pub(super) provider: Option<&'a str>,
+}
+
+impl<'a> Content<'a> {
+    fn new(title: impl Into<Cow<'a, str>>, said: impl Into<Cow<'a, str>>, next: impl Into<Cow<'a, str>>) -> Self {
+        Self { title: title.into(), said: said.into(), next: next.into(), link: None, form: None }
+    }
+
+    fn link(self, url: impl Into<Option<&'a str>>, label: &'static str) -> Self {
+        Self { link: url.into().map(|url| Link { url, label }), ..self }
+    }
+}
+
+const TELL: &str = "If it happens again, tell the people who look after it and give them the request id below.";
+
+/// The words of one page.
+pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
+    match *page {
+        Page::SignedOut { app, sign_in_url } => Content::new(
+            "You are signed out",
+            format!("You have been signed out of {app}."),
+            "If other people use this computer, close all browser windows as well.",
+        )
+        .link(sign_in_url, "Sign in again"),
+        Page::SignOut { app, action, token, stay_url, provider } => {
+            let form = SignOutForm { action, token, label: "Sign out", provider };
+            let said = format!("You are about to sign out of {app}.");
+            let content = Content::new("Sign out?", said, "What you have not saved there may be lost.");
+            Content { form: Some(form), ..content.link(stay_url, "Stay signed in") }
+        }
+        Page::SignInRequired { app, sign_in_url } => Content::new(
+            "Please sign in",
+            format!("You are not signed in to {app}, or your session has ended."),
+            "Sign in and then repeat what you were doing: nothing of it has reached the application.",
+        )
+        .link(sign_in_url, "Sign in"),
+        Page::Forbidden { app, person, sign_out_url } => {
+            let said = match person {
+                Some(person) => format!("You are signed in as {person}, and this account may not open this page of {app}."),
+                None => format!("This page of {app} is not open to you."),
+            };
+            let next = format!(
+                "If you need it for your work, ask the people who look after {app} and give them the request id below."
+            );
+            Content::new("You do not have access", said, next).link(sign_out_url, "Use another account")
+        }
+        Page::StepUpFailed { app, retry_url } => Content::new(
+            "A stronger sign-in is needed",
+            format!("This part of {app} asks for more proof of who you are than your sign-in gave."),
+            "Try again and use your second factor when you are asked for it. If you are not asked, tell the people who look \
+             after your sign-in and give them the request id below.",
+        )
+        .link(retry_url, "Try again"),
+        Page::LoginFailed { what, advice, retry_url } => {
+            Content::new("Signing in did not work", what, advice).link(retry_url, "Try again")
+        }
+        Page::ProviderUnavailable { retry_url } => Content::new(
+            "Signing in is not possible just now",
+            "The sign-in service of your organisation cannot be reached.",
+            "Wait a moment and try again. Where you are signed in already, you can go on working.",
+        )
+        .link(retry_url, "Try again"),
+        Page::Unavailable { app, retry_url } => Content::new(
+            "The application is not available",
+            format!("The application {app} could not be reached, or broke off while it was answering."),
+            format!("Wait a moment before you try again. {TELL}"),
+        )
+        .link(retry_url, "Try again"),
+        Page::Timeout { app, retry_url } => Content::new(
+            "The application is taking too long",
+            format!("The application {app} has not answered in time."),
+            format!("It may still be at work on what you asked for: look before you repeat it. {TELL}"),
+        )
+        .link(retry_url, "Try again"),
+        Page::BadRequest { reason } => Content::new(
+            "This request was refused",
+            format!("It could not be accepted as it was sent: {reason}."),
+            "Go back and try again. If a link brought you here, it may be damaged.",
+        ),
+        Page::NotFound => Content::new(
+            "There is nothing at this address",
+            "No application is published here.",
+            "Check the address for slips, or start from the page that links to the application.",
+        ),
+        Page::TooLarge => Content::new(
+            "That is too large",
+            "What you sent is larger than is accepted here.",
+            "Send less at once, or ask the people who look after this application to raise the limit.",
+        ),
+        Page::HeadTooLarge => Content::new(
+            "The request is too large",
+            "Your browser sent more cookies, or a longer address, than is accepted here.",
+            "Delete the cookies of this site in your browser, then try again.",
+        ),
+        Page::RequestTimeout => Content::new(
+            "The request did not arrive",
+            "It stopped on the way before all of it was here.",
+            "Check your connection, then try again.",
+        ),
+        Page::Overloaded => Content::new(
+            "Too busy just now",
+            "More requests are waiting than can be served.",
+            "Wait a moment, then load the page again.",
+        ),
+    }
+}

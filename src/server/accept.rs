@@ -1,0 +1,72 @@
+//! Binding addresses and accepting connections.
+//!
+//! Every worker binds every address for itself with `SO_REUSEPORT`; the kernel spreads connections. Running out of file descriptors makes
+//! the loop wait and go on (D04). Trust boundary: none yet; nothing is read here.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+const BACKLOG: i32 = 4096;
+/// How long to wait after an error that only time can heal.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// One address, bound once for each worker.
+pub struct Bound {
+    /// The address as bound: a port of 0 is replaced by the port that the system chose.
+    pub address: SocketAddr,
+    sockets: Vec<StdListener>,
+}
+
+impl Bound {
+    /// Takes the next worker's socket.
+    pub fn take(&mut self) -> Option<StdListener> {
+        self.sockets.pop()
+    }
+}
+
+/// Binds `address` for `workers` workers; nothing stays bound when one fails.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    let first = socket(address)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    while sockets.len() < workers {
+        sockets.push(socket(address)?);
+    }
+    Ok(Bound { address, sockets })
+}
+
+fn socket(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Waits for the next connection, whatever happens to others.
+pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections, waiting");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of a connection that went away before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,149 @@
+//! One client connection from TLS to its last answer.
+//!
+//! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. hyper drives the connection inside one future that also obeys
+//! the watchman. No task is started for a request on HTTP/1.1. Trust boundary: the wire, through rustls and hyper.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::io::Watched;
+use super::watch::{InFlight, Order, Watch};
+use crate::config::Limits;
+use crate::gateway::{Body, ClientConnection, Gateway};
+
+/// Streams that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 128;
+
+/// What a connection needs to be served.
+pub(super) struct Serving {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) limits: Limits,
+    pub(super) facts: Arc<ClientConnection>,
+    pub(super) watch: Arc<Watch>,
+}
+
+impl Serving {
+    /// Serves the connection to its end.
+    pub(super) async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        let Some(tls) = tls else {
+            self.watch.opened(false);
+            return self.http1(stream).await;
+        };
+        let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.watch.opened(http2);
+        if http2 { self.http2(stream).await } else { self.http1(stream).await }
+    }
+
+    /// Drives `handshake` until it is done or the watchman ends it.
+    async fn obeying<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
+        let mut handshake = pin!(handshake);
+        poll_fn(|context| match self.watch.order(context.waker()) {
+            Order::Drop => Poll::Ready(None),
+            Order::GoOn | Order::Finish => handshake.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
+
+    async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch)));
+        let connection = http1::Builder::new()
+            .half_close(false)
+            .header_read_timeout(None)
+            .max_headers(self.limits.header_count)
+            .max_header_size(self.limits.header_bytes)
+            .serve_connection(io, service_fn(|request| self.answer(request)))
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let mut finishing = false;
+        poll_fn(|context| {
+            match self.watch.order(context.waker()) {
+                Order::Drop => return Poll::Ready(()),
+                Order::Finish if !finishing => {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ => {}
+            }
+            connection.as_mut().poll(context).map(|_| ())
+        })
+        .await;
+    }
+
+    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch)));
+        let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
+        let service = service_fn(move |request| {
+            let in_flight = watch.begin_request();
+            let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
+            async move {
+                let response = gateway.handle(request, &facts).await;
+                Ok::<_, Infallible>(response.map(|body| Counted { body, _in_flight: in_flight }))
+            }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let mut finishing = false;
+        poll_fn(|context| {
+            match self.watch.order(context.waker()) {
+                Order::Drop => return Poll::Ready(()),
+                Order::Finish if !finishing => {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ => {}
+            }
+            connection.as_mut().poll(context).map(|_| ())
+        })
+        .await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
+        let in_flight = self.watch.begin_request();
+        let response = self.gateway.handle(request, &self.facts).await;
+        Ok(response.map(|body| Counted { body, _in_flight: in_flight }))
+    }
+}
+
+/// An answer's body; while it lives, its connection is not idle.
+struct Counted {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,248 @@
+//! Time limits for every silence of a client connection (D01).
+//!
+//! A [`Watch`] knows what its connection is waiting for and since when; noting a change costs two relaxed stores and no timer. A worker's
+//! [`Watchman`] looks at all of them a few times a second and ends those that waited too long.
+//!
+//! Bound: one small allocation a connection. Precision: one [`TICK`].
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Timeouts;
+
+/// How often the watchman looks.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// How long a connection that was asked to end may take before it is dropped.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// The end of the TLS handshake.
+    Handshake = 0,
+    /// The first byte of the first request.
+    FirstByte = 1,
+    /// The rest of a request's head.
+    Head = 2,
+    /// The application, or a body: other limits hold.
+    Busy = 3,
+    /// The next request.
+    Idle = 4,
+}
+
+/// What the watchman wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on.
+    GoOn,
+    /// Finish what is under way and close.
+    Finish,
+    /// Close now.
+    Drop,
+}
+
+/// One connection, watched.
+pub(super) struct Watch {
+    ticks: Arc<Ticks>,
+    phase: AtomicU8,
+    since: AtomicU64,
+    in_flight: AtomicU32,
+    write_blocked_since: AtomicU64,
+    finish: AtomicBool,
+    finish_since: AtomicU64,
+    drop: AtomicBool,
+    http2: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Milliseconds since the worker began, advanced by its watchman: reading it costs no system call.
+struct Ticks(AtomicU64);
+
+impl Watch {
+    /// The TLS handshake is done, or there is none: the first byte of a request is next.
+    pub(super) fn opened(&self, http2: bool) {
+        self.http2.store(http2, Ordering::Relaxed);
+        self.enter(Phase::FirstByte);
+    }
+
+    /// Bytes came.
+    pub(super) fn read(&self) {
+        match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::FirstByte as u8 => self.enter(Phase::Head),
+            // On HTTP/2 a frame between requests need not be a request.
+            phase if phase == Phase::Idle as u8 && !self.http2.load(Ordering::Relaxed) => self.enter(Phase::Head),
+            _ => {}
+        }
+    }
+
+    /// The client does not take what is written.
+    pub(super) fn write_blocked(&self) {
+        if self.write_blocked_since.load(Ordering::Relaxed) == 0 {
+            self.write_blocked_since.store(self.ticks.now().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// The client took something.
+    pub(super) fn write_moved(&self) {
+        if self.write_blocked_since.load(Ordering::Relaxed) != 0 {
+            self.write_blocked_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// What to do now; `waker` is woken when that changes.
+    pub(super) fn order(&self, waker: &Waker) -> Order {
+        let mut kept = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+        drop(kept);
+        if self.drop.load(Ordering::Relaxed) {
+            Order::Drop
+        } else if self.finish.load(Ordering::Relaxed) {
+            Order::Finish
+        } else {
+            Order::GoOn
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.since.store(self.ticks.now(), Ordering::Relaxed);
+    }
+
+    /// Looks at the limits; true when this connection was just ended by one.
+    fn inspect(&self, limits: &Timeouts) -> bool {
+        let now = self.ticks.now();
+        let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
+        let since = self.since.load(Ordering::Relaxed);
+        let phase = self.phase.load(Ordering::Relaxed);
+        let blocked = self.write_blocked_since.load(Ordering::Relaxed);
+        let finishing = self.finish.load(Ordering::Relaxed);
+        let must_drop = (blocked != 0 && over(blocked, limits.body_stall))
+            || (phase == Phase::Handshake as u8 && over(since, limits.handshake))
+            || (phase == Phase::FirstByte as u8 && over(since, limits.first_byte))
+            || (phase == Phase::Head as u8 && over(since, limits.header))
+            || (finishing
+                && (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8)
+                && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS));
+        if must_drop && !self.drop.swap(true, Ordering::Relaxed) {
+            self.wake();
+            return true;
+        }
+        if !finishing && phase == Phase::Idle as u8 && over(since, limits.idle) {
+            self.finish();
+        }
+        false
+    }
+
+    /// Asks the connection to end after what is under way.
+    fn finish(&self) {
+        self.finish_since.store(self.ticks.now(), Ordering::Relaxed);
+        self.finish.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A request that is being answered; when the last of a connection is dropped, the connection is idle.
+pub(super) struct InFlight(Arc<Watch>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.enter(Phase::Idle);
+        }
+    }
+}
+
+impl Ticks {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Looks after all connections of one worker.
+pub(super) struct Watchman {
+    limits: Timeouts,
+    began: Instant,
+    ticks: Arc<Ticks>,
+    watches: Mutex<Vec<Weak<Watch>>>,
+    draining: AtomicBool,
+}
+
+impl Watchman {
+    pub(super) fn new(limits: Timeouts) -> Self {
+        let ticks = Arc::new(Ticks(AtomicU64::new(1)));
+        Self { limits, began: Instant::now(), ticks, watches: Mutex::new(Vec::new()), draining: AtomicBool::new(false) }
+    }
+
+    /// Begins to watch a connection that was just accepted.
+    pub(super) fn watch(&self) -> Arc<Watch> {
+        let watch = Arc::new(Watch {
+            ticks: Arc::clone(&self.ticks),
+            phase: AtomicU8::new(Phase::Handshake as u8),
+            since: AtomicU64::new(self.ticks.now()),
+            in_flight: AtomicU32::new(0),
+            write_blocked_since: AtomicU64::new(0),
+            finish: AtomicBool::new(self.draining.load(Ordering::Relaxed)),
+            finish_since: AtomicU64::new(self.ticks.now()),
+            drop: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        });
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
+        watch
+    }
+
+    /// Advances the ticks and ends what waited too long; returns how many connections a limit ended.
+    pub(super) fn look(&self) -> usize {
+        self.ticks
+            .0
+            .store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        let mut ended = 0;
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|watch| match watch.upgrade() {
+            Some(watch) => {
+                ended += usize::from(watch.inspect(&self.limits));
+                true
+            }
+            None => false,
+        });
+        ended
+    }
+
+    /// Asks all connections, and those that still come, to end after what is under way.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        for watch in self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            watch.finish();
+        }
+    }
+
+    /// How many connections are left.
+    pub(super) fn count(&self) -> usize {
+        self.watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter(|watch| watch.strong_count() > 0)
+            .count()
+    }
+}

@@ -1,0 +1,188 @@
+//! One worker: a thread, its runtime, its sockets, its connections.
+//!
+//! A worker shares nothing with others that is written on a request's path. It ends when it is told to drain: it takes what the kernel
+//! already accepted, lets every request finish, and stops when no connection is left or the drain limit has passed (D05).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::accept;
+use super::connection::Serving;
+use super::watch::{TICK, Watchman};
+use crate::config::{Limits, Timeouts};
+use crate::gateway::{ClientConnection, Gateway};
+use crate::http::Scheme;
+use crate::observe::Metrics;
+
+/// What all workers of a process share.
+pub struct Shared {
+    /// How much is accepted.
+    pub limits: Limits,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Connections open at all workers.
+    pub connections: AtomicUsize,
+}
+
+/// A worker could not be started.
+pub type WorkerError = io::Error;
+
+/// A running worker.
+pub struct Worker {
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One of a worker's sockets, with what is true for all its connections.
+pub(crate) struct Socket {
+    pub(crate) listener: StdListener,
+    pub(crate) scheme: Scheme,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Worker {
+    /// Starts a worker on its sockets; `stop` tells it to drain.
+    pub(crate) fn start(
+        index: usize,
+        sockets: Vec<Socket>,
+        gateway: Arc<Gateway>,
+        shared: Arc<Shared>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, WorkerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || runtime.block_on(run(sockets, gateway, shared, stop));
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+        Ok(Self { thread: Some(thread) })
+    }
+
+    /// Waits until the worker has drained.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let watchman = Arc::new(Watchman::new(shared.timeouts));
+    let looking = tokio::spawn(look(Arc::clone(&watchman), Arc::clone(&gateway), Arc::clone(&shared)));
+    let accepting: Vec<_> = sockets
+        .into_iter()
+        .map(|socket| {
+            let accepting = Accepting {
+                gateway: Arc::clone(&gateway),
+                shared: Arc::clone(&shared),
+                watchman: Arc::clone(&watchman),
+                scheme: socket.scheme,
+                tls: socket.tls.map(TlsAcceptor::from),
+            };
+            tokio::spawn(accepting.run(socket.listener, stop.clone()))
+        })
+        .collect();
+    let _ = stop.wait_for(|stopped| *stopped).await;
+    for task in accepting {
+        let _ = task.await;
+    }
+    watchman.drain();
+    let _ = tokio::time::timeout(shared.timeouts.drain, emptied(&watchman)).await;
+    looking.abort();
+    gateway.flush_log();
+}
+
+/// The worker's ticker: time limits, and the access log's lines of the last moments.
+async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared>) {
+    let mut ticker = tokio::time::interval(TICK);
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticker.tick().await;
+        let ended = watchman.look();
+        shared.metrics.timed_out.inc_by(ended as u64);
+        gateway.flush_log();
+    }
+}
+
+async fn emptied(watchman: &Watchman) {
+    let mut ticker = tokio::time::interval(std::time::Duration::from_millis(5));
+    while watchman.count() > 0 {
+        ticker.tick().await;
+    }
+}
+
+struct Accepting {
+    gateway: Arc<Gateway>,
+    shared: Arc<Shared>,
+    watchman: Arc<Watchman>,
+    scheme: Scheme,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Accepting {
+    async fn run(self, listener: StdListener, mut stop: watch::Receiver<bool>) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "a listener cannot be used"),
+        };
+        loop {
+            tokio::select! {
+                biased;
+                (stream, peer) = accept::next(&listener) => self.serve(stream, peer),
+                _ = stop.wait_for(|stopped| *stopped) => break,
+            }
+        }
+        // What the kernel accepted before the stop is served like everything else.
+        while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
+            self.serve(stream, peer);
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(Arc::clone(&self.shared));
+        self.shared.metrics.accepted.inc();
+        self.shared.metrics.connections.inc();
+        if open >= self.shared.limits.connections {
+            self.shared.metrics.turned_away.inc();
+            return;
+        }
+        let _ = stream.set_nodelay(true);
+        let serving = Serving {
+            gateway: Arc::clone(&self.gateway),
+            limits: self.shared.limits,
+            facts: Arc::new(ClientConnection { peer, scheme: self.scheme }),
+            watch: self.watchman.watch(),
+        };
+        let tls = self.tls.clone();
+        tokio::spawn(async move {
+            serving.run(stream, tls).await;
+            drop(slot);
+        });
+    }
+}
+
+/// The next connection that waits already, if one does.
+async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    std::future::poll_fn(|context| match listener.poll_accept(context) {
+        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(Some(accepted)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+/// One counted connection.
+struct Slot(Arc<Shared>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.connections.dec();
+    }
+}

@@ -1,0 +1,194 @@
+//! What a session is, how it travels, when it ends.
+//!
+//! A session is one sealed value in the browser: who signed in, how, since when, and only the claims that some policy reads. Nothing is
+//! kept on the server but a cache of opened ones. Limits are enforced here on every request, whatever the browser's cookie says (C09).
+//!
+//! Layer 1: knows sealing, cookies' text and time; no policy, no provider. Trust boundary: [`SealedSessions::open`] is
+//! given what a stranger sent; whatever is wrong with it, the answer is "no session" (C03).
+
+mod cache;
+mod seal;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::claims::Claims;
+use crate::clock::Timestamp;
+use crate::crypto::random;
+
+pub use cache::SessionCache;
+pub use seal::{CookieNames, SealError, SealedSessions};
+
+/// 128 random bits; new at every login and step-up (C07).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// A fresh identifier.
+    pub fn new() -> Self {
+        Self(random::bytes())
+    }
+
+    /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
+    pub fn short(&self) -> String {
+        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Default for SessionId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One person's session with one application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Identifies the session; not secret by itself, the sealing is what protects it.
+    pub id: SessionId,
+    /// The provider's name in the configuration.
+    pub provider: Box<str>,
+    /// The provider's `sub`.
+    pub subject: Box<str>,
+    /// The provider's session identifier (`sid`), where it gave one.
+    pub provider_session: Option<Box<str>>,
+    /// The authentication context class that the provider vouched for.
+    pub acr: Option<Box<str>>,
+    /// The authentication methods.
+    pub amr: Vec<Box<str>>,
+    /// When the person proved who they are to the provider.
+    pub authenticated_at: Timestamp,
+    /// When this session began.
+    pub started_at: Timestamp,
+    /// When it was last seen, to the resolution of [`Limits::renewal`].
+    pub seen_at: Timestamp,
+    /// The claims that a policy reads.
+    pub claims: Claims,
+    /// Claims that a policy reads and the provider did not give; asking again would not help.
+    pub absent_claims: Vec<Box<str>>,
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Without any request.
+    pub idle: Duration,
+    /// In all.
+    pub max: Duration,
+}
+
+/// Why a request has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// The browser sent no session cookie.
+    Absent,
+    /// What it sent does not open: damaged, moved, forged, or sealed with a key that is gone.
+    Unreadable,
+    /// The session's whole time is over.
+    Expired,
+    /// Nobody used it for too long.
+    Idle,
+    /// It was made with another provider than the application now uses.
+    OtherProvider,
+    /// The policy reads a claim that this session was never asked for.
+    ClaimMissing,
+}
+
+impl NoSession {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Absent => "session_absent",
+            Self::Unreadable => "session_unreadable",
+            Self::Expired => "session_expired",
+            Self::Idle => "session_idle",
+            Self::OtherProvider => "session_other_provider",
+            Self::ClaimMissing => "session_claim_missing",
+        }
+    }
+}
+
+impl Limits {
+    /// How old `seen_at` may become before the cookie is renewed: a tenth of the idle time, between 10 s and 5 min.
+    pub fn renewal(&self) -> Duration {
+        (self.idle / 10).clamp(Duration::from_secs(10), Duration::from_secs(300))
+    }
+}
+
+impl Session {
+    /// Checks the session against the limits.
+    pub fn check(&self, limits: &Limits, now: Timestamp) -> Result<(), NoSession> {
+        if now.since(self.started_at) >= limits.max {
+            Err(NoSession::Expired)
+        } else if now.since(self.seen_at) >= limits.idle {
+            Err(NoSession::Idle)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the browser should get a new cookie that says when the session was last seen.
+    pub fn wants_renewal(&self, limits: &Limits, now: Timestamp) -> bool {
+        now.since(self.seen_at) >= limits.renewal()
+    }
+
+    /// Whether the provider was asked for the claim `name`.
+    pub fn knows_claim(&self, name: &str) -> bool {
+        self.claims.value(name).is_some() || self.absent_claims.iter().any(|absent| **absent == *name)
+    }
+
+    /// When the session ends if it is not used again.
+    pub fn ends_at(&self, limits: &Limits) -> Timestamp {
+        self.started_at.after(limits.max).min(self.seen_at.after(limits.idle))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn session(now: Timestamp) -> Session {
+        let claims = Claims::from_json(br#"{"preferred_username":"ada","groups":["a","b"]}"#).unwrap();
+        Session {
+            id: SessionId::new(),
+            provider: "okta".into(),
+            subject: "00u1".into(),
+            provider_session: Some("sid-1".into()),
+            acr: None,
+            amr: vec!["pwd".into()],
+            authenticated_at: now,
+            started_at: now,
+            seen_at: now,
+            claims,
+            absent_claims: vec!["email".into()],
+        }
+    }
+
+    #[test]
+    fn c09_idle_and_absolute_limits_are_enforced() {
+        let start = Timestamp::from_seconds(1_000_000);
+        let limits = Limits { idle: Duration::from_secs(1800), max: Duration::from_secs(28800) };
+        let mut session = session(start);
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        assert_eq!(session.check(&limits, at(1799)), Ok(()));
+        assert_eq!(session.check(&limits, at(1800)), Err(NoSession::Idle));
+        session.seen_at = at(28000);
+        assert_eq!(session.check(&limits, at(28799)), Ok(()));
+        assert_eq!(session.check(&limits, at(28800)), Err(NoSession::Expired));
+        assert!(!session.wants_renewal(&limits, at(28100)) && session.wants_renewal(&limits, at(28180)));
+    }
+
+    #[test]
+    fn c11_a_session_of_a_clock_that_is_ahead_is_still_one() {
+        let start = Timestamp::from_seconds(1_000_000);
+        let limits = Limits { idle: Duration::from_secs(60), max: Duration::from_secs(600) };
+        assert_eq!(session(start).check(&limits, start.before(Duration::from_secs(120))), Ok(()));
+    }
+
+    #[test]
+    fn a_claim_that_was_asked_for_and_not_given_is_not_asked_for_again() {
+        let session = session(Timestamp::from_seconds(1));
+        assert!(session.knows_claim("groups") && session.knows_claim("email") && !session.knows_claim("name"));
+    }
+}

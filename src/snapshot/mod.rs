@@ -1,0 +1,99 @@
+//! Everything that requests are decided with, as one immutable value.
+//!
+//! Layer 3. Built from compiled policies, swapped in one step, read once per request; its version stands in every log line.
+//! Routing costs one look-up by host and a walk over that host's few path prefixes, however many applications there are.
+//!
+//! Trust boundary: none; it is made of checked configuration. Bad combinations are refused when it is built: two applications that
+//! claim one host and path, a provider that does not exist.
+
+mod application;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Report};
+use crate::forward::ScrubSet;
+use crate::http::RequestHead;
+use crate::observe::{AppMetrics, Metrics};
+use crate::oidc::Provider;
+use crate::policy::Policy;
+
+pub use application::Application;
+pub use routes::Route;
+use routes::Routes;
+
+/// All applications, compiled.
+pub struct Snapshot {
+    version: u64,
+    routes: Routes,
+    applications: Vec<Arc<Application>>,
+    scrub: ScrubSet,
+    nowhere: AppMetrics,
+}
+
+/// What a snapshot is built with.
+pub struct Ingredients<'a> {
+    /// The compiled policies.
+    pub policies: Vec<Policy>,
+    /// The folder of each policy's file, for the files that it names.
+    pub folder: &'a dyn Fn(&str) -> std::path::PathBuf,
+    /// The providers by name.
+    pub providers: &'a BTreeMap<Arc<str>, Arc<Provider>>,
+    /// Where the applications' counters are made.
+    pub metrics: &'a Metrics,
+    /// The number of this set of policies.
+    pub version: u64,
+}
+
+impl Snapshot {
+    /// Builds a snapshot; all findings go to `report`, and with an error there is none.
+    pub fn build(ingredients: Ingredients<'_>, report: &mut Report) -> Option<Self> {
+        let scrub = ScrubSet::new(ingredients.policies.iter().flat_map(Policy::emitted_headers));
+        let nowhere = ingredients.metrics.app("-");
+        let mut applications = Vec::with_capacity(ingredients.policies.len());
+        for policy in ingredients.policies {
+            let folder = (ingredients.folder)(policy.name());
+            match Application::build(policy, Path::new(&folder), ingredients.providers, ingredients.metrics) {
+                Ok(application) => applications.push(Arc::new(application)),
+                Err(finding) => report.push(finding),
+            }
+        }
+        let routes = Routes::build(&applications, report);
+        if applications.is_empty() && !report.has_errors() {
+            report.push(
+                Diagnostic::error("there is no application").help("name at least one policy file under `policies`"),
+            );
+        }
+        if report.has_errors() {
+            return None;
+        }
+        Some(Self { version: ingredients.version, routes, applications, scrub, nowhere })
+    }
+
+    /// The number of this set of policies.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Finds the application that a request is for.
+    pub fn route(&self, head: &RequestHead) -> Option<Route<'_>> {
+        self.routes.find(&head.host, &head.path)
+    }
+
+    /// The names to take out of every request.
+    pub fn scrub_set(&self) -> &ScrubSet {
+        &self.scrub
+    }
+
+    /// All applications in the order of their names.
+    pub fn applications(&self) -> &[Arc<Application>] {
+        &self.applications
+    }
+
+    /// The counters of requests that found no application.
+    pub fn nowhere(&self) -> &AppMetrics {
+        &self.nowhere
+    }
+}

@@ -1,0 +1,136 @@
+//! Opening a connection to the application: TCP, TLS where asked for, HTTP/1.1.
+//!
+//! Trust boundary: the application's certificate is checked against the system's roots or the application's own CA file; there is
+//! no switch to leave the check out. Specification: RFC 9112, RFC 8446, RFC 9525.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{RequestBody, UpstreamError};
+
+/// Largest head of an answer; a larger one is refused (H08).
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 256;
+
+static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
+
+/// Whom to trust when the application speaks TLS.
+#[derive(Clone)]
+pub struct TlsTrust(Arc<ClientConfig>);
+
+/// Why certificates for [`TlsTrust`] cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsTrustError(String);
+
+impl fmt::Display for TlsTrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsTrustError {}
+
+impl TlsTrust {
+    /// Trusts the certificate authorities of a PEM text and no others.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, TlsTrustError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| TlsTrustError(format!("the file is no PEM: {error:?}")))?;
+            roots.add(certificate).map_err(|error| TlsTrustError(format!("a certificate is unusable: {error}")))?;
+        }
+        if roots.is_empty() {
+            return Err(TlsTrustError(
+                "the file holds no certificate, expected PEM blocks named CERTIFICATE".to_owned(),
+            ));
+        }
+        Self::with_roots(roots)
+    }
+
+    /// Trusts what the operating system trusts.
+    pub fn system() -> Result<Self, TlsTrustError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self::with_roots(roots)
+    }
+
+    fn with_roots(roots: RootCertStore) -> Result<Self, TlsTrustError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsTrustError(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+/// One server of an application.
+pub struct Target {
+    pub(super) id: usize,
+    host: Box<str>,
+    port: u16,
+    tls: Option<(TlsTrust, ServerName<'static>)>,
+}
+
+impl Target {
+    /// A server at `host` (a name or an address literal) and `port`, over TLS where `tls` is given.
+    pub fn new(host: &str, port: u16, tls: Option<TlsTrust>) -> Result<Self, TlsTrustError> {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let name =
+            || ServerName::try_from(bare.to_owned()).map_err(|_| TlsTrustError(format!("`{host}` is no name for TLS")));
+        let tls = tls.map(|trust| name().map(|name| (trust, name))).transpose()?;
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), host: bare.into(), port, tls })
+    }
+
+    /// `host:port` as it stands in `Host` and in logs.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Opens a connection; the caller limits the time.
+    pub(super) async fn open(&self) -> Result<SendRequest<RequestBody>, UpstreamError> {
+        let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(|_| UpstreamError::Connect)?;
+        stream.set_nodelay(true).map_err(|_| UpstreamError::Connect)?;
+        match &self.tls {
+            None => handshake(stream).await,
+            Some((trust, name)) => {
+                let connector = TlsConnector::from(Arc::clone(&trust.0));
+                let stream = connector.connect(name.clone(), stream).await.map_err(|_| UpstreamError::Tls)?;
+                handshake(stream).await
+            }
+        }
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<RequestBody>, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_headers(MAX_FIELDS)
+        .max_header_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| UpstreamError::Connect)?;
+    // The task ends with the connection; whatever goes wrong on it reaches the request through `sender`.
+    tokio::spawn(async move {
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}

@@ -1,0 +1,125 @@
+//! A worker's idle connections to the applications.
+//!
+//! One pool a worker, never shared, so the lock is never contended. What was used last is used first, so that surplus connections grow
+//! old and are closed. Bounds: idle and open connections for each target; beyond the second a request is refused as busy.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::Instant;
+
+use super::{RequestBody, Target, UpstreamError};
+
+/// How long an idle connection is kept; below the idle limits that servers usually have.
+const KEEP_IDLE: Duration = Duration::from_secs(50);
+const MAX_IDLE: usize = 256;
+const MAX_OPEN: usize = 2048;
+
+/// Idle connections by target.
+pub struct Pool {
+    targets: Mutex<HashMap<usize, Connections, RandomState>>,
+}
+
+#[derive(Default)]
+struct Connections {
+    idle: Vec<Idle>,
+    open: usize,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// A connection in use; dropping it closes the connection.
+pub(super) struct Lease {
+    sender: Option<SendRequest<RequestBody>>,
+    pub(super) reused: bool,
+    target: usize,
+    /// Whether dropping this counts a connection off; false once it is among the idle ones.
+    counted: bool,
+    pool: Arc<Pool>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { targets: Mutex::new(HashMap::default()) }
+    }
+}
+
+impl Pool {
+    /// An idle connection that is ready to send, if there is one.
+    pub(super) fn take(self: &Arc<Self>, target: &Target) -> Option<Lease> {
+        let now = Instant::now();
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = targets.entry(target.id).or_default();
+        let before = connections.idle.len();
+        // Oldest first: look at the front for what is too old, at the back for what is fresh.
+        let stale = connections.idle.iter().take_while(|idle| now.duration_since(idle.since) > KEEP_IDLE).count();
+        connections.idle.drain(..stale);
+        while connections.idle.last().is_some_and(|idle| idle.sender.is_closed()) {
+            connections.idle.pop();
+        }
+        let ready = connections.idle.iter().rposition(|idle| idle.sender.is_ready());
+        let taken = ready.map(|index| connections.idle.remove(index));
+        let closed = before - connections.idle.len() - usize::from(taken.is_some());
+        connections.open = connections.open.saturating_sub(closed);
+        let sender = taken?.sender;
+        Some(Lease { sender: Some(sender), reused: true, target: target.id, counted: true, pool: Arc::clone(self) })
+    }
+
+    /// Opens a new connection.
+    pub(super) async fn open(self: &Arc<Self>, target: &Target) -> Result<Lease, UpstreamError> {
+        self.count_open(target)?;
+        // Made before the connection is, so that a request given up meanwhile is counted off again.
+        let mut lease = Lease { sender: None, reused: false, target: target.id, counted: true, pool: Arc::clone(self) };
+        lease.sender = Some(target.open().await?);
+        Ok(lease)
+    }
+
+    fn count_open(&self, target: &Target) -> Result<(), UpstreamError> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = targets.entry(target.id).or_default();
+        if connections.open >= MAX_OPEN {
+            return Err(UpstreamError::Busy);
+        }
+        connections.open += 1;
+        Ok(())
+    }
+}
+
+impl Lease {
+    /// The connection; none when it was given back, which only [`Lease::give_back`] does.
+    pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
+        self.sender.as_mut()
+    }
+
+    /// Puts the connection back among the idle ones.
+    pub(super) fn give_back(mut self) {
+        let Some(sender) = self.sender.take() else { return };
+        let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = targets.entry(self.target).or_default();
+        if sender.is_closed() || connections.idle.len() >= MAX_IDLE {
+            drop(targets);
+            return;
+        }
+        connections.idle.push(Idle { sender, since: Instant::now() });
+        drop(targets);
+        self.counted = false;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
+        let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connections) = targets.get_mut(&self.target) {
+            connections.open = connections.open.saturating_sub(1);
+        }
+    }
+}

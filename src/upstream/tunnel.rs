@@ -1,0 +1,78 @@
+//! After a 101: bytes in both directions until one side ends or the tunnel is idle for too long.
+//!
+//! Knows nothing of the protocol inside. Trust boundary: the upgrade was authorised as a request; what flows here
+//! afterwards is between the client and the application. Specification: RFC 9110 section 7.8, RFC 6455.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+
+const PIECE: usize = 16 * 1024;
+
+/// The tunnel broke, or was silent for too long.
+struct Over;
+
+/// Joins two upgraded connections until both directions have ended, one breaks, or both are silent for `idle`.
+pub async fn tunnel(client: OnUpgrade, application: OnUpgrade, idle: Duration) {
+    let (Ok(client), Ok(application)) = (client.await, application.await) else { return };
+    let (mut client_read, mut client_write) = tokio::io::split(TokioIo::new(client));
+    let (mut app_read, mut app_write) = tokio::io::split(TokioIo::new(application));
+    let activity = Activity::new(idle);
+    let up = relay(&mut client_read, &mut app_write, &activity);
+    let down = relay(&mut app_read, &mut client_write, &activity);
+    // Dropping both halves closes both connections, whatever the reason.
+    let _ = tokio::try_join!(up, down);
+}
+
+/// One direction; its end is passed on, and the other direction goes on by itself.
+async fn relay(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    activity: &Activity,
+) -> Result<(), Over> {
+    let mut piece = vec![0u8; PIECE];
+    loop {
+        let read = match timeout(activity.left(), from.read(&mut piece)).await {
+            Ok(Ok(0)) => return to.shutdown().await.map_err(|_| Over),
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => return Err(Over),
+            Err(_) if activity.is_over() => return Err(Over),
+            Err(_) => continue,
+        };
+        activity.seen();
+        let written = timeout(activity.idle, to.write_all(piece.get(..read).unwrap_or_default())).await;
+        written.map_err(|_| Over)?.map_err(|_| Over)?;
+    }
+}
+
+/// When either direction last said something.
+struct Activity {
+    idle: Duration,
+    began: Instant,
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new(idle: Duration) -> Self {
+        Self { idle, began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn seen(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// How much silence is left before the tunnel is over.
+    fn left(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        (last + self.idle).saturating_sub(self.began.elapsed())
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+}

@@ -1,0 +1,480 @@
+//! A development OpenID provider that misbehaves on demand.
+//!
+//! It is strict where a real one is: the code works once, PKCE, redirect address and client authentication are checked, so
+//! that a login which passes here is a sound one. What it should do wrong stands in its [`Script`]. Every request is
+//! recorded. `/authorize` signs the scripted person in at once, so that plain HTTP clients can walk through it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use lychgate::clock::Clock;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use url::{Url, form_urlencoded};
+
+use super::keys::{KEYS, Signing, access_token_hash, encode};
+
+pub(crate) const CLIENT_ID: &str = "lychgate";
+/// A secret that only a client which form-encodes it can send with Basic.
+pub(crate) const CLIENT_SECRET: &str = "p:a%ss wörd";
+
+/// What one endpoint answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Answer {
+    /// What a sound provider would.
+    #[default]
+    Normal,
+    /// This status and an empty body.
+    Status(u16),
+    /// Status, content type and body.
+    Says(u16, &'static str, String),
+    /// 200 and this many bytes of JSON white space.
+    Huge(usize),
+    /// Nothing, and the connection stays open.
+    Never,
+    /// A head that promises a body, and nothing more.
+    Stalls,
+    /// A redirect to this address.
+    Redirect(String),
+}
+
+impl Answer {
+    pub(crate) fn json(body: &str) -> Self {
+        Self::Says(200, "application/json", body.to_owned())
+    }
+}
+
+/// A change of the claims in the next ID tokens.
+#[derive(Clone, Debug)]
+pub(crate) enum Claim {
+    Set(&'static str, Value),
+    /// Seconds from now.
+    At(&'static str, i64),
+    Remove(&'static str),
+}
+
+/// What the provider does, and does wrong.
+#[derive(Default)]
+pub(crate) struct Script {
+    /// The claims about the person who signs in, beside the protocol's.
+    pub(crate) person: Vec<(String, Value)>,
+    pub(crate) claims: Vec<Claim>,
+    /// Replaces the payload's text altogether.
+    pub(crate) payload: Option<String>,
+    pub(crate) header: Vec<(String, Value)>,
+    pub(crate) signing: Signing,
+    /// Replaces the whole ID token; an empty text leaves it out.
+    pub(crate) id_token: Option<String>,
+    pub(crate) token_type: Option<&'static str>,
+    pub(crate) access_token: Option<&'static str>,
+    /// Puts `at_hash` of the access token into the ID token.
+    pub(crate) at_hash: bool,
+    pub(crate) userinfo: Vec<Claim>,
+    /// Members of the metadata; null removes.
+    pub(crate) metadata: Vec<(String, Value)>,
+    /// Replaces the key set.
+    pub(crate) jwks: Option<Vec<Value>>,
+    /// The authorization endpoint answers with this error.
+    pub(crate) error: Option<&'static str>,
+    /// Replaces `iss` in the response; an empty text leaves it out.
+    pub(crate) response_issuer: Option<String>,
+    pub(crate) discovery_answer: Answer,
+    pub(crate) jwks_answer: Answer,
+    pub(crate) token_answer: Answer,
+    pub(crate) userinfo_answer: Answer,
+}
+
+/// One request that the provider got.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) authorization: Option<String>,
+    pub(crate) form: Vec<(String, String)>,
+}
+
+/// A running provider; it stops when dropped.
+pub(crate) struct FakeProvider {
+    shared: Arc<Shared>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    issuer: String,
+    clock: Clock,
+    script: Mutex<Script>,
+    codes: Mutex<HashMap<String, Asked>>,
+    recorded: Mutex<Vec<Recorded>>,
+}
+
+/// What the authorization request of a code was.
+struct Asked {
+    parameters: HashMap<String, String>,
+}
+
+type Answered = Response<BoxBody<Bytes, Infallible>>;
+
+impl FakeProvider {
+    /// Starts on a free loopback port, in clear text.
+    pub(crate) async fn start(clock: Clock) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, issuer, clock, None)
+    }
+
+    /// Starts with TLS under the name `localhost`; also returns the certificate of its authority in PEM.
+    pub(crate) async fn start_with_tls(clock: Clock) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        (Self::serve(listener, issuer, clock, Some(TlsAcceptor::from(Arc::new(config)))), made.cert.pem())
+    }
+
+    fn serve(listener: TcpListener, issuer: String, clock: Clock, tls: Option<TlsAcceptor>) -> Self {
+        let shared = Arc::new(Shared {
+            issuer,
+            clock,
+            script: Mutex::default(),
+            codes: Mutex::default(),
+            recorded: Mutex::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), tls));
+        Self { shared, accepting }
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
+    /// The script, to be changed; it holds for all requests after that.
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.shared.script.lock().unwrap()
+    }
+
+    /// The requests for `path` so far, in order.
+    pub(crate) fn requests(&self, path: &str) -> Vec<Recorded> {
+        let recorded = self.shared.recorded.lock().unwrap();
+        recorded.iter().filter(|request| request.path == path).cloned().collect()
+    }
+
+    /// Signs the scripted person in, without HTTP: the address that the browser would be sent back to.
+    pub(crate) fn authorize(&self, authorize_url: &str) -> String {
+        let url = Url::parse(authorize_url).unwrap();
+        self.shared.authorize(url.query().unwrap_or_default()).unwrap_or_else(|why| panic!("{why} in {url}"))
+    }
+}
+
+impl Drop for FakeProvider {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
+    loop {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => connection(tcp, shared).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(tcp).await {
+                        connection(stream, shared).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A client that goes away in the middle is part of the tests, so errors end the connection and nothing else.
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+    });
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let query = parts.uri.query().unwrap_or_default();
+        let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        let request = Recorded {
+            path: parts.uri.path().to_owned(),
+            query: pairs(query.as_bytes()),
+            authorization,
+            form: pairs(&body),
+        };
+        self.recorded.lock().unwrap().push(request.clone());
+        match (&parts.method, parts.uri.path()) {
+            (&Method::GET, "/.well-known/openid-configuration") => {
+                self.scripted(|script| &script.discovery_answer, || self.metadata()).await
+            }
+            (&Method::GET, "/jwks") => self.scripted(|script| &script.jwks_answer, || self.key_set()).await,
+            (&Method::POST, "/token") => self.scripted(|script| &script.token_answer, || self.token(&request)).await,
+            (&Method::GET, "/userinfo") => {
+                self.scripted(|script| &script.userinfo_answer, || self.userinfo(&request)).await
+            }
+            (&Method::GET, "/authorize") => match self.authorize(query) {
+                Ok(back) => redirect(&back),
+                Err(why) => says(400, "text/plain", why),
+            },
+            (&Method::GET, "/logout") => match value(&request.query, "post_logout_redirect_uri") {
+                Some(back) => redirect(&with_state(back, value(&request.query, "state"))),
+                None => says(200, "text/plain", "signed out"),
+            },
+            _ => says(404, "text/plain", "no such endpoint"),
+        }
+    }
+
+    async fn scripted(
+        &self,
+        which: impl for<'s> Fn(&'s Script) -> &'s Answer,
+        normal: impl FnOnce() -> (u16, Value),
+    ) -> Answered {
+        let answer = which(&self.script.lock().unwrap()).clone();
+        match answer {
+            Answer::Normal => {
+                let (status, body) = normal();
+                says(status, "application/json", &body.to_string())
+            }
+            Answer::Status(status) => says(status, "text/plain", ""),
+            Answer::Says(status, kind, body) => says(status, kind, &body),
+            Answer::Redirect(address) => redirect(&address),
+            Answer::Never => std::future::pending().await,
+            Answer::Huge(length) => body_of(Flood { left: length, stalls: false }),
+            Answer::Stalls => body_of(Flood { left: 1, stalls: true }),
+        }
+    }
+
+    fn metadata(&self) -> (u16, Value) {
+        let at = |path: &str| format!("{}{path}", self.issuer);
+        let mut metadata = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": at("/authorize"),
+            "token_endpoint": at("/token"),
+            "userinfo_endpoint": at("/userinfo"),
+            "jwks_uri": at("/jwks"),
+            "end_session_endpoint": at("/logout"),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA", "HS256"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+        });
+        for (name, value) in &self.script.lock().unwrap().metadata {
+            metadata[name] = value.clone();
+        }
+        metadata.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        (200, metadata)
+    }
+
+    fn key_set(&self) -> (u16, Value) {
+        let keys = self.script.lock().unwrap().jwks.clone();
+        (200, json!({ "keys": keys.unwrap_or_else(|| KEYS.jwks()) }))
+    }
+
+    /// Checks an authorization request and answers with the address to go back to.
+    fn authorize(&self, query: &str) -> Result<String, &'static str> {
+        let parameters: HashMap<String, String> = pairs(query.as_bytes()).into_iter().collect();
+        let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+        let sound = get("response_type") == "code"
+            && get("client_id") == CLIENT_ID
+            && get("scope").split(' ').any(|scope| scope == "openid")
+            && get("code_challenge_method") == "S256"
+            && get("code_challenge").len() == 43
+            && get("nonce").len() >= 22
+            && get("state").len() >= 22;
+        if !sound {
+            return Err("a parameter is missing or wrong");
+        }
+        let mut back = Url::parse(get("redirect_uri")).map_err(|_| "redirect_uri is no URL")?;
+        let script = self.script.lock().unwrap();
+        let mut answer = back.query_pairs_mut();
+        answer.append_pair("state", get("state"));
+        match script.response_issuer.as_deref() {
+            Some("") => {}
+            other => {
+                answer.append_pair("iss", other.unwrap_or(&self.issuer));
+            }
+        }
+        match script.error {
+            Some(error) => {
+                answer.append_pair("error", error).append_pair("error_description", "<b>call 555-0100</b>");
+            }
+            None => {
+                let mut codes = self.codes.lock().unwrap();
+                let code = format!("code-{}-{}", codes.len(), encode(&Sha256::digest(get("state"))[..9]));
+                answer.append_pair("code", &code);
+                codes.insert(code, Asked { parameters: parameters.clone() });
+            }
+        }
+        drop(answer);
+        Ok(back.into())
+    }
+
+    fn token(&self, request: &Recorded) -> (u16, Value) {
+        let form = |name: &str| value(&request.form, name).unwrap_or_default();
+        if !authenticated(request) {
+            return (401, json!({"error": "invalid_client", "error_description": "<b>who?</b>"}));
+        }
+        let Some(asked) = self.codes.lock().unwrap().remove(form("code")) else {
+            return (400, json!({"error": "invalid_grant"}));
+        };
+        let get = |name: &str| asked.parameters.get(name).map(String::as_str).unwrap_or_default();
+        let challenge = encode(&Sha256::digest(form("code_verifier")));
+        let sound = form("grant_type") == "authorization_code"
+            && form("redirect_uri") == get("redirect_uri")
+            && challenge == get("code_challenge");
+        if !sound {
+            return (400, json!({"error": "invalid_grant"}));
+        }
+        let script = self.script.lock().unwrap();
+        let access_token = script.access_token.unwrap_or("access-token-of-the-person");
+        let mut answer = json!({
+            "access_token": access_token,
+            "token_type": script.token_type.unwrap_or("Bearer"),
+            "expires_in": 300,
+        });
+        let token = script.id_token.clone().unwrap_or_else(|| self.id_token(&script, &asked, access_token));
+        if !token.is_empty() {
+            answer["id_token"] = token.into();
+        }
+        (200, answer)
+    }
+
+    fn id_token(&self, script: &Script, asked: &Asked, access_token: &str) -> String {
+        let now = self.clock.now().seconds();
+        let get = |name: &str| asked.parameters.get(name).map(String::as_str).unwrap_or_default();
+        let mut claims = json!({
+            "iss": self.issuer, "aud": CLIENT_ID, "sub": "ada-7", "nonce": get("nonce"),
+            "iat": now, "exp": now + 300, "auth_time": now, "sid": "session-1", "amr": ["pwd", "otp"],
+        });
+        if let Some(acr) = get("acr_values").split(' ').next().filter(|acr| !acr.is_empty()) {
+            claims["acr"] = acr.into();
+        }
+        if script.at_hash {
+            claims["at_hash"] = access_token_hash(access_token).into();
+        }
+        for (name, value) in &script.person {
+            claims[name] = value.clone();
+        }
+        change(&mut claims, &script.claims, now);
+        let payload = script.payload.clone().unwrap_or_else(|| claims.to_string());
+        KEYS.token(script.signing, &script.header, &payload, CLIENT_SECRET)
+    }
+
+    fn userinfo(&self, request: &Recorded) -> (u16, Value) {
+        if request.authorization.as_deref() != Some("Bearer access-token-of-the-person") {
+            return (401, json!({"error": "invalid_token"}));
+        }
+        let mut claims = json!({"sub": "ada-7", "email": "ada@gmr.example", "department": "archives"});
+        change(&mut claims, &self.script.lock().unwrap().userinfo, self.clock.now().seconds());
+        (200, claims)
+    }
+}
+
+fn change(claims: &mut Value, changes: &[Claim], now: i64) {
+    for one in changes {
+        match one {
+            Claim::Set(name, value) => claims[*name] = value.clone(),
+            Claim::At(name, seconds) => claims[*name] = (now + seconds).into(),
+            Claim::Remove(name) => {
+                claims.as_object_mut().unwrap().remove(*name);
+            }
+        }
+    }
+}
+
+/// Basic with form-encoded id and secret, or both in the form, or the id alone there when the client has no secret.
+fn authenticated(request: &Recorded) -> bool {
+    let Some(authorization) = &request.authorization else {
+        let secret = value(&request.form, "client_secret");
+        return value(&request.form, "client_id") == Some(CLIENT_ID)
+            && secret.is_none_or(|given| given == CLIENT_SECRET);
+    };
+    let Some(encoded) = authorization.strip_prefix("Basic ") else { return false };
+    let decoded = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
+    let Some((id, secret)) = decoded.split_once(':') else { return false };
+    let form_decoded = |text: &str| pairs(format!("x={text}").as_bytes()).remove(0).1;
+    form_decoded(id) == CLIENT_ID && form_decoded(secret) == CLIENT_SECRET
+}
+
+fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+/// The value of a parameter.
+pub(crate) fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+fn with_state(back: &str, state: Option<&str>) -> String {
+    let mut url = Url::parse(back).unwrap();
+    if let Some(state) = state {
+        url.query_pairs_mut().append_pair("state", state);
+    }
+    url.into()
+}
+
+fn says(status: u16, kind: &str, body: &str) -> Answered {
+    let body = Full::new(Bytes::from(body.to_owned())).boxed();
+    Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
+}
+
+fn redirect(address: &str) -> Answered {
+    let body = Full::new(Bytes::new()).boxed();
+    Response::builder().status(302).header(header::LOCATION, address).body(body).unwrap()
+}
+
+fn body_of(flood: Flood) -> Answered {
+    Response::builder().header(header::CONTENT_TYPE, "application/json").body(flood.boxed()).unwrap()
+}
+
+/// A body of spaces that is made while it is sent; it may stop short of its end for ever.
+struct Flood {
+    left: usize,
+    stalls: bool,
+}
+
+impl Body for Flood {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        static SPACES: [u8; 65_536] = [b' '; 65_536];
+        if self.left == 0 {
+            return if self.stalls { Poll::Pending } else { Poll::Ready(None) };
+        }
+        let length = self.left.min(SPACES.len());
+        self.left -= length;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&SPACES[..length])))))
+    }
+}
