@@ -7,7 +7,6 @@
 //! Specification: RFC 9110 sections 5.1 and 7.6.1.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use http::HeaderName;
@@ -272,20 +271,25 @@ fn read_basic(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Re
 }
 
 fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Secret<String>> {
+    let help = "keep it in a file: password = { file = \"app.password\" }, or { env = \"NAME\" }";
     if value.get_ref().as_str().is_some() {
-        // The span is the key's line at most: a secret's text must not be shown.
-        let help = "keep it in a file: password = { file = \"app.password\" }, or { env = \"NAME\" }";
-        reading.error("a password cannot stand in a policy", secret_free(&value.span()), help);
+        reading.hide(value.span());
+        reading.error("a password cannot stand in a policy", value.span(), help);
         return None;
     }
     let mut section = reading.section(value, "password")?;
+    if !section.lacks("value") {
+        reading.hide(section.span());
+        reading.error("a password cannot stand in a policy", value.span(), help);
+        return None;
+    }
     let (file, variable) = (section.text("file", reading), section.text("env", reading));
     section.finish(reading);
     let (source, span) = match (file, variable) {
         (Some(file), None) => (SecretSource::File(file.text.into()), file.span),
         (None, Some(variable)) => (SecretSource::Environment(variable.text.to_owned()), variable.span),
         _ => {
-            reading.error("a password comes from one of `file` and `env`", value.span(), "{ file = \"app.password\" }");
+            reading.error("a password comes from one of `file` and `env`", value.span(), help);
             return None;
         }
     };
@@ -300,9 +304,4 @@ fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut R
             None
         }
     }
-}
-
-/// A place at the beginning of `span` that covers no text.
-fn secret_free(span: &Range<usize>) -> Range<usize> {
-    span.start..span.start
 }

@@ -60,17 +60,25 @@ pub(super) fn claim_path(node: &IdedExpr) -> Option<Vec<Box<str>>> {
     Some(path)
 }
 
-/// The bytes of `text` at a line and column as the parser counts them.
-pub(super) fn place(text: &str, (line, column): (isize, isize)) -> Range<usize> {
-    let line = usize::try_from(line).unwrap_or(0).max(1);
-    let column = usize::try_from(column).unwrap_or(0).max(1);
-    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let rest = text.get(start..).unwrap_or_default();
-    let (offset, length) = rest
-        .char_indices()
-        .nth(column - 1)
-        .map_or((rest.len(), 0), |(offset, character)| (offset, character.len_utf8()));
-    start + offset..start + offset + length
+/// The byte offset of the character at an index; the parser counts characters.
+pub(super) fn byte_at(text: &str, character: usize) -> usize {
+    text.char_indices().nth(character).map_or(text.len(), |(at, _)| at)
+}
+
+/// How many bytes the name at the beginning of `text` has.
+pub(super) fn name_length(text: &str) -> usize {
+    text.find(|character: char| !is_name_part(character)).unwrap_or(text.len())
+}
+
+/// The name directly before the bracket at `end`; the bracket where there is none.
+fn before(text: &str, end: usize) -> Range<usize> {
+    let head = text.get(..end).unwrap_or_default();
+    let start = head.rfind(|character: char| !is_name_part(character)).map_or(0, |at| at + 1);
+    if start < end { start..end } else { end..end + 1 }
+}
+
+fn is_name_part(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
 }
 
 struct Walk<'a> {
@@ -92,12 +100,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The bytes of a node's own name or sign; the whole text where the parser tells no place.
     fn range(&self, node: &IdedExpr) -> Range<usize> {
-        let whole = 0..self.text.len();
-        let Some((start, stop)) = self.source.offset_for(node.id) else { return whole };
-        let (start, stop) = (usize::try_from(start).unwrap_or(0), usize::try_from(stop).unwrap_or(0));
-        let range = start..stop.max(start);
-        if self.text.is_ascii() && range.end <= self.text.len() && !range.is_empty() { range } else { whole }
+        let Some((start, _)) = self.source.offset_for(node.id) else { return 0..self.text.len() };
+        let start = usize::try_from(start).unwrap_or(0).min(self.text.len());
+        let rest = self.text.get(start..).unwrap_or_default();
+        let after_dot = rest.strip_prefix('.').map(|name| start + 1..start + 1 + name_length(name));
+        after_dot.unwrap_or_else(|| match &node.expr {
+            Expr::Call(_) | Expr::Comprehension(_) if rest.starts_with('(') => before(self.text, start),
+            _ => start..start + name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8)),
+        })
     }
 
     /// Checks a node and everything below it; gives its type where it is known.
@@ -292,6 +304,11 @@ impl<'a> Walk<'a> {
         call.args.iter().for_each(|argument| {
             self.kind(argument);
         });
+        if MACROS.contains(&name) {
+            let help = "write list.exists(x, condition), list.map(x, value)".to_owned();
+            self.mistake(node, format!("`.{name}()` takes a name and an expression"), Some(help));
+            return None;
+        }
         let Some(member) = MEMBERS.iter().find(|member| member.name == name) else {
             let known = MEMBERS.iter().map(|member| member.name).chain(MACROS);
             let help = nearest(name, known).map(|near| format!("did you mean `.{near}`?"));
@@ -312,10 +329,13 @@ impl<'a> Walk<'a> {
             self.kind(argument);
         });
         let Some((_, returns)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-            let help = if MEMBERS.iter().any(|member| member.name == name) || MACROS.contains(&name) {
+            let help = if name == "has" {
+                "write has(user.email)".to_owned()
+            } else if MEMBERS.iter().any(|member| member.name == name) || MACROS.contains(&name) {
                 format!("write it after the value: value.{name}(…)")
             } else {
-                nearest(name, FUNCTIONS.iter().map(|(known, _)| *known).chain(MACROS))
+                let members = MEMBERS.iter().map(|member| member.name);
+                nearest(name, FUNCTIONS.iter().map(|(known, _)| *known).chain(MACROS).chain(members))
                     .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
             };
             self.mistake(node, format!("unknown function `{name}()`"), Some(help));
