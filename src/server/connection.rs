@@ -39,6 +39,11 @@ pub(super) struct Serving {
 impl Serving {
     /// Serves the connection to its end.
     pub(super) async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        self.serve(stream, tls).await;
+        self.watch.closed();
+    }
+
+    async fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let Some(tls) = tls else {
             self.watch.opened(false);
             return self.http1(stream).await;

@@ -1,8 +1,12 @@
 //! Requests on their way to the application and back, as they stand on the wire.
 
 mod bodies;
+mod drain;
 mod framing;
 mod hostile;
+mod limits;
+mod paths;
+mod scrubbing;
 mod upgrade;
 
 use lychgate::clock::ManualClock;

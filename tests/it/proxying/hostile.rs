@@ -59,7 +59,6 @@ async fn h07_what_may_have_been_done_is_not_done_twice() {
         let mut first = kept(&application, &mut client).await;
         client.send(request.clone()).await.unwrap();
         soon(first.request()).await.unwrap();
-        eprintln!("{request}");
         first.send(partial).await.unwrap();
         drop(first);
         assert_eq!(soon(client.reply(false)).await.unwrap().status, 502, "{request}");
