@@ -76,15 +76,18 @@ impl Serving {
         let mut connection = pin!(connection);
         let mut finishing = false;
         poll_fn(|context| {
-            match self.watch.order(context.waker()) {
-                Order::Drop => return Poll::Ready(()),
-                Order::Finish if !finishing => {
-                    finishing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                _ => {}
+            let order = self.watch.order(context.waker());
+            if order == Order::Drop {
+                return Poll::Ready(());
             }
-            connection.as_mut().poll(context).map(|_| ())
+            // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
+            let mut polled = connection.as_mut().poll(context);
+            if order == Order::Finish && polled.is_pending() && !finishing && !self.watch.awaits_first_byte() {
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+                polled = connection.as_mut().poll(context);
+            }
+            polled.map(|_| ())
         })
         .await;
     }

@@ -90,6 +90,11 @@ impl Watch {
         }
     }
 
+    /// Whether nothing at all has come yet.
+    pub(super) fn awaits_first_byte(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::FirstByte as u8
+    }
+
     /// The client does not take what is written.
     pub(super) fn write_blocked(&self) {
         if self.write_blocked_since.load(Ordering::Relaxed) == 0 {

@@ -81,7 +81,7 @@ async fn s02_the_gateways_own_addresses_never_reach_the_application() {
     let site = site(&application.url()).await;
     for (target, status) in [
         ("/.lychgate/callback?state=x&code=y", 302),
-        ("/.lychgate/callback?error=access_denied&state=x", 400),
+        ("/.lychgate/callback?error=access_denied&state=x", 302),
         ("/.lychgate/nothing-here", 404),
         ("/.lychgate", 404),
         ("/public/../.lychgate/x", 404),
