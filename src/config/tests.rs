@@ -294,6 +294,16 @@ fn a_file_that_cannot_be_read_says_which() {
 }
 
 #[test]
+fn a_policy_file_that_is_no_text_is_named() {
+    let folder = Folder::new();
+    fs::write(folder.0.join("policies/app.toml"), b"[app]\nname = \"\xff\"\n").unwrap();
+    let (config, report) = folder.load(SMALLEST, &[]);
+    assert!(config.is_none());
+    assert!(report.render().contains("cannot read the policy file"), "{report}");
+    assert!(report.render().contains("policies/app.toml"), "{report}");
+}
+
+#[test]
 fn a_first_key_is_made_only_when_asked_for_and_only_once() {
     let folder = Folder::new();
     let (config, report) = folder.load(SMALLEST, &[]);
