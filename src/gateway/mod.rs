@@ -12,9 +12,11 @@
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 
 mod account;
+mod addresses;
 mod authenticate;
 mod callback;
 mod challenge;
+mod content;
 mod logout;
 mod proxy;
 mod refusal;
@@ -126,7 +128,7 @@ impl Gateway {
         connection: &ClientConnection,
         form: Form,
         account: &mut Account,
-    ) -> Result<Response<proxy::Content>, Refusal> {
+    ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
         let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
@@ -146,7 +148,7 @@ impl Gateway {
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
         exchange.refuse_clear_text(&route)?;
-        if reserved::is_reserved(&head.path) {
+        if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
         }
@@ -173,7 +175,7 @@ impl Exchange<'_> {
 
     /// The callback's address on this host, as it is registered at the provider.
     fn redirect_uri(&self) -> String {
-        format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+        format!("{}{}", self.outer_origin(), addresses::CALLBACK)
     }
 
     /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
