@@ -37,7 +37,7 @@ use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::session::SessionCache;
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
 use account::Account;
@@ -145,6 +145,7 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        exchange.refuse_clear_text(&route)?;
         if reserved::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
@@ -173,6 +174,16 @@ impl Exchange<'_> {
     /// The callback's address on this host, as it is registered at the provider.
     fn redirect_uri(&self) -> String {
         format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+    }
+
+    /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
+    fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
+        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
+        if self.is_secure() || route.host.is_loopback() || !signs_in {
+            return Ok(());
+        }
+        let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
     }
 
     fn is_secure(&self) -> bool {

@@ -5,4 +5,5 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod harness;
+mod login;
 mod oidc;

@@ -1,0 +1,125 @@
+//! A client that sends exactly these bytes, and reads what comes back.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// One answer, its body read as its framing says.
+#[derive(Clone, Debug)]
+pub(crate) struct WireReply {
+    pub(crate) status: u16,
+    /// Status line and fields as they came.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl WireReply {
+    /// The first value of a field.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+impl Wire {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// Sends these bytes; an error means that the other side has closed.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Reads up to and including the head of the next answer.
+    pub(crate) async fn head(&mut self) -> Option<WireReply> {
+        let end = loop {
+            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
+                break at + 4;
+            }
+            if self.fill().await == 0 {
+                return None;
+            }
+        };
+        let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        self.buffer.drain(..end);
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Some(WireReply { status, head, body: Vec::new() })
+    }
+
+    /// Reads the next answer whole. `bodiless` for answers to HEAD. None when the connection was closed before one.
+    pub(crate) async fn reply(&mut self, bodiless: bool) -> Option<WireReply> {
+        let mut reply = self.head().await?;
+        if bodiless || matches!(reply.status, 100..=199 | 204 | 304) {
+            return Some(reply);
+        }
+        if reply.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+            while let Some(chunk) = self.chunk().await {
+                reply.body.extend(chunk);
+            }
+        } else if let Some(length) = reply.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
+            while self.buffer.len() < length && self.fill().await > 0 {}
+            reply.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
+        } else {
+            while self.fill().await > 0 {}
+            reply.body = std::mem::take(&mut self.buffer);
+        }
+        Some(reply)
+    }
+
+    /// The next chunk of a chunked body; none after the last.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let line_end = loop {
+            if let Some(at) = find(&self.buffer, b"\r\n") {
+                break at;
+            }
+            if self.fill().await == 0 {
+                return None;
+            }
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&self.buffer[..line_end]).unwrap(), 16).unwrap();
+        let whole = line_end + 2 + size + 2;
+        while self.buffer.len() < whole {
+            if self.fill().await == 0 {
+                return None;
+            }
+        }
+        let chunk = self.buffer[line_end + 2..line_end + 2 + size].to_vec();
+        self.buffer.drain(..whole);
+        (size > 0).then_some(chunk)
+    }
+
+    /// Some bytes as they come, for what is no HTTP; empty at the end.
+    pub(crate) async fn bytes(&mut self) -> Vec<u8> {
+        if self.buffer.is_empty() {
+            self.fill().await;
+        }
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Reads to the end of the connection; what came before it.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.fill().await > 0 {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    async fn fill(&mut self) -> usize {
+        // A reset is an end like any other.
+        self.stream.read_buf(&mut self.buffer).await.unwrap_or(0)
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
