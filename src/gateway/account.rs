@@ -14,7 +14,7 @@ use http::{Method, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::authenticate::Known;
-use super::proxy::Content;
+use super::content::Content;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway};
 use crate::http::RequestHead;

@@ -13,9 +13,9 @@ use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::account::Account;
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, redirect};
+use super::challenge::begin;
+use super::content::{Content, redirect};
 use super::logout;
-use super::proxy::Content;
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
 use crate::clock::Timestamp;

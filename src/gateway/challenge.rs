@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{Method, Response, StatusCode};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{Method, Response};
 
-use super::proxy::Content;
+use super::content::{Content, redirect};
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
 use crate::clock::Timestamp;
@@ -105,16 +105,6 @@ fn pending_cookies(
     let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
     let new = ours(&sealed.name, &sealed.value).header();
     stale.into_iter().filter_map(|name| ours(name, "").removal()).chain(new).collect()
-}
-
-/// A redirect that no cache keeps.
-pub(super) fn redirect(to: &str) -> Result<Response<Content>, Refusal> {
-    let mut response = Response::new(Content::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    let location = HeaderValue::try_from(to).map_err(|_| Refusal::Internal)?;
-    response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
 }
 
 /// The address that the person asked for; the root when it is too long to be kept.

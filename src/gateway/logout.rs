@@ -15,11 +15,10 @@ use url::form_urlencoded;
 
 use super::Exchange;
 use super::account::Account;
+use super::addresses::{LOGOUT, SIGNED_OUT};
 use super::authenticate::{Known, authenticate, take_away};
-use super::challenge::redirect;
-use super::proxy::Content;
+use super::content::{Content, redirect};
 use super::refusal::Refusal;
-use super::reserved::{LOGOUT, SIGNED_OUT};
 use crate::crypto::{Binding, Secret, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};

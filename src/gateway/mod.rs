@@ -12,9 +12,11 @@
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 
 mod account;
+mod addresses;
 mod authenticate;
 mod callback;
 mod challenge;
+mod content;
 mod logout;
 mod proxy;
 mod refusal;
@@ -37,7 +39,7 @@ use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::session::SessionCache;
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
 use account::Account;
@@ -126,7 +128,7 @@ impl Gateway {
         connection: &ClientConnection,
         form: Form,
         account: &mut Account,
-    ) -> Result<Response<proxy::Content>, Refusal> {
+    ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
         let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
@@ -145,7 +147,8 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
-        if reserved::is_reserved(&head.path) {
+        exchange.refuse_clear_text(&route)?;
+        if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
         }
@@ -172,7 +175,17 @@ impl Exchange<'_> {
 
     /// The callback's address on this host, as it is registered at the provider.
     fn redirect_uri(&self) -> String {
-        format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+        format!("{}{}", self.outer_origin(), addresses::CALLBACK)
+    }
+
+    /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
+    fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
+        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
+        if self.is_secure() || route.host.is_loopback() || !signs_in {
+            return Ok(());
+        }
+        let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
     }
 
     fn is_secure(&self) -> bool {

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::error::FetchError;
+use super::availability::FetchError;
 use super::settings::SettingsError;
 use crate::http::HostName;
 

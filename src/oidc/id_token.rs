@@ -1,9 +1,10 @@
 //! Which ID tokens are believed: OpenID Connect Core 3.1.3.7, rule by rule.
 //!
-//! Each check carries the number of its rule. Rules 2, 3 and 6 to 11 are checked by the `openidconnect` library and, on
-//! the exact text that was signed, here again: the library compares on its own parse of the payload, has no leeway, and
-//! leaves rules 4 and 5 out. Both must agree. Rule 1 (encryption) does not apply: an encrypted token is refused, none was
-//! asked for. Claims for the session are read from the signed bytes, and only after every check has passed.
+//! Each check carries the number of its rule. Rules 2, 3, 6 to 9 and 11 are checked by the `openidconnect` library. Here
+//! they are checked again on the exact text that was signed, so that no difference between two parsers of the payload can
+//! matter, and what the library lacks is added: rules 4, 5, 10, 12 and 13, leeway, `nbf`, the shape of `sub`. Both must
+//! agree. Rule 1 (encryption) does not apply: an encrypted token is refused, none was asked for. Claims for the session are
+//! read from the signed bytes, and only after the library has verified the signature.
 //!
 //! May touch: nothing but memory. Trust boundary: the token, until [`verify`] returns. Specifications: OIDC Core 2,
 //! 3.1.3.7, 3.1.3.8 and 10.1, RFC 7515 section 5.2, RFC 7519 section 4.1, RFC 8725 (JWT best practice).
@@ -144,7 +145,7 @@ fn verifier<'a>(expected: &Expected<'a>) -> Result<CoreIdTokenVerifier<'a>, IdTo
         .set_time_fn(move || library_now.into()))
 }
 
-/// 2. The Issuer Identifier MUST exactly match: compared as text, where the library compares URLs.
+/// 2. The Issuer Identifier MUST exactly match: compared as text.
 fn check_issuer(claims: &Claims, expected: &Expected<'_>) -> Result<(), IdTokenError> {
     if claims.text("iss") == Some(&expected.settings.issuer) { Ok(()) } else { Err(IdTokenError::Issuer) }
 }

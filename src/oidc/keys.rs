@@ -13,7 +13,7 @@ use openidconnect::core::{CoreJsonWebKey, CoreJsonWebKeySet, CoreJwsSigningAlgor
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::MetadataError;
+use super::availability::MetadataError;
 
 /// The most keys that are read from one set; real sets have two to ten.
 const MAX_KEYS: usize = 64;

@@ -13,7 +13,7 @@ use openidconnect::{
     AuthenticationContextClass, AuthenticationFlow, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope,
 };
 
-use super::error::ProviderUnavailable;
+use super::availability::ProviderUnavailable;
 use super::pending::PendingLogin;
 use super::provider::Provider;
 use crate::crypto::{Secret, random};

@@ -10,7 +10,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::error::MetadataError;
+use super::availability::MetadataError;
 use super::http_client::may_be_fetched;
 
 /// The members that matter here, as the provider published them.

@@ -11,12 +11,13 @@
 //! | `login`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
 //! | `logout` | RP-initiated logout |
-//! | `error` | every way in which a login can fail |
+//! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
 //! are never logged and have no `Debug` (R17). Specifications: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749,
 //! RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security practice), RP-Initiated Logout 1.0.
 
+mod availability;
 mod callback;
 mod error;
 mod http_client;
@@ -31,11 +32,9 @@ mod settings;
 mod token;
 mod userinfo;
 
+pub use availability::{FetchError, MetadataError, ProviderUnavailable};
 pub use callback::{CallbackParams, SignedIn};
-pub use error::{
-    FetchError, IdTokenError, LoginError, MetadataError, ProviderErrorCode, ProviderUnavailable, TokenEndpointError,
-    UserInfoError,
-};
+pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;
 pub use login::{Begun, LoginRequest};
 pub use pending::PendingLogin;

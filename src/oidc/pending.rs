@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::callback::CallbackParams;
-use super::error::LoginError;
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, KeyRing, OpenError, Secret};
 use crate::http::ReturnTo;
@@ -143,21 +141,6 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
     })
 }
 
-/// The pending login that a callback belongs to; `cookie` looks up the value of a cookie of the request by its name.
-/// Anything but a cookie of this browser, for this `state` and host, is [`LoginError::StateUnknown`] (R08).
-pub fn find<'a>(
-    params: &CallbackParams,
-    cookie: impl FnOnce(&str) -> Option<&'a [u8]>,
-    ring: &KeyRing,
-    host: &str,
-    secure: bool,
-) -> Result<PendingLogin, LoginError> {
-    let state = params.state().ok_or(LoginError::StateMissing)?;
-    let name = name_for_state(state, secure);
-    let value = cookie(&name).ok_or(LoginError::StateUnknown)?;
-    open(&name, value, ring, host).map_err(|_| LoginError::StateUnknown)
-}
-
 /// Which of a browser's cookies must go before one more login begins: all that do not open or are expired, and the oldest
 /// until fewer than [`MAX_PENDING`] remain. Costs one opening per pending cookie; of more than 32 the rest goes unopened.
 pub fn to_drop<'a>(
@@ -257,27 +240,6 @@ mod tests {
         assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
         assert_eq!((opened.return_to, opened.acr), (ReturnTo::root(), long.acr));
-    }
-
-    #[test]
-    fn r08_a_callback_finds_the_pending_login_of_its_own_browser_only() {
-        let ring = ring();
-        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
-        let find_in = |query: &str, name: &str, value: &'static str| {
-            let params = CallbackParams::parse(query).ok().unwrap();
-            let jar = |wanted: &str| (wanted == name).then_some(value.as_bytes());
-            find(&params, jar, &ring, "a.example", true).map(|pending| pending.state)
-        };
-        let value: &'static str = sealed.value.clone().leak();
-        assert_eq!(find_in("state=state&code=c", &sealed.name, value).ok().as_deref(), Some("state"));
-        assert_eq!(find_in("code=c", &sealed.name, value).err(), Some(LoginError::StateMissing));
-        for (query, name, value) in [
-            ("state=other", sealed.name.as_str(), value),
-            ("state=state", "__Host-lychgate", value),
-            ("state=state", sealed.name.as_str(), "planted"),
-        ] {
-            assert_eq!(find_in(query, name, value).err(), Some(LoginError::StateUnknown), "{query} {name}");
-        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use openidconnect::{
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::error::{FetchError, MetadataError, ProviderUnavailable};
+use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::http_client::HttpClient;
 use super::metadata::Metadata;
 use super::settings::{self, ClientAuth, ProviderSettings, SettingsError};

@@ -12,7 +12,8 @@ use openidconnect::{
     StandardErrorResponse, TokenResponse as _,
 };
 
-use super::error::{FetchError, IdTokenError, LoginError, TokenEndpointError};
+use super::availability::FetchError;
+use super::error::{IdTokenError, LoginError, TokenEndpointError};
 use super::id_token;
 use super::pending::PendingLogin;
 use super::provider::{Client, Provider};

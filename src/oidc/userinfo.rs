@@ -11,7 +11,8 @@ use http::{Method, Request, StatusCode};
 use openidconnect::AccessToken;
 use subtle::ConstantTimeEq as _;
 
-use super::error::{FetchError, UserInfoError};
+use super::availability::FetchError;
+use super::error::UserInfoError;
 use super::provider::{Discovered, Provider};
 use crate::claims::Claims;
 

@@ -153,6 +153,11 @@ fn read_target(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<UpstreamTar
         return None;
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        let help = "paths reach the application as they are asked for; an upstream has none of its own";
+        reading.error(format!("upstream `{}` has a path", text.text), text.span.clone(), help);
+        return None;
+    }
     match HostName::parse_authority(authority) {
         Ok((host, port)) => Some(UpstreamTarget { tls, host, port: port.unwrap_or(if tls { 443 } else { 80 }) }),
         Err(why) => {

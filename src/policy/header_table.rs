@@ -7,7 +7,6 @@
 //! Specification: RFC 9110 sections 5.1 and 7.6.1.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use http::HeaderName;
@@ -20,6 +19,7 @@ use super::reader::{Reading, Section, Text, Value};
 use super::template::Template;
 use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
+use crate::http::fold::fold;
 
 /// Where a policy's secret lies; the caller of [`compile`](super::compile) reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,16 +48,14 @@ enum MissingWord {
     Deny,
 }
 
-/// Names that only the gateway or the protocol sets. Folded form: see [`folded`].
+/// Names, folded, that frame a message, that the gateway sets, or that a client needs: an emitted name is taken away from
+/// every client of every application.
 const RESERVED: [&str; 27] = [
-    "ACCEPT_ENCODING",
+    "ACCEPT",
     "ALT_SVC",
+    "CACHE_CONTROL",
     "CLIENT_IP",
     "CONNECTION",
-    "CONTENT_ENCODING",
-    "CONTENT_LENGTH",
-    "CONTENT_RANGE",
-    "CONTENT_TYPE",
     "COOKIE",
     "DATE",
     "EXPECT",
@@ -66,19 +64,23 @@ const RESERVED: [&str; 27] = [
     "HTTP2_SETTINGS",
     "KEEP_ALIVE",
     "ORIGIN",
+    "PRAGMA",
     "PROXY",
     "RANGE",
+    "REFERER",
     "SET_COOKIE",
     "TE",
     "TRAILER",
     "TRANSFER_ENCODING",
     "UPGRADE",
+    "USER_AGENT",
     "VIA",
     "X_FORWARDED",
     "X_REAL_IP",
     "X_REQUEST_ID",
 ];
-const RESERVED_PREFIXES: [&str; 4] = ["PROXY_", "X_FORWARDED_", "SEC_", "X_LYCHGATE_"];
+const RESERVED_PREFIXES: [&str; 8] =
+    ["ACCEPT_", "ACCESS_CONTROL_", "CONTENT_", "IF_", "PROXY_", "SEC_", "X_FORWARDED_", "X_LYCHGATE_"];
 
 /// Reads all headers of `section` in the order of the file.
 pub(super) fn read(section: &Section<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Vec<Header> {
@@ -94,26 +96,19 @@ pub(super) fn read(section: &Section<'_>, environment: &Environment<'_>, reading
     headers
 }
 
-/// A field name as CGI and its heirs see it: upper case, everything but letters and digits as `_`.
-fn folded(name: &str) -> String {
-    name.chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' })
-        .collect()
-}
-
 fn read_name(key: &Text<'_>, seen: &mut BTreeMap<String, String>, reading: &mut Reading<'_>) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
         let help = "a header name has letters, digits and `-`; quote it when it has a dot";
         reading.error(format!("`{}` is no header name", key.text), key.span.clone(), help);
         return None;
     };
-    let fold = folded(key.text);
-    if RESERVED.contains(&fold.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| fold.starts_with(prefix)) {
-        let message = format!("header `{}` is set by the gateway or the protocol", key.text);
+    let folded = fold(key.text);
+    if RESERVED.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix)) {
+        let message = format!("header `{}` belongs to the client, the gateway or the protocol", key.text);
         reading.error(message, key.span.clone(), "choose another name, for example `X-Remote-User`");
         return None;
     }
-    if let Some(other) = seen.insert(fold, key.text.to_owned()) {
+    if let Some(other) = seen.insert(folded, key.text.to_owned()) {
         let message = format!("headers `{other}` and `{}` are the same to many applications", key.text);
         reading.error(message, key.span.clone(), "CGI, PHP and WSGI see letters, digits and `_` only; rename one");
         return None;
@@ -272,20 +267,25 @@ fn read_basic(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Re
 }
 
 fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Secret<String>> {
+    let help = "keep it in a file: password = { file = \"app.password\" }, or { env = \"NAME\" }";
     if value.get_ref().as_str().is_some() {
-        // The span is the key's line at most: a secret's text must not be shown.
-        let help = "keep it in a file: password = { file = \"app.password\" }, or { env = \"NAME\" }";
-        reading.error("a password cannot stand in a policy", secret_free(&value.span()), help);
+        reading.hide(value.span());
+        reading.error("a password cannot stand in a policy", value.span(), help);
         return None;
     }
     let mut section = reading.section(value, "password")?;
+    if !section.lacks("value") {
+        reading.hide(section.span());
+        reading.error("a password cannot stand in a policy", value.span(), help);
+        return None;
+    }
     let (file, variable) = (section.text("file", reading), section.text("env", reading));
     section.finish(reading);
     let (source, span) = match (file, variable) {
         (Some(file), None) => (SecretSource::File(file.text.into()), file.span),
         (None, Some(variable)) => (SecretSource::Environment(variable.text.to_owned()), variable.span),
         _ => {
-            reading.error("a password comes from one of `file` and `env`", value.span(), "{ file = \"app.password\" }");
+            reading.error("a password comes from one of `file` and `env`", value.span(), help);
             return None;
         }
     };
@@ -300,9 +300,4 @@ fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut R
             None
         }
     }
-}
-
-/// A place at the beginning of `span` that covers no text.
-fn secret_free(span: &Range<usize>) -> Range<usize> {
-    span.start..span.start
 }

@@ -63,7 +63,10 @@ impl PatternError {
         match self {
             Self::QueryOrFragment => "leave the query away".to_owned(),
             Self::Path(PathError::NotAbsolute) => "begin the pattern with `/`".to_owned(),
-            Self::Path(_) => "write the path as the gateway forwards it: docs/policy.md, \"paths\"".to_owned(),
+            Self::Path(PathError::RawByte(_)) => {
+                "percent-encode it in upper case: a space is %20, ü is %C3%BC".to_owned()
+            }
+            Self::Path(_) => "requests with such a path are refused before any rule is asked".to_owned(),
             Self::NotCanonical(form) => format!("write \"{form}\""),
             Self::RestInSegment => "write `*` for text within a segment, `/**` for all below".to_owned(),
             Self::TooLong => "use `*` and `**`".to_owned(),
@@ -296,9 +299,7 @@ mod tests {
     fn by_definition(parts: &[Part], path: &[&str]) -> bool {
         match (parts, path) {
             ([], []) => true,
-            ([Part::Rest, after @ ..], _) => {
-                (0..=path.len()).any(|skipped| by_definition(after, path.get(skipped..).unwrap()))
-            }
+            ([Part::Rest, after @ ..], _) => (0..=path.len()).any(|skipped| by_definition(after, &path[skipped..])),
             ([part, after @ ..], [segment, rest @ ..]) => part.matches(segment) && by_definition(after, rest),
             _ => false,
         }

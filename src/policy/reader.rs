@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Report, SourceFile, nearest};
+use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile, nearest};
 
 /// One value of the file and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -21,7 +21,9 @@ pub(super) type Value<'d> = Spanned<DeValue<'d>>;
 /// The file being read and what was found wrong with it so far.
 pub(super) struct Reading<'r> {
     file: &'r Arc<SourceFile>,
-    report: Report,
+    findings: Vec<Diagnostic>,
+    /// Lines that hold a secret in plain text, which no finding may show.
+    secret: Vec<Range<usize>>,
 }
 
 /// A string of the file and where it stands.
@@ -44,17 +46,44 @@ pub(super) struct Section<'d> {
 impl<'r> Reading<'r> {
     /// Begins with nothing found.
     pub(super) fn new(file: &'r Arc<SourceFile>) -> Self {
-        Self { file, report: Report::default() }
+        Self { file, findings: Vec::new(), secret: Vec::new() }
     }
 
-    /// Everything that was found.
-    pub(super) fn into_report(self) -> Report {
-        self.report
+    /// Everything that was found, in the order of the file.
+    pub(super) fn into_report(mut self) -> Report {
+        let start = |finding: &Diagnostic| finding.place.as_ref().map_or(0, |(_, span)| span.start);
+        self.findings.sort_by_key(start);
+        let mut report = Report::default();
+        for mut finding in std::mem::take(&mut self.findings) {
+            self.redact(&mut finding);
+            report.push(finding);
+        }
+        report
+    }
+
+    /// Takes the place away from a finding that would show a line with a secret on it.
+    fn redact(&self, finding: &mut Diagnostic) {
+        let Some((file, span)) = &finding.place else { return };
+        if self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end) {
+            let (line, column) = file.line_column(span.start);
+            finding.message = format!("{} ({}:{line}:{column})", finding.message, file.path().display());
+            finding.place = None;
+        }
+    }
+
+    /// Keeps the lines that `span` touches out of everything that is shown.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        let text = self.file.text();
+        let before = text.get(..span.start).unwrap_or_default();
+        let after = text.get(span.end..).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = after.find('\n').map_or(text.len(), |at| span.end + at);
+        self.secret.push(start..end);
     }
 
     /// Adds a finding about the bytes `span`.
     pub(super) fn push(&mut self, finding: Diagnostic, span: Range<usize>) {
-        self.report.push(finding.at(self.file, span));
+        self.findings.push(finding.at(self.file, span));
     }
 
     /// Adds an error about the bytes `span`.
@@ -64,7 +93,7 @@ impl<'r> Reading<'r> {
 
     /// Whether anything forbids using the file.
     pub(super) fn has_errors(&self) -> bool {
-        self.report.has_errors()
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
     /// The line, from 1, on which `offset` stands.

@@ -12,14 +12,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo, operators};
 
-use super::{Mistake, functions};
+use super::{Mistake, functions, place};
 
 /// How long an expression may be, in bytes.
 pub(super) const MAX_EXPRESSION: usize = 4096;
-/// How deep brackets may nest.
-const MAX_NESTING: usize = 24;
+/// How deep brackets may nest. The parser takes up to 200 KB of stack for a level in a build without optimisation.
+const MAX_NESTING: usize = 8;
 /// How many operators and member accesses may stand in one expression; `&&`, `||` and commas are not counted.
 const MAX_OPERATORS: usize = 200;
+/// How deep the parsed tree may be. The evaluator takes up to 25 KB of stack for a level in such a build.
+const MAX_DEPTH: usize = 40;
+
+const SHORTER: &str = "split the rule, or compare with a list: user.x in ['a', 'b']";
 
 /// Parses `text` within the bounds.
 pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> {
@@ -27,9 +31,10 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
     let parser = functions::environment().parser();
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(text)));
     match parsed {
-        Ok(Ok(parsed)) => Ok(parsed),
-        Ok(Err(errors)) => Err(errors.errors.iter().map(|error| mistake(text, error)).collect()),
-        Err(_) => Err(vec![whole(text, "the expression cannot be read")]),
+        Ok(Ok(parsed)) if depth(&parsed.0) <= MAX_DEPTH => Ok(parsed),
+        Ok(Ok(_)) => Err(vec![Mistake { help: Some(SHORTER.to_owned()), ..whole(text, "the expression is too deep") }]),
+        Ok(Err(errors)) => Err(vec![mistake(text, &errors.errors)]),
+        Err(_) => Err(vec![whole(text, "the expression cannot be read: the parser panicked")]),
     }
 }
 
@@ -37,6 +42,24 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
 pub(super) fn limit(mut tree: IdedExpr) -> IdedExpr {
     limit_in_place(&mut tree);
     tree
+}
+
+/// How many nodes the longest way down from `node` has.
+fn depth(node: &IdedExpr) -> usize {
+    let deepest = |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(depth).max().unwrap_or(0);
+    1 + match &node.expr {
+        Expr::Call(call) => deepest(&mut call.args.iter().chain(call.target.as_deref())),
+        Expr::Comprehension(loops) => {
+            deepest(&mut [&loops.iter_range, &loops.loop_cond, &loops.loop_step, &loops.result].into_iter())
+        }
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Map(map) => deepest(&mut map.entries.iter().flat_map(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => [&entry.key, &entry.value],
+            EntryExpr::StructField(field) => [&field.value, &field.value],
+        })),
+        Expr::Select(select) => depth(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => 0,
+    }
 }
 
 fn limit_in_place(node: &mut IdedExpr) {
@@ -103,8 +126,8 @@ fn check_size(text: &str) -> Result<(), Mistake> {
         } else {
             continue;
         };
-        let help = Some("split the rule, or compare with a list: `user.x in ['a', 'b']`".to_owned());
-        return Err(Mistake { message: too_much, range: at..at + character.len_utf8(), help });
+        let range = at..at + character.len_utf8();
+        return Err(Mistake { message: too_much, range, help: Some(SHORTER.to_owned()) });
     }
     Ok(())
 }
@@ -116,7 +139,6 @@ struct Scan {
     operators: usize,
     quote: Option<char>,
     escaped: bool,
-    previous: Option<char>,
 }
 
 impl Scan {
@@ -130,8 +152,6 @@ impl Scan {
             }
             return;
         }
-        let doubled = self.previous == Some(character);
-        self.previous = if doubled { None } else { Some(character) };
         match character {
             '\'' | '"' => self.quote = Some(character),
             '(' | '[' | '{' => {
@@ -139,12 +159,7 @@ impl Scan {
                 self.operators += 1;
             }
             ')' | ']' | '}' => self.nesting = self.nesting.saturating_sub(1),
-            '&' | '|' if doubled => {}
-            '+' | '-' | '*' | '/' | '%' | '.' | '?' | ':' | '<' | '>' | '=' | '!' | '&' | '|' => {
-                if character != '&' && character != '|' {
-                    self.operators += 1;
-                }
-            }
+            '+' | '-' | '*' | '/' | '%' | '.' | '?' | ':' | '<' | '>' | '=' | '!' => self.operators += 1,
             _ => {}
         }
     }
@@ -154,12 +169,40 @@ fn whole(text: &str, message: &str) -> Mistake {
     Mistake { message: message.to_owned(), range: 0..text.len(), help: None }
 }
 
-fn mistake(text: &str, error: &cel::ParseError) -> Mistake {
-    let range = super::check::place(text, error.pos);
-    let help = if text.contains(" and ") || text.contains(" or ") || text.contains(" not ") {
-        Some("CEL writes `&&`, `||` and `!`".to_owned())
-    } else {
-        None
+/// The first thing that the parser stumbled over; what it says afterwards follows from that.
+fn mistake(text: &str, errors: &[cel::ParseError]) -> Mistake {
+    let first = errors.iter().find(|error| error.msg.starts_with(SYNTAX)).or(errors.first());
+    let Some(first) = first else { return whole(text, "the expression cannot be read") };
+    let start = start_of(text, first.pos);
+    let rest = text.get(start..).unwrap_or_default();
+    let length = place::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8));
+    let word = rest.get(..length).unwrap_or_default();
+    let message = match first.msg.strip_prefix(SYNTAX) {
+        Some(_) if word.is_empty() => "the expression ends too early".to_owned(),
+        Some(_) if matches!(word, "'" | "\"") && !rest.get(1..).unwrap_or_default().contains(word) => {
+            "a text in quotes is not closed".to_owned()
+        }
+        Some(_) => format!("`{word}` cannot stand here"),
+        None => format!("the expression cannot be read: {}", first.msg),
     };
-    Mistake { message: format!("the expression cannot be read: {}", error.msg), range, help }
+    let help = match word {
+        "and" | "or" | "not" | "AND" | "OR" | "NOT" => Some("write `&&`, `||` and `!`"),
+        "=" => Some("compare with `==`"),
+        _ if first.msg.contains("int literal") => {
+            Some("a number this large is a text: user.id == '12345678901234567890'")
+        }
+        _ if first.msg.contains("has()") => Some("write has(user.email)"),
+        _ => None,
+    };
+    Mistake { message, range: start..start + length, help: help.map(str::to_owned) }
+}
+
+const SYNTAX: &str = "Syntax error: ";
+
+/// The byte offset of a line and column as the parser counts them, both from 1 and in characters.
+fn start_of(text: &str, (line, column): (isize, isize)) -> usize {
+    let line = usize::try_from(line).unwrap_or(0).max(1);
+    let column = usize::try_from(column).unwrap_or(0).max(1);
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    start + place::byte_at(text.get(start..).unwrap_or_default(), column - 1)
 }
