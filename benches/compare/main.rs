@@ -83,7 +83,7 @@ fn measure(choice: &Choice) -> Result<()> {
     let chosen = |work: &Workload| chosen(&choice.workload, work.name);
     for work in workload::ALL.into_iter().filter(chosen) {
         let rows = rounds(choice, &site, &proxies, &work);
-        println!("{}", table::print(work.title, &rows));
+        print!("{}", table::print(work.title, &rows));
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ impl Site {
     /// Writes bodies and certificate, and starts the upstream beside the load generator.
     pub(crate) fn prepare() -> Result<Self> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare");
+        let _ = fs::remove_dir_all(&folder); // of the last run, if there was one
         fs::create_dir_all(folder.join("bodies"))?;
         for (name, size) in BODIES {
             fs::write(folder.join("bodies").join(name), vec![b'x'; size])?;
@@ -60,6 +61,18 @@ impl Site {
     }
 }
 
+impl Drop for Site {
+    /// Removes the access logs, which grow by some hundred megabytes; the rest stays for looking at.
+    fn drop(&mut self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            if path.to_string_lossy().ends_with("-access.log") {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
 fn write_certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
@@ -78,7 +91,7 @@ fn start_upstream(folder: &Path, port: u16) -> Result<Process> {
 events {{ worker_connections 8192; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; keepalive_timeout 1h;
-  default_type text/html; client_body_temp_path {at}/upstream-body;
+  underscores_in_headers on; default_type text/html; client_body_temp_path {at}/upstream-body;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     root {at}/bodies;
