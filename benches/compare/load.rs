@@ -74,14 +74,7 @@ pub(crate) fn h2load(site: &Site, url: &str, cookie: &str, seconds: u64) -> Resu
 }
 
 fn run<'a>(command: impl Iterator<Item = &'a str>) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new("taskset")
-        .args(["-c", LOAD_CORE])
-        .args(command)
-        .output()?;
+    let Output { status, stdout, stderr } = Command::new("taskset").args(["-c", LOAD_CORE]).args(command).output()?;
     let text = String::from_utf8_lossy(&stdout).into_owned();
     if status.success() {
         return Ok(text);
@@ -113,9 +106,7 @@ fn duration_of(text: &str) -> Option<Duration> {
         "m" => 60.0,
         _ => return None,
     };
-    Some(Duration::from_secs_f64(
-        number.parse::<f64>().ok()? * seconds,
-    ))
+    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * seconds))
 }
 
 /// The third column of h2load's log: microseconds until the end of the response.

@@ -34,20 +34,9 @@ pub(crate) enum Scheme {
 const MOST_REDIRECTS: usize = 8;
 
 /// Signs the provider's person in at the proxy on `port` and returns the session's Cookie header.
-pub(crate) fn sign_in(
-    site: &Site,
-    provider: &Provider,
-    scheme: Scheme,
-    port: u16,
-) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let scheme = if scheme == Scheme::Tls {
-        "https"
-    } else {
-        "http"
-    };
+pub(crate) fn sign_in(site: &Site, provider: &Provider, scheme: Scheme, port: u16) -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let scheme = if scheme == Scheme::Tls { "https" } else { "http" };
     let start = Url::parse(&format!("{scheme}://localhost:{port}/whoami"))?;
     runtime.block_on(walk(site, provider, start))
 }
@@ -145,8 +134,6 @@ fn cookie_pair(line: &header::HeaderValue) -> Result<(String, String, bool)> {
 
 fn cookie_header(jar: &Jar, url: &Url) -> String {
     let kept = jar.get(url.authority()).into_iter().flatten();
-    let pairs: Vec<String> = kept
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<String> = kept.map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join("; ")
 }

@@ -12,13 +12,9 @@ pub(crate) fn describe() -> String {
         format!("processor  {} x {}", cores(), processor()),
         format!("kernel     {}", read("/proc/sys/kernel/osrelease")),
     ];
-    for (name, switch) in [
-        ("nginx", "-v"),
-        ("haproxy", "-v"),
-        ("apache2", "-v"),
-        ("wrk", "-v"),
-        ("h2load", "--version"),
-    ] {
+    for (name, switch) in
+        [("nginx", "-v"), ("haproxy", "-v"), ("apache2", "-v"), ("wrk", "-v"), ("h2load", "--version")]
+    {
         let version = version(name, switch).unwrap_or_else(|| "not installed".into());
         lines.push(format!("{name:<10} {version}"));
     }
@@ -29,9 +25,7 @@ pub(crate) fn describe() -> String {
 pub(crate) fn installed(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    folders
-        .into_iter()
-        .any(|folder| Path::new(folder).join(program).is_file())
+    folders.into_iter().any(|folder| Path::new(folder).join(program).is_file())
 }
 
 fn version(program: &str, switch: &str) -> Option<String> {

@@ -91,9 +91,7 @@ fn measure(choice: &Choice) -> Result<()> {
 /// The programs without which nothing can be measured, if they are missing.
 fn needed() -> impl Iterator<Item = &'static str> {
     let programs = ["nginx", "wrk", "h2load", "taskset", "setpriv"];
-    programs
-        .into_iter()
-        .filter(|program| !machine::installed(program))
+    programs.into_iter().filter(|program| !machine::installed(program))
 }
 
 fn start(choice: &Choice, site: &Site, provider: &Provider) -> Result<Vec<Running>> {
@@ -118,10 +116,7 @@ fn rounds(choice: &Choice, site: &Site, proxies: &[Running], work: &Workload) ->
         true => (QUICK_ROUNDS, QUICK_SECONDS),
         false => (choice.rounds, choice.seconds),
     };
-    let mut rows: Vec<Row> = proxies
-        .iter()
-        .map(|proxy| warm(site, proxy, work))
-        .collect();
+    let mut rows: Vec<Row> = proxies.iter().map(|proxy| warm(site, proxy, work)).collect();
     for _ in 0..rounds {
         for (row, proxy) in rows.iter_mut().zip(proxies) {
             add_round(row, site, proxy, work, seconds);
@@ -133,12 +128,7 @@ fn rounds(choice: &Choice, site: &Site, proxies: &[Running], work: &Workload) ->
 /// Sends a second of traffic that does not count.
 fn warm(site: &Site, proxy: &Running, work: &Workload) -> Row {
     let rounds = work.send(site, proxy, 1);
-    Row {
-        name: proxy.name,
-        rounds: rounds
-            .map(|_| Vec::new())
-            .map_err(|error| error.to_string()),
-    }
+    Row { name: proxy.name, rounds: rounds.map(|_| Vec::new()).map_err(|error| error.to_string()) }
 }
 
 fn add_round(row: &mut Row, site: &Site, proxy: &Running, work: &Workload, seconds: u64) {

@@ -34,12 +34,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program on one core; standard output and error go to `log`.
-    pub(crate) fn start<I, S>(
-        name: &'static str,
-        core: &str,
-        log: &Path,
-        command: I,
-    ) -> Result<Self>
+    pub(crate) fn start<I, S>(name: &'static str, core: &str, log: &Path, command: I) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -53,11 +48,7 @@ impl Process {
             .stderr(output)
             .spawn()
             .map_err(|error| format!("{name} could not be started: {error}"))?;
-        Ok(Self {
-            name,
-            child,
-            log: log.to_owned(),
-        })
+        Ok(Self { name, child, log: log.to_owned() })
     }
 
     /// Waits until `ready` says yes; an early end of the program or the time limit is an error that shows its log.

@@ -47,11 +47,7 @@ impl Provider {
     pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let issuer = format!("http://{}", listener.local_addr()?);
-        let mut desk = Desk {
-            issuer: issuer.clone(),
-            key: KeyPair::generate()?,
-            grants: HashMap::new(),
-        };
+        let mut desk = Desk { issuer: issuer.clone(), key: KeyPair::generate()?, grants: HashMap::new() };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let _ = desk.serve(&stream); // a client that goes away is its own loss
@@ -59,14 +55,8 @@ impl Provider {
         });
         Ok(Self {
             issuer,
-            first_client: Client {
-                id: "lychgate",
-                secret: "the-first-secret-of-the-measurement",
-            },
-            second_client: Client {
-                id: "apache",
-                secret: "the-second-secret-of-the-measurement",
-            },
+            first_client: Client { id: "lychgate", secret: "the-first-secret-of-the-measurement" },
+            second_client: Client { id: "apache", secret: "the-second-secret-of-the-measurement" },
             person: PERSON,
             group: GROUP,
         })
@@ -131,10 +121,7 @@ impl Desk {
         let code = format!("code-{}", self.grants.len());
         let state = parameters.get("state").map_or("", String::as_str);
         let back = parameters.get("redirect_uri").map_or("", String::as_str);
-        let query = Serializer::new(String::new())
-            .append_pair("code", &code)
-            .append_pair("state", state)
-            .finish();
+        let query = Serializer::new(String::new()).append_pair("code", &code).append_pair("state", state).finish();
         let location = format!("Location: {back}?{query}\r\n");
         self.grants.insert(code, parameters);
         location

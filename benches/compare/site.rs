@@ -39,13 +39,7 @@ impl Site {
         let (certificate, key) = write_certificate(&folder)?;
         let upstream = ports::free()?;
         let process = start_upstream(&folder, upstream)?;
-        Ok(Self {
-            folder,
-            upstream,
-            certificate,
-            key,
-            _upstream: process,
-        })
+        Ok(Self { folder, upstream, certificate, key, _upstream: process })
     }
 
     /// Writes one configuration file and returns its path.

@@ -75,9 +75,7 @@ impl Row {
     /// The least and the most processor time of all rounds.
     fn spread(&self) -> (f64, f64) {
         let rounds = self.rounds.iter().flatten();
-        rounds.fold((f64::MAX, 0.0), |(low, high), figures| {
-            (low.min(figures.cpu), high.max(figures.cpu))
-        })
+        rounds.fold((f64::MAX, 0.0), |(low, high), figures| (low.min(figures.cpu), high.max(figures.cpu)))
     }
 }
 

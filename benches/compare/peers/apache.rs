@@ -11,11 +11,7 @@ use crate::site::Site;
 use crate::{Result, machine, ports};
 
 /// Apache, one process, all claims in headers.
-pub(super) const PEER: Peer = Peer {
-    name: "mod_auth_openidc",
-    missing,
-    start,
-};
+pub(super) const PEER: Peer = Peer { name: "mod_auth_openidc", missing, start };
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 const LOADED: [&str; 12] = [
@@ -65,9 +61,7 @@ fn configuration(site: &Site, provider: &Provider, clear: u16, tls: u16) -> Stri
     let group = provider.group;
     let built_in = ["unixd"]; // compiled into Debian's binary
     let modules = LOADED.iter().filter(|name| !built_in.contains(name));
-    let modules: String = modules
-        .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"))
-        .collect();
+    let modules: String = modules.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n")).collect();
     format!(
         "ServerRoot {at}
 ServerName localhost

@@ -7,11 +7,8 @@ use crate::site::Site;
 use crate::{Result, machine, ports};
 
 /// HAProxy, one thread, with connections to the application kept open and shared.
-pub(super) const PEER: Peer = Peer {
-    name: "HAProxy",
-    missing: || (!machine::installed("haproxy")).then_some("Debian package haproxy"),
-    start,
-};
+pub(super) const PEER: Peer =
+    Peer { name: "HAProxy", missing: || (!machine::installed("haproxy")).then_some("Debian package haproxy"), start };
 
 fn start(site: &Site, _: &Provider) -> Result<Running> {
     let (clear, tls) = (ports::free()?, ports::free()?);
@@ -21,14 +18,7 @@ fn start(site: &Site, _: &Provider) -> Result<Running> {
     let command = ["haproxy", "-db", "-f", &file];
     let mut process = Process::start(PEER.name, PROXY_CORE, &log, command)?;
     process.wait_until(|| ports::open(clear) && ports::open(tls))?;
-    Ok(Running {
-        name: PEER.name,
-        process,
-        clear,
-        tls,
-        clear_cookie: padded(""),
-        tls_cookie: padded(""),
-    })
+    Ok(Running { name: PEER.name, process, clear, tls, clear_cookie: padded(""), tls_cookie: padded("") })
 }
 
 /// Its access log goes to standard output, which is a file here: HAProxy itself writes to no file.

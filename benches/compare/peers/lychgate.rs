@@ -12,11 +12,7 @@ use crate::site::Site;
 use crate::{Result, ports};
 
 /// The gateway as built for this measurement.
-pub(super) const PEER: Peer = Peer {
-    name: "Lychgate",
-    missing: || None,
-    start,
-};
+pub(super) const PEER: Peer = Peer { name: "Lychgate", missing: || None, start };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lychgate");
 

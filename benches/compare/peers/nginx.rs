@@ -10,11 +10,8 @@ use crate::site::Site;
 use crate::{Result, machine, ports};
 
 /// nginx, one worker, with connections to the application kept open.
-pub(super) const PEER: Peer = Peer {
-    name: "nginx",
-    missing: || (!machine::installed("nginx")).then_some("Debian package nginx-light"),
-    start,
-};
+pub(super) const PEER: Peer =
+    Peer { name: "nginx", missing: || (!machine::installed("nginx")).then_some("Debian package nginx-light"), start };
 
 fn start(site: &Site, _: &Provider) -> Result<Running> {
     let (clear, tls) = (ports::free()?, ports::free()?);
@@ -23,14 +20,7 @@ fn start(site: &Site, _: &Provider) -> Result<Running> {
     let log = site.folder.join("nginx.log");
     let mut process = Process::start(PEER.name, PROXY_CORE, &log, command)?;
     process.wait_until(|| ports::open(clear) && ports::open(tls))?;
-    Ok(Running {
-        name: PEER.name,
-        process,
-        clear,
-        tls,
-        clear_cookie: padded(""),
-        tls_cookie: padded(""),
-    })
+    Ok(Running { name: PEER.name, process, clear, tls, clear_cookie: padded(""), tls_cookie: padded("") })
 }
 
 fn configuration(site: &Site, clear: u16, tls: u16) -> String {

@@ -1,7 +1,7 @@
 // Programs that a test starts, and ends by their process ids.
 
 import { spawn } from "node:child_process";
-import { createWriteStream, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { once } from "node:events";
 
@@ -14,14 +14,13 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Starts a program with its output in a log file. */
 export function start(name, command, parameters, { log, cwd, env = {} }) {
+  const file = openSync(log, "w");
   const child = spawn(command, parameters, {
     cwd,
     env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", file, file],
   });
-  const file = createWriteStream(log);
-  child.stdout.pipe(file, { end: false });
-  child.stderr.pipe(file, { end: false });
+  closeSync(file);
   const program = { name, child, log, ended: null };
   child.on("error", (error) => (program.ended = `could not be started: ${error.message}`));
   child.on("exit", (code, signal) => (program.ended ??= `ended with ${signal ?? code}`));
@@ -59,6 +58,11 @@ export async function stopAll() {
 /** Everything that a program has said so far. */
 export function said(program) {
   return readFileSync(program.log, "utf8");
+}
+
+/** The ends of the logs of everything that runs, for the report of a failure. */
+export function lastWords() {
+  return [...started].map((program) => `-- ${program.name}:\n${tail(program)}`).join("\n");
 }
 
 function tail(program) {

@@ -3,7 +3,7 @@
 // A check that fails ends the script, because the checks after it stand on what it did. What was started is stopped in
 // every case, and the exit code says how it went.
 
-import { stopAll } from "./program.mjs";
+import { lastWords, stopAll } from "./program.mjs";
 
 let current = "start";
 
@@ -35,6 +35,7 @@ export async function script(body) {
     const [first, ...rest] = String(error?.stack ?? error).split("\n");
     console.log(`not ok ${current} ${first}`);
     console.error(rest.join("\n"));
+    console.error(lastWords());
     code = 1;
   }
   await stopAll();
