@@ -11,6 +11,7 @@ pub(crate) fn describe() -> String {
     let mut lines = vec![
         format!("processor  {} x {}", cores(), processor()),
         format!("kernel     {}", read("/proc/sys/kernel/osrelease")),
+        format!("lychgate   {}", env!("CARGO_PKG_VERSION")),
     ];
     for (name, switch) in
         [("nginx", "-v"), ("haproxy", "-v"), ("apache2", "-v"), ("wrk", "-v"), ("h2load", "--version")]

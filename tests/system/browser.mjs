@@ -4,7 +4,7 @@
 
 import { join } from "node:path";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
-import { freePort, said, start, stop, untilReady } from "./parts/program.mjs";
+import { said, start, stop, untilReady } from "./parts/program.mjs";
 import { demoProgram, freshFolder, installed, screenshots } from "./parts/setting.mjs";
 import { Visitor } from "./parts/visitor.mjs";
 
@@ -31,7 +31,6 @@ async function startDemo() {
       LYCHGATE_DEMO_PROVIDER_PORT: "0",
       LYCHGATE_DEMO_ROYALTY_PORT: "0",
       LYCHGATE_DEMO_ARCHIVES_PORT: "0",
-      LYCHGATE_ADMIN__ADDRESS: `127.0.0.1:${await freePort()}`,
     },
   });
   const printed = (name) => said(demo).match(new RegExp(`http://${name}\\.localhost:\\d+`))?.[0];
