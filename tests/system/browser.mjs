@@ -23,16 +23,8 @@ const PATIENCE_MS = 15_000;
 /** Starts the demonstration on free ports and finds its addresses in what it prints. */
 async function startDemo() {
   const folder = freshFolder("browser");
-  const demo = start("the demonstration", demoProgram, [], {
-    log: join(folder, "demo.log"),
-    cwd: folder,
-    env: {
-      LYCHGATE_DEMO_PORT: "0",
-      LYCHGATE_DEMO_PROVIDER_PORT: "0",
-      LYCHGATE_DEMO_ROYALTY_PORT: "0",
-      LYCHGATE_DEMO_ARCHIVES_PORT: "0",
-    },
-  });
+  const ports = ["--port", "--provider-port", "--royalty-port", "--archives-port"].flatMap((name) => [name, "0"]);
+  const demo = start("the demonstration", demoProgram, ports, { log: join(folder, "demo.log"), cwd: folder });
   const printed = (name) => said(demo).match(new RegExp(`http://${name}\\.localhost:\\d+`))?.[0];
   await untilReady(demo, () => printed("royalty") && printed("archives") && printed("login"));
   const [royalty, archives, issuer] = ["royalty", "archives", "login"].map(printed);

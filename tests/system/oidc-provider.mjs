@@ -1,4 +1,6 @@
-// A certified OpenID provider in front of the gateway's relying party: login, claims, single sign-on, logout.
+// A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout.
+//
+// Refreshing tokens is not walked here: the gateway keeps no refresh token, and renews a session by a new login.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -14,6 +16,8 @@ const SECOND = "archives.localhost";
 const policy = (host, upstream) => `[app]
 hosts = ["${host}"]
 upstream = "${upstream}"
+
+[login]
 
 [headers]
 X-Remote-User = "\${user.preferred_username}"

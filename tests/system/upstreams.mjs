@@ -29,6 +29,8 @@ const policy = (host, port) => `[app]
 hosts = ["${host}.localhost"]
 upstream = "http://127.0.0.1:${port}"
 
+[login]
+
 [headers]
 X-Remote-User = "\${user.preferred_username}"
 X-Remote-Groups = { list = "\${user.groups}", separator = ";" }
