@@ -33,8 +33,11 @@ pub(crate) fn wrk(url: &str, cookie: &str, seconds: u64) -> Result<Load> {
     if let Some(trouble) = text.lines().find(|line| is_trouble(line)) {
         return Err(format!("wrk at {url}: {}", trouble.trim()).into());
     }
-    let number = |line: &str, at| word(&text, line, at)?.parse::<f64>().ok();
-    let delay = |line| duration_of(word(&text, line, 1)?);
+    let number = |label: &str, at| word(line_with(&text, label)?, at)?.parse::<f64>().ok();
+    let delay = |share: &str| {
+        let mut lines = text.lines().map(str::trim_start);
+        duration_of(word(lines.find(|line| line.starts_with(share))?, 1)?)
+    };
     let load = || {
         Some(Load {
             requests: number("requests in", 0)?,
@@ -55,7 +58,7 @@ pub(crate) fn h2load(site: &Site, url: &str, cookie: &str, seconds: u64) -> Resu
     let fixed = ["h2load", "-t1", "-c8", "-m100", "--log-file", &log, "-D"];
     let text = run(fixed.into_iter().chain([&*duration, "-H", &cookie, url]))?;
     let unknown = || format!("h2load printed something unknown: {text}");
-    let count = |at| word(&text, "requests:", at)?.parse::<f64>().ok();
+    let count = |at| word(line_with(&text, "requests:")?, at)?.parse::<f64>().ok();
     let (done, succeeded) = count(5).zip(count(7)).ok_or_else(unknown)?;
     let failed = count(9).zip(count(11)).ok_or_else(unknown)?;
     if done < 1.0 || done > succeeded || failed != (0.0, 0.0) {
@@ -88,11 +91,12 @@ fn is_trouble(line: &str) -> bool {
     line.starts_with("Socket errors") || line.starts_with("Non-2xx")
 }
 
-/// The word at a position of the first line that contains a text.
-fn word<'a>(text: &'a str, line: &str, position: usize) -> Option<&'a str> {
-    let line = text.lines().find(|candidate| candidate.contains(line))?;
-    let word = line.split_whitespace().nth(position)?;
-    Some(word.trim_end_matches(','))
+fn line_with<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+    text.lines().find(|line| line.contains(label))
+}
+
+fn word(line: &str, position: usize) -> Option<&str> {
+    Some(line.split_whitespace().nth(position)?.trim_end_matches(','))
 }
 
 /// Reads wrk's durations: `118.00us`, `2.05ms`, `1.10s`, `1.50m`.
