@@ -63,7 +63,7 @@ pub(super) async fn answer(
         }
         Err(error) => {
             metrics.failed.inc();
-            let mut response = Refusal::Login(error).answer(exchange.form, account);
+            let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }

@@ -146,7 +146,7 @@ fn unauthorised(
 ) -> Response<Content> {
     let headers = scrubbed.headers();
     let by_person = headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") && accepts_html(headers);
-    let form = if by_person { exchange.form } else { Form::Json };
+    let form = if by_person { exchange.form.read() } else { Form::Json };
     let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     if let Ok(value) = HeaderValue::try_from(challenge) {

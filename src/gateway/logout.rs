@@ -52,7 +52,7 @@ pub(super) fn ask(
         stay_url: known.application().policy().prefix(),
         provider: provider.as_deref(),
     };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
 /// Signs out.
@@ -92,7 +92,7 @@ pub(super) fn signed_out(
 ) -> Result<Response<Content>, Refusal> {
     let application = route.neighbours.last().ok_or(Refusal::UnknownReserved)?;
     let page = Page::SignedOut { app: application.name(), sign_in_url: application.policy().prefix() };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
 /// The cookie that keeps the ID token for `id_token_hint`; none when it would not fit.

@@ -28,7 +28,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::ACCEPT;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -85,6 +86,15 @@ pub struct Gateway {
     request_ids: RequestIds,
 }
 
+/// In which form the client wants to be told something, read only when there is something to tell.
+struct WantedForm(Option<HeaderValue>);
+
+impl WantedForm {
+    fn read(&self) -> Form {
+        Form::wanted(self.0.as_ref())
+    }
+}
+
 /// One request under way: what every step may look at.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
@@ -92,7 +102,7 @@ struct Exchange<'a> {
     connection: &'a ClientConnection,
     head: &'a RequestHead,
     origin: Origin,
-    form: Form,
+    form: &'a WantedForm,
     request_id: RequestId,
 }
 
@@ -111,11 +121,11 @@ impl Gateway {
     /// Answers one request; never fails, and every request ends in exactly one line of the access log.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
-        let form = Form::wanted(request.headers());
-        match self.respond(request, connection, form, &mut account).await {
+        let form = WantedForm(request.headers().get(ACCEPT).cloned());
+        match self.respond(request, connection, &form, &mut account).await {
             Ok(response) => account.close_with(response),
             Err(refusal) => {
-                let response = refusal.answer(form, &mut account);
+                let response = refusal.answer(form.read(), &mut account);
                 account.close_with(response)
             }
         }
@@ -126,11 +136,11 @@ impl Gateway {
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &ClientConnection,
-        form: Form,
+        form: &WantedForm,
         account: &mut Account,
     ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
-        let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
+        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
