@@ -4,6 +4,8 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod documentation;
+mod examples;
 mod harness;
 mod login;
 mod oidc;
