@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each step makes a value that the next one needs (`RequestHead`, `Scrubbed`, `Permit`, `UpstreamRequest`), so no path can leave
-//! one out. Whatever ends a request early is a [`Refusal`](refusal::Refusal), turned into an answer in one table.
+//! one out. Whatever ends a request early is a `Refusal`, turned into an answer in one table.
 //!
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 

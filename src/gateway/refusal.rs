@@ -129,7 +129,7 @@ impl Refusal {
             }
             Self::SessionTooLarge => Page::LoginFailed {
                 what: "Your sign-in carries more information than this gateway can keep.",
-                advice: "Please give the request number below to the help desk: the application's policy should read fewer or smaller claims.",
+                advice: "Please give the request id below to the help desk: the application's policy should read fewer or smaller claims.",
                 retry_url: None,
             },
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
