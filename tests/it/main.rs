@@ -10,3 +10,4 @@ mod examples;
 mod harness;
 mod login;
 mod oidc;
+mod proxying;
