@@ -4,6 +4,11 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod callback;
+mod challenge;
 mod harness;
 mod login;
+mod logout;
 mod oidc;
+mod return_to;
+mod sessions;

@@ -6,4 +6,5 @@ pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod provider;
+pub(crate) mod site;
 pub(crate) mod wire;
