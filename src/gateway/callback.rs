@@ -176,13 +176,14 @@ fn begin_session(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
+    let provider = provider_of(application)?;
     let wanted = application.policy().claims_read();
     let mut claims = signed_in.claims.clone();
     claims.retain(|name| name == "preferred_username" || wanted.contains(name));
     let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
     let session = Session {
         id: SessionId::new(),
-        provider: provider_of(application)?.name().into(),
+        provider: provider.name().into(),
         subject: signed_in.subject.as_str().into(),
         provider_session: signed_in.sid.as_deref().map(Into::into),
         acr: signed_in.acr.as_deref().map(Into::into),
@@ -197,7 +198,7 @@ fn begin_session(
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
-    fields.extend(logout::keep_hint(exchange, route.host, &signed_in.id_token));
+    fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)
 }
 
