@@ -145,7 +145,9 @@ fn unauthorised(
     challenge: &str,
 ) -> Response<Content> {
     let headers = scrubbed.headers();
-    let by_person = headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") && accepts_html(headers);
+    let by_person = headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate")
+        && !headers.contains_key(&SEC_PURPOSE)
+        && accepts_html(headers);
     let form = if by_person { exchange.form.read() } else { Form::Json };
     let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);

@@ -65,9 +65,10 @@ pub(super) async fn forward(
         Decision::Allow(permit) => {
             let decided = if permit.is_public() { Decided::Public } else { Decided::Allow };
             account.decided(decided, Some(permit.rule()), None);
+            // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match &who {
-                Ok(known) => renew(exchange, known, scrubbed.headers(), now),
-                Err(_) => Vec::new(),
+                Ok(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
+                _ => Vec::new(),
             };
             send(exchange, application, scrubbed, &permit, sent, renewal, account).await
         }

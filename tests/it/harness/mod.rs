@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod provider;
+pub(crate) mod site;
 pub(crate) mod wire;
 
 use std::time::Duration;

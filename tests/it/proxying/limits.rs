@@ -115,7 +115,10 @@ async fn d03_a_tunnel_is_a_connection_too() {
         tunnels.push((client, upstream));
         let (client, upstream) = tunnels.last_mut().unwrap();
         soon(upstream.request()).await.unwrap();
-        upstream.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi").await.unwrap();
+        upstream
+            .send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+            .await
+            .unwrap();
         assert_eq!(soon(client.head()).await.unwrap().status, 101);
         assert_eq!(soon(client.bytes()).await, b"hi");
     }
@@ -204,7 +207,10 @@ async fn d01_an_application_that_does_not_answer_gets_504() {
         let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
         let mut client = site.connect().await;
         let fields = if method == "POST" { "Content-Length: 4\r\nAccept: application/json\r\n" } else { "" };
-        client.send(anonymous(&format!("{method} /public/x"), fields, if method == "POST" { "data" } else { "" })).await.unwrap();
+        client
+            .send(anonymous(&format!("{method} /public/x"), fields, if method == "POST" { "data" } else { "" }))
+            .await
+            .unwrap();
         let mut upstream = soon(application.accept()).await;
         assert_eq!(soon(client.reply(false)).await.unwrap().status, 504);
         soon(upstream.request()).await.unwrap();
