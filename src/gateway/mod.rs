@@ -167,6 +167,12 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
+    /// Notes a request whose head hyper could not read and answered itself (400, or 431 for one that is too large).
+    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, too_large: bool) {
+        let (status, reason) = if too_large { (431, "head_too_large") } else { (400, "head_unreadable") };
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
+    }
+
     /// Hands the access log's lines over.
     pub fn flush_log(&self) {
         self.log.flush();

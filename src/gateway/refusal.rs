@@ -108,7 +108,7 @@ impl Refusal {
     }
 
     fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
-        let retry_url = if matches!(*account.method(), Method::GET | Method::HEAD) { Some("") } else { None };
+        let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },

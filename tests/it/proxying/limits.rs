@@ -33,6 +33,10 @@ async fn d03_a_head_that_is_too_large_gets_431() {
     let within = "Accept: a\r\n".repeat(10);
     assert_eq!(site.ask(anonymous("GET /public/x", &within, "")).await.status, 200);
     assert_eq!(application.seen().len(), 1);
+    let log = site.gateway.stop().await;
+    let unread: Vec<_> = log.iter().filter(|line| line["reason"] == "head_too_large").collect();
+    assert_eq!(unread.len(), 3, "{log:#?}");
+    assert!(unread.iter().all(|line| line["status"] == 431 && line["decision"] == "refused"));
 }
 
 #[tokio::test]
