@@ -18,14 +18,18 @@ impl Plan {
     /// Reads the configuration and compiles every policy; all findings of all files are in the report.
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
         let (config, mut report) = config::load(path, environment, overrides);
-        let Some(config) = config else { return (None, report) };
-        let providers: Vec<&str> = config.providers.iter().map(|provider| &*provider.name).collect();
-        let mut policies = Vec::with_capacity(config.policies.len());
-        for source in &config.policies {
+        let (sources, providers) = match &config {
+            Ok(config) => (&config.policies, config.providers.iter().map(|provider| &*provider.name).collect()),
+            Err(incomplete) => (&incomplete.policies, incomplete.providers.iter().map(|name| &**name).collect()),
+        };
+        let providers: Vec<&str> = providers;
+        let mut policies = Vec::with_capacity(sources.len());
+        for source in sources {
             let folder = folder_of(source);
             let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
             policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
         }
+        let Ok(config) = config else { return (None, report) };
         check_schemes(&config, &policies, &mut report);
         let plan = Self { config, policies };
         (Some(plan).filter(|_| !report.has_errors()), report)

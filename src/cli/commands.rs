@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::USAGE;
 use super::arguments::{Arguments, Command, Files};
-use crate::app::{Options, Plan, Running};
+use crate::app::{Options, Plan, Running, StartError};
 use crate::config::Environment;
 use crate::crypto::KeyRing;
 use crate::lifecycle::StopSignals;
@@ -78,7 +78,8 @@ fn serve(files: &Files) -> ExitCode {
         Ok(running) => running,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(USAGE);
+            let configuration = matches!(error, StartError::Refused(_));
+            return if configuration { ExitCode::from(USAGE) } else { ExitCode::FAILURE };
         }
     };
     announce(&running);

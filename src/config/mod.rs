@@ -69,6 +69,14 @@ pub struct Config {
     pub policies: Vec<Arc<SourceFile>>,
 }
 
+/// What a configuration with errors still tells, so that the policies' errors can be shown together with its own.
+pub struct Incomplete {
+    /// The policy files that could be read.
+    pub policies: Vec<Arc<SourceFile>>,
+    /// The names of all providers, sound or not.
+    pub providers: Vec<Arc<str>>,
+}
+
 /// The keys that may stand at the top of the file.
 const TOP: &[&str] = &[
     "policies",
@@ -87,44 +95,48 @@ const TOP: &[&str] = &[
 /// Reads the settings: the file, over it the environment, over that the flags.
 ///
 /// The configuration is returned only when the report has no error; the report may hold warnings all the same.
-pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Config>, Report) {
+pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Result<Config, Incomplete>, Report) {
+    let nothing = || Err(Incomplete { policies: Vec::new(), providers: Vec::new() });
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return (None, unreadable(path, &error)),
+        Err(error) => return (nothing(), unreadable(path, &error)),
     };
     let (file, root) = match source::read(path, &text, environment, overrides) {
         Ok(read) => read,
-        Err(report) => return (None, report),
+        Err(report) => return (nothing(), report),
     };
     let mut found = Findings::new(file, path, environment);
-    let config = read(path, &root, &mut found);
+    let top = Section::open("", &root, &root.origin, TOP, &mut found);
+    let policies = policy_files::read(&top, &mut found);
+    let config = read(path, &top, &policies, &mut found);
     let report = found.into_report();
-    (config.filter(|_| !report.has_errors()), report)
+    match config.filter(|_| !report.has_errors()) {
+        Some(config) => (Ok(config), report),
+        None => (Err(Incomplete { policies, providers: provider::names(&top) }), report),
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Report {
     let mut report = Report::default();
     report.push(
         Diagnostic::error(format!("cannot read the configuration {}: {error}", path.display()))
-            .help("name the file with --config PATH; without it the gateway reads ./lychgate.toml"),
+            .help("name the file with --config FILE; without it the gateway reads ./lychgate.toml"),
     );
     report
 }
 
 /// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
-fn read(path: &Path, root: &source::Node, found: &mut Findings<'_>) -> Option<Config> {
-    let top = Section::open("", root, &root.origin, TOP, found);
-    let policies = policy_files::read(&top, found);
+fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mut Findings<'_>) -> Option<Config> {
     let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
-    let listeners = listener::read(&top, found);
-    let session_keys = keys::read(&top, state.as_deref(), found);
-    let providers = provider::read(&top, found);
-    let trusted_proxies = proxies::read(&top, found);
-    let limits = limits::read_limits(&top, found);
-    let timeouts = limits::read_timeouts(&top, found);
-    let admin = listener::read_admin(&top, &listeners, found);
-    let log = log::read(&top, found);
+    let listeners = listener::read(top, found);
+    let session_keys = keys::read(top, state.as_deref(), found);
+    let providers = provider::read(top, found);
+    let trusted_proxies = proxies::read(top, found);
+    let limits = limits::read_limits(top, found);
+    let timeouts = limits::read_timeouts(top, found);
+    let admin = listener::read_admin(top, &listeners, found);
+    let log = log::read(top, found);
     Some(Config {
         file: path.to_owned(),
         listeners,
@@ -137,7 +149,7 @@ fn read(path: &Path, root: &source::Node, found: &mut Findings<'_>) -> Option<Co
         timeouts,
         admin,
         log,
-        policies,
+        policies: policies.to_vec(),
     })
 }
 

@@ -57,12 +57,18 @@ const SKEW: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from
 
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
     let Some(entry) = top.entry("providers") else { return Vec::new() };
-    let names: Vec<&str> = match &entry.node.value {
-        super::source::Value::Table(entries) => entries.keys().map(String::as_str).collect(),
-        _ => Vec::new(),
-    };
+    let names = names(top);
+    let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let providers = Section::open("providers", &entry.node, &entry.key, &names, found);
     providers.entries().filter_map(|(name, _)| read_one(&providers, name, found)).collect()
+}
+
+/// The names of all providers, sound or not.
+pub(super) fn names(top: &Section<'_>) -> Vec<Arc<str>> {
+    match top.entry("providers").map(|entry| &entry.node.value) {
+        Some(super::source::Value::Table(entries)) => entries.keys().map(|name| name.as_str().into()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Option<ProviderConfig> {

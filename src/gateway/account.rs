@@ -14,7 +14,7 @@ use http::{Method, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::authenticate::Known;
-use super::proxy::Content;
+use super::content::Content;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway};
 use crate::http::RequestHead;
@@ -31,17 +31,17 @@ pub(super) struct Account {
     request_id: RequestId,
     began: Instant,
     scheme: &'static str,
-    method: Method,
+    method: Option<Method>,
     version: Version,
     client: IpAddr,
-    target: Option<(Box<str>, Box<str>)>,
+    head: Option<Arc<RequestHead>>,
     snapshot: Option<Arc<Snapshot>>,
     application: Option<Arc<Application>>,
     decision: Decision,
     rule: Option<Box<str>>,
     reason: Option<&'static str>,
     known: Option<Arc<Known>>,
-    upstream: Option<(String, Duration)>,
+    upstream: Option<(Arc<str>, Duration)>,
     progress: Option<Arc<BodyProgress>>,
     status: u16,
     bytes_out: u64,
@@ -51,15 +51,23 @@ pub(super) struct Account {
 impl Account {
     /// Opens the account of a request.
     pub(super) fn open<B>(gateway: Arc<Gateway>, connection: &ClientConnection, request: &Request<B>) -> Self {
+        let mut account = Self::unreadable(gateway, connection);
+        account.method = Some(request.method().clone());
+        account.version = request.version();
+        account
+    }
+
+    /// Opens the account of a request whose head could not be read.
+    pub(super) fn unreadable(gateway: Arc<Gateway>, connection: &ClientConnection) -> Self {
         Self {
             request_id: gateway.request_ids.next(),
             gateway,
             began: Instant::now(),
             scheme: connection.scheme.as_str(),
-            method: request.method().clone(),
-            version: request.version(),
+            method: None,
+            version: Version::HTTP_11,
             client: connection.peer.ip().to_canonical(),
-            target: None,
+            head: None,
             snapshot: None,
             application: None,
             decision: Decision::Refused,
@@ -78,8 +86,9 @@ impl Account {
         &self.request_id
     }
 
-    pub(super) fn method(&self) -> &Method {
-        &self.method
+    /// The method, where the head could be read.
+    pub(super) fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
     }
 
     pub(super) fn application(&self) -> Option<&Arc<Application>> {
@@ -90,8 +99,8 @@ impl Account {
         self.known.as_ref()
     }
 
-    pub(super) fn identified(&mut self, head: &RequestHead, client: IpAddr) {
-        self.target = Some((head.host.as_str().into(), head.path.as_str().into()));
+    pub(super) fn identified(&mut self, head: &Arc<RequestHead>, client: IpAddr) {
+        self.head = Some(Arc::clone(head));
         self.client = client;
     }
 
@@ -122,8 +131,15 @@ impl Account {
         self.progress = progress.cloned();
     }
 
-    pub(super) fn answered(&mut self, target: String, took: Duration) {
+    pub(super) fn answered(&mut self, target: Arc<str>, took: Duration) {
         self.upstream = Some((target, took));
+    }
+
+    /// Closes the account of a request that hyper answered.
+    pub(super) fn close_unanswered(mut self, status: u16, reason: &'static str) {
+        self.status = status;
+        self.complete = true;
+        self.failed(reason);
     }
 
     /// Joins the account to the answer; it is closed when the answer's body is.
@@ -141,9 +157,9 @@ impl Account {
             request_id: self.request_id.as_str(),
             client: self.client,
             scheme: self.scheme,
-            host: self.target.as_ref().map(|(host, _)| &**host),
-            method: self.method.as_str(),
-            path: self.target.as_ref().map(|(_, path)| &**path),
+            host: self.head.as_deref().map(|head| head.host.as_str()),
+            method: self.method.as_ref().map(Method::as_str),
+            path: self.head.as_deref().map(|head| head.path.as_str()),
             protocol: protocol(self.version),
             status: self.status,
             app: self.application.as_deref().map(Application::name),
@@ -152,7 +168,7 @@ impl Account {
             reason: self.reason,
             who: known.map(Known::who),
             session: known.map(Known::session_label),
-            upstream: self.upstream.as_ref().map(|(target, _)| target.as_str()),
+            upstream: self.upstream.as_ref().map(|(target, _)| &**target),
             bytes_in: self.progress.as_deref().map_or(0, BodyProgress::bytes),
             bytes_out: self.bytes_out,
             duration_ms: millis(took),

@@ -1,7 +1,8 @@
 //! The provider's response comes back: a login becomes a session, or ends with a reason.
 //!
 //! The pending login's cookie is found by the response's `state`, used once and removed. A login that is only stale begins again by itself at the
-//! page asked for, at most once (R08). The person then goes to a path on this host, and nowhere else (O01).
+//! page asked for, at most once (R08); so does one that is too old for the rule that wanted it, then with a demand for credentials
+//! (R13). The person then goes to a path on this host, and nowhere else (O01).
 //!
 //! Trust boundary: the query is written by whoever holds the browser. Specification: OIDC Core 3.1.2.5 to 3.1.3.7, RFC 9700.
 
@@ -13,9 +14,9 @@ use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::account::Account;
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, redirect};
+use super::challenge::begin;
+use super::content::{Content, redirect};
 use super::logout;
-use super::proxy::Content;
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
 use crate::clock::Timestamp;
@@ -25,7 +26,7 @@ use crate::oidc::{CallbackParams, LoginError, LoginRequest, PendingLogin, Signed
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
 
-/// How long a browser remembers that a stale login began again by itself.
+/// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
 
 /// Finishes a login.
@@ -46,28 +47,63 @@ pub(super) async fn answer(
     account.routed(application);
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
-    let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
     let spent = pending_cookie(&cookie_name, exchange).removal();
-    match finished {
+    let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
+    match finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now())) {
         Ok(signed_in) => {
-            metrics.succeeded.inc();
-            let fields = begin_session(exchange, route, application, &signed_in, headers, now)?;
-            let mut response = redirect(pending.return_to.as_str())?;
-            let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
-            append(&mut response, fields.into_iter().chain(spent).chain(again));
+            let mut response = match begin_session(exchange, route, application, &signed_in, headers, now) {
+                Ok(fields) => {
+                    metrics.succeeded.inc();
+                    arrived(exchange, &pending, headers, fields)?
+                }
+                Err(refusal) => {
+                    metrics.failed.inc();
+                    refusal.answer(exchange.form.read(), account)
+                }
+            };
+            append(&mut response, spent);
             Ok(response)
         }
-        Err(error) if error.is_stale() && cookie::find(headers, again_name(exchange)).is_none() => {
+        Err(error) if may_begin_again(&error) && cookie::find(headers, again_name(exchange)).is_none() => {
             account.failed(error.code());
-            begin_again(exchange, route, application, &pending, headers, spent, now).await
+            let force = error == LoginError::AuthenticationTooOld;
+            begin_again(exchange, route, application, &pending, headers, (spent, force), now).await
         }
         Err(error) => {
             metrics.failed.inc();
-            let mut response = Refusal::Login(error).answer(exchange.form, account);
+            let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }
     }
+}
+
+/// Sends the person to the page asked for, with the session's cookies.
+fn arrived(
+    exchange: &Exchange<'_>,
+    pending: &PendingLogin,
+    headers: &HeaderMap,
+    session: Vec<HeaderValue>,
+) -> Result<Response<Content>, Refusal> {
+    let mut response = redirect(pending.return_to.as_str())?;
+    let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
+    append(&mut response, session.into_iter().chain(again));
+    Ok(response)
+}
+
+/// A rule counts the age of a sign-in from now and without leeway; what it would find too old at once is too old here,
+/// so that a step-up never goes round in circles (R13).
+fn young_enough(signed_in: SignedIn, pending: &PendingLogin, now: Timestamp) -> Result<SignedIn, LoginError> {
+    let age = now.since(signed_in.authenticated_at);
+    match pending.max_age {
+        Some(max_age) if age > max_age => Err(LoginError::AuthenticationTooOld),
+        _ => Ok(signed_in),
+    }
+}
+
+/// What a second login may cure by itself: a stale one, and one for which the provider should have asked for credentials.
+fn may_begin_again(error: &LoginError) -> bool {
+    error.is_stale() || *error == LoginError::AuthenticationTooOld
 }
 
 fn append(response: &mut Response<Content>, fields: impl IntoIterator<Item = HeaderValue>) {
@@ -109,20 +145,21 @@ fn heal_unknown(
     }
 }
 
-/// Begins a stale login once more, for the page that was asked for.
+/// Begins a login once more, for the page that was asked for; `force` makes the provider ask for credentials.
 async fn begin_again(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
     pending: &PendingLogin,
     headers: &HeaderMap,
-    spent: Option<HeaderValue>,
+    (spent, force): (Option<HeaderValue>, bool),
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     let redirect_uri = exchange.redirect_uri();
     let request = LoginRequest {
         acr: &pending.acr,
         max_age: pending.max_age,
+        force,
         ..LoginRequest::new(&redirect_uri, pending.return_to.clone())
     };
     let mut response = begin(exchange, provider_of(application)?, route.host, request, headers, now).await?;
@@ -139,13 +176,14 @@ fn begin_session(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
+    let provider = provider_of(application)?;
     let wanted = application.policy().claims_read();
     let mut claims = signed_in.claims.clone();
     claims.retain(|name| name == "preferred_username" || wanted.contains(name));
     let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
     let session = Session {
         id: SessionId::new(),
-        provider: provider_of(application)?.name().into(),
+        provider: provider.name().into(),
         subject: signed_in.subject.as_str().into(),
         provider_session: signed_in.sid.as_deref().map(Into::into),
         acr: signed_in.acr.as_deref().map(Into::into),
@@ -160,7 +198,7 @@ fn begin_session(
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
-    fields.extend(logout::keep_hint(exchange, route.host, &signed_in.id_token));
+    fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)
 }
 
@@ -168,7 +206,7 @@ fn pending_cookie<'a>(name: &'a str, exchange: &Exchange<'_>) -> SetCookie<'a> {
     SetCookie { name, value: "", path: "/", secure: exchange.is_secure(), max_age: None }
 }
 
-/// The cookie that keeps a stale login from beginning again and again.
+/// The cookie that keeps a login from beginning again and again.
 fn again_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
     SetCookie { name: again_name(exchange), value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(AGAIN) }
 }

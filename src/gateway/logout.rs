@@ -7,6 +7,8 @@
 //! The ID token for `id_token_hint` is kept in a sealed cookie of its own that browsers send to this address only, so that it does not travel
 //! with every request. Specification: RP-Initiated Logout 1.0.
 
+use std::sync::Arc;
+
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 use http_body_util::{BodyExt as _, Limited};
@@ -15,17 +17,16 @@ use url::form_urlencoded;
 
 use super::Exchange;
 use super::account::Account;
+use super::addresses::{LOGOUT, SIGNED_OUT};
 use super::authenticate::{Known, authenticate, take_away};
-use super::challenge::redirect;
-use super::proxy::Content;
+use super::content::{Content, redirect};
 use super::refusal::Refusal;
-use super::reserved::{LOGOUT, SIGNED_OUT};
 use crate::crypto::{Binding, Secret, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
+use crate::oidc::Provider;
 use crate::pages::Page;
 use crate::snapshot::{Application, Route};
-use std::sync::Arc;
 
 /// The longest form that a sign-out may be.
 const MAX_FORM: usize = 8 * 1024;
@@ -53,7 +54,7 @@ pub(super) fn ask(
         stay_url: known.application().policy().prefix(),
         provider: provider.as_deref(),
     };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
 /// Signs out.
@@ -93,12 +94,18 @@ pub(super) fn signed_out(
 ) -> Result<Response<Content>, Refusal> {
     let application = route.neighbours.last().ok_or(Refusal::UnknownReserved)?;
     let page = Page::SignedOut { app: application.name(), sign_in_url: application.policy().prefix() };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
-/// The cookie that keeps the ID token for `id_token_hint`; none when it would not fit.
-pub(super) fn keep_hint(exchange: &Exchange<'_>, host: &HostName, id_token: &Secret<String>) -> Option<HeaderValue> {
-    let sealed = exchange.gateway.common.keys.seal(hint_binding(exchange, host), id_token.expose().as_bytes());
+/// The cookie that keeps the ID token for `id_token_hint`; none when it would not fit. It opens for this provider only.
+pub(super) fn keep_hint(
+    exchange: &Exchange<'_>,
+    host: &HostName,
+    provider: &Provider,
+    id_token: &Secret<String>,
+) -> Option<HeaderValue> {
+    let scope = hint_scope(host, provider);
+    let sealed = exchange.gateway.common.keys.seal(hint_binding(exchange, &scope), id_token.expose().as_bytes());
     (sealed.len() <= MAX_HINT).then(|| hint_cookie(exchange, &sealed).header()).flatten()
 }
 
@@ -114,11 +121,13 @@ fn provider_logout(
     application: &Application,
     headers: &HeaderMap,
 ) -> Option<String> {
+    let provider = application.provider()?;
+    let scope = hint_scope(route.host, provider);
     let hint = cookie::find(headers, hint_name(exchange))
-        .and_then(|sealed| exchange.gateway.common.keys.open(hint_binding(exchange, route.host), sealed).ok());
+        .and_then(|sealed| exchange.gateway.common.keys.open(hint_binding(exchange, &scope), sealed).ok());
     let hint = hint.as_ref().and_then(|hint| std::str::from_utf8(hint).ok());
     let back = format!("{}{SIGNED_OUT}", exchange.outer_origin());
-    application.provider()?.end_session_url(hint, &back, Some(&random::token()))
+    provider.end_session_url(hint, &back, Some(&random::token()))
 }
 
 fn is_own_origin(exchange: &Exchange<'_>, headers: &HeaderMap) -> bool {
@@ -140,8 +149,13 @@ fn form_binding(host: &HostName) -> Binding<'_> {
     Binding { purpose: "logout-form", name: "token", scope: host.as_str() }
 }
 
-fn hint_binding<'a>(exchange: &Exchange<'_>, host: &'a HostName) -> Binding<'a> {
-    Binding { purpose: "id-token-hint", name: hint_name(exchange), scope: host.as_str() }
+/// Two applications of one host may have two providers: what one of them said is nothing for the other.
+fn hint_scope(host: &HostName, provider: &Provider) -> String {
+    format!("{host}/{}", provider.name())
+}
+
+fn hint_binding<'a>(exchange: &Exchange<'_>, scope: &'a str) -> Binding<'a> {
+    Binding { purpose: "id-token-hint", name: hint_name(exchange), scope }
 }
 
 fn hint_cookie<'a>(exchange: &Exchange<'_>, value: &'a str) -> SetCookie<'a> {

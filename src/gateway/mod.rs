@@ -7,14 +7,16 @@
 //! ```
 //!
 //! Each step makes a value that the next one needs (`RequestHead`, `Scrubbed`, `Permit`, `UpstreamRequest`), so no path can leave
-//! one out. Whatever ends a request early is a [`Refusal`](refusal::Refusal), turned into an answer in one table.
+//! one out. Whatever ends a request early is a `Refusal`, turned into an answer in one table.
 //!
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 
 mod account;
+mod addresses;
 mod authenticate;
 mod callback;
 mod challenge;
+mod content;
 mod logout;
 mod proxy;
 mod refusal;
@@ -26,7 +28,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::ACCEPT;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -37,7 +40,7 @@ use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::session::SessionCache;
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
 use account::Account;
@@ -85,6 +88,15 @@ pub struct Gateway {
     request_ids: RequestIds,
 }
 
+/// In which form the client wants to be told something, read only when there is something to tell.
+struct WantedForm(Option<HeaderValue>);
+
+impl WantedForm {
+    fn read(&self) -> Form {
+        Form::wanted(self.0.as_ref())
+    }
+}
+
 /// One request under way: what every step may look at.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
@@ -92,7 +104,7 @@ struct Exchange<'a> {
     connection: &'a ClientConnection,
     head: &'a RequestHead,
     origin: Origin,
-    form: Form,
+    form: &'a WantedForm,
     request_id: RequestId,
 }
 
@@ -111,11 +123,11 @@ impl Gateway {
     /// Answers one request; never fails, and every request ends in exactly one line of the access log.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
-        let form = Form::wanted(request.headers());
-        match self.respond(request, connection, form, &mut account).await {
+        let form = WantedForm(request.headers().get(ACCEPT).cloned());
+        match self.respond(request, connection, &form, &mut account).await {
             Ok(response) => account.close_with(response),
             Err(refusal) => {
-                let response = refusal.answer(form, &mut account);
+                let response = refusal.answer(form.read(), &mut account);
                 account.close_with(response)
             }
         }
@@ -126,14 +138,14 @@ impl Gateway {
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &ClientConnection,
-        form: Form,
+        form: &WantedForm,
         account: &mut Account,
-    ) -> Result<Response<proxy::Content>, Refusal> {
+    ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
+        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
@@ -150,13 +162,20 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
-        if reserved::is_reserved(&head.path) {
+        exchange.refuse_clear_text(&route)?;
+        if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
         }
         let application = route.application.ok_or(Refusal::UnknownPath)?;
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
+    }
+
+    /// Notes a request whose head hyper could not read and answered itself (400, or 431 for one that is too large).
+    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, too_large: bool) {
+        let (status, reason) = if too_large { (431, "head_too_large") } else { (400, "head_unreadable") };
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
     }
 
     /// Hands the access log's lines over.
@@ -177,7 +196,17 @@ impl Exchange<'_> {
 
     /// The callback's address on this host, as it is registered at the provider.
     fn redirect_uri(&self) -> String {
-        format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+        format!("{}{}", self.outer_origin(), addresses::CALLBACK)
+    }
+
+    /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
+    fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
+        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
+        if self.is_secure() || route.host.is_loopback() || !signs_in {
+            return Ok(());
+        }
+        let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
     }
 
     fn is_secure(&self) -> bool {

@@ -7,9 +7,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::account::Account;
+use super::addresses;
 use super::authenticate::Known;
-use super::proxy::Content;
-use super::reserved;
+use super::content::Content;
 use crate::http::{HeadError, PathError};
 use crate::oidc::LoginError;
 use crate::pages::{Form, Page};
@@ -28,6 +28,11 @@ pub(super) enum Refusal {
     UnknownHost,
     /// The host's applications do not have this path.
     UnknownPath,
+    /// A host where people sign in was asked over plain http.
+    ClearText {
+        /// The same address over https.
+        instead: String,
+    },
     /// There is nothing at this reserved address.
     UnknownReserved,
     /// A reserved address was asked with another method than it takes.
@@ -59,6 +64,7 @@ impl Refusal {
             Self::ForwardedUnreadable => "forwarded_unreadable",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
+            Self::ClearText { .. } => "clear_text",
             Self::UnknownReserved => "reserved_unknown",
             Self::WrongMethod(_) => "method_wrong",
             Self::NoProvider => "provider_none",
@@ -86,6 +92,12 @@ impl Refusal {
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
+            Self::ClearText { instead } => {
+                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                if let Ok(location) = HeaderValue::try_from(instead) {
+                    response.headers_mut().insert(http::header::LOCATION, location);
+                }
+            }
             Self::WrongMethod(allowed) => {
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allowed));
@@ -99,7 +111,7 @@ impl Refusal {
     }
 
     fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
-        let retry_url = if matches!(*account.method(), Method::GET | Method::HEAD) { Some("") } else { None };
+        let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
@@ -108,8 +120,9 @@ impl Refusal {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
             }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
+            Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
-            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| reserved::LOGOUT) },
+            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| addresses::LOGOUT) },
             Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {
@@ -120,7 +133,7 @@ impl Refusal {
             }
             Self::SessionTooLarge => Page::LoginFailed {
                 what: "Your sign-in carries more information than this gateway can keep.",
-                advice: "Please give the request number below to the help desk: the application's policy should read fewer or smaller claims.",
+                advice: "Please give the request id below to the help desk: the application's policy should read fewer or smaller claims.",
                 retry_url: None,
             },
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },

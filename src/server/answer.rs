@@ -73,10 +73,7 @@ impl http_body::Body for Offered {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(body) = &mut offer.body else { return Poll::Ready(Some(Err(BodyError::Stalled))) };
         let polled = Pin::new(body).poll_frame(context);

@@ -86,9 +86,18 @@ impl Serving {
                 connection.as_mut().graceful_shutdown();
                 polled = connection.as_mut().poll(context);
             }
-            polled.map(|_| ())
+            polled.map(|served| self.note_unreadable(&served))
         })
         .await;
+    }
+
+    /// hyper answers a head that it cannot read by itself; the log tells of it all the same.
+    fn note_unreadable(&self, served: &hyper::Result<()>) {
+        if let Err(error) = served
+            && error.is_parse()
+        {
+            self.gateway.note_unreadable(&self.facts, error.is_parse_too_large());
+        }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {

@@ -4,7 +4,16 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod applications;
+mod architecture;
+mod callback;
+mod challenge;
+mod documentation;
+mod examples;
 mod harness;
 mod login;
+mod logout;
 mod oidc;
 mod proxying;
+mod return_to;
+mod sessions;

@@ -56,6 +56,7 @@ pub(crate) struct Setup {
     provider: Option<(String, String)>,
     listener: String,
     settings: String,
+    keys: Vec<String>,
     policies: Vec<String>,
 }
 
@@ -72,7 +73,9 @@ impl Setup {
         folder.write("session-2.key", KeyRing::generate_key().expose());
         folder.write("client.secret", CLIENT_SECRET);
         let listener = "[[listeners]]\naddress = \"127.0.0.1:0\"\n".to_owned();
-        Self { folder, clock: clock.clone(), provider: None, listener, settings: String::new(), policies: Vec::new() }
+        let keys = ["session-1.key", "session-2.key"].map(str::to_owned).to_vec();
+        let (settings, policies) = (String::new(), Vec::new());
+        Self { folder, clock: clock.clone(), provider: None, listener, settings, keys, policies }
     }
 
     /// Signs in at `provider`.
@@ -83,6 +86,21 @@ impl Setup {
     /// Signs in at `issuer`; `more` are further lines of the provider's table.
     pub(crate) fn issuer(mut self, issuer: &str, more: &str) -> Self {
         self.provider = Some((issuer.to_owned(), more.to_owned()));
+        self
+    }
+
+    /// Adds lines to the provider's table.
+    pub(crate) fn provider_settings(mut self, toml: &str) -> Self {
+        self.provider.as_mut().unwrap().1.push_str(toml);
+        self
+    }
+
+    /// Seals sessions with these keys, the first one first, instead of two fresh ones.
+    pub(crate) fn keys(mut self, keys: &[&str]) -> Self {
+        self.keys = (1..=keys.len()).map(|number| format!("session-{number}.key")).collect();
+        for (name, key) in self.keys.iter().zip(keys) {
+            self.folder.write(name, key);
+        }
         self
     }
 
@@ -123,7 +141,8 @@ impl Setup {
         let mut toml = format!("policies = [\"policies/*.toml\"]\nworkers = 2\n{}\n", top_level(&self.settings));
         toml.push_str(&self.listener);
         toml.push_str("[admin]\naddress = \"127.0.0.1:0\"\n");
-        toml.push_str("[keys]\nsession = [{ file = \"session-1.key\" }, { file = \"session-2.key\" }]\n");
+        let keys: Vec<String> = self.keys.iter().map(|name| format!("{{ file = \"{name}\" }}")).collect();
+        toml.push_str(&format!("[keys]\nsession = [{}]\n", keys.join(", ")));
         if let Some((issuer, more)) = &self.provider {
             toml.push_str(&format!(
                 "[providers.idp]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{more}\n"

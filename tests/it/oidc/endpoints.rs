@@ -132,7 +132,7 @@ async fn r05_r16_endpoints_that_answer_wrongly_are_refused() {
 async fn r16_a_provider_that_never_answers_costs_a_login_its_time_limit_and_no_more() {
     let hurried = |settings: &mut ProviderSettings| {
         settings.userinfo = true;
-        settings.limits = Limits { total: Duration::from_millis(400), ..Limits::default() };
+        settings.limits = Limits { total: Duration::from_millis(1500), ..Limits::default() };
     };
     for silence in [Answer::Never, Answer::Stalls] {
         let pair = Pair::strangers(hurried, |s| s.discovery_answer = silence.clone()).await;

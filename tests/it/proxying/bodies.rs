@@ -25,7 +25,14 @@ macro_rules! begun {
 
 #[tokio::test]
 async fn h06_the_application_has_the_first_piece_before_the_client_sends_the_last() {
-    begun!(a, s, client, upstream, seen, anonymous("POST /public/x", "Transfer-Encoding: chunked\r\n", "5\r\nfirst\r\n"));
+    begun!(
+        a,
+        s,
+        client,
+        upstream,
+        seen,
+        anonymous("POST /public/x", "Transfer-Encoding: chunked\r\n", "5\r\nfirst\r\n")
+    );
     assert_eq!(soon(upstream.chunk()).await.unwrap(), b"first");
     client.send("4\r\nlast\r\n0\r\n\r\n").await.unwrap();
     assert_eq!(soon(upstream.chunk()).await.unwrap(), b"last");
@@ -37,7 +44,10 @@ async fn h06_the_application_has_the_first_piece_before_the_client_sends_the_las
 #[tokio::test]
 async fn h06_the_client_has_the_first_event_before_the_application_sends_the_next() {
     begun!(a, s, client, upstream, seen, anonymous("GET /public/events", "Accept: text/event-stream\r\n", ""));
-    upstream.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+    upstream
+        .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
     let head = soon(client.head()).await.unwrap();
     assert_eq!(head.header("content-type"), Some("text/event-stream"));
     for number in 0..3 {

@@ -120,7 +120,8 @@ async fn d05_a_connection_that_was_accepted_may_still_send_its_request() {
 async fn d05_the_drain_has_an_end() {
     let application = RawApplication::start().await;
     let upstream = format!("\"{}\"", application.url());
-    let site = Plan { upstream: &upstream, settings: "[timeouts]\ndrain = \"300ms\"\n", ..Plan::default() }.start().await;
+    let site =
+        Plan { upstream: &upstream, settings: "[timeouts]\ndrain = \"300ms\"\n", ..Plan::default() }.start().await;
     let mut client = site.connect().await;
     client.send(anonymous("GET /public/x", "", "")).await.unwrap();
     let mut upstream = soon(application.accept()).await;

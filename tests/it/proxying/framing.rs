@@ -9,7 +9,8 @@ use crate::harness::soon;
 use crate::harness::wire::RawApplication;
 
 /// What the application is told of every request that has no fields of its own.
-const TOLD: &[&str] = &["forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+const TOLD: &[&str] =
+    &["forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
 
 fn told(more: &[&str]) -> Vec<String> {
     let mut names: Vec<_> = TOLD.iter().chain(more).map(|name| (*name).to_owned()).collect();

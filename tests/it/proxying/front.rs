@@ -91,8 +91,14 @@ async fn h03_a_request_over_http2_becomes_one_of_http11() {
     let application = RawApplication::start().await;
     let (site, authority) = secure(&application.url(), "").await;
     let mut sender = http2(&site, &authority).await;
-    let fields =
-        [("cookie", "a=1"), ("cookie", site.cookie.as_str()), ("cookie", "b=2"), ("te", "trailers"), ("x_remote_user", "root"), ("accept", "*/*")];
+    let fields = [
+        ("cookie", "a=1"),
+        ("cookie", site.cookie.as_str()),
+        ("cookie", "b=2"),
+        ("te", "trailers"),
+        ("x_remote_user", "root"),
+        ("accept", "*/*"),
+    ];
     let asking = sender.send_request(request(Method::GET, "/mine?x=%2f", &fields).body(nothing()).unwrap());
     let answering = async {
         let mut upstream = application.accept().await;
@@ -104,8 +110,16 @@ async fn h03_a_request_over_http2_becomes_one_of_http11() {
     assert_eq!(seen.line(), "GET /mine?x=%2f HTTP/1.1");
     assert_eq!((seen.all("cookie"), seen.all("host")), (vec!["a=1; b=2"], vec![HOST]));
     let expected = [
-        "accept", "cookie", "forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-remote-groups",
-        "x-remote-user", "x-request-id",
+        "accept",
+        "cookie",
+        "forwarded",
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-remote-groups",
+        "x-remote-user",
+        "x-request-id",
     ];
     assert_eq!(seen.names(), expected);
     let response = response.unwrap();
@@ -152,7 +166,10 @@ impl Body for Piecewise {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|frame| frame.map(Ok))
     }
 }
@@ -311,9 +328,9 @@ async fn an_http2_body_that_is_given_up_does_not_hurt_its_neighbours() {
     first.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap();
     drop(soon(asking).await.unwrap().unwrap());
     assert_eq!(soon(first.rest()).await, b"", "the application's connection ends with the stream");
-    let asking = tokio::spawn(
-        sender.send_request(request(Method::PUT, "/public/2", &[]).body(Full::new(Bytes::from_static(b"x")).boxed()).unwrap()),
-    );
+    let asking = tokio::spawn(sender.send_request(
+        request(Method::PUT, "/public/2", &[]).body(Full::new(Bytes::from_static(b"x")).boxed()).unwrap(),
+    ));
     let mut second = soon(application.accept()).await;
     assert_eq!(soon(second.request()).await.unwrap().body, b"x");
     second.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();

@@ -33,6 +33,10 @@ async fn d03_a_head_that_is_too_large_gets_431() {
     let within = "Accept: a\r\n".repeat(10);
     assert_eq!(site.ask(anonymous("GET /public/x", &within, "")).await.status, 200);
     assert_eq!(application.seen().len(), 1);
+    let log = site.gateway.stop().await;
+    let unread: Vec<_> = log.iter().filter(|line| line["reason"] == "head_too_large").collect();
+    assert_eq!(unread.len(), 3, "{log:#?}");
+    assert!(unread.iter().all(|line| line["status"] == 431 && line["decision"] == "refused"));
 }
 
 #[tokio::test]
@@ -115,7 +119,10 @@ async fn d03_a_tunnel_is_a_connection_too() {
         tunnels.push((client, upstream));
         let (client, upstream) = tunnels.last_mut().unwrap();
         soon(upstream.request()).await.unwrap();
-        upstream.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi").await.unwrap();
+        upstream
+            .send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+            .await
+            .unwrap();
         assert_eq!(soon(client.head()).await.unwrap().status, 101);
         assert_eq!(soon(client.bytes()).await, b"hi");
     }
@@ -204,7 +211,10 @@ async fn d01_an_application_that_does_not_answer_gets_504() {
         let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
         let mut client = site.connect().await;
         let fields = if method == "POST" { "Content-Length: 4\r\nAccept: application/json\r\n" } else { "" };
-        client.send(anonymous(&format!("{method} /public/x"), fields, if method == "POST" { "data" } else { "" })).await.unwrap();
+        client
+            .send(anonymous(&format!("{method} /public/x"), fields, if method == "POST" { "data" } else { "" }))
+            .await
+            .unwrap();
         let mut upstream = soon(application.accept()).await;
         assert_eq!(soon(client.reply(false)).await.unwrap().status, 504);
         soon(upstream.request()).await.unwrap();

@@ -64,7 +64,10 @@ async fn p01_p04_what_is_decided_on_is_what_is_forwarded() {
     let mut client = site.connect().await;
     let mut paths = Vec::new();
     for Forwarded { same, from, to } in targets().forwarded {
-        let pairs = same.into_iter().map(|target| (target.clone(), target)).chain(from.into_iter().map(|from| (from, to.clone())));
+        let pairs = same
+            .into_iter()
+            .map(|target| (target.clone(), target))
+            .chain(from.into_iter().map(|from| (from, to.clone())));
         for (from, to) in pairs {
             client.send(anonymous(&format!("GET {from}"), "", "")).await.unwrap();
             assert_eq!(soon(client.reply(false)).await.unwrap().status, 200, "{from}");
@@ -99,7 +102,9 @@ async fn p05_a_host_is_one_in_every_spelling() {
         assert_eq!(reply.status, 200, "{host}");
     }
     let known = application.seen().len();
-    for host in ["localhost", "other.app.localhost", "app.localhost.evil.example", "xapp.localhost", "127.0.0.1", "[::1]:80"] {
+    for host in
+        ["localhost", "other.app.localhost", "app.localhost.evil.example", "xapp.localhost", "127.0.0.1", "[::1]:80"]
+    {
         let reply = site.ask(format!("GET /public/x HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
         assert_eq!(reply.status, 404, "{host}");
     }

@@ -126,7 +126,8 @@ async fn s07_the_gateways_cookies_do_not_reach_the_application_and_others_do() {
     let own = &site.cookie;
     let names = ["__Host-lychgate", "__Secure-lychgate.x", "lychgate", "lychgate.2", "__HOST-LYCHGATE", "LychGate-app"];
     let more: String = names.iter().map(|name| format!("; {name}=stolen")).collect();
-    let request = format!("GET /mine HTTP/1.1\r\nHost: {HOST}\r\nCookie: a=1; {own}\r\nCookie: theirs=x=y{more}; b\r\n\r\n");
+    let request =
+        format!("GET /mine HTTP/1.1\r\nHost: {HOST}\r\nCookie: a=1; {own}\r\nCookie: theirs=x=y{more}; b\r\n\r\n");
     assert_eq!(site.ask(request).await.status, 200);
     assert_eq!(application.last().header("cookie").as_deref(), Some("a=1; theirs=x=y; b"));
     assert_eq!(site.ask(site.request("GET /mine", "", "")).await.status, 200);
@@ -137,7 +138,13 @@ async fn s07_the_gateways_cookies_do_not_reach_the_application_and_others_do() {
 async fn s07_an_application_cannot_set_the_gateways_cookies() {
     let application = Application::answering(IDENTITY, |_| {
         let mut response = Response::new(Bytes::new());
-        let cookies = ["theirs=1; Path=/", "__Host-lychgate=evil", "lychgate=evil; Max-Age=0", "__host-LYCHGATE.1=evil", "last=2"];
+        let cookies = [
+            "theirs=1; Path=/",
+            "__Host-lychgate=evil",
+            "lychgate=evil; Max-Age=0",
+            "__host-LYCHGATE.1=evil",
+            "last=2",
+        ];
         for cookie in cookies {
             response.headers_mut().append("set-cookie", cookie.parse().unwrap());
         }

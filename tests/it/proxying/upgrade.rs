@@ -77,7 +77,10 @@ async fn h08_an_upgrade_that_nobody_asked_for_is_a_bad_answer() {
         let mut upstream = soon(application.accept()).await;
         let seen = soon(upstream.request()).await.unwrap();
         assert_eq!((seen.all("connection"), seen.all("upgrade")), (vec![], vec![]), "{fields}");
-        upstream.send([SWITCHED.as_bytes(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"].concat()).await.unwrap();
+        upstream
+            .send([SWITCHED.as_bytes(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"].concat())
+            .await
+            .unwrap();
         let reply = soon(client.reply(false)).await.unwrap();
         assert_eq!((reply.status, reply.header("upgrade")), (502, None), "{fields}");
         assert!(!reply.body.ends_with(b"evil"));

@@ -1,6 +1,7 @@
 //! Where an application is, what it is called, and what is said when it is not there.
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use super::{IDENTITY, Plan, anonymous, site};
 use crate::harness::application::Application;
@@ -11,14 +12,18 @@ use crate::harness::wire::RawApplication;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// An address that nobody listens on: it was bound a moment ago.
-async fn nobody() -> String {
-    RawApplication::start().await.url()
+/// An address that refuses connections for as long as the socket lives: bound, and not listening.
+fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 #[tokio::test]
 async fn an_application_that_is_not_there_is_a_page_for_people_and_json_for_programs() {
-    let site = site(&nobody().await).await;
+    let (_socket, url) = nobody();
+    let site = site(&url).await;
     let page = site.ask(anonymous("GET /public/x", "Accept: text/html\r\n", "")).await;
     assert_eq!(page.status, 502);
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
@@ -35,7 +40,8 @@ async fn an_application_that_is_not_there_is_a_page_for_people_and_json_for_prog
 #[tokio::test]
 async fn another_server_answers_for_one_that_is_down() {
     let application = Application::start(IDENTITY).await;
-    let upstream = format!("[\"{}\", \"{}\", \"{}\"]", nobody().await, application.url(), nobody().await);
+    let ((_one, one), (_other, other)) = (nobody(), nobody());
+    let upstream = format!("[\"{one}\", \"{}\", \"{other}\"]", application.url());
     let site = Plan { upstream: &upstream, ..Plan::default() }.start().await;
     for _ in 0..10 {
         let post = anonymous("POST /public/x", "Content-Length: 4\r\n", "data");
@@ -88,23 +94,30 @@ async fn an_application_over_tls_is_trusted_by_its_own_authority_alone() {
         let (upstream, files) = (format!("\"{url}\""), [("policies/ca.pem", ca.as_str())]);
         let site = Plan { upstream: &upstream, app: "ca = \"ca.pem\"", files: &files, ..Plan::default() }.start().await;
         let answering = async {
+            // Only the last one, which speaks no TLS, ever has a connection; it answers once, and is asked once.
             let mut wire = application.accept().await;
-            let _ = wire.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
-            assert_eq!(wire.request().await.map(|request| request.head), None, "nothing is said to a stranger");
+            assert_eq!(application.url(), plain.url(), "something was said to a stranger");
+            wire.send("HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            drop(wire);
             std::future::pending::<()>().await;
         };
         let reply = tokio::select! {
             () = answering => unreachable!(),
             reply = site.ask(anonymous("GET /public/x", "", "")) => reply,
         };
-        assert_eq!(reply.status, 502, "{url}");
-        assert_eq!(site.log().await[0]["reason"], "upstream_tls");
+        let log = site.log().await;
+        assert_eq!((reply.status, log[0]["reason"].as_str()), (502, Some("upstream_tls")), "{url}");
     }
 }
 
 #[tokio::test]
 async fn the_application_is_called_as_its_policy_says_and_its_redirects_are_brought_back() {
-    for (app, literal) in [("", None), ("host = \"keep\"", None), ("host = \"upstream\"", Some("")), ("host = \"inner.example:81\"", Some("inner.example:81"))] {
+    for (app, literal) in [
+        ("", None),
+        ("host = \"keep\"", None),
+        ("host = \"upstream\"", Some("")),
+        ("host = \"inner.example:81\"", Some("inner.example:81")),
+    ] {
         let application = RawApplication::start().await;
         let own = application.address().to_string();
         let named = match literal {

@@ -1,0 +1,172 @@
+//! Several applications behind one gateway: two on one host by path, two on hosts of their own, and what they share.
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::application::Application;
+use crate::harness::browser::Browser;
+use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
+use crate::harness::provider::{CLIENT_ID, FakeProvider, value};
+use crate::harness::site::{IDENTITY, ada, policy};
+
+const OTHER: &str = "other.localhost";
+
+/// The usual policy for an application below `path`.
+fn below(path: &str, upstream: &str) -> String {
+    let text = policy(upstream).replace("[\"/", &format!("[\"{path}/"));
+    text.replace("[login]", &format!("path = \"{path}\"\n[login]"))
+}
+
+struct Pair {
+    provider: FakeProvider,
+    ledger: Application,
+    reports: Application,
+    gateway: TestGateway,
+}
+
+/// `ledger` and `reports`, as the two policies say.
+async fn pair(policies: impl Fn(&str, &str) -> (String, String)) -> Pair {
+    let clock = clock();
+    let provider = provider(&clock).await;
+    provider.script().person = ada();
+    let (ledger, reports) = (Application::start(IDENTITY).await, Application::start(IDENTITY).await);
+    let (first, second) = policies(&ledger.url(), &reports.url());
+    let setup = Setup::new(&clock).provider(&provider).policy("ledger", &first).policy("reports", &second);
+    let gateway = setup.start().await;
+    Pair { provider, ledger, reports, gateway }
+}
+
+async fn on_one_host() -> Pair {
+    pair(|ledger, reports| (below("/ledger", ledger), below("/reports", reports))).await
+}
+
+#[tokio::test]
+async fn two_applications_on_one_host_have_sessions_of_their_own_and_one_sign_in() {
+    let pair = on_one_host().await;
+    let url = |path: &str| pair.gateway.url(path);
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&url("/ledger/2026")).await.url, url("/ledger/2026"));
+    assert_eq!(browser.fetch(Method::GET, &url("/reports/")).await.status, StatusCode::UNAUTHORIZED);
+    // The provider knows the person: the second login asks nothing.
+    assert_eq!(browser.open(&url("/reports/1")).await.url, url("/reports/1"));
+    assert_eq!(pair.ledger.only().target, "/ledger/2026");
+    assert_eq!(pair.reports.only().target, "/reports/1");
+    let names = browser.cookie_names(HOST);
+    assert_eq!(names, ["lychgate-app-ledger", "lychgate-app-reports", "lychgate-hint"]);
+
+    let reply = browser.get(&url("/elsewhere")).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.get(&url("/ledgers")).await.status, StatusCode::NOT_FOUND, "a prefix ends at a slash");
+
+    let own = url("");
+    browser.post(&url("/.lychgate/logout"), "", &[("origin", &own)]).await;
+    assert!(browser.cookie_names(HOST).is_empty(), "signing out ends every session of the host");
+    let log = pair.gateway.stop().await;
+    let apps: Vec<_> = log.iter().filter(|line| line["decision"] == "allow").map(|line| &line["app"]).collect();
+    assert_eq!(apps, ["ledger", "reports"]);
+}
+
+#[tokio::test]
+async fn c02_a_session_of_one_application_is_none_at_its_neighbour() {
+    let pair = on_one_host().await;
+    let mut browser = Browser::new();
+    browser.open(&pair.gateway.url("/ledger/")).await;
+    let session = browser.cookie(HOST, "lychgate-app-ledger").unwrap().value.clone();
+    let mut thief = Browser::new();
+    thief.plant(HOST, "lychgate-app-reports", &session);
+    let status = thief.fetch(Method::GET, &pair.gateway.url("/reports/")).await.status;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(pair.reports.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn the_application_with_the_longest_path_answers() {
+    let pair = pair(|whole, part| (policy(whole), below("/reports", part))).await;
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&pair.gateway.url("/reports")).await.status, StatusCode::OK);
+    assert_eq!(browser.open(&pair.gateway.url("/reportsx")).await.status, StatusCode::OK);
+    assert_eq!(pair.reports.only().target, "/reports");
+    assert_eq!(pair.ledger.only().target, "/reportsx");
+}
+
+#[tokio::test]
+async fn two_hosts_have_sessions_of_their_own() {
+    let pair = pair(|first, second| (policy(first), policy(second).replace(HOST, OTHER))).await;
+    let other = |path: &str| pair.gateway.url(path).replace(HOST, OTHER);
+    let mut browser = Browser::new();
+    browser.open(&pair.gateway.url("/")).await;
+    let stolen = browser.cookie(HOST, "lychgate").unwrap().value.clone();
+    browser.plant(OTHER, "lychgate", &stolen);
+    assert_eq!(browser.fetch(Method::GET, &other("/")).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(browser.open(&other("/x")).await.url, other("/x"));
+    assert_ne!(browser.cookie(OTHER, "lychgate").unwrap().value, stolen);
+    let callbacks: Vec<_> = pair.provider.requests("/authorize");
+    assert_eq!(value(&callbacks[1].query, "redirect_uri"), Some(other("/.lychgate/callback").as_str()));
+    assert_eq!((pair.ledger.seen().len(), pair.reports.seen().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn p05_hosts_are_compared_without_case_port_or_last_dot_and_unknown_ones_are_refused() {
+    let pair = pair(|first, second| (policy(first), policy(second).replace(HOST, OTHER))).await;
+    let mut wire = crate::harness::wire::Wire::connect(pair.gateway.address()).await;
+    for (host, status) in [
+        (HOST, 200),
+        ("APP.localhost", 200),
+        ("app.localhost.", 200),
+        ("app.localhost:1", 200),
+        ("OTHER.LOCALHOST.:80", 200),
+        ("unknown.localhost", 404),
+        ("app.localhost.evil.example", 404),
+        ("localhost", 404),
+    ] {
+        wire.send(format!("GET /public/x HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.unwrap();
+        assert_eq!(wire.reply(false).await.unwrap().status, status, "{host}");
+    }
+    assert_eq!((pair.ledger.seen().len(), pair.reports.seen().len()), (4, 1));
+}
+
+#[tokio::test]
+async fn r04_an_id_token_goes_to_no_other_provider_than_the_one_that_made_it() {
+    let clock = clock();
+    let (first, second) = (provider(&clock).await, provider(&clock).await);
+    first.script().person = ada();
+    second.script().person =
+        vec![("groups".to_owned(), json!(["staff"])), ("preferred_username".to_owned(), json!("ada"))];
+    let (ledger, reports) = (Application::start(IDENTITY).await, Application::start(IDENTITY).await);
+    let other = format!(
+        "[providers.other]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n",
+        second.issuer()
+    );
+    let gateway = Setup::new(&clock)
+        .provider(&first)
+        .settings(&other)
+        .policy("ledger", &below("/ledger", &ledger.url()))
+        .policy("reports", &below("/reports", &reports.url()).replace("\"idp\"", "\"other\""))
+        .start()
+        .await;
+    for order in [["/ledger/", "/reports/"], ["/reports/", "/ledger/"]] {
+        let mut browser = Browser::new();
+        for path in order {
+            assert_eq!(browser.open(&gateway.url(path)).await.status, StatusCode::OK);
+        }
+        let own = gateway.url("");
+        let reply = browser.post(&gateway.url("/.lychgate/logout"), "", &[("origin", &own)]).await;
+        browser.open(&reply.location().unwrap()).await;
+        assert!(browser.cookie_names(HOST).is_empty());
+    }
+    let mut hints = 0;
+    for provider in [&first, &second] {
+        for request in provider.requests("/logout") {
+            let hint = value(&request.query, "id_token_hint");
+            hints += usize::from(hint.is_some());
+            assert!(hint.is_none_or(|hint| issuer_of(hint) == provider.issuer()), "{hint:?}");
+        }
+    }
+    assert_eq!(hints, 1, "only one of the two is the last login's");
+}
+
+fn issuer_of(id_token: &str) -> String {
+    use base64::Engine as _;
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&payload).unwrap()["iss"].as_str().unwrap().to_owned()
+}

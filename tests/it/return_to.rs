@@ -1,0 +1,116 @@
+//! Where a person is after signing in: the page asked for, and never another origin, whatever the first request was.
+//!
+//! Every `Location` is resolved with the parser that browsers' own follow (the URL standard).
+
+use http::StatusCode;
+use url::Url;
+
+use crate::harness::browser::Browser;
+use crate::harness::gateway::HOST;
+use crate::harness::site::{Site, parameter};
+use crate::harness::wire::Wire;
+
+const HOSTILE: &str = include_str!("../data/return-to-hostile.txt");
+const GOOD: &str = include_str!("../data/return-to-good.txt");
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty())
+}
+
+/// Sends a navigation with exactly this target; the pending login's cookie and the address at the provider, if one began.
+async fn navigate(site: &Site, target: &str) -> (u16, Option<(String, String)>) {
+    let mut wire = Wire::connect(site.gateway.address()).await;
+    let port = site.gateway.address().port();
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\nConnection: close\r\n\r\n"
+    );
+    wire.send(request).await.unwrap();
+    let Some(reply) = wire.reply(false).await else { return (0, None) };
+    let begun = reply.header("location").map(str::to_owned).zip(reply.header("set-cookie").map(str::to_owned));
+    (reply.status, begun)
+}
+
+/// Finishes the login and returns where the browser is sent, as it is written and as a browser reads it.
+async fn finish(site: &Site, authorize_url: &str, cookie: &str) -> (String, Url) {
+    let mut browser = Browser::new();
+    let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+    browser.plant(HOST, name, value);
+    let back = site.come_back(&mut browser, authorize_url).await;
+    let reply = browser.get(&back).await;
+    assert_eq!(reply.status, StatusCode::FOUND);
+    let written = reply.header("location").unwrap().to_owned();
+    (written, Url::parse(&reply.location().unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn o01_no_first_request_leads_to_another_origin() {
+    let site = Site::new().await;
+    let own = Url::parse(&site.url("/")).unwrap().origin();
+    let port = site.gateway.address().port();
+    let forms = [
+        "//evil.example/",
+        "///evil.example",
+        "/\\evil.example",
+        "/%5cevil.example",
+        "/%09/evil.example",
+        "/./evil.example//x",
+        "/.//evil.example",
+        "/a/..//evil.example",
+        "/%2fevil.example",
+        "/?next=//evil.example",
+        "/;@evil.example",
+        "/@evil.example",
+        "/%0d%0aLocation:%20https://evil.example",
+        "https://evil.example/",
+        "http:evil.example",
+        "//evil.example%2f..",
+        "/\u{ff0f}evil.example",
+        "*",
+        "evil.example",
+        "?//evil.example",
+    ];
+    let agreeing = format!("http://{HOST}:{port}//evil.example/x");
+    let foreign = format!("http://{HOST}:{port}@evil.example/");
+    let hostile = lines(HOSTILE).filter(|line| line.bytes().all(|byte| byte.is_ascii_graphic()));
+    let targets = forms.into_iter().chain([agreeing.as_str(), foreign.as_str()]).chain(hostile);
+    let (mut begun, mut refused) = (0, 0);
+    for target in targets {
+        let (status, login) = navigate(&site, target).await;
+        let Some((authorize_url, cookie)) = login else {
+            assert!(status == 0 || (400..500).contains(&status), "{target}: {status}");
+            refused += 1;
+            continue;
+        };
+        begun += 1;
+        assert!(authorize_url.starts_with(site.provider.issuer()), "{target}");
+        let redirect_uri = Url::parse(&parameter(&authorize_url, "redirect_uri").unwrap()).unwrap();
+        assert_eq!(redirect_uri.origin(), own, "{target}");
+        let (written, resolved) = finish(&site, &authorize_url, &cookie).await;
+        assert_eq!(resolved.origin(), own, "{target} leads to {written}");
+        assert!(written.starts_with('/') && !written.starts_with("//") && !written.contains('\\'), "{written}");
+    }
+    assert!(begun >= 20 && refused >= 20, "{begun} begun, {refused} refused");
+    assert_eq!(site.application.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn o02_good_addresses_survive_unchanged() {
+    let site = Site::new().await;
+    let mut count = 0;
+    for address in lines(GOOD).filter(|line| line.is_ascii()) {
+        let (status, login) = navigate(&site, address).await;
+        let (authorize_url, cookie) = login.unwrap_or_else(|| panic!("{address}: {status}"));
+        let (written, _) = finish(&site, &authorize_url, &cookie).await;
+        assert_eq!(written, address);
+        count += 1;
+    }
+    assert!(count >= 20, "{count} addresses");
+}
+
+#[tokio::test]
+async fn o02_an_address_that_is_too_long_to_keep_leads_to_the_root() {
+    let site = Site::new().await;
+    let mut browser = Browser::new();
+    let reply = browser.open(&site.url(&format!("/statements?{}", "x".repeat(4000)))).await;
+    assert_eq!((reply.status, reply.url), (StatusCode::OK, site.url("/")));
+}

@@ -1,0 +1,297 @@
+//! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use lychgate::crypto::KeyRing;
+use serde_json::json;
+
+use crate::harness::application::Application;
+use crate::harness::browser::Browser;
+use crate::harness::gateway::{HOST, Setup, clock, provider};
+use crate::harness::site::{IDENTITY, SESSION, Site, ada, line_of, policy};
+
+/// The attributes of the session's cookie over https; the prefix demands the first two (RFC 6265bis).
+const ATTRIBUTES: &str = "Path=/; HttpOnly; SameSite=Lax; Secure";
+
+#[tokio::test]
+async fn c01_keys_rotate_without_anybody_being_signed_out() {
+    let clock = clock();
+    let provider = provider(&clock).await;
+    provider.script().person = ada();
+    let application = Application::start(IDENTITY).await;
+    let (old, new) = (KeyRing::generate_key().expose().clone(), KeyRing::generate_key().expose().clone());
+    let start = async |keys: &[&str]| {
+        let setup = Setup::new(&clock).provider(&provider).keys(keys);
+        setup.policy("app", &policy(&application.url())).start().await
+    };
+    let status = async |browser: &mut Browser, url: String| browser.fetch(Method::GET, &url).await.status.as_u16();
+
+    let first = start(&[&old]).await;
+    let mut early = Browser::new();
+    assert_eq!(early.open(&first.url("/")).await.status, StatusCode::OK);
+    first.stop().await;
+
+    let both = start(&[&new, &old]).await;
+    assert_eq!(status(&mut early, both.url("/")).await, 200, "the old key still opens");
+    let mut late = Browser::new();
+    assert_eq!(late.open(&both.url("/")).await.status, StatusCode::OK);
+    // The session that is used gets a cookie under the new key.
+    let mut moved = early.clone();
+    clock.advance(Duration::from_secs(10 * 60));
+    assert_eq!(status(&mut moved, both.url("/")).await, 200);
+    assert_ne!(moved.cookie(HOST, SESSION), early.cookie(HOST, SESSION));
+    both.stop().await;
+
+    let only_new = start(&[&new]).await;
+    assert_eq!(status(&mut late, only_new.url("/")).await, 200, "the first key seals");
+    assert_eq!(status(&mut moved, only_new.url("/")).await, 200);
+    assert_eq!(status(&mut early, only_new.url("/")).await, 401, "the old key is gone");
+    let log = only_new.stop().await;
+    assert!(log.iter().any(|line| line["reason"] == "session_unreadable"));
+}
+
+#[tokio::test]
+async fn c02_a_cookie_that_is_moved_to_another_host_application_or_name_is_no_session() {
+    let site = Site::with(policy, |setup| {
+        let below = |path: &str| {
+            let text = policy("http://127.0.0.1:9").replace("[\"/", &format!("[\"{path}/"));
+            text.replace("[login]", &format!("path = \"{path}\"\n[login]"))
+        };
+        setup
+            .policy("elsewhere", &policy("http://127.0.0.1:9").replace(HOST, "elsewhere.localhost"))
+            .policy("reports", &below("/reports"))
+            .policy("ledger", &below("/ledger"))
+    })
+    .await;
+    let browser = site.signed_in().await;
+    let session = browser.cookie(HOST, SESSION).unwrap().value.clone();
+    let hint = browser.cookie(HOST, "lychgate-hint").unwrap().value.clone();
+    let elsewhere = site.url("/").replace(HOST, "elsewhere.localhost");
+    let cases = [
+        ("another host", "elsewhere.localhost", SESSION, &session, elsewhere),
+        ("another application's name", HOST, "lychgate-app-reports", &session, site.url("/reports")),
+        ("another application's name", HOST, "lychgate-app-ledger", &session, site.url("/ledger/x")),
+        ("another purpose", HOST, SESSION, &hint, site.url("/")),
+        ("another name", HOST, "lychgate-session", &session, site.url("/")),
+        ("the name of a TLS site", HOST, "__Host-lychgate", &session, site.url("/")),
+    ];
+    for (case, host, name, value, url) in cases {
+        let mut thief = Browser::new();
+        thief.plant(host, name, value);
+        assert_eq!(thief.fetch(Method::GET, &url).await.status, StatusCode::UNAUTHORIZED, "{case}");
+    }
+    let mut again = Browser::new();
+    again.plant(HOST, SESSION, &session);
+    assert_eq!(site.status(&mut again).await, 200, "in its own place it is one");
+}
+
+#[tokio::test]
+async fn c03_whatever_is_wrong_with_a_cookie_the_answer_is_the_same() {
+    let site = Site::new().await;
+    let browser = site.signed_in().await;
+    let good = browser.cookie(HOST, SESSION).unwrap().value.clone();
+    let mut cases: Vec<String> = flipped(&good);
+    cases.extend([good[1..].to_owned(), good[..good.len() - 1].to_owned(), format!("{good}A"), format!("{good}=")]);
+    cases.extend([good.to_uppercase(), format!("2.{good}"), "A".to_owned(), "null".to_owned(), "A".repeat(3000)]);
+    let mut answers = std::collections::BTreeSet::new();
+    let absent = Browser::new().fetch(Method::GET, &site.url("/")).await;
+    answers.insert(shape(&absent));
+    for value in &cases {
+        let mut thief = Browser::new();
+        thief.plant(HOST, SESSION, value);
+        let reply = thief.fetch(Method::GET, &site.url("/")).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{value}");
+        answers.insert(shape(&reply));
+    }
+    assert_eq!(answers.len(), 1, "a stranger can tell damaged cookies apart: {answers:#?}");
+    assert_eq!(site.application.seen().len(), 1);
+    let mut owner = browser.clone();
+    assert_eq!(site.status(&mut owner).await, 200);
+    let log = site.gateway.stop().await;
+    let unreadable = log.iter().filter(|line| line["reason"] == "session_unreadable").count();
+    assert_eq!(unreadable, cases.len());
+}
+
+/// The cookie with one character changed, at every place where that changes a bit.
+fn flipped(good: &str) -> Vec<String> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut all = Vec::new();
+    for at in 0..good.len() {
+        let digit = ALPHABET.iter().position(|letter| *letter == good.as_bytes()[at]).unwrap();
+        let mut changed = good.as_bytes().to_vec();
+        changed[at] = ALPHABET[digit ^ 0b10_0000];
+        all.push(String::from_utf8(changed).unwrap());
+    }
+    all
+}
+
+/// Everything of an answer that a stranger can compare, without what differs anyway.
+fn shape(reply: &crate::harness::browser::Reply) -> String {
+    let mut headers = reply.headers.clone();
+    headers.remove("date");
+    let mut body = reply.json();
+    body["request_id"] = json!("");
+    format!("{} {headers:?} {body}", reply.status)
+}
+
+#[tokio::test]
+async fn c04_cookies_over_tls_carry_every_attribute_and_deletion_the_same_ones() {
+    let site = Site::with(policy, Setup::behind_tls).await;
+    let url = |path: &str| site.url(path).replace("http://", "https://");
+    let mut browser = Browser::new();
+    let begun = browser.get(&url("/")).await;
+    let pending = browser.cookie_names(HOST).pop().unwrap();
+    assert!(pending.starts_with("__Host-lychgate-login-"), "{pending}");
+    assert_eq!(browser.cookie(HOST, &pending).unwrap().attributes, format!("{ATTRIBUTES}; Max-Age=900"));
+    let back = browser.get(&begun.location().unwrap()).await.location().unwrap();
+    assert!(back.starts_with("https://app.localhost:"), "{back}");
+    let reply = browser.get(&back).await;
+    let session = browser.cookie(HOST, "__Host-lychgate").unwrap();
+    assert_eq!(session.attributes, ATTRIBUTES);
+    let hint = browser.cookie(HOST, "__Secure-lychgate-hint").unwrap();
+    assert_eq!(hint.attributes, "Path=/.lychgate/logout; HttpOnly; SameSite=Lax; Secure");
+    assert!(set_cookies(&reply).contains(&format!("{pending}=; {ATTRIBUTES}; Max-Age=0")), "{:?}", set_cookies(&reply));
+
+    let origin = url("");
+    let reply = browser.post(&url("/.lychgate/logout"), "", &[("origin", &origin)]).await;
+    let removed = set_cookies(&reply);
+    assert!(removed.contains(&format!("__Host-lychgate=; {ATTRIBUTES}; Max-Age=0")), "{removed:?}");
+    assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookies);
+}
+
+fn set_cookies(reply: &crate::harness::browser::Reply) -> Vec<String> {
+    reply.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+}
+
+/// Groups that compress badly: none is a prefix of another.
+fn groups(count: usize) -> serde_json::Value {
+    let names = (0..count).map(|index| format!("{index:04}-{}", "g".repeat(90)));
+    json!(std::iter::once("staff".to_owned()).chain(names).collect::<Vec<_>>())
+}
+
+/// The usual policy, without sending the groups on: the application's own limits are not the matter here.
+fn quiet(upstream: &str) -> String {
+    let text = policy(upstream);
+    text.lines().filter(|line| !line.starts_with("X-Remote-Groups")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn c05_a_large_session_is_cut_into_cookies_that_all_go_at_the_end() {
+    let site = Site::with(quiet, Setup::behind_tls).await;
+    let url = |path: &str| site.url(path).replace("http://", "https://");
+    for (count, chunks) in [(10, 1), (40, 2), (80, 3), (115, 4), (145, 5)] {
+        site.provider.script().person =
+            vec![("preferred_username".to_owned(), json!("ada")), ("groups".to_owned(), groups(count))];
+        let mut browser = Browser::new();
+        assert_eq!(browser.open(&url("/")).await.text(), "hello", "{count} groups");
+        let names: Vec<String> =
+            browser.cookie_names(HOST).into_iter().filter(|name| name.starts_with("__Host-lychgate")).collect();
+        assert_eq!(names.len(), chunks, "{count} groups: {names:?}");
+        for name in &names {
+            let cookie = browser.cookie(HOST, name).unwrap();
+            assert_eq!(cookie.attributes, ATTRIBUTES);
+            assert!(name.len() + cookie.value.len() + cookie.attributes.len() < 4096, "{name}");
+        }
+        for name in &names[1..] {
+            let mut damaged = browser.clone();
+            damaged.cookies.get_mut(HOST).unwrap().remove(name);
+            assert_eq!(damaged.fetch(Method::GET, &url("/")).await.status, StatusCode::UNAUTHORIZED, "without {name}");
+        }
+        let origin = url("");
+        browser.post(&url("/.lychgate/logout"), "", &[("origin", &origin)]).await;
+        assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
+    }
+}
+
+#[tokio::test]
+async fn c05_a_session_that_cannot_fit_is_a_clear_error_and_no_loop() {
+    let site = Site::with(quiet, |setup| setup).await;
+    site.provider.script().person =
+        vec![("preferred_username".to_owned(), json!("ada")), ("groups".to_owned(), groups(400))];
+    let mut browser = Browser::new();
+    let reply = browser.open(&site.url("/")).await;
+    assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let text = reply.text();
+    assert!(text.contains("carries more information") && text.contains("fewer or smaller claims"), "{text}");
+    assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
+    assert_eq!(site.provider.requests("/authorize").len(), 1);
+    let log = site.gateway.stop().await;
+    assert_eq!(line_of(&log, &reply)["reason"], "session_too_large");
+}
+
+#[tokio::test]
+async fn c05_claims_that_no_policy_reads_are_not_kept() {
+    let site = Site::new().await;
+    site.provider.script().person.push(("photograph".to_owned(), json!("p".repeat(60_000))));
+    let browser = site.signed_in().await;
+    assert!(browser.cookie(HOST, SESSION).unwrap().value.len() < 1000);
+}
+
+#[tokio::test]
+async fn c07_every_login_has_a_new_session_and_a_planted_cookie_is_never_adopted() {
+    let site = Site::new().await;
+    let attacker = site.signed_in().await;
+    let planted = attacker.cookie(HOST, SESSION).unwrap().value.clone();
+    // The victim's browser holds the attacker's session when the victim signs in.
+    let mut victim = Browser::new();
+    let address = site.begin(&mut victim, "/").await;
+    site.provider.script().person[0].1 = json!("grace");
+    victim.plant(HOST, SESSION, &planted);
+    let back = site.come_back(&mut victim, &address).await;
+    assert_eq!(victim.open(&back).await.text(), "hello");
+    assert_ne!(victim.cookie(HOST, SESSION).unwrap().value, planted);
+    assert_eq!(site.application.last().header("x-remote-user").as_deref(), Some("grace"));
+    let log = site.gateway.stop().await;
+    let mut sessions: Vec<_> = log.iter().filter_map(|line| line["session"].as_str()).collect();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
+    assert_ne!(sessions[0], sessions[1]);
+}
+
+#[tokio::test]
+async fn c09_a_session_that_was_not_used_for_too_long_is_over() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in().await;
+    site.clock.advance(Duration::from_secs(29 * 60));
+    let first = browser.clone();
+    assert_eq!(site.status(&mut browser).await, 200);
+    site.clock.advance(Duration::from_secs(29 * 60));
+    assert_eq!(site.status(&mut browser).await, 200, "renewed by use");
+    assert_eq!(site.status(&mut first.clone()).await, 401, "the cookie from before is idle");
+    site.clock.advance(Duration::from_secs(30 * 60));
+    let reply = browser.fetch(Method::GET, &site.url("/")).await;
+    assert_eq!((reply.status, reply.json()["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("sign_in_required")));
+    let log = site.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "session_idle").count(), 2);
+}
+
+#[tokio::test]
+async fn c09_a_session_ends_after_its_whole_time_however_busy_it_is() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in().await;
+    for _ in 0..(8 * 60 / 20 - 1) {
+        site.clock.advance(Duration::from_secs(20 * 60));
+        assert_eq!(site.status(&mut browser).await, 200);
+    }
+    site.clock.advance(Duration::from_secs(20 * 60));
+    assert_eq!(site.status(&mut browser).await, 401);
+    let log = site.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "session_expired").count(), 1);
+}
+
+#[tokio::test]
+async fn c09_a_session_in_use_is_renewed_now_and_then_and_never_on_a_public_page() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in().await;
+    let cookies = async |browser: &mut Browser, path: &str| {
+        let reply = browser.fetch(Method::GET, &site.url(path)).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        set_cookies(&reply).len()
+    };
+    assert_eq!(cookies(&mut browser, "/").await, 0, "young");
+    site.clock.advance(Duration::from_secs(4 * 60));
+    assert_eq!(cookies(&mut browser, "/public/style.css").await, 0, "a cache may keep this answer for everybody");
+    assert_eq!(cookies(&mut browser, "/").await, 1);
+    assert_eq!(cookies(&mut browser, "/").await, 0);
+}
