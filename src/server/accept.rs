@@ -63,6 +63,21 @@ pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Hands over every connection that waits already; asks the kernel itself, because the runtime may not have heard of them yet.
+pub(super) fn queued(listener: &StdListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    serve(stream, peer);
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
 /// Errors of a connection that went away before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(

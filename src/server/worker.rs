@@ -139,8 +139,9 @@ impl Accepting {
             }
         }
         // What the kernel accepted before the stop is served like everything else.
-        while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
-            self.serve(stream, peer);
+        match listener.into_std() {
+            Ok(listener) => accept::queued(&listener, |stream, peer| self.serve(stream, peer)),
+            Err(error) => tracing::warn!(%error, "connections that waited to be accepted are lost"),
         }
     }
 
@@ -163,15 +164,6 @@ impl Accepting {
         let tls = self.tls.clone();
         tokio::spawn(serving.run(stream, tls));
     }
-}
-
-/// The next connection that waits already, if one does.
-async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    std::future::poll_fn(|context| match listener.poll_accept(context) {
-        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(Some(accepted)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
 
 /// One counted connection.
