@@ -7,11 +7,12 @@ pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod provider;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::time::Duration;
 
 /// What `future` gives; a test that waits longer than any loaded machine needs fails instead of hanging.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("this never happened")
+    tokio::time::timeout(Duration::from_secs(30), future).await.unwrap_or_else(|_| panic!("this never happened"))
 }
