@@ -14,7 +14,7 @@ use http::{Method, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::authenticate::Known;
-use super::proxy::Content;
+use super::content::Content;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway};
 use crate::http::RequestHead;
@@ -34,14 +34,14 @@ pub(super) struct Account {
     method: Method,
     version: Version,
     client: IpAddr,
-    target: Option<(Box<str>, Box<str>)>,
+    head: Option<Arc<RequestHead>>,
     snapshot: Option<Arc<Snapshot>>,
     application: Option<Arc<Application>>,
     decision: Decision,
     rule: Option<Box<str>>,
     reason: Option<&'static str>,
     known: Option<Arc<Known>>,
-    upstream: Option<(String, Duration)>,
+    upstream: Option<(Arc<str>, Duration)>,
     progress: Option<Arc<BodyProgress>>,
     status: u16,
     bytes_out: u64,
@@ -59,7 +59,7 @@ impl Account {
             method: request.method().clone(),
             version: request.version(),
             client: connection.peer.ip().to_canonical(),
-            target: None,
+            head: None,
             snapshot: None,
             application: None,
             decision: Decision::Refused,
@@ -90,8 +90,8 @@ impl Account {
         self.known.as_ref()
     }
 
-    pub(super) fn identified(&mut self, head: &RequestHead, client: IpAddr) {
-        self.target = Some((head.host.as_str().into(), head.path.as_str().into()));
+    pub(super) fn identified(&mut self, head: &Arc<RequestHead>, client: IpAddr) {
+        self.head = Some(Arc::clone(head));
         self.client = client;
     }
 
@@ -122,7 +122,7 @@ impl Account {
         self.progress = progress.cloned();
     }
 
-    pub(super) fn answered(&mut self, target: String, took: Duration) {
+    pub(super) fn answered(&mut self, target: Arc<str>, took: Duration) {
         self.upstream = Some((target, took));
     }
 
@@ -141,9 +141,9 @@ impl Account {
             request_id: self.request_id.as_str(),
             client: self.client,
             scheme: self.scheme,
-            host: self.target.as_ref().map(|(host, _)| &**host),
+            host: self.head.as_deref().map(|head| head.host.as_str()),
             method: self.method.as_str(),
-            path: self.target.as_ref().map(|(_, path)| &**path),
+            path: self.head.as_deref().map(|head| head.path.as_str()),
             protocol: protocol(self.version),
             status: self.status,
             app: self.application.as_deref().map(Application::name),
@@ -152,7 +152,7 @@ impl Account {
             reason: self.reason,
             who: known.map(Known::who),
             session: known.map(Known::session_label),
-            upstream: self.upstream.as_ref().map(|(target, _)| target.as_str()),
+            upstream: self.upstream.as_ref().map(|(target, _)| &**target),
             bytes_in: self.progress.as_deref().map_or(0, BodyProgress::bytes),
             bytes_out: self.bytes_out,
             duration_ms: millis(took),

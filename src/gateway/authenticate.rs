@@ -24,6 +24,8 @@ pub(super) struct Known {
     label: Box<str>,
     short_id: Box<str>,
     prepared: Prepared,
+    /// Whether the session fits the application as it is configured; settled when the session is opened.
+    fits: Result<(), NoSession>,
 }
 
 impl Known {
@@ -38,6 +40,7 @@ impl Known {
             },
         };
         Self {
+            fits: fits(application, &session),
             label: session.claims.text("preferred_username").unwrap_or(&session.subject).into(),
             short_id: session.id.short().into(),
             prepared: application.policy().prepare(Arc::new(subject)),
@@ -70,16 +73,22 @@ impl Known {
         Arc::ptr_eq(&self.application, application) && self.host == *host
     }
 
-    /// Whether the session fits the application as it is configured now.
+    /// Whether the session is good now.
     fn check(&self, now: Timestamp) -> Result<(), NoSession> {
-        let provider = self.application.provider().map(|provider| provider.name());
-        if provider != Some(&self.session.provider) {
-            return Err(NoSession::OtherProvider);
-        }
-        if !self.application.policy().claims_read().iter().all(|name| self.session.knows_claim(name)) {
-            return Err(NoSession::ClaimMissing);
-        }
+        self.fits?;
         self.session.check(self.application.limits(), now)
+    }
+}
+
+/// A session of another provider, or one that was never asked for a claim that the policy reads, is replaced by a new login.
+fn fits(application: &Application, session: &Session) -> Result<(), NoSession> {
+    let provider = application.provider().map(|provider| provider.name());
+    if provider != Some(&session.provider) {
+        Err(NoSession::OtherProvider)
+    } else if !application.policy().claims_read().iter().all(|name| session.knows_claim(name)) {
+        Err(NoSession::ClaimMissing)
+    } else {
+        Ok(())
     }
 }
 

@@ -14,9 +14,9 @@ use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::account::Account;
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, redirect};
+use super::challenge::begin;
+use super::content::{Content, redirect};
 use super::logout;
-use super::proxy::Content;
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
 use crate::clock::Timestamp;
@@ -58,7 +58,7 @@ pub(super) async fn answer(
                 }
                 Err(refusal) => {
                     metrics.failed.inc();
-                    refusal.answer(exchange.form, account)
+                    refusal.answer(exchange.form.read(), account)
                 }
             };
             append(&mut response, spent);
@@ -71,7 +71,7 @@ pub(super) async fn answer(
         }
         Err(error) => {
             metrics.failed.inc();
-            let mut response = Refusal::Login(error).answer(exchange.form, account);
+            let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }

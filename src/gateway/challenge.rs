@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{Method, Response, StatusCode};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{Method, Response};
 
-use super::proxy::Content;
+use super::content::{Content, redirect};
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
 use crate::clock::Timestamp;
@@ -107,16 +107,6 @@ fn pending_cookies(
     stale.into_iter().filter_map(|name| ours(name, "").removal()).chain(new).collect()
 }
 
-/// A redirect that no cache keeps.
-pub(super) fn redirect(to: &str) -> Result<Response<Content>, Refusal> {
-    let mut response = Response::new(Content::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    let location = HeaderValue::try_from(to).map_err(|_| Refusal::Internal)?;
-    response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
-}
-
 /// The address that the person asked for; the root when it is too long to be kept.
 fn asked_for(exchange: &Exchange<'_>) -> ReturnTo {
     ReturnTo::of_request(&exchange.head.path, exchange.head.query.as_deref()).unwrap_or_else(ReturnTo::root)
@@ -158,7 +148,7 @@ fn unauthorised(
     let by_person = headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate")
         && !headers.contains_key(&SEC_PURPOSE)
         && accepts_html(headers);
-    let form = if by_person { exchange.form } else { Form::Json };
+    let form = if by_person { exchange.form.read() } else { Form::Json };
     let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     if let Ok(value) = HeaderValue::try_from(challenge) {

@@ -17,11 +17,10 @@ use url::form_urlencoded;
 
 use super::Exchange;
 use super::account::Account;
+use super::addresses::{LOGOUT, SIGNED_OUT};
 use super::authenticate::{Known, authenticate, take_away};
-use super::challenge::redirect;
-use super::proxy::Content;
+use super::content::{Content, redirect};
 use super::refusal::Refusal;
-use super::reserved::{LOGOUT, SIGNED_OUT};
 use crate::crypto::{Binding, Secret, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
@@ -55,7 +54,7 @@ pub(super) fn ask(
         stay_url: known.application().policy().prefix(),
         provider: provider.as_deref(),
     };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
 /// Signs out.
@@ -95,7 +94,7 @@ pub(super) fn signed_out(
 ) -> Result<Response<Content>, Refusal> {
     let application = route.neighbours.last().ok_or(Refusal::UnknownReserved)?;
     let page = Page::SignedOut { app: application.name(), sign_in_url: application.policy().prefix() };
-    Ok(page.answer(exchange.form, account.request_id().as_str()).map(Content::own))
+    Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
 /// The cookie that keeps the ID token for `id_token_hint`; none when it would not fit. It opens for this provider only.

@@ -12,9 +12,11 @@
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 
 mod account;
+mod addresses;
 mod authenticate;
 mod callback;
 mod challenge;
+mod content;
 mod logout;
 mod proxy;
 mod refusal;
@@ -26,7 +28,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::ACCEPT;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -83,6 +86,15 @@ pub struct Gateway {
     request_ids: RequestIds,
 }
 
+/// In which form the client wants to be told something, read only when there is something to tell.
+struct WantedForm(Option<HeaderValue>);
+
+impl WantedForm {
+    fn read(&self) -> Form {
+        Form::wanted(self.0.as_ref())
+    }
+}
+
 /// One request under way: what every step may look at.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
@@ -90,7 +102,7 @@ struct Exchange<'a> {
     connection: &'a ClientConnection,
     head: &'a RequestHead,
     origin: Origin,
-    form: Form,
+    form: &'a WantedForm,
     request_id: RequestId,
 }
 
@@ -109,11 +121,11 @@ impl Gateway {
     /// Answers one request; never fails, and every request ends in exactly one line of the access log.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
-        let form = Form::wanted(request.headers());
-        match self.respond(request, connection, form, &mut account).await {
+        let form = WantedForm(request.headers().get(ACCEPT).cloned());
+        match self.respond(request, connection, &form, &mut account).await {
             Ok(response) => account.close_with(response),
             Err(refusal) => {
-                let response = refusal.answer(form, &mut account);
+                let response = refusal.answer(form.read(), &mut account);
                 account.close_with(response)
             }
         }
@@ -124,11 +136,11 @@ impl Gateway {
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &ClientConnection,
-        form: Form,
+        form: &WantedForm,
         account: &mut Account,
-    ) -> Result<Response<proxy::Content>, Refusal> {
+    ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
-        let head = RequestHead::parse(&parts).map_err(Refusal::Head)?;
+        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
@@ -146,7 +158,7 @@ impl Gateway {
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
         exchange.refuse_clear_text(&route)?;
-        if reserved::is_reserved(&head.path) {
+        if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
         }
@@ -173,7 +185,7 @@ impl Exchange<'_> {
 
     /// The callback's address on this host, as it is registered at the provider.
     fn redirect_uri(&self) -> String {
-        format!("{}{}", self.outer_origin(), reserved::CALLBACK)
+        format!("{}{}", self.outer_origin(), addresses::CALLBACK)
     }
 
     /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.

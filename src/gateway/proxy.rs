@@ -3,22 +3,19 @@
 //! Scrub, recognise, decide, tell, send, rewrite: in this order, because each step needs what the one before made.
 //! Trust boundary: the client on one side, the application on the other.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Full;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::account::Account;
 use super::authenticate::{authenticate, renew};
+use super::content::Content;
 use super::refusal::Refusal;
 use super::{Exchange, challenge};
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
@@ -26,7 +23,7 @@ use crate::http::HostName;
 use crate::observe::Decision as Decided;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::snapshot::Application;
-use crate::upstream::{Answer, AnswerBody, BodyError, BodyProgress, RequestBody, UpstreamError, tunnel};
+use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
@@ -159,48 +156,4 @@ fn switch(mut answer: Answer, client: OnUpgrade, idle: std::time::Duration) -> R
     let application = hyper::upgrade::on(&mut answer.response);
     tokio::spawn(tunnel(client, application, idle));
     answer.response.map(|_| Content::empty())
-}
-
-/// What an answer carries: the gateway's own bytes or the application's stream.
-pub(super) enum Content {
-    /// A page, or nothing.
-    Own(Full<Bytes>),
-    /// The application's body.
-    App(AnswerBody),
-}
-
-impl Content {
-    pub(super) fn empty() -> Self {
-        Self::Own(Full::default())
-    }
-
-    pub(super) fn own(bytes: Bytes) -> Self {
-        Self::Own(Full::new(bytes))
-    }
-}
-
-impl HttpBody for Content {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
-            Self::App(body) => Pin::new(body).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(body) => body.is_end_stream(),
-            Self::App(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(body) => body.size_hint(),
-            Self::App(body) => body.size_hint(),
-        }
-    }
 }

@@ -7,9 +7,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::account::Account;
+use super::addresses;
 use super::authenticate::Known;
-use super::proxy::Content;
-use super::reserved;
+use super::content::Content;
 use crate::http::{HeadError, PathError};
 use crate::oidc::LoginError;
 use crate::pages::{Form, Page};
@@ -118,7 +118,7 @@ impl Refusal {
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
-            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| reserved::LOGOUT) },
+            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| addresses::LOGOUT) },
             Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {

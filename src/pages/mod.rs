@@ -12,8 +12,8 @@ mod render;
 mod texts;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 pub use render::{Rendered, headers};
@@ -120,16 +120,14 @@ pub enum Form {
 }
 
 impl Form {
-    /// Reads the form from `Accept`: JSON for those that ask for JSON and not for HTML.
-    pub fn wanted(headers: &HeaderMap) -> Self {
+    /// Reads the form from the first `Accept` field: JSON for those that ask for JSON and not for HTML.
+    pub fn wanted(accept: Option<&HeaderValue>) -> Self {
         let mut json = false;
-        for value in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
-            for range in value.split(',') {
-                let media = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-                match media.as_str() {
-                    "text/html" | "application/xhtml+xml" => return Self::Html,
-                    other => json |= other == "application/json" || other.ends_with("+json"),
-                }
+        for range in accept.and_then(|value| value.to_str().ok()).unwrap_or_default().split(',') {
+            let media = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            match media.as_str() {
+                "text/html" | "application/xhtml+xml" => return Self::Html,
+                other => json |= other == "application/json" || other.ends_with("+json"),
             }
         }
         if json { Self::Json } else { Self::Html }

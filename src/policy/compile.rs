@@ -16,13 +16,16 @@ use super::header_table::{self, SecretSource};
 use super::reader::{Reading, Section};
 use super::route::RouteTable;
 use super::rule::{self, Access, RuleEntry};
-use super::test_case::{self, TestCase};
-use super::{LoginAccepts, Policy};
+use super::test_case::TestCase;
+use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
+
+/// The most rules in one policy.
+const MAX_RULES: usize = 1000;
 
 /// What a policy takes from outside its file.
 pub(super) struct Environment<'a> {
@@ -88,24 +91,32 @@ fn read_sections(
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
     let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
     let headers = whole.section("headers", reading);
+    let headers_span = headers.as_ref().map(Section::span);
     let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
     let rules = whole.value("rules").map(|value| reading.sections(value, "rules")).unwrap_or_default();
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
     }
+    if rules.len() > MAX_RULES {
+        reading.error(format!("the policy has more than {MAX_RULES} rules"), 0..0, "give several paths to one rule");
+        return None;
+    }
     let rules = rule::read(rules, &prefix, reading);
     let tests = whole.value("tests").map(|value| reading.sections(value, "tests")).unwrap_or_default();
     let acr = login.as_ref().and_then(|login| login.acr.first());
-    let tests = test_case::read(tests, &prefix, acr.map(String::as_str), reading);
+    let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
+    if let Some(span) = headers_span.filter(|_| !headers.is_empty() && rules.iter().all(RuleEntry::is_public)) {
+        reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
+    }
     let parts = Parts { app: app?, login, session: session.unwrap_or_default(), headers, rules, tests };
     Some(parts.assemble(name))
 }
 
 /// Without `[login]` nobody can sign in, so every rule must be public.
 fn check_login(has_login: bool, rules: &[RuleEntry], reading: &mut Reading<'_>) {
-    let closed = rules.iter().find(|entry| !matches!(entry.rule.access, Access::Public));
+    let closed = rules.iter().find(|entry| !entry.is_public());
     if let Some(entry) = closed.filter(|_| !has_login) {
         let message = format!("rule `{}` needs a signed-in person, and there is no `[login]`", entry.rule.label);
         reading.error(message, entry.span.clone(), "add [login], or make the rule `access = \"public\"`");

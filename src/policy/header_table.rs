@@ -19,6 +19,7 @@ use super::reader::{Reading, Section, Text, Value};
 use super::template::Template;
 use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
+use crate::http::fold::fold;
 
 /// Where a policy's secret lies; the caller of [`compile`](super::compile) reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,16 +48,14 @@ enum MissingWord {
     Deny,
 }
 
-/// Names that only the gateway or the protocol sets. Folded form: see [`folded`].
+/// Names, folded, that frame a message, that the gateway sets, or that a client needs: an emitted name is taken away from
+/// every client of every application.
 const RESERVED: [&str; 27] = [
-    "ACCEPT_ENCODING",
+    "ACCEPT",
     "ALT_SVC",
+    "CACHE_CONTROL",
     "CLIENT_IP",
     "CONNECTION",
-    "CONTENT_ENCODING",
-    "CONTENT_LENGTH",
-    "CONTENT_RANGE",
-    "CONTENT_TYPE",
     "COOKIE",
     "DATE",
     "EXPECT",
@@ -65,19 +64,23 @@ const RESERVED: [&str; 27] = [
     "HTTP2_SETTINGS",
     "KEEP_ALIVE",
     "ORIGIN",
+    "PRAGMA",
     "PROXY",
     "RANGE",
+    "REFERER",
     "SET_COOKIE",
     "TE",
     "TRAILER",
     "TRANSFER_ENCODING",
     "UPGRADE",
+    "USER_AGENT",
     "VIA",
     "X_FORWARDED",
     "X_REAL_IP",
     "X_REQUEST_ID",
 ];
-const RESERVED_PREFIXES: [&str; 4] = ["PROXY_", "X_FORWARDED_", "SEC_", "X_LYCHGATE_"];
+const RESERVED_PREFIXES: [&str; 8] =
+    ["ACCEPT_", "ACCESS_CONTROL_", "CONTENT_", "IF_", "PROXY_", "SEC_", "X_FORWARDED_", "X_LYCHGATE_"];
 
 /// Reads all headers of `section` in the order of the file.
 pub(super) fn read(section: &Section<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Vec<Header> {
@@ -93,26 +96,19 @@ pub(super) fn read(section: &Section<'_>, environment: &Environment<'_>, reading
     headers
 }
 
-/// A field name as CGI and its heirs see it: upper case, everything but letters and digits as `_`.
-fn folded(name: &str) -> String {
-    name.chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' })
-        .collect()
-}
-
 fn read_name(key: &Text<'_>, seen: &mut BTreeMap<String, String>, reading: &mut Reading<'_>) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
         let help = "a header name has letters, digits and `-`; quote it when it has a dot";
         reading.error(format!("`{}` is no header name", key.text), key.span.clone(), help);
         return None;
     };
-    let fold = folded(key.text);
-    if RESERVED.contains(&fold.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| fold.starts_with(prefix)) {
-        let message = format!("header `{}` is set by the gateway or the protocol", key.text);
+    let folded = fold(key.text);
+    if RESERVED.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix)) {
+        let message = format!("header `{}` belongs to the client, the gateway or the protocol", key.text);
         reading.error(message, key.span.clone(), "choose another name, for example `X-Remote-User`");
         return None;
     }
-    if let Some(other) = seen.insert(fold, key.text.to_owned()) {
+    if let Some(other) = seen.insert(folded, key.text.to_owned()) {
         let message = format!("headers `{other}` and `{}` are the same to many applications", key.text);
         reading.error(message, key.span.clone(), "CGI, PHP and WSGI see letters, digits and `_` only; rename one");
         return None;

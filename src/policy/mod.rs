@@ -24,6 +24,7 @@ mod route;
 mod rule;
 mod template;
 mod test_case;
+mod test_table;
 
 #[cfg(test)]
 mod tests;

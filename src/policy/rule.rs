@@ -15,6 +15,9 @@ use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
 
+/// Where the gateway's own pages are, on every host.
+const RESERVED: &str = "/.lychgate";
+
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -52,6 +55,13 @@ pub(super) struct RuleEntry {
     pub(super) methods: MethodSet,
     pub(super) patterns: Vec<Pattern>,
     pub(super) span: Range<usize>,
+}
+
+impl RuleEntry {
+    /// Whether the rule is for everybody.
+    pub(super) fn is_public(&self) -> bool {
+        matches!(self.rule.access, Access::Public)
+    }
 }
 
 /// Reads all rules. `prefix` is the application's path.
@@ -128,6 +138,11 @@ fn read_patterns(section: &mut Section<'_>, prefix: &str, reading: &mut Reading<
 
 fn read_pattern(text: &Text<'_>, prefix: &str, reading: &mut Reading<'_>) -> Option<Pattern> {
     match Pattern::parse(text.text) {
+        Ok(pattern) if pattern.is_below(RESERVED) => {
+            let message = format!("paths below `{RESERVED}` are the gateway's own, so this pattern could never match");
+            reading.error(message, text.span.clone(), "remove it");
+            None
+        }
         Ok(pattern) if pattern.is_below(prefix) => Some(pattern),
         Ok(_) => {
             let message = format!("the application is at `{prefix}`, so this path pattern could never match");

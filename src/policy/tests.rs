@@ -159,6 +159,59 @@ fn every_good_policy_compiles_and_passes_its_own_tests() {
 }
 
 #[test]
+fn the_shipped_policies_pass_their_own_tests() {
+    for name in ["royalty", "archives"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(name).with_extension("toml");
+        let policy = compile_text(&std::fs::read_to_string(path).unwrap()).unwrap_or_else(|report| panic!("{report}"));
+        let outcomes = policy.run_tests();
+        assert!(outcomes.len() > 5 && outcomes.iter().all(|outcome| outcome.passed), "{outcomes:#?}");
+    }
+}
+
+#[test]
+fn headers_that_are_never_sent_are_a_warning() {
+    let text = "[app]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n\
+                [headers]\nX-A = \"x\"\n[[rules]]\naccess = \"public\"\n";
+    let mut report = Report::default();
+    let policy = compile("a", &SourceFile::new("a.toml", text), &secrets, &[], &mut report);
+    assert!(policy.is_some_and(|policy| policy.login().is_none()));
+    let told: Vec<_> = report.findings().iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
+    assert_eq!(told, [(Severity::Warning, "these headers are never sent: every rule is public")]);
+}
+
+#[test]
+fn every_example_of_the_reference_compiles_and_passes_its_tests() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let examples: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() > 10, "{}", examples.len());
+    for example in examples {
+        let mut text = String::new();
+        if !example.contains("[app]") {
+            text.push_str("[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:7001\"\n");
+        }
+        if !example.contains("[login]") {
+            text.push_str("[login]\n");
+        }
+        text.push_str(example);
+        if !example.contains("[[rules]]") {
+            text.push_str("[[rules]]\n");
+        }
+        let policy = compile_text(&text).unwrap_or_else(|report| panic!("{report}"));
+        for outcome in policy.run_tests() {
+            assert!(outcome.passed, "{outcome:#?}\n{example}");
+        }
+    }
+}
+
+#[test]
+fn policies_and_what_they_prepare_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Policy>();
+    shared::<Prepared>();
+}
+
+#[test]
 fn rules_decide_in_order_and_none_is_passed_over() {
     let policy = policy(THREE_RULES);
     let ada = policy.prepare(Arc::new(subject(r#"{"groups": ["royalty-artists", "admins"]}"#)));

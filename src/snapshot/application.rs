@@ -142,7 +142,7 @@ fn upstream(policy: &Policy, folder: &Path) -> Result<(Upstream, String), Diagno
         let target = Target::new(target.host.as_str(), target.port, tls).map_err(|error| fault(error.to_string()))?;
         targets.push(Arc::new(target));
     }
-    let authority = targets.first().map(|target| target.authority()).unwrap_or_default();
+    let authority = targets.first().map(|target| target.authority().to_string()).unwrap_or_default();
     let limits = TimeLimits { connect: spec.connect, first_byte: spec.first_byte, stall: spec.stall };
     Ok((Upstream::new(targets, limits), authority))
 }

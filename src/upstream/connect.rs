@@ -81,6 +81,7 @@ pub struct Target {
     host: Box<str>,
     port: u16,
     tls: Option<(TlsTrust, ServerName<'static>)>,
+    authority: Arc<str>,
 }
 
 impl Target {
@@ -90,16 +91,14 @@ impl Target {
         let name =
             || ServerName::try_from(bare.to_owned()).map_err(|_| TlsTrustError(format!("`{host}` is no name for TLS")));
         let tls = tls.map(|trust| name().map(|name| (trust, name))).transpose()?;
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), host: bare.into(), port, tls })
+        let authority = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, host: bare.into(), port, tls, authority: authority.into() })
     }
 
     /// `host:port` as it stands in `Host` and in logs.
-    pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+    pub fn authority(&self) -> &Arc<str> {
+        &self.authority
     }
 
     /// Opens a connection; the caller limits the time.

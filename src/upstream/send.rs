@@ -17,7 +17,7 @@ pub struct Answer {
     /// Head and body as they came.
     pub response: Response<AnswerBody>,
     /// `host:port` of the target.
-    pub target: String,
+    pub target: Arc<str>,
 }
 
 /// What became of one try.
@@ -63,15 +63,15 @@ impl Upstream {
     }
 
     /// An idle connection of the target whose turn it is, or a new one of the first target that accepts.
-    async fn lease(&self, pool: &Arc<Pool>, fresh_only: bool) -> Result<(Lease, String), UpstreamError> {
+    async fn lease(&self, pool: &Arc<Pool>, fresh_only: bool) -> Result<(Lease, Arc<str>), UpstreamError> {
         let mut last = UpstreamError::Connect;
         for (index, target) in self.order() {
             let idle = if fresh_only { None } else { pool.take(target) };
             if let Some(lease) = idle {
-                return Ok((lease, target.authority()));
+                return Ok((lease, Arc::clone(target.authority())));
             }
             match timeout(self.limits.connect, pool.open(target)).await {
-                Ok(Ok(lease)) => return Ok((lease, target.authority())),
+                Ok(Ok(lease)) => return Ok((lease, Arc::clone(target.authority()))),
                 Ok(Err(UpstreamError::Busy)) => last = UpstreamError::Busy,
                 Ok(Err(error)) => {
                     self.set_aside(index);

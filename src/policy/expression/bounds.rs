@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo, operators};
 
-use super::{Mistake, check, functions};
+use super::{Mistake, functions, place};
 
 /// How long an expression may be, in bytes.
 pub(super) const MAX_EXPRESSION: usize = 4096;
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
         Ok(Ok(parsed)) if depth(&parsed.0) <= MAX_DEPTH => Ok(parsed),
         Ok(Ok(_)) => Err(vec![Mistake { help: Some(SHORTER.to_owned()), ..whole(text, "the expression is too deep") }]),
         Ok(Err(errors)) => Err(vec![mistake(text, &errors.errors)]),
-        Err(_) => Err(vec![whole(text, "the expression cannot be read")]),
+        Err(_) => Err(vec![whole(text, "the expression cannot be read: the parser panicked")]),
     }
 }
 
@@ -173,9 +173,9 @@ fn whole(text: &str, message: &str) -> Mistake {
 fn mistake(text: &str, errors: &[cel::ParseError]) -> Mistake {
     let first = errors.iter().find(|error| error.msg.starts_with(SYNTAX)).or(errors.first());
     let Some(first) = first else { return whole(text, "the expression cannot be read") };
-    let start = place(text, first.pos);
+    let start = start_of(text, first.pos);
     let rest = text.get(start..).unwrap_or_default();
-    let length = check::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8));
+    let length = place::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8));
     let word = rest.get(..length).unwrap_or_default();
     let message = match first.msg.strip_prefix(SYNTAX) {
         Some(_) if word.is_empty() => "the expression ends too early".to_owned(),
@@ -200,9 +200,9 @@ fn mistake(text: &str, errors: &[cel::ParseError]) -> Mistake {
 const SYNTAX: &str = "Syntax error: ";
 
 /// The byte offset of a line and column as the parser counts them, both from 1 and in characters.
-fn place(text: &str, (line, column): (isize, isize)) -> usize {
+fn start_of(text: &str, (line, column): (isize, isize)) -> usize {
     let line = usize::try_from(line).unwrap_or(0).max(1);
     let column = usize::try_from(column).unwrap_or(0).max(1);
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    start + check::byte_at(text.get(start..).unwrap_or_default(), column - 1)
+    start + place::byte_at(text.get(start..).unwrap_or_default(), column - 1)
 }

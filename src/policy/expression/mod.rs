@@ -9,8 +9,10 @@
 //! Specification: the Common Expression Language, cel.dev, without optional values and structures.
 
 mod bounds;
+mod calls;
 mod check;
 mod functions;
+mod place;
 mod scope;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::Method;
+use proptest::prelude::*;
 
 use super::*;
 use crate::claims::Claims;
@@ -269,5 +270,35 @@ fn evaluation_is_bounded() {
     ];
     for text in too_much {
         assert!(matches!(run(text), Err(Failure::Failed(why)) if why.contains("too")), "{text}: {:?}", run(text));
+    }
+}
+
+/// Pieces that make most random sequences nearly an expression.
+fn pieces() -> impl Strategy<Value = String> {
+    let known = "user user.groups user['a'] request.path session.acr now app g x 'a' \"b\" 1 2u 1.5 true null . .a + - * / % == != < > \
+        <= && || ! ? : ( ) [ ] { } , in has( size( .exists(g, .all(x, .map(g, .filter(g, .exists_one(g, .lower() .split(',') \
+        .join('-') .size() .startsWith( ' \" \\ $ @ # ä \u{0} r' b' .?a [? 0x1f 1e999 // \n";
+    let known: Vec<_> = known.split(' ').filter(|piece| !piece.is_empty()).map(str::to_owned).collect();
+    prop::collection::vec(prop::sample::select(known), 0..40).prop_map(|pieces| pieces.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn no_text_makes_the_parser_or_the_evaluator_panic(text in pieces()) {
+        match Expression::compile(&text) {
+            Ok(expression) => with_view(ADA, |view| {
+                let outcomes = [expression.test(view).err(), expression.text(view).err(), expression.list(view).err()];
+                assert!(!outcomes.iter().flatten().any(|failure| failure.to_string().contains("panicked")), "{text}");
+            }),
+            Err(mistakes) => {
+                prop_assert!(!mistakes.is_empty());
+                for mistake in mistakes {
+                    prop_assert!(text.get(mistake.range.clone()).is_some(), "{:?} {:?}", mistake, text);
+                    prop_assert!(!mistake.message.contains("panicked"), "{:?} {:?}", mistake, text);
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,51 @@
+//! nginx with `proxy_pass` and nothing else: the measure of what passing a request on costs.
+//!
+//! Two settings are kinder than its defaults, so that ratios do not flatter anybody: it may keep as many connections to
+//! the application as there are requests at once, and it never writes an answer to a temporary file.
+
+use super::{Peer, Running, padded};
+use crate::process::{PROXY_CORE, Process};
+use crate::provider::Provider;
+use crate::site::Site;
+use crate::{Result, machine, ports};
+
+/// nginx, one worker, with connections to the application kept open.
+pub(super) const PEER: Peer =
+    Peer { name: "nginx", missing: || (!machine::installed("nginx")).then_some("Debian package nginx-light"), start };
+
+fn start(site: &Site, _: &Provider) -> Result<Running> {
+    let (clear, tls) = (ports::free()?, ports::free()?);
+    site.write("nginx.conf", &configuration(site, clear, tls))?;
+    let command = ["nginx", "-p", &site.path(""), "-c", "nginx.conf"];
+    let log = site.folder.join("nginx.log");
+    let mut process = Process::start(PEER.name, PROXY_CORE, &log, command)?;
+    process.wait_until(|| ports::open(clear) && ports::open(tls))?;
+    Ok(Running { name: PEER.name, process, clear, tls, clear_cookie: padded(""), tls_cookie: padded("") })
+}
+
+fn configuration(site: &Site, clear: u16, tls: u16) -> String {
+    let (at, upstream) = (site.folder.display(), site.upstream);
+    let (certificate, key) = (site.certificate.display(), site.key.display());
+    format!(
+        "daemon off; worker_processes 1; user root; pid {at}/nginx.pid; error_log stderr;
+events {{ worker_connections 8192; }}
+http {{
+  access_log {at}/nginx-access.log combined; tcp_nodelay on;
+  keepalive_requests 100000000; keepalive_timeout 1h;
+  client_body_temp_path {at}/nginx-body; proxy_temp_path {at}/nginx-proxy; proxy_max_temp_file_size 0;
+  http2_max_requests 100000000; http2_max_concurrent_streams 256;
+  upstream application {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{clear} backlog=4096;
+    listen 127.0.0.1:{tls} ssl http2 backlog=4096;
+    ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
+    location / {{
+      proxy_pass http://application; proxy_http_version 1.1;
+      proxy_set_header Connection \"\"; proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"
+    )
+}

@@ -1,0 +1,196 @@
+//! A small OpenID provider that signs one person in without asking.
+//!
+//! The measurement is about signed-in requests, so the sessions must come from a real login: discovery, a redirect with
+//! state and nonce, a code, a signed ID token. Who the person is does not matter; there is no login page and the
+//! provider checks neither secret nor verifier. It is therefore no model for anything and never leaves this program.
+//!
+//! Listens on loopback only; ID tokens are signed with ES256 (RFC 7518 3.4) by a key made at the start.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{KeyPair, PublicKeyData, SigningKey};
+use serde_json::{Value, json};
+use url::form_urlencoded::{self, Serializer};
+
+use crate::Result;
+
+/// Name and secret of a relying party.
+pub(crate) struct Client {
+    pub(crate) id: &'static str,
+    pub(crate) secret: &'static str,
+}
+
+/// The provider's address and what proxies need to know of it.
+pub(crate) struct Provider {
+    /// The issuer, without a slash at the end.
+    pub(crate) issuer: String,
+    /// Lychgate's registration.
+    pub(crate) first_client: Client,
+    /// mod_auth_openidc's registration.
+    pub(crate) second_client: Client,
+    /// The `preferred_username` of the person who is signed in.
+    pub(crate) person: &'static str,
+    /// One of the person's groups.
+    pub(crate) group: &'static str,
+}
+
+const PERSON: &str = "ada";
+const GROUP: &str = "royalty-artists";
+
+impl Provider {
+    /// Starts the provider in a thread that lasts as long as the program.
+    pub(crate) fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let issuer = format!("http://{}", listener.local_addr()?);
+        let mut desk = Desk { issuer: issuer.clone(), key: KeyPair::generate()?, grants: HashMap::new() };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = desk.serve(&stream); // a client that goes away is its own loss
+            }
+        });
+        Ok(Self {
+            issuer,
+            first_client: Client { id: "lychgate", secret: "the-first-secret-of-the-measurement" },
+            second_client: Client { id: "apache", secret: "the-second-secret-of-the-measurement" },
+            person: PERSON,
+            group: GROUP,
+        })
+    }
+}
+
+type Parameters = HashMap<String, String>;
+
+/// What the serving thread owns: key, and codes that wait for being redeemed.
+struct Desk {
+    issuer: String,
+    key: KeyPair,
+    grants: HashMap<String, Parameters>,
+}
+
+impl Desk {
+    fn serve(&mut self, mut stream: &TcpStream) -> Result<()> {
+        let (path, parameters) = read_request(stream)?;
+        let (status, extra, body) = match path.as_str() {
+            "/.well-known/openid-configuration" => ("200 OK", String::new(), self.metadata()),
+            "/jwks" => ("200 OK", String::new(), self.jwks()),
+            "/authorize" => ("302 Found", self.grant(parameters), Value::Null),
+            "/token" => self.redeem(&parameters)?,
+            _ => ("404 Not Found", String::new(), Value::Null),
+        };
+        let body = body.to_string();
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nConnection: close\r\nCache-Control: no-store\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n{extra}\r\n{body}"
+        )?;
+        Ok(())
+    }
+
+    fn metadata(&self) -> Value {
+        let issuer = &self.issuer;
+        json!({
+            "issuer": issuer,
+            "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/jwks"),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+            "code_challenge_methods_supported": ["S256"],
+        })
+    }
+
+    fn jwks(&self) -> Value {
+        let point = self.key.der_bytes(); // 4, then x and y of 32 bytes each
+        let (x, y) = point.get(1..).unwrap_or_default().split_at(32);
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        json!({"keys": [{
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "one", "x": x, "y": y,
+        }]})
+    }
+
+    /// Notes a grant and makes the Location line that leads back with its code.
+    fn grant(&mut self, parameters: Parameters) -> String {
+        let code = format!("code-{}", self.grants.len());
+        let state = parameters.get("state").map_or("", String::as_str);
+        let back = parameters.get("redirect_uri").map_or("", String::as_str);
+        let query = Serializer::new(String::new()).append_pair("code", &code).append_pair("state", state).finish();
+        let location = format!("Location: {back}?{query}\r\n");
+        self.grants.insert(code, parameters);
+        location
+    }
+
+    fn redeem(&mut self, parameters: &Parameters) -> Result<(&'static str, String, Value)> {
+        let code = parameters.get("code").map_or("", String::as_str);
+        let Some(grant) = self.grants.get(code) else {
+            let refusal = json!({"error": "invalid_grant"});
+            return Ok(("400 Bad Request", String::new(), refusal));
+        };
+        let answer = json!({
+            "access_token": "unused", "token_type": "Bearer", "expires_in": 3600,
+            "id_token": self.sign(&self.claims(grant)?)?,
+        });
+        Ok(("200 OK", String::new(), answer))
+    }
+
+    fn claims(&self, grant: &Parameters) -> Result<Value> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        Ok(json!({
+            "iss": self.issuer, "sub": "00u-ada", "aud": grant.get("client_id"), "nonce": grant.get("nonce"),
+            "iat": now, "exp": now + 36_000, "auth_time": now,
+            "preferred_username": PERSON, "name": "Ada Example", "email": "ada@gmr.example",
+            "email_verified": true,
+            "groups": [GROUP, "royalty-readers", "archive-readers", "staff", "everyone"],
+        }))
+    }
+
+    fn sign(&self, claims: &Value) -> Result<String> {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","typ":"JWT","kid":"one"}"#);
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signature = fixed_signature(&self.key.sign(signed.as_bytes())?);
+        let signature = signature.ok_or("the signature has an unknown shape")?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// Rewrites an ASN.1 ECDSA signature, a sequence of two integers, as two numbers of 32 bytes (RFC 7518 3.4).
+fn fixed_signature(der: &[u8]) -> Option<[u8; 64]> {
+    let mut fixed = [0; 64];
+    let mut rest = der.get(2..)?;
+    for half in fixed.chunks_exact_mut(32) {
+        let length = usize::from(*rest.get(1)?);
+        let number = rest.get(2..2 + length)?;
+        rest = rest.get(2 + length..)?;
+        let digits = number.iter().rev().zip(half.iter_mut().rev());
+        digits.for_each(|(from, to)| *to = *from);
+    }
+    Some(fixed)
+}
+
+/// Reads one request: its path, and the parameters of its query or form.
+fn read_request(stream: &TcpStream) -> Result<(String, Parameters)> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut length = 0;
+    while line.trim() != "" {
+        line.clear();
+        reader.read_line(&mut line)?;
+        if let Some(("content-length", value)) = line.to_ascii_lowercase().split_once(": ") {
+            length = value.trim().parse()?;
+        }
+    }
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body)?;
+    let (path, query) = target.split_once('?').unwrap_or((&target, &body));
+    let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
+    Ok((path.to_owned(), parameters.collect()))
+}

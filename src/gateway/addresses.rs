@@ -1,0 +1,41 @@
+//! The gateway's own addresses on every application's host.
+
+use crate::http::CanonicalPath;
+
+const PREFIX: &str = "/.lychgate";
+/// Where the provider sends people back to; registered there as the redirect URI.
+pub(super) const CALLBACK: &str = "/.lychgate/callback";
+/// Where people sign out.
+pub(super) const LOGOUT: &str = "/.lychgate/logout";
+/// Where the provider sends people after its own logout; registered there as the post-logout redirect URI.
+pub(super) const SIGNED_OUT: &str = "/.lychgate/signed-out";
+
+/// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
+pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
+    let head = path.as_str().get(..PREFIX.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
+        && matches!(path.as_str().as_bytes().get(PREFIX.len()), None | Some(b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s02_no_spelling_of_the_reserved_prefix_reaches_an_application() {
+        for path in [
+            "/.lychgate",
+            "/.lychgate/",
+            "/.lychgate/x",
+            "/.LychGate/callback",
+            "/a/../.lychgate/x",
+            "/%2elychgate/x",
+            "//.lychgate/x",
+        ] {
+            assert!(is_reserved(&CanonicalPath::parse(path).unwrap()), "{path}");
+        }
+        for path in ["/", "/.lychgates", "/lychgate/", "/a/.lychgate/x"] {
+            assert!(!is_reserved(&CanonicalPath::parse(path).unwrap()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// The gateway under test: configuration files, a free port, and readiness.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { freePort, start, untilReady } from "./program.mjs";
+import { CLIENT } from "./provider.mjs";
+import { freshFolder, gatewayProgram } from "./setting.mjs";
+
+/** Reserves what must be known before the gateway starts: its folder and port. */
+export async function plan(name) {
+  return { folder: freshFolder(name), port: await freePort() };
+}
+
+/** Starts the gateway and waits until it knows its provider. `policies` maps file names to TOML. */
+export async function startGateway({ folder, port }, { issuer, provider = "", policies, extra = "" }) {
+  const admin = await freePort();
+  mkdirSync(join(folder, "policies"));
+  for (const [name, text] of Object.entries(policies)) writeFileSync(join(folder, "policies", name), text);
+  const file = join(folder, "lychgate.toml");
+  writeFileSync(file, configuration({ port, admin, issuer, provider, extra }));
+  const log = join(folder, "lychgate.log");
+  const gateway = start("the gateway", gatewayProgram, ["run", "--config", file], { log, cwd: folder });
+  await untilReady(gateway, () => ready(admin));
+  return gateway;
+}
+
+function configuration({ port, admin, issuer, provider, extra }) {
+  return `policies = ["policies"]
+state = "state"
+workers = 2
+
+[[listeners]]
+address = "127.0.0.1:${port}"
+
+[providers.certified]
+issuer = "${issuer}"
+client_id = "${CLIENT.id}"
+client_secret = { value = "${CLIENT.secret}" }
+scopes = ["openid", "profile", "email", "groups"]
+${provider}
+
+[admin]
+address = "127.0.0.1:${admin}"
+
+${extra}
+`;
+}
+
+function ready(port) {
+  return new Promise((done) => {
+    const asked = request({ host: "127.0.0.1", port, path: "/readyz", agent: false, timeout: 2000 }, (answer) => {
+      answer.resume();
+      done(answer.statusCode === 200);
+    });
+    asked.on("error", () => done(false)).on("timeout", () => asked.destroy());
+    asked.end();
+  });
+}

@@ -1,0 +1,94 @@
+// Programs that a test starts, and ends by their process ids.
+
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { once } from "node:events";
+
+const started = new Set();
+const READY_MS = 30_000;
+const STOP_MS = 10_000;
+const POLL_MS = 25;
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Starts a program with its output in a log file. */
+export function start(name, command, parameters, { log, cwd, env = {} }) {
+  const file = openSync(log, "w");
+  const child = spawn(command, parameters, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", file, file],
+  });
+  closeSync(file);
+  const program = { name, child, log, ended: null };
+  child.on("error", (error) => (program.ended = `could not be started: ${error.message}`));
+  child.on("exit", (code, signal) => (program.ended ??= `ended with ${signal ?? code}`));
+  started.add(program);
+  return program;
+}
+
+/** Waits until `ready` holds; the end of the program or the time limit is an error that shows its log. */
+export async function untilReady(program, ready) {
+  const end = Date.now() + READY_MS;
+  while (!(await ready())) {
+    if (program.ended) throw new Error(`${program.name} ${program.ended}; it said: ${tail(program)}`);
+    if (Date.now() > end) throw new Error(`${program.name} was not ready in time; it said: ${tail(program)}`);
+    await pause(POLL_MS);
+  }
+}
+
+/** Asks a program to stop, and kills it when it does not; tells how it ended. */
+export async function stop(program) {
+  started.delete(program);
+  if (program.ended) return program.ended;
+  const gone = once(program.child, "exit");
+  program.child.kill("SIGTERM");
+  const late = setTimeout(() => program.child.kill("SIGKILL"), STOP_MS);
+  await gone;
+  clearTimeout(late);
+  return program.ended;
+}
+
+/** Stops everything that still runs, last started first. */
+export async function stopAll() {
+  for (const program of [...started].reverse()) await stop(program);
+}
+
+/** Everything that a program has said so far. */
+export function said(program) {
+  return readFileSync(program.log, "utf8");
+}
+
+/** The ends of the logs of everything that runs, for the report of a failure. */
+export function lastWords() {
+  return [...started].map((program) => `-- ${program.name}:\n${tail(program)}`).join("\n");
+}
+
+function tail(program) {
+  return said(program).split("\n").slice(-15).join("\n");
+}
+
+/** A port of 127.0.0.1 that nothing listens on. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Whether something listens on a port of 127.0.0.1. */
+export function listens(port) {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => done(true)).once("error", () => done(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => stopAll().then(() => process.exit(1)));
+}
+process.once("exit", () => started.forEach(({ child }) => child.kill("SIGKILL")));

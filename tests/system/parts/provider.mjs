@@ -1,0 +1,106 @@
+// A certified OpenID provider, npm `oidc-provider`, on a free port of loopback, with a sign-in form of its own.
+//
+// It knows a few people, by name and password, and one relying party. Everything else is the package's default: PKCE,
+// single sign-on, a page that asks before signing out.
+
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { installed } from "./setting.mjs";
+
+export const PASSWORD = "correct horse battery staple";
+
+const PEOPLE = {
+  ada: { email: "ada@gmr.example", name: "Ada Example", groups: ["royalty-artists", "staff"] },
+  grace: { email: "grace@gmr.example", name: "Gráce Ünïcode", groups: ["royalty-admins", "staff"] },
+};
+
+export const CLIENT = { id: "lychgate", secret: "the secret of the system tests, long enough" };
+
+/** Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses. */
+export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true }) {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const { Provider } = installed("oidc-provider");
+  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken }));
+  const counts = { signIns: 0, codes: 0 };
+  provider.on("authorization_code.consumed", () => counts.codes++);
+  const standard = provider.callback();
+  server.on("request", (incoming, answer) => {
+    if (!incoming.url.startsWith("/interaction/")) return standard(incoming, answer);
+    interact(provider, counts, incoming, answer).catch((error) => {
+      answer.writeHead(500).end(String(error.stack));
+    });
+  });
+  server.unref();
+  return { issuer, counts };
+}
+
+function configuration({ redirects, afterLogout, claimsInIdToken }) {
+  return {
+    clients: [
+      {
+        client_id: CLIENT.id,
+        client_secret: CLIENT.secret,
+        redirect_uris: redirects,
+        post_logout_redirect_uris: afterLogout,
+        grant_types: ["authorization_code", "refresh_token"],
+      },
+    ],
+    claims: {
+      openid: ["sub"],
+      profile: ["name", "preferred_username"],
+      email: ["email", "email_verified"],
+      groups: ["groups"],
+    },
+    scopes: ["openid", "offline_access"],
+    conformIdTokenClaims: !claimsInIdToken,
+    features: { devInteractions: { enabled: false } },
+    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    cookies: { keys: ["a cookie key of the system tests"] },
+    findAccount,
+    loadExistingGrant: grantEverything,
+  };
+}
+
+function findAccount(_, name) {
+  const person = PEOPLE[name];
+  if (!person) return undefined;
+  const claims = { sub: name, preferred_username: name, email_verified: true, ...person };
+  return { accountId: name, claims: () => claims };
+}
+
+/** The people here were asked for their consent when they were hired. */
+async function grantEverything(context) {
+  const { client, session, provider } = context.oidc;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope("openid profile email groups offline_access");
+  await grant.save();
+  return grant;
+}
+
+async function interact(provider, counts, incoming, answer) {
+  if (incoming.method === "POST") {
+    const form = new URLSearchParams(await bodyOf(incoming));
+    const [login, password] = [form.get("login"), form.get("password")];
+    if (PEOPLE[login] && password === PASSWORD) {
+      counts.signIns++;
+      return provider.interactionFinished(incoming, answer, { login: { accountId: login } });
+    }
+  }
+  answer.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(
+    `<title>Sign in</title><form method="post"><input name="login"><input name="password" type="password"></form>`,
+  );
+}
+
+async function bodyOf(incoming) {
+  let text = "";
+  for await (const part of incoming) text += part;
+  return text;
+}
+
+/** Opens a page of an application that needs a login, and signs in when the provider asks for it. */
+export async function signIn(visitor, address, login) {
+  const page = await visitor.open(address);
+  return visitor.submit(page, { login, password: PASSWORD });
+}
