@@ -30,6 +30,7 @@ impl Bound {
 
 /// Binds `address` for `workers` workers; nothing stays bound when one fails.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    probe(address)?;
     let first = socket(address)?;
     let address = first.local_addr()?;
     let mut sockets = vec![first];
@@ -37,6 +38,14 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
         sockets.push(socket(address)?);
     }
     Ok(Bound { address, sockets })
+}
+
+/// Fails when anybody listens there. Sockets that share a port would share it with another gateway too, and each of the two
+/// would get a part of the connections.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 fn socket(address: SocketAddr) -> io::Result<StdListener> {
