@@ -7,6 +7,7 @@ use crate::config::{self, Config, Environment, Override};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::http::Scheme;
 use crate::policy::{self, Policy};
+use crate::snapshot;
 
 /// A configuration with its compiled policies.
 pub struct Plan {
@@ -17,15 +18,17 @@ pub struct Plan {
 impl Plan {
     /// Reads the configuration and compiles every policy; all findings of all files are in the report.
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
-        let (config, mut report) = config::load(path, environment, overrides);
-        let Some(config) = config else { return (None, report) };
-        let providers: Vec<&str> = config.providers.iter().map(|provider| &*provider.name).collect();
-        let mut policies = Vec::with_capacity(config.policies.len());
-        for source in &config.policies {
+        let config::Loaded { config, policies: sources, providers, mut report } =
+            config::load(path, environment, overrides);
+        let providers: Vec<&str> = providers.iter().map(|name| &**name).collect();
+        let mut policies = Vec::with_capacity(sources.len());
+        for source in &sources {
             let folder = folder_of(source);
             let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
             policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
         }
+        check_claims(&sources, &policies, &mut report);
+        let Some(config) = config else { return (None, report) };
         check_schemes(&config, &policies, &mut report);
         let plan = Self { config, policies };
         (Some(plan).filter(|_| !report.has_errors()), report)
@@ -55,8 +58,25 @@ fn name_of(source: &SourceFile) -> String {
     source.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The file of the application `name`.
+pub(super) fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
+    sources.iter().find(|source| name_of(source) == name)
+}
+
 pub(super) fn folder_of(source: &Arc<SourceFile>) -> std::path::PathBuf {
     source.path().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// No two applications may claim one place.
+fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
+    for (index, finding) in snapshot::claimed_twice(policies) {
+        let policy = policies.get(index);
+        let source = policy.and_then(|policy| source_named(sources, policy.name()));
+        report.push(match policy.zip(source) {
+            Some((policy, source)) => finding.at(source, policy.hosts_at()),
+            None => finding,
+        });
+    }
 }
 
 /// Sessions in clear text are for loopback names only.

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::USAGE;
 use super::arguments::{Arguments, Command, Files};
-use crate::app::{Options, Plan, Running};
+use crate::app::{Options, Plan, Running, StartError};
 use crate::config::Environment;
 use crate::crypto::KeyRing;
 use crate::lifecycle::StopSignals;
@@ -35,6 +35,9 @@ fn plan(files: &Files) -> Option<Plan> {
 fn check(files: &Files) -> ExitCode {
     let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
     let count = plan.policies().len();
+    if let Err(error) = plan.rehearse() {
+        return refuse(&error);
+    }
     println!("{} and {count} {} can be used", files.config.display(), if count == 1 { "policy" } else { "policies" });
     ExitCode::SUCCESS
 }
@@ -76,10 +79,7 @@ fn serve(files: &Files) -> ExitCode {
     };
     let running = match plan.start(Options::default()) {
         Ok(running) => running,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return refuse(&error),
     };
     announce(&running);
     let signal = runtime.block_on(signals.next());
@@ -98,6 +98,12 @@ fn serve(files: &Files) -> ExitCode {
     });
     tracing::info!("stopped");
     ExitCode::SUCCESS
+}
+
+/// Says why nothing was started. A supervisor may try again after 1, and need not after 64.
+fn refuse(error: &StartError) -> ExitCode {
+    eprintln!("{error}");
+    if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 fn announce(running: &Running) {

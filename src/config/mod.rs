@@ -84,22 +84,37 @@ const TOP: &[&str] = &[
     "log",
 ];
 
+/// What was read, whether it can be used or not: policies are compiled even beside a faulty configuration, so that
+/// everything that is wrong is found at once.
+pub struct Loaded {
+    /// The configuration; there only when the report has no error.
+    pub config: Option<Config>,
+    /// The policy files that could be read.
+    pub policies: Vec<Arc<SourceFile>>,
+    /// The names of the providers, also of those that are not configured well.
+    pub providers: Vec<Box<str>>,
+    /// What was found; it may hold warnings beside a configuration.
+    pub report: Report,
+}
+
 /// Reads the settings: the file, over it the environment, over that the flags.
-///
-/// The configuration is returned only when the report has no error; the report may hold warnings all the same.
-pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Config>, Report) {
+pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> Loaded {
+    let nothing = |report| Loaded { config: None, policies: Vec::new(), providers: Vec::new(), report };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return (None, unreadable(path, &error)),
+        Err(error) => return nothing(unreadable(path, &error)),
     };
     let (file, root) = match source::read(path, &text, environment, overrides) {
         Ok(read) => read,
-        Err(report) => return (None, report),
+        Err(report) => return nothing(report),
     };
     let mut found = Findings::new(file, path, environment);
-    let config = read(path, &root, &mut found);
+    let top = Section::open("", &root, &root.origin, TOP, &mut found);
+    let policies = policy_files::read(&top, &mut found);
+    let config = read(path, &top, policies.clone(), &mut found);
+    let providers = provider::names(&top);
     let report = found.into_report();
-    (config.filter(|_| !report.has_errors()), report)
+    Loaded { config: config.filter(|_| !report.has_errors()), policies, providers, report }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Report {
@@ -112,19 +127,17 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Report {
 }
 
 /// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
-fn read(path: &Path, root: &source::Node, found: &mut Findings<'_>) -> Option<Config> {
-    let top = Section::open("", root, &root.origin, TOP, found);
-    let policies = policy_files::read(&top, found);
+fn read(path: &Path, top: &Section<'_>, policies: Vec<Arc<SourceFile>>, found: &mut Findings<'_>) -> Option<Config> {
     let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
-    let listeners = listener::read(&top, found);
-    let session_keys = keys::read(&top, state.as_deref(), found);
-    let providers = provider::read(&top, found);
-    let trusted_proxies = proxies::read(&top, found);
-    let limits = limits::read_limits(&top, found);
-    let timeouts = limits::read_timeouts(&top, found);
-    let admin = listener::read_admin(&top, &listeners, found);
-    let log = log::read(&top, found);
+    let listeners = listener::read(top, found);
+    let session_keys = keys::read(top, state.as_deref(), found);
+    let providers = provider::read(top, found);
+    let trusted_proxies = proxies::read(top, found);
+    let limits = limits::read_limits(top, found);
+    let timeouts = limits::read_timeouts(top, found);
+    let admin = listener::read_admin(top, &listeners, found);
+    let log = log::read(top, found);
     Some(Config {
         file: path.to_owned(),
         listeners,

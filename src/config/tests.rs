@@ -13,6 +13,11 @@ use crate::crypto::{KeyRing, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
 
+fn loaded(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Config>, Report) {
+    let Loaded { config, report, .. } = load(path, environment, overrides);
+    (config, report)
+}
+
 /// A folder with what configurations name; removed when dropped.
 struct Folder(PathBuf);
 
@@ -54,7 +59,7 @@ impl Folder {
         self.write("lychgate.toml", text);
         let variables = [("GOOD_SECRET", "from the environment")].iter().chain(variables);
         let environment = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        load(&self.0.join("lychgate.toml"), &environment, overrides)
+        loaded(&self.0.join("lychgate.toml"), &environment, overrides)
     }
 
     /// The report as it is shown, with this folder's random name left out.
@@ -288,7 +293,7 @@ fn what_works_but_is_unwise_is_a_warning() {
 #[test]
 fn a_file_that_cannot_be_read_says_which() {
     let environment: Environment = std::iter::empty().collect();
-    let (config, report) = load(Path::new("absent/lychgate.toml"), &environment, &[]);
+    let (config, report) = loaded(Path::new("absent/lychgate.toml"), &environment, &[]);
     assert!(config.is_none());
     assert!(report.render().contains("cannot read the configuration absent/lychgate.toml"), "{report}");
 }
@@ -352,7 +357,7 @@ fn every_example_loads() {
         .chain(["SESSION_KEY", "SESSION_KEY_OLD"].map(|name| (name.to_owned(), key.clone())));
     let environment: Environment = variables.collect();
     for name in ["minimal", "several-applications", "behind-load-balancer"] {
-        let (config, report) = load(&examples.join(name).join("lychgate.toml"), &environment, &[]);
+        let (config, report) = loaded(&examples.join(name).join("lychgate.toml"), &environment, &[]);
         assert!(config.is_some_and(|config| !config.policies.is_empty()), "{name}\n{report}");
         assert!(report.findings().is_empty(), "{name}\n{report}");
     }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lychgate::config::{Environment, load};
+use lychgate::config::{Environment, Loaded, load};
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::policy::{Policy, compile};
@@ -49,7 +49,7 @@ fn block(path: &Path, from: &str, to: &str, indent: usize) -> Arc<SourceFile> {
 fn every_example_loads_without_a_finding_and_its_policies_pass_their_own_tests() {
     for name in ["minimal", "several-applications", "behind-load-balancer"] {
         let file = root().join("examples").join(name).join("lychgate.toml");
-        let (config, report) = load(&file, &environment(), &[]);
+        let Loaded { config, report, .. } = load(&file, &environment(), &[]);
         assert!(report.findings().is_empty(), "{name}\n{report}");
         let config = config.unwrap();
         let providers: Vec<&str> = config.providers.iter().map(|provider| &*provider.name).collect();
