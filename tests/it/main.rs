@@ -4,12 +4,18 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access_log;
+mod admin;
 mod applications;
+mod architecture;
 mod callback;
 mod challenge;
+mod cli;
+mod examples;
 mod harness;
 mod login;
 mod logout;
 mod oidc;
 mod return_to;
 mod sessions;
+mod shipped;
