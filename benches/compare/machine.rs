@@ -11,6 +11,7 @@ pub(crate) fn describe() -> String {
     let mut lines = vec![
         format!("processor  {} x {}", cores(), processor()),
         format!("kernel     {}", read("/proc/sys/kernel/osrelease")),
+        format!("busy       {} (other work on the machine; above 0.5 the figures wander)", load_average()),
         format!("lychgate   {}", env!("CARGO_PKG_VERSION")),
     ];
     for (name, switch) in
@@ -42,6 +43,11 @@ fn processor() -> String {
     let model = text.lines().find(|line| line.starts_with("model name"));
     let model = model.and_then(|line| line.split(": ").nth(1));
     model.unwrap_or("unknown processor").to_owned()
+}
+
+/// The load of the last minute, before the measurement adds its own.
+fn load_average() -> String {
+    read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn cores() -> usize {

@@ -18,17 +18,20 @@ pub struct Plan {
 impl Plan {
     /// Reads the configuration and compiles every policy; all findings of all files are in the report.
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
-        let config::Loaded { config, policies: sources, providers, mut report } =
-            config::load(path, environment, overrides);
-        let providers: Vec<&str> = providers.iter().map(|name| &**name).collect();
+        let (config, mut report) = config::load(path, environment, overrides);
+        let (sources, providers) = match &config {
+            Ok(config) => (&config.policies, config.providers.iter().map(|provider| &*provider.name).collect()),
+            Err(incomplete) => (&incomplete.policies, incomplete.providers.iter().map(|name| &**name).collect()),
+        };
+        let providers: Vec<&str> = providers;
         let mut policies = Vec::with_capacity(sources.len());
-        for source in &sources {
+        for source in sources {
             let folder = folder_of(source);
             let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
             policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
         }
-        check_claims(&sources, &policies, &mut report);
-        let Some(config) = config else { return (None, report) };
+        check_claims(sources, &policies, &mut report);
+        let Ok(config) = config else { return (None, report) };
         check_schemes(&config, &policies, &mut report);
         let plan = Self { config, policies };
         (Some(plan).filter(|_| !report.has_errors()), report)

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 /// What every variable of the gateway opens with.
 const PREFIX: &str = "LYCHGATE_";
-/// Variables with our prefix that are not settings: the command line's own, and those that Kubernetes puts into every
-/// container when a service is called `lychgate`.
-const FOREIGN: &[&str] = &["CONFIG", "PORT", "SERVICE_HOST", "SERVICE_PORT"];
+/// Variables with our prefix that are not settings: Kubernetes puts them into every container when a service is called
+/// `lychgate`.
+const FOREIGN: &[&str] = &["PORT", "SERVICE_HOST", "SERVICE_PORT"];
 const FOREIGN_PREFIXES: &[&str] = &["PORT_", "SERVICE_PORT_"];
 
 /// Environment variables, as they were when it was made.
@@ -77,7 +77,6 @@ mod tests {
     fn variables_name_keys_and_foreign_ones_are_left_alone() {
         let environment: Environment = [
             ("LYCHGATE_ADMIN__ADDRESS", "127.0.0.1:1"),
-            ("LYCHGATE_CONFIG", "x.toml"),
             ("LYCHGATE_PORT", "tcp://10.0.0.1:443"),
             ("LYCHGATE_PORT_443_TCP_ADDR", "10.0.0.1"),
             ("LYCHGATE_SERVICE_PORT_HTTPS", "443"),

@@ -69,6 +69,14 @@ pub struct Config {
     pub policies: Vec<Arc<SourceFile>>,
 }
 
+/// What a configuration with errors still tells, so that the policies' errors can be shown together with its own.
+pub struct Incomplete {
+    /// The policy files that could be read.
+    pub policies: Vec<Arc<SourceFile>>,
+    /// The names of all providers, sound or not.
+    pub providers: Vec<Arc<str>>,
+}
+
 /// The keys that may stand at the top of the file.
 const TOP: &[&str] = &[
     "policies",
@@ -84,50 +92,41 @@ const TOP: &[&str] = &[
     "log",
 ];
 
-/// What was read, whether it can be used or not: policies are compiled even beside a faulty configuration, so that
-/// everything that is wrong is found at once.
-pub struct Loaded {
-    /// The configuration; there only when the report has no error.
-    pub config: Option<Config>,
-    /// The policy files that could be read.
-    pub policies: Vec<Arc<SourceFile>>,
-    /// The names of the providers, also of those that are not configured well.
-    pub providers: Vec<Box<str>>,
-    /// What was found; it may hold warnings beside a configuration.
-    pub report: Report,
-}
-
 /// Reads the settings: the file, over it the environment, over that the flags.
-pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> Loaded {
-    let nothing = |report| Loaded { config: None, policies: Vec::new(), providers: Vec::new(), report };
+///
+/// The configuration is returned only when the report has no error; the report may hold warnings all the same.
+pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Result<Config, Incomplete>, Report) {
+    let nothing = || Err(Incomplete { policies: Vec::new(), providers: Vec::new() });
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return nothing(unreadable(path, &error)),
+        Err(error) => return (nothing(), unreadable(path, &error)),
     };
     let (file, root) = match source::read(path, &text, environment, overrides) {
         Ok(read) => read,
-        Err(report) => return nothing(report),
+        Err(report) => return (nothing(), report),
     };
     let mut found = Findings::new(file, path, environment);
     let top = Section::open("", &root, &root.origin, TOP, &mut found);
     let policies = policy_files::read(&top, &mut found);
-    let config = read(path, &top, policies.clone(), &mut found);
-    let providers = provider::names(&top);
+    let config = read(path, &top, &policies, &mut found);
     let report = found.into_report();
-    Loaded { config: config.filter(|_| !report.has_errors()), policies, providers, report }
+    match config.filter(|_| !report.has_errors()) {
+        Some(config) => (Ok(config), report),
+        None => (Err(Incomplete { policies, providers: provider::names(&top) }), report),
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Report {
     let mut report = Report::default();
     report.push(
         Diagnostic::error(format!("cannot read the configuration {}: {error}", path.display()))
-            .help("name the file with --config PATH; without it the gateway reads ./lychgate.toml"),
+            .help("name the file with --config FILE; without it the gateway reads ./lychgate.toml"),
     );
     report
 }
 
 /// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
-fn read(path: &Path, top: &Section<'_>, policies: Vec<Arc<SourceFile>>, found: &mut Findings<'_>) -> Option<Config> {
+fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mut Findings<'_>) -> Option<Config> {
     let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
     let listeners = listener::read(top, found);
@@ -150,7 +149,7 @@ fn read(path: &Path, top: &Section<'_>, policies: Vec<Arc<SourceFile>>, found: &
         timeouts,
         admin,
         log,
-        policies,
+        policies: policies.to_vec(),
     })
 }
 

@@ -55,20 +55,20 @@ pub(super) const KEYS: &[&str] =
     &["issuer", "client_id", "client_secret", "client_auth", "scopes", "userinfo", "ca", "clock_skew"];
 const SKEW: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
 
-/// The names in `[providers]`, whatever stands under them.
-pub(super) fn names(top: &Section<'_>) -> Vec<Box<str>> {
-    match top.entry("providers").map(|entry| &entry.node.value) {
-        Some(super::source::Value::Table(entries)) => entries.keys().map(|name| name.as_str().into()).collect(),
-        _ => Vec::new(),
-    }
-}
-
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
     let Some(entry) = top.entry("providers") else { return Vec::new() };
     let names = names(top);
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let providers = Section::open("providers", &entry.node, &entry.key, &names, found);
     providers.entries().filter_map(|(name, _)| read_one(&providers, name, found)).collect()
+}
+
+/// The names of all providers, sound or not.
+pub(super) fn names(top: &Section<'_>) -> Vec<Arc<str>> {
+    match top.entry("providers").map(|entry| &entry.node.value) {
+        Some(super::source::Value::Table(entries)) => entries.keys().map(|name| name.as_str().into()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Option<ProviderConfig> {

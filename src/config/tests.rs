@@ -13,11 +13,6 @@ use crate::crypto::{KeyRing, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
 
-fn loaded(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Config>, Report) {
-    let Loaded { config, report, .. } = load(path, environment, overrides);
-    (config, report)
-}
-
 /// A folder with what configurations name; removed when dropped.
 struct Folder(PathBuf);
 
@@ -51,15 +46,20 @@ impl Folder {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     }
 
-    fn load(&self, text: &str, variables: &[(&str, &str)]) -> (Option<Config>, Report) {
+    fn load(&self, text: &str, variables: &[(&str, &str)]) -> (Result<Config, Incomplete>, Report) {
         self.load_with(text, variables, &[])
     }
 
-    fn load_with(&self, text: &str, variables: &[(&str, &str)], overrides: &[Override]) -> (Option<Config>, Report) {
+    fn load_with(
+        &self,
+        text: &str,
+        variables: &[(&str, &str)],
+        overrides: &[Override],
+    ) -> (Result<Config, Incomplete>, Report) {
         self.write("lychgate.toml", text);
         let variables = [("GOOD_SECRET", "from the environment")].iter().chain(variables);
         let environment = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        loaded(&self.0.join("lychgate.toml"), &environment, overrides)
+        load(&self.0.join("lychgate.toml"), &environment, overrides)
     }
 
     /// The report as it is shown, with this folder's random name left out.
@@ -106,7 +106,7 @@ fn every_mistake_is_found_at_its_place() {
         let found = errors(&folder, &report);
         let same = found.len() == expected.len()
             && found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected));
-        if !same || expected.is_empty() || config.is_some() {
+        if !same || expected.is_empty() || config.is_ok() {
             failures.push_str(&format!("{path}\n  expected {expected:#?}\n  found {found:#?}\n"));
         }
     }
@@ -117,7 +117,7 @@ fn every_mistake_is_found_at_its_place() {
 fn every_key_reaches_its_place() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[0].1, &[]);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     assert!(report.findings().is_empty(), "{report}");
 
     let addresses: Vec<SocketAddr> = config.listeners.iter().map(|listener| listener.address).collect();
@@ -155,7 +155,7 @@ fn every_key_reaches_its_place() {
 fn providers_keep_their_issuer_to_the_letter() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[0].1, &[]);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     let [okta, public] = config.providers.as_slice() else { panic!("two providers") };
     assert_eq!((&*okta.name, okta.issuer_text.as_str()), ("okta", "https://idp.example/oauth2/default/"));
     assert_eq!(okta.client_secret.as_ref().map(|secret| secret.expose().as_str()), Some("s3cret"));
@@ -171,7 +171,7 @@ fn providers_keep_their_issuer_to_the_letter() {
 fn the_smallest_file_has_the_documented_defaults() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[1].1, &[]);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.admin, Some("127.0.0.1:9180".parse().unwrap()));
@@ -198,7 +198,7 @@ fn the_environment_is_stronger_than_the_file_and_flags_are_stronger_still() {
     ];
     let flags = [Override { flag: "--admin-address", key: "admin.address", value: "127.0.0.1:3".to_owned() }];
     let (config, report) = folder.load_with(&text, &variables, &flags);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     assert_eq!(config.admin, Some("127.0.0.1:3".parse().unwrap()));
     assert_eq!((config.workers, config.limits.body, config.limits.header_count), (7, 5 << 20, 11));
     assert_eq!(config.listeners[0].address, "127.0.0.1:5".parse().unwrap());
@@ -217,7 +217,7 @@ fn a_mistake_in_the_environment_or_a_flag_names_the_variable_or_the_flag() {
     ];
     let flags = [Override { flag: "--log-level", key: "log.level", value: "loud".to_owned() }];
     let (config, report) = folder.load_with(SMALLEST, &variables, &flags);
-    assert!(config.is_none());
+    assert!(config.is_err());
     insta::assert_snapshot!(errors(&folder, &report).join("\n"));
 }
 
@@ -245,8 +245,18 @@ body = \"1 gigabyte\"
 level = \"inf\"
 ";
     let (config, report) = folder.load(text, &[("LYCHGATE_TIMEOUTS__DRAIN", "30")]);
-    assert!(config.is_none());
+    assert!(config.is_err());
     insta::assert_snapshot!(folder.shown(&report));
+}
+
+#[test]
+fn a_configuration_with_errors_still_names_its_policies_and_providers() {
+    let folder = Folder::new();
+    let text = format!("{SMALLEST}[providers.okta]\nissuer = \"no\"\n[log]\nlevel = \"no\"\n");
+    let (config, _) = folder.load(&text, &[]);
+    let Err(incomplete) = config else { panic!("the file has errors") };
+    assert_eq!(incomplete.policies.len(), 1);
+    assert_eq!(incomplete.providers, ["okta".into()]);
 }
 
 #[test]
@@ -268,7 +278,7 @@ fn r17_no_secret_is_ever_shown() {
     for line in lines {
         let text = format!("{SMALLEST}[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n{line}\n");
         let (config, report) = folder.load(&text, &[("LYCHGATE_KEYS__SESSION", secret)]);
-        assert!(config.is_none(), "{line}");
+        assert!(config.is_err(), "{line}");
         assert!(!report.render().contains("hunter2"), "{line}\n{report}");
     }
 }
@@ -286,23 +296,33 @@ fn what_works_but_is_unwise_is_a_warning() {
          client_auth = \"none\"\nclient_secret = {{ file = \"okta.secret\" }}\n"
     );
     let (config, report) = folder.load(&text, &[]);
-    assert!(config.is_some(), "{report}");
+    assert!(config.is_ok(), "{report}");
     insta::assert_snapshot!(folder.shown(&report));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_says_which() {
     let environment: Environment = std::iter::empty().collect();
-    let (config, report) = loaded(Path::new("absent/lychgate.toml"), &environment, &[]);
-    assert!(config.is_none());
+    let (config, report) = load(Path::new("absent/lychgate.toml"), &environment, &[]);
+    assert!(config.is_err());
     assert!(report.render().contains("cannot read the configuration absent/lychgate.toml"), "{report}");
+}
+
+#[test]
+fn a_policy_file_that_is_no_text_is_named() {
+    let folder = Folder::new();
+    fs::write(folder.0.join("policies/app.toml"), b"[app]\nname = \"\xff\"\n").unwrap();
+    let (config, report) = folder.load(SMALLEST, &[]);
+    assert!(config.is_err());
+    assert!(report.render().contains("cannot read the policy file"), "{report}");
+    assert!(report.render().contains("policies/app.toml"), "{report}");
 }
 
 #[test]
 fn a_first_key_is_made_only_when_asked_for_and_only_once() {
     let folder = Folder::new();
     let (config, report) = folder.load(SMALLEST, &[]);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     let path = folder.0.join("state/session.key");
     assert!(!folder.0.join("state").exists(), "reading the configuration must not write");
 
@@ -320,10 +340,10 @@ fn a_first_key_is_made_only_when_asked_for_and_only_once() {
     assert_eq!(fs::read_dir(folder.0.join("state")).unwrap().count(), 1, "nothing is left beside the key");
 
     let (config, _) = folder.load(SMALLEST, &[]);
-    assert!(config.is_some_and(|config| matches!(config.session_keys, SessionKeys::Ready(_))));
+    assert!(config.is_ok_and(|config| matches!(config.session_keys, SessionKeys::Ready(_))));
     fs::write(&path, "damaged").unwrap();
     let (config, report) = folder.load(SMALLEST, &[]);
-    assert!(config.is_none() && report.render().contains("state/session.key"), "{report}");
+    assert!(config.is_err() && report.render().contains("state/session.key"), "{report}");
 }
 
 #[test]
@@ -331,7 +351,7 @@ fn a_key_that_cannot_be_made_says_what_to_do() {
     let folder = Folder::new();
     let text = SMALLEST.replace("\"state\"", "\"okta.secret\"");
     let (config, report) = folder.load(&text, &[]);
-    let Some(config) = config else { panic!("{report}") };
+    let Ok(config) = config else { panic!("{report}") };
     let Err(error) = config.session_keys.ensure() else { panic!("a file is no folder") };
     assert!(error.help.is_some_and(|help| help.contains("lychgate keygen")), "{}", error.message);
 }
@@ -357,8 +377,8 @@ fn every_example_loads() {
         .chain(["SESSION_KEY", "SESSION_KEY_OLD"].map(|name| (name.to_owned(), key.clone())));
     let environment: Environment = variables.collect();
     for name in ["minimal", "several-applications", "behind-load-balancer"] {
-        let (config, report) = loaded(&examples.join(name).join("lychgate.toml"), &environment, &[]);
-        assert!(config.is_some_and(|config| !config.policies.is_empty()), "{name}\n{report}");
+        let (config, report) = load(&examples.join(name).join("lychgate.toml"), &environment, &[]);
+        assert!(config.is_ok_and(|config| !config.policies.is_empty()), "{name}\n{report}");
         assert!(report.findings().is_empty(), "{name}\n{report}");
     }
 }

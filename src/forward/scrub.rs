@@ -152,7 +152,9 @@ mod tests {
             headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("forged"));
         }
         let scrubbed = scrub(headers, &ScrubSet::new(&emitted));
-        scrubbed.headers().keys().map(ToString::to_string).collect()
+        let mut left: Vec<String> = scrubbed.headers().keys().map(ToString::to_string).collect();
+        left.sort();
+        left
     }
 
     #[test]
@@ -201,7 +203,7 @@ mod tests {
             "content-type",
             "co0kie",
         ];
-        assert_eq!(left(&[], &sent), ["cookie", "authorization", "content-type", "co0kie"]);
+        assert_eq!(left(&[], &sent), ["authorization", "co0kie", "content-type", "cookie"]);
     }
 
     #[test]

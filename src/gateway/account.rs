@@ -31,7 +31,7 @@ pub(super) struct Account {
     request_id: RequestId,
     began: Instant,
     scheme: &'static str,
-    method: Method,
+    method: Option<Method>,
     version: Version,
     client: IpAddr,
     head: Option<Arc<RequestHead>>,
@@ -51,13 +51,21 @@ pub(super) struct Account {
 impl Account {
     /// Opens the account of a request.
     pub(super) fn open<B>(gateway: Arc<Gateway>, connection: &ClientConnection, request: &Request<B>) -> Self {
+        let mut account = Self::unreadable(gateway, connection);
+        account.method = Some(request.method().clone());
+        account.version = request.version();
+        account
+    }
+
+    /// Opens the account of a request whose head could not be read.
+    pub(super) fn unreadable(gateway: Arc<Gateway>, connection: &ClientConnection) -> Self {
         Self {
             request_id: gateway.request_ids.next(),
             gateway,
             began: Instant::now(),
             scheme: connection.scheme.as_str(),
-            method: request.method().clone(),
-            version: request.version(),
+            method: None,
+            version: Version::HTTP_11,
             client: connection.peer.ip().to_canonical(),
             head: None,
             snapshot: None,
@@ -78,8 +86,9 @@ impl Account {
         &self.request_id
     }
 
-    pub(super) fn method(&self) -> &Method {
-        &self.method
+    /// The method, where the head could be read.
+    pub(super) fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
     }
 
     pub(super) fn application(&self) -> Option<&Arc<Application>> {
@@ -126,6 +135,13 @@ impl Account {
         self.upstream = Some((target, took));
     }
 
+    /// Closes the account of a request that hyper answered.
+    pub(super) fn close_unanswered(mut self, status: u16, reason: &'static str) {
+        self.status = status;
+        self.complete = true;
+        self.failed(reason);
+    }
+
     /// Joins the account to the answer; it is closed when the answer's body is.
     pub(super) fn close_with(mut self, response: Response<Content>) -> Response<Body> {
         self.status = response.status().as_u16();
@@ -142,7 +158,7 @@ impl Account {
             client: self.client,
             scheme: self.scheme,
             host: self.head.as_deref().map(|head| head.host.as_str()),
-            method: self.method.as_str(),
+            method: self.method.as_ref().map(Method::as_str),
             path: self.head.as_deref().map(|head| head.path.as_str()),
             protocol: protocol(self.version),
             status: self.status,

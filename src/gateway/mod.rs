@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each step makes a value that the next one needs (`RequestHead`, `Scrubbed`, `Permit`, `UpstreamRequest`), so no path can leave
-//! one out. Whatever ends a request early is a [`Refusal`](refusal::Refusal), turned into an answer in one table.
+//! one out. Whatever ends a request early is a `Refusal`, turned into an answer in one table.
 //!
 //! Trust boundary: everything that a client sends. Answers of the gateway's own tell a client no more than it needs.
 
@@ -165,6 +165,12 @@ impl Gateway {
         let application = route.application.ok_or(Refusal::UnknownPath)?;
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
+    }
+
+    /// Notes a request whose head hyper could not read and answered itself (400, or 431 for one that is too large).
+    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, too_large: bool) {
+        let (status, reason) = if too_large { (431, "head_too_large") } else { (400, "head_unreadable") };
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
     }
 
     /// Hands the access log's lines over.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -117,6 +117,8 @@ async fn send(
     let stall = application.policy().upstream().stall;
     let mut response = if upgraded { switch(answer, sent.upgrade, stall) } else { answer.response.map(Content::App) };
     let status = response.status();
+    // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     let context = AnswerContext {
         method: &exchange.head.method,
         inner_authority: application.inner_authority(),

@@ -108,7 +108,7 @@ impl Refusal {
     }
 
     fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
-        let retry_url = if matches!(*account.method(), Method::GET | Method::HEAD) { Some("") } else { None };
+        let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
@@ -129,7 +129,7 @@ impl Refusal {
             }
             Self::SessionTooLarge => Page::LoginFailed {
                 what: "Your sign-in carries more information than this gateway can keep.",
-                advice: "Please give the request number below to the help desk: the application's policy should read fewer or smaller claims.",
+                advice: "Please give the request id below to the help desk: the application's policy should read fewer or smaller claims.",
                 retry_url: None,
             },
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },

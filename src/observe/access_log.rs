@@ -35,8 +35,9 @@ pub struct AccessEvent<'a> {
     /// The host asked for, where there was a sound one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<&'a str>,
-    /// The method.
-    pub method: &'a str,
+    /// The method, where the head could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'a str>,
     /// The canonical path, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
@@ -213,7 +214,7 @@ mod tests {
             client: [127, 0, 0, 1].into(),
             scheme: "https",
             host: Some("a.example"),
-            method: "GET",
+            method: Some("GET"),
             path: Some(path),
             protocol: "HTTP/1.1",
             status: 200,

@@ -11,6 +11,8 @@ use std::io;
 /// Why a request to a provider brought no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchError {
+    /// The host's name has no address.
+    NameUnknown,
     /// No connection was made.
     Connect(io::ErrorKind),
     /// TLS failed: not trusted, wrong name, expired, or no TLS at all.
@@ -45,6 +47,7 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NameUnknown => write!(f, "the host's name cannot be resolved"),
             Self::Connect(kind) => write!(f, "no connection: {kind}"),
             Self::Tls(why) => write!(f, "no trusted connection: {why}"),
             Self::Protocol => write!(f, "the answer is no complete HTTP answer"),

@@ -267,7 +267,7 @@ impl LoginError {
                 "The sign-in was cancelled or your account may not use this application. If you should have access, please ask the help desk."
             }
             _ => {
-                "The sign-in could not be completed because of a technical problem. Please try again; if it happens again, give the request number below to the help desk."
+                "The sign-in could not be completed because of a technical problem. Please try again; if it happens again, give the request id below to the help desk."
             }
         }
     }

@@ -136,7 +136,9 @@ impl Target {
                 connected => connected,
             }
         } else {
-            TcpStream::connect((self.tls_name(), self.port)).await
+            let resolved = tokio::net::lookup_host((self.tls_name(), self.port)).await;
+            let addresses: Vec<_> = resolved.map_err(|_| FetchError::NameUnknown)?.collect();
+            TcpStream::connect(addresses.as_slice()).await
         };
         connected.map_err(|error| FetchError::Connect(error.kind()))
     }

@@ -39,6 +39,11 @@ pub(super) struct Serving {
 impl Serving {
     /// Serves the connection to its end.
     pub(super) async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        self.serve(stream, tls).await;
+        self.watch.closed();
+    }
+
+    async fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let Some(tls) = tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
@@ -71,17 +76,29 @@ impl Serving {
         let mut connection = pin!(connection);
         let mut finishing = false;
         poll_fn(|context| {
-            match self.watch.order(context.waker()) {
-                Order::Drop => return Poll::Ready(()),
-                Order::Finish if !finishing => {
-                    finishing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                _ => {}
+            let order = self.watch.order(context.waker());
+            if order == Order::Drop {
+                return Poll::Ready(());
             }
-            connection.as_mut().poll(context).map(|_| ())
+            // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
+            let mut polled = connection.as_mut().poll(context);
+            if order == Order::Finish && polled.is_pending() && !finishing && !self.watch.awaits_first_byte() {
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+                polled = connection.as_mut().poll(context);
+            }
+            polled.map(|served| self.note_unreadable(&served))
         })
         .await;
+    }
+
+    /// hyper answers a head that it cannot read by itself; the log tells of it all the same.
+    fn note_unreadable(&self, served: &hyper::Result<()>) {
+        if let Err(error) = served
+            && error.is_parse()
+        {
+            self.gateway.note_unreadable(&self.facts, error.is_parse_too_large());
+        }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {

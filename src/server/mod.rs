@@ -2,7 +2,7 @@
 //!
 //! Layer 5. Each worker is a thread with a current-thread runtime, its own accepting socket on every address (`SO_REUSEPORT`), its own
 //! connections to the applications and its own session cache; workers share only atomics and what never changes. hyper reads and
-//! writes HTTP; the time limits for silence are ours ([`watch`]), because hyper has none for idle and zero-byte connections.
+//! writes HTTP; the time limits for silence are ours (`watch`), because hyper has none for idle and zero-byte connections.
 //!
 //! Trust boundary: the wire. Bounds: connections in all, head size and field count, a limit for every silence (D01).
 //! Specification: RFC 9112, RFC 9113, RFC 8446.

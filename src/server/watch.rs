@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::worker::Slot;
 use crate::config::Timeouts;
 
 /// How often the watchman looks.
@@ -33,6 +34,8 @@ enum Phase {
     Busy = 3,
     /// The next request.
     Idle = 4,
+    /// Nothing that is known here: after an upgrade the tunnel has limits of its own.
+    Tunnel = 5,
 }
 
 /// What the watchman wants of a connection.
@@ -58,6 +61,8 @@ pub(super) struct Watch {
     drop: AtomicBool,
     http2: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// The connection's place among all; a tunnel keeps it as long as it keeps the socket.
+    _slot: Slot,
 }
 
 /// Milliseconds since the worker began, advanced by its watchman: reading it costs no system call.
@@ -70,6 +75,11 @@ impl Watch {
         self.enter(Phase::FirstByte);
     }
 
+    /// HTTP is over; whoever still holds the socket is a tunnel.
+    pub(super) fn closed(&self) {
+        self.enter(Phase::Tunnel);
+    }
+
     /// Bytes came.
     pub(super) fn read(&self) {
         match self.phase.load(Ordering::Relaxed) {
@@ -78,6 +88,11 @@ impl Watch {
             phase if phase == Phase::Idle as u8 && !self.http2.load(Ordering::Relaxed) => self.enter(Phase::Head),
             _ => {}
         }
+    }
+
+    /// Whether nothing at all has come yet.
+    pub(super) fn awaits_first_byte(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::FirstByte as u8
     }
 
     /// The client does not take what is written.
@@ -130,6 +145,9 @@ impl Watch {
         let phase = self.phase.load(Ordering::Relaxed);
         let blocked = self.write_blocked_since.load(Ordering::Relaxed);
         let finishing = self.finish.load(Ordering::Relaxed);
+        if phase == Phase::Tunnel as u8 {
+            return false;
+        }
         let must_drop = (blocked != 0 && over(blocked, limits.body_stall))
             || (phase == Phase::Handshake as u8 && over(since, limits.handshake))
             || (phase == Phase::FirstByte as u8 && over(since, limits.first_byte))
@@ -195,7 +213,7 @@ impl Watchman {
     }
 
     /// Begins to watch a connection that was just accepted.
-    pub(super) fn watch(&self) -> Arc<Watch> {
+    pub(super) fn watch(&self, slot: Slot) -> Arc<Watch> {
         let watch = Arc::new(Watch {
             ticks: Arc::clone(&self.ticks),
             phase: AtomicU8::new(Phase::Handshake as u8),
@@ -207,6 +225,7 @@ impl Watchman {
             drop: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             waker: Mutex::new(None),
+            _slot: slot,
         });
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
         watch

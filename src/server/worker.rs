@@ -158,13 +158,10 @@ impl Accepting {
             gateway: Arc::clone(&self.gateway),
             limits: self.shared.limits,
             facts: Arc::new(ClientConnection { peer, scheme: self.scheme }),
-            watch: self.watchman.watch(),
+            watch: self.watchman.watch(slot),
         };
         let tls = self.tls.clone();
-        tokio::spawn(async move {
-            serving.run(stream, tls).await;
-            drop(slot);
-        });
+        tokio::spawn(serving.run(stream, tls));
     }
 }
 
@@ -178,7 +175,7 @@ async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, 
 }
 
 /// One counted connection.
-struct Slot(Arc<Shared>);
+pub(super) struct Slot(Arc<Shared>);
 
 impl Drop for Slot {
     fn drop(&mut self) {

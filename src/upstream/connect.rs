@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::heard::{Heard, Listening};
 use super::{RequestBody, UpstreamError};
 
 /// Largest head of an answer; a larger one is refused (H08).
@@ -102,7 +103,7 @@ impl Target {
     }
 
     /// Opens a connection; the caller limits the time.
-    pub(super) async fn open(&self) -> Result<SendRequest<RequestBody>, UpstreamError> {
+    pub(super) async fn open(&self) -> Result<(SendRequest<RequestBody>, Heard), UpstreamError> {
         let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(|_| UpstreamError::Connect)?;
         stream.set_nodelay(true).map_err(|_| UpstreamError::Connect)?;
         match &self.tls {
@@ -116,20 +117,21 @@ impl Target {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<SendRequest<RequestBody>, UpstreamError>
+async fn handshake<S>(stream: S) -> Result<(SendRequest<RequestBody>, Heard), UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let heard = Heard::default();
     let (sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Listening::new(stream, heard.clone())))
         .await
         .map_err(|_| UpstreamError::Connect)?;
     // The task ends with the connection; whatever goes wrong on it reaches the request through `sender`.
     tokio::spawn(async move {
         let _ = connection.with_upgrades().await;
     });
-    Ok(sender)
+    Ok((sender, heard))
 }

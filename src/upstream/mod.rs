@@ -11,6 +11,7 @@
 
 mod body;
 mod connect;
+mod heard;
 mod pool;
 mod send;
 mod tunnel;

@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
+use super::heard::Heard;
 use super::{RequestBody, Target, UpstreamError};
 
 /// How long an idle connection is kept; below the idle limits that servers usually have.
@@ -31,12 +32,14 @@ struct Connections {
 
 struct Idle {
     sender: SendRequest<RequestBody>,
+    heard: Heard,
     since: Instant,
 }
 
 /// A connection in use; dropping it closes the connection.
 pub(super) struct Lease {
     sender: Option<SendRequest<RequestBody>>,
+    pub(super) heard: Heard,
     pub(super) reused: bool,
     target: usize,
     /// Whether dropping this counts a connection off; false once it is among the idle ones.
@@ -67,16 +70,20 @@ impl Pool {
         let taken = ready.map(|index| connections.idle.remove(index));
         let closed = before - connections.idle.len() - usize::from(taken.is_some());
         connections.open = connections.open.saturating_sub(closed);
-        let sender = taken?.sender;
-        Some(Lease { sender: Some(sender), reused: true, target: target.id, counted: true, pool: Arc::clone(self) })
+        let Idle { sender, heard, .. } = taken?;
+        let pool = Arc::clone(self);
+        Some(Lease { sender: Some(sender), heard, reused: true, target: target.id, counted: true, pool })
     }
 
     /// Opens a new connection.
     pub(super) async fn open(self: &Arc<Self>, target: &Target) -> Result<Lease, UpstreamError> {
         self.count_open(target)?;
         // Made before the connection is, so that a request given up meanwhile is counted off again.
-        let mut lease = Lease { sender: None, reused: false, target: target.id, counted: true, pool: Arc::clone(self) };
-        lease.sender = Some(target.open().await?);
+        let (heard, pool) = (Heard::default(), Arc::clone(self));
+        let mut lease = Lease { sender: None, heard, reused: false, target: target.id, counted: true, pool };
+        let (sender, heard) = target.open().await?;
+        lease.sender = Some(sender);
+        lease.heard = heard;
         Ok(lease)
     }
 
@@ -106,7 +113,7 @@ impl Lease {
             drop(targets);
             return;
         }
-        connections.idle.push(Idle { sender, since: Instant::now() });
+        connections.idle.push(Idle { sender, heard: self.heard.clone(), since: Instant::now() });
         drop(targets);
         self.counted = false;
     }

@@ -53,7 +53,7 @@ impl Upstream {
                 }
                 Tried::NotTaken(unsent) => request = unsent,
                 Tried::Failed(error) => match spare {
-                    Some(copy) if error == UpstreamError::Closed => request = copy,
+                    Some(copy) if error == UpstreamError::Closed && !lease.heard.something() => request = copy,
                     _ => return Err(error),
                 },
             }
@@ -92,6 +92,7 @@ impl Upstream {
         request: Request<RequestBody>,
         progress: Option<&BodyProgress>,
     ) -> Tried {
+        lease.heard.nothing_yet();
         let Some(sender) = lease.sender() else { return Tried::NotTaken(request) };
         let mut sending = std::pin::pin!(sender.try_send_request(request));
         loop {

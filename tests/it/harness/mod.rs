@@ -9,3 +9,10 @@ pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod site;
 pub(crate) mod wire;
+
+use std::time::Duration;
+
+/// What `future` gives; a test that waits longer than any loaded machine needs fails instead of hanging.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("this never happened")
+}

@@ -1,14 +1,73 @@
-//! A client that sends exactly these bytes, and reads what comes back.
+//! A client that sends exactly these bytes and reads what comes back, and an application that does the same.
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// TCP, or TLS on it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// One connection.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+}
+
+/// An application of which the test writes every byte.
+pub(crate) struct RawApplication {
+    listener: TcpListener,
+}
+
+impl RawApplication {
+    pub(crate) async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    /// `http://127.0.0.1:PORT`, for a policy's `upstream`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// The gateway's next connection.
+    pub(crate) async fn accept(&self) -> Wire {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire::over(stream)
+    }
+}
+
+/// One request as it stood on the wire, its body read as its framing says.
+#[derive(Clone, Debug)]
+pub(crate) struct WireRequest {
+    /// Request line and fields as they came.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl WireRequest {
+    /// The request line.
+    pub(crate) fn line(&self) -> &str {
+        self.head.lines().next().unwrap()
+    }
+
+    /// The values of all lines of a field.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        fields(&self.head).filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    /// The names of all fields in lower case, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fields(&self.head).map(|(name, _)| name.to_lowercase()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
 }
 
 /// One answer, its body read as its framing says.
@@ -23,10 +82,7 @@ pub(crate) struct WireReply {
 impl WireReply {
     /// The first value of a field.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        fields(&self.head).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
@@ -34,7 +90,31 @@ impl Wire {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self::over(stream)
+    }
+
+    /// Speaks over a stream that is there already.
+    pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new() }
+    }
+
+    /// The next request's head, for an application. None when the connection was closed before one.
+    pub(crate) async fn request_head(&mut self) -> Option<WireRequest> {
+        Some(WireRequest { head: self.head_text().await?, body: Vec::new() })
+    }
+
+    /// The next request whole, for an application.
+    pub(crate) async fn request(&mut self) -> Option<WireRequest> {
+        let mut request = self.request_head().await?;
+        if let Some(length) = request.all("content-length").first().map(|length| length.parse::<usize>().unwrap()) {
+            while self.buffer.len() < length && self.fill().await > 0 {}
+            request.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
+        } else if !request.all("transfer-encoding").is_empty() {
+            while let Some(chunk) = self.chunk().await {
+                request.body.extend(chunk);
+            }
+        }
+        Some(request)
     }
 
     /// Sends these bytes; an error means that the other side has closed.
@@ -42,8 +122,19 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).await
     }
 
+    /// Sends as much of these bytes as the other side takes now, at least one; safe to give up waiting for.
+    pub(crate) async fn send_some(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.stream.write(bytes).await
+    }
+
     /// Reads up to and including the head of the next answer.
     pub(crate) async fn head(&mut self) -> Option<WireReply> {
+        let head = self.head_text().await?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Some(WireReply { status, head, body: Vec::new() })
+    }
+
+    async fn head_text(&mut self) -> Option<String> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
@@ -54,8 +145,7 @@ impl Wire {
         };
         let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
         self.buffer.drain(..end);
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Some(WireReply { status, head, body: Vec::new() })
+        Some(head)
     }
 
     /// Reads the next answer whole. `bodiless` for answers to HEAD. None when the connection was closed before one.

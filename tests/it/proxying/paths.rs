@@ -1,0 +1,163 @@
+//! One reading of target and host: decided on, logged and forwarded (P01, P04, P05, H02).
+
+use serde::Deserialize;
+
+use super::{IDENTITY, anonymous, site};
+use crate::harness::application::Application;
+use crate::harness::gateway::HOST;
+use crate::harness::soon;
+
+#[derive(Deserialize)]
+struct Targets {
+    refused: Vec<Refused>,
+    forwarded: Vec<Forwarded>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    reason: String,
+    targets: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Forwarded {
+    #[serde(default)]
+    same: Vec<String>,
+    #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
+    to: String,
+}
+
+fn targets() -> Targets {
+    toml::from_str(include_str!("../../data/targets.toml")).unwrap()
+}
+
+#[tokio::test]
+async fn p01_doubtful_targets_are_refused_with_their_reason_and_reach_nobody() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    let mut expected = Vec::new();
+    let mut client = site.connect().await;
+    for Refused { reason, targets } in targets().refused {
+        for target in targets {
+            let request = site.request(&format!("GET {target}"), "Accept: application/json\r\n", "");
+            client.send(request).await.unwrap();
+            let reply = soon(client.reply(false)).await.unwrap();
+            assert_eq!(reply.status, 400, "{target}");
+            expected.push((target, reason.clone()));
+        }
+    }
+    drop(client);
+    assert_eq!(application.seen().len(), 0);
+    let log = site.log().await;
+    assert_eq!(log.len(), expected.len());
+    for (line, (target, reason)) in log.iter().zip(expected) {
+        assert_eq!((line["reason"].as_str(), line["decision"].as_str()), (Some(&*reason), Some("refused")), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn p01_p04_what_is_decided_on_is_what_is_forwarded() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    let mut client = site.connect().await;
+    let mut paths = Vec::new();
+    for Forwarded { same, from, to } in targets().forwarded {
+        let pairs = same
+            .into_iter()
+            .map(|target| (target.clone(), target))
+            .chain(from.into_iter().map(|from| (from, to.clone())));
+        for (from, to) in pairs {
+            client.send(anonymous(&format!("GET {from}"), "", "")).await.unwrap();
+            assert_eq!(soon(client.reply(false)).await.unwrap().status, 200, "{from}");
+            assert_eq!(application.last().target, to, "{from}");
+            paths.push(to.split('?').next().unwrap().to_owned());
+        }
+    }
+    drop(client);
+    let log = site.log().await;
+    let logged: Vec<_> = log.iter().map(|line| line["path"].as_str().unwrap()).collect();
+    assert_eq!(logged, paths);
+}
+
+#[tokio::test]
+async fn p04_the_query_opens_and_closes_nothing() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    for target in ["/private?/public/x", "/private?x=/../public/x", "/?/public/", "/private%3f/public/x"] {
+        assert_eq!(site.ask(anonymous(&format!("GET {target}"), "", "")).await.status, 401, "{target}");
+    }
+    assert_eq!(site.ask(site.request("GET /admin/x?/public/", "", "")).await.status, 403);
+    assert_eq!(application.seen().len(), 0);
+    assert_eq!(site.ask(anonymous("GET /public/x?/admin/", "", "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn p05_a_host_is_one_in_every_spelling() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    for host in ["app.localhost", "APP.LocalHost", "app.localhost.", "app.localhost:80", "App.Localhost.:8443"] {
+        let reply = site.ask(format!("GET /mine HTTP/1.1\r\nHost: {host}\r\nCookie: {}\r\n\r\n", site.cookie)).await;
+        assert_eq!(reply.status, 200, "{host}");
+    }
+    let known = application.seen().len();
+    for host in
+        ["localhost", "other.app.localhost", "app.localhost.evil.example", "xapp.localhost", "127.0.0.1", "[::1]:80"]
+    {
+        let reply = site.ask(format!("GET /public/x HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(reply.status, 404, "{host}");
+    }
+    assert_eq!(application.seen().len(), known);
+    let log = site.log().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "host_unknown").count(), 6);
+    assert!(log.iter().filter(|line| line["status"] == 200).all(|line| line["host"] == HOST));
+}
+
+#[tokio::test]
+async fn h02_there_is_exactly_one_authority() {
+    let cases = [
+        ("GET /public/x HTTP/1.1\r\n", "host_missing"),
+        ("GET /public/x HTTP/1.0\r\n", "host_missing"),
+        ("GET /public/x HTTP/1.1\r\nHost: app.localhost\r\nHost: app.localhost\r\n", "host_repeated"),
+        ("GET /public/x HTTP/1.1\r\nHost: app.localhost\r\nhost: evil.example\r\n", "host_repeated"),
+        ("GET /public/x HTTP/1.1\r\nHost:\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: ada@app.localhost\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: app.localhost, evil.example\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: app..localhost\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: app.localhost:x\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: app.localhost/\r\n", "host_invalid"),
+        ("GET /public/x HTTP/1.1\r\nHost: \u{e4}pp.localhost\r\n", "host_invalid"),
+        ("GET http://evil.example/public/x HTTP/1.1\r\nHost: app.localhost\r\n", "host_disagrees"),
+        ("GET http://app.localhost/public/x HTTP/1.1\r\nHost: evil.example\r\n", "host_disagrees"),
+        ("GET http://app.localhost:81/public/x HTTP/1.1\r\nHost: app.localhost:82\r\n", "host_disagrees"),
+        ("GET http://ada@app.localhost/public/x HTTP/1.1\r\nHost: app.localhost\r\n", "host_disagrees"),
+        ("GET http://app.localhost/public/x HTTP/1.1\r\n", "host_missing"),
+        ("TRACE /public/x HTTP/1.1\r\nHost: app.localhost\r\n", "method_unsupported"),
+        ("CONNECT app.localhost:443 HTTP/1.1\r\nHost: app.localhost:443\r\n", "method_unsupported"),
+        ("OPTIONS * HTTP/1.1\r\nHost: app.localhost\r\n", "method_unsupported"),
+    ];
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    // One connection, so that one worker's log has the order of the requests; CONNECT and HTTP/1.0 end theirs.
+    for (head, _) in cases {
+        assert_eq!(site.ask(format!("{head}\r\n")).await.status, 400, "{head}");
+    }
+    let ok = site.ask("GET HTTP://APP.localhost:80/public/x?y HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
+    assert_eq!((ok.status, application.only().target.as_str()), (200, "/public/x?y"));
+    let mut found: Vec<_> =
+        site.log().await.iter().filter_map(|line| line["reason"].as_str().map(str::to_owned)).collect();
+    let mut expected: Vec<_> = cases.iter().map(|(_, reason)| (*reason).to_owned()).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn p06_a_method_that_no_rule_names_is_denied() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    assert_eq!(site.ask(site.request("BREW /mine", "", "")).await.status, 403);
+    assert_eq!(site.ask(anonymous("PROPFIND /public/x", "", "")).await.status, 403);
+    assert_eq!(application.seen().len(), 0);
+}
