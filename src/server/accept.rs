@@ -72,6 +72,27 @@ pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// The connections that wait already; the listener is closed behind the last one. The kernel is asked, and not the
+/// runtime: what arrived since the runtime last looked is unknown to it.
+pub(super) fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    listener.into_std().into_iter().flat_map(|listener| {
+        std::iter::from_fn(move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, peer)) => return registered(stream).map(|stream| (stream, peer)),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(_) => return None,
+                }
+            }
+        })
+    })
+}
+
+fn registered(stream: std::net::TcpStream) -> Option<TcpStream> {
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).ok()
+}
+
 /// Errors of a connection that went away before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
