@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use http::Method;
 use lychgate::clock::Clock;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::application::Application;
 use crate::harness::browser::{Browser, Reply};
-use crate::harness::gateway::{HOST, Setup, clock};
+use crate::harness::gateway::{HOST, Setup, TestGateway, clock};
 use crate::harness::program::Program;
 use crate::harness::provider::{CLIENT_SECRET, FakeProvider, value};
 use crate::harness::site::{IDENTITY, Site, ada, parameter, policy};
+use crate::harness::soon;
 use crate::harness::wire::Wire;
 
 const DOCUMENT: &str = include_str!("../../docs/access-log.md");
@@ -239,4 +241,46 @@ async fn r17_no_secret_stands_in_any_line_of_the_program_at_the_finest_level() {
     assert!(out.lines().count() >= 10 && err.contains("denied"), "{out}{err}");
     secrets.assert_absent("the access log", &out);
     secrets.assert_absent("the program's own log", &err);
+}
+
+/// A gateway before an application that the test plays by hand, and a client that has asked it for something public.
+async fn by_hand() -> (TestGateway, Wire, tokio::net::TcpStream) {
+    let application = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", application.local_addr().unwrap());
+    let clock = clock();
+    let provider = crate::harness::gateway::provider(&clock).await;
+    let gateway = Setup::new(&clock).provider(&provider).policy("app", &policy(&upstream)).start().await;
+    let mut client = Wire::connect(gateway.address()).await;
+    client.send(format!("GET /public/x?token=abc HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await.unwrap();
+    let (mut asked, _) = application.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(asked.read_buf(&mut head).await.unwrap() > 0);
+    }
+    (gateway, client, asked)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_has_its_one_line() {
+    let (gateway, client, mut asked) = by_hand().await;
+    drop(client);
+    // The gateway gives the request up.
+    assert_eq!(soon(asked.read(&mut [0])).await.unwrap(), 0);
+    let log = gateway.stop().await;
+    assert_eq!(log.len(), 1, "{log:#?}");
+    assert_eq!((&log[0]["status"], &log[0]["complete"]), (&json!(499), &json!(false)));
+    assert_eq!((&log[0]["decision"], &log[0]["path"]), (&json!("public"), &json!("/public/x")));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_its_one_line() {
+    let (gateway, mut client, mut asked) = by_hand().await;
+    asked.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+    drop(asked);
+    let answer = soon(client.rest()).await;
+    assert!(answer.ends_with(b"abc"), "{:?}", String::from_utf8_lossy(&answer));
+    let log = gateway.stop().await;
+    assert_eq!(log.len(), 1, "{log:#?}");
+    assert_eq!((&log[0]["status"], &log[0]["complete"]), (&json!(200), &json!(false)));
+    assert_eq!((&log[0]["reason"], &log[0]["bytes_out"]), (&json!("upstream_broke_off"), &json!(3)));
 }
