@@ -1,10 +1,12 @@
 //! The operators' listener: alive, ready, and the counters that move.
 
 use http::{Method, StatusCode};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::HOST;
 use crate::harness::site::Site;
+use crate::harness::soon;
 
 async fn ask(site: &Site, path: &str) -> Reply {
     Browser::new().get(&format!("http://127.0.0.1:{}{path}", site.gateway.admin().port())).await
@@ -112,4 +114,30 @@ async fn an_upstream_that_does_not_answer_is_counted() {
     let reply = Browser::new().get(&site.url("/public/x")).await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
     assert_eq!(sample(&site, r#"lychgate_upstream_failures_total{app="app"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn d05_a_gateway_that_drains_is_alive_and_not_ready() {
+    let application = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", application.local_addr().unwrap());
+    let site = Site::with(|_| crate::harness::site::policy(&upstream), |setup| setup).await;
+    let admin = format!("http://127.0.0.1:{}", site.gateway.admin().port());
+    let slow = site.url("/public/slow");
+    let asked = tokio::spawn(async move { Browser::new().get(&slow).await });
+    let (mut stream, _) = application.accept().await.unwrap();
+    let stopping = site.gateway.begin_stop();
+    // Between the wish to stop and the end of the last request, load balancers are told to look elsewhere.
+    let unready = async {
+        loop {
+            let reply = Browser::new().get(&format!("{admin}/readyz")).await;
+            if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+                return reply;
+            }
+        }
+    };
+    assert_eq!(soon(unready).await.json()["reasons"][0], "the gateway is draining");
+    assert_eq!(Browser::new().get(&format!("{admin}/livez")).await.status, StatusCode::OK);
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(soon(asked).await.unwrap().status, StatusCode::NO_CONTENT);
+    soon(stopping).await.unwrap();
 }

@@ -14,5 +14,5 @@ use std::time::Duration;
 
 /// What `future` gives; a test that waits longer than any loaded machine needs fails instead of hanging.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("this never happened")
+    tokio::time::timeout(Duration::from_secs(30), future).await.unwrap_or_else(|_| panic!("this never happened"))
 }
