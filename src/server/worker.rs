@@ -139,7 +139,7 @@ impl Accepting {
             }
         }
         // What the kernel accepted before the stop is served like everything else.
-        while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
+        for (stream, peer) in accept::queued(listener) {
             self.serve(stream, peer);
         }
     }
@@ -163,15 +163,6 @@ impl Accepting {
         let tls = self.tls.clone();
         tokio::spawn(serving.run(stream, tls));
     }
-}
-
-/// The next connection that waits already, if one does.
-async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    std::future::poll_fn(|context| match listener.poll_accept(context) {
-        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(Some(accepted)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
 
 /// One counted connection.
