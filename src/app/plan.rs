@@ -7,6 +7,7 @@ use crate::config::{self, Config, Environment, Override};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::http::Scheme;
 use crate::policy::{self, Policy};
+use crate::snapshot;
 
 /// A configuration with its compiled policies.
 pub struct Plan {
@@ -29,6 +30,7 @@ impl Plan {
             let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
             policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
         }
+        check_claims(sources, &policies, &mut report);
         let Ok(config) = config else { return (None, report) };
         check_schemes(&config, &policies, &mut report);
         let plan = Self { config, policies };
@@ -59,8 +61,25 @@ fn name_of(source: &SourceFile) -> String {
     source.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The file of the application `name`.
+pub(super) fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
+    sources.iter().find(|source| name_of(source) == name)
+}
+
 pub(super) fn folder_of(source: &Arc<SourceFile>) -> std::path::PathBuf {
     source.path().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// No two applications may claim one place.
+fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
+    for (index, finding) in snapshot::claimed_twice(policies) {
+        let policy = policies.get(index);
+        let source = policy.and_then(|policy| source_named(sources, policy.name()));
+        report.push(match policy.zip(source) {
+            Some((policy, source)) => finding.at(source, policy.hosts_at()),
+            None => finding,
+        });
+    }
 }
 
 /// Sessions in clear text are for loopback names only.

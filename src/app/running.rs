@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Plan;
-use super::plan::folder_of;
+use super::plan::{folder_of, source_named};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -20,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::{ClientAuth, Provider, ProviderSettings};
+use crate::policy::Policy;
 use crate::server::{self, Bound, Shared, Socket, Worker};
 use crate::snapshot::{Ingredients, Snapshot};
 use crate::upstream::BodyLimits;
@@ -69,6 +70,13 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl StartError {
+    /// Whether the files are at fault, so that trying again without changing them is no use.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Tls(_))
+    }
+}
+
 /// A running gateway.
 pub struct Running {
     addresses: Vec<SocketAddr>,
@@ -83,16 +91,19 @@ pub struct Running {
 }
 
 impl Plan {
+    /// Builds everything that a start builds before it binds, and gives it back: what a start would refuse is refused here.
+    pub fn rehearse(self) -> Result<(), StartError> {
+        Built::new(&self.config, self.policies, &Clock::system()).map(drop)
+    }
+
     /// Starts the gateway; returns when it listens.
     pub fn start(self, options: Options) -> Result<Running, StartError> {
         let Self { config, policies } = self;
-        // Keys, providers, applications: everything that can be refused.
+        // Providers, applications, keys: everything that can be refused. A key is made last, when all else is good.
+        let Built { providers, metrics, snapshot } = Built::new(&config, policies, &options.clock)?;
         let (keys, made) = config.session_keys.ensure().map_err(refused)?;
         let mut notices = Report::default();
         made.into_iter().for_each(|notice| notices.push(notice));
-        let providers = providers(&config, &options.clock)?;
-        let metrics = Arc::new(Metrics::new());
-        let snapshot = snapshot(&config, policies, &providers, &metrics)?;
         metrics.policy_version.set(snapshot.version());
         let common = Arc::new(Common {
             state: ArcSwap::from_pointee(snapshot),
@@ -232,6 +243,22 @@ impl Drop for Control {
     }
 }
 
+/// What is made of a plan without touching the world outside but for the files that policies name.
+struct Built {
+    providers: BTreeMap<Arc<str>, Arc<Provider>>,
+    metrics: Arc<Metrics>,
+    snapshot: Snapshot,
+}
+
+impl Built {
+    fn new(config: &Config, policies: Vec<Policy>, clock: &Clock) -> Result<Self, StartError> {
+        let providers = providers(config, clock)?;
+        let metrics = Arc::new(Metrics::new());
+        let snapshot = snapshot(config, policies, &providers, &metrics)?;
+        Ok(Self { providers, metrics, snapshot })
+    }
+}
+
 fn refused(finding: Diagnostic) -> StartError {
     let mut report = Report::default();
     report.push(finding);
@@ -265,16 +292,11 @@ fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
 
 fn snapshot(
     config: &Config,
-    policies: Vec<crate::policy::Policy>,
+    policies: Vec<Policy>,
     providers: &BTreeMap<Arc<str>, Arc<Provider>>,
     metrics: &Metrics,
 ) -> Result<Snapshot, StartError> {
-    let folder = |name: &str| {
-        let stem = |source: &&Arc<crate::diagnostic::SourceFile>| {
-            source.path().file_stem().is_some_and(|stem| stem.to_string_lossy() == name)
-        };
-        config.policies.iter().find(stem).map(folder_of).unwrap_or_default()
-    };
+    let folder = |name: &str| source_named(&config.policies, name).map(folder_of).unwrap_or_default();
     let mut report = Report::default();
     let ingredients = Ingredients { policies, folder: &folder, providers, metrics, version: 1 };
     Snapshot::build(ingredients, &mut report).ok_or(StartError::Refused(report))

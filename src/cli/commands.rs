@@ -35,6 +35,9 @@ fn plan(files: &Files) -> Option<Plan> {
 fn check(files: &Files) -> ExitCode {
     let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
     let count = plan.policies().len();
+    if let Err(error) = plan.rehearse() {
+        return refuse(&error);
+    }
     println!("{} and {count} {} can be used", files.config.display(), if count == 1 { "policy" } else { "policies" });
     ExitCode::SUCCESS
 }
@@ -76,11 +79,7 @@ fn serve(files: &Files) -> ExitCode {
     };
     let running = match plan.start(Options::default()) {
         Ok(running) => running,
-        Err(error) => {
-            eprintln!("{error}");
-            let configuration = matches!(error, StartError::Refused(_));
-            return if configuration { ExitCode::from(USAGE) } else { ExitCode::FAILURE };
-        }
+        Err(error) => return refuse(&error),
     };
     announce(&running);
     let signal = runtime.block_on(signals.next());
@@ -99,6 +98,12 @@ fn serve(files: &Files) -> ExitCode {
     });
     tracing::info!("stopped");
     ExitCode::SUCCESS
+}
+
+/// Says why nothing was started. A supervisor may try again after 1, and need not after 64.
+fn refuse(error: &StartError) -> ExitCode {
+    eprintln!("{error}");
+    if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 fn announce(running: &Running) {

@@ -28,6 +28,9 @@ static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
+/// Cookies that one answer takes away: a crafted `Cookie` field must not make the answer's head too long for proxies.
+const REMOVALS: usize = 32;
+
 /// Asks somebody unknown to sign in.
 pub(super) async fn sign_in(
     exchange: &Exchange<'_>,
@@ -104,7 +107,7 @@ fn pending_cookies(
     let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
     let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
     let new = ours(&sealed.name, &sealed.value).header();
-    stale.into_iter().filter_map(|name| ours(name, "").removal()).chain(new).collect()
+    stale.into_iter().take(REMOVALS).filter_map(|name| ours(name, "").removal()).chain(new).collect()
 }
 
 /// The address that the person asked for; the root when it is too long to be kept.

@@ -3,6 +3,7 @@
 //! May touch: nothing; a CA file is only named here, the caller reads it. Trust boundary: the file is an administrator's.
 //! Specification: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,7 @@ impl Default for SessionLimits {
 /// `[app]` as read.
 pub(super) struct App {
     pub(super) hosts: Vec<HostName>,
+    pub(super) hosts_at: Range<usize>,
     pub(super) prefix: Box<str>,
     pub(super) upstream: Upstream,
 }
@@ -83,8 +85,12 @@ pub(super) struct App {
 /// Reads `[app]`. The prefix comes back on its own too, because rules are checked against it even when the rest is wrong.
 pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Option<App>, Box<str>) {
     let span = section.span();
+    let mut hosts_at = span.clone();
     let hosts = match section.value("hosts") {
-        Some(value) => reading.texts(value, "hosts"),
+        Some(value) => {
+            hosts_at = value.span();
+            reading.texts(value, "hosts")
+        }
         None => None,
     };
     let prefix = section.text("path", reading);
@@ -104,7 +110,7 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let targets: Vec<_> = targets.unwrap_or_default().iter().filter_map(|text| read_target(text, reading)).collect();
     let host = host.unwrap_or(HostMode::Keep);
     let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
-    (Some(App { hosts, prefix: prefix.clone(), upstream }), prefix)
+    (Some(App { hosts, hosts_at, prefix: prefix.clone(), upstream }), prefix)
 }
 
 fn example(key: &str) -> &'static str {

@@ -31,6 +31,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -88,6 +89,11 @@ impl Policy {
     /// The hosts that it answers for, at least one.
     pub fn hosts(&self) -> &[HostName] {
         &self.app.hosts
+    }
+
+    /// Where the hosts stand in the policy's file, for messages.
+    pub fn hosts_at(&self) -> Range<usize> {
+        self.app.hosts_at.clone()
     }
 
     /// The path below which it lies: `/`, or canonical without a last slash.

@@ -30,6 +30,7 @@ impl Bound {
 
 /// Binds `address` for `workers` workers; nothing stays bound when one fails.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    probe(address)?;
     let first = socket(address)?;
     let address = first.local_addr()?;
     let mut sockets = vec![first];
@@ -37,6 +38,14 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
         sockets.push(socket(address)?);
     }
     Ok(Bound { address, sockets })
+}
+
+/// Fails when anybody listens there. Sockets that share a port would share it with another gateway too, and each of the two
+/// would get a part of the connections.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 fn socket(address: SocketAddr) -> io::Result<StdListener> {
@@ -63,19 +72,25 @@ pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Hands over every connection that waits already; asks the kernel itself, because the runtime may not have heard of them yet.
-pub(super) fn queued(listener: &StdListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
-    loop {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                    serve(stream, peer);
+/// The connections that wait already; the listener is closed behind the last one. The kernel is asked, and not the
+/// runtime: what arrived since the runtime last looked is unknown to it.
+pub(super) fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    listener.into_std().into_iter().flat_map(|listener| {
+        std::iter::from_fn(move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, peer)) => return registered(stream).map(|stream| (stream, peer)),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(_) => return None,
                 }
             }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(_) => return,
-        }
-    }
+        })
+    })
+}
+
+fn registered(stream: std::net::TcpStream) -> Option<TcpStream> {
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).ok()
 }
 
 /// Errors of a connection that went away before it was accepted.

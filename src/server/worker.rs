@@ -139,9 +139,8 @@ impl Accepting {
             }
         }
         // What the kernel accepted before the stop is served like everything else.
-        match listener.into_std() {
-            Ok(listener) => accept::queued(&listener, |stream, peer| self.serve(stream, peer)),
-            Err(error) => tracing::warn!(%error, "connections that waited to be accepted are lost"),
+        for (stream, peer) in accept::queued(listener) {
+            self.serve(stream, peer);
         }
     }
 

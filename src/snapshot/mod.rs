@@ -21,8 +21,8 @@ use crate::oidc::Provider;
 use crate::policy::Policy;
 
 pub use application::Application;
-pub use routes::Route;
 use routes::Routes;
+pub use routes::{Route, claimed_twice};
 
 /// All applications, compiled.
 pub struct Snapshot {
@@ -52,6 +52,7 @@ impl Snapshot {
     pub fn build(ingredients: Ingredients<'_>, report: &mut Report) -> Option<Self> {
         let scrub = ScrubSet::new(ingredients.policies.iter().flat_map(Policy::emitted_headers));
         let nowhere = ingredients.metrics.app("-");
+        claimed_twice(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
         let mut applications = Vec::with_capacity(ingredients.policies.len());
         for policy in ingredients.policies {
             let folder = (ingredients.folder)(policy.name());
@@ -60,7 +61,7 @@ impl Snapshot {
                 Err(finding) => report.push(finding),
             }
         }
-        let routes = Routes::build(&applications, report);
+        let routes = Routes::build(&applications);
         if applications.is_empty() && !report.has_errors() {
             report.push(
                 Diagnostic::error("there is no application").help("name at least one policy file under `policies`"),

@@ -4,13 +4,15 @@
 //! Trust boundary: the asked host and path are checked types of a stranger's request.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::Application;
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Diagnostic;
 use crate::http::{CanonicalPath, HostName};
+use crate::policy::Policy;
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
@@ -27,20 +29,16 @@ pub struct Route<'a> {
 pub(super) struct Routes(HashMap<HostName, Vec<Arc<Application>>, RandomState>);
 
 impl Routes {
-    pub(super) fn build(applications: &[Arc<Application>], report: &mut Report) -> Self {
+    /// The applications' claims were checked before ([`claimed_twice`]).
+    pub(super) fn build(applications: &[Arc<Application>]) -> Self {
         let mut table: HashMap<HostName, Vec<Arc<Application>>, RandomState> = HashMap::default();
         for application in applications {
             for host in application.policy().hosts() {
-                let here = table.entry(host.clone()).or_default();
-                if let Some(other) = here.iter().find(|other| same_prefix(other, application)) {
-                    report.push(claimed_twice(host, application, other));
-                    continue;
-                }
-                here.push(Arc::clone(application));
+                table.entry(host.clone()).or_default().push(Arc::clone(application));
             }
         }
         for here in table.values_mut() {
-            here.sort_by_key(|application| std::cmp::Reverse(bare(application).len()));
+            here.sort_by_key(|application| std::cmp::Reverse(bare(application.policy()).len()));
         }
         Self(table)
     }
@@ -53,17 +51,30 @@ impl Routes {
 }
 
 /// A prefix without its last slash: `/a` and `/a/` are the same place.
-fn bare(application: &Application) -> &str {
-    let prefix = application.policy().prefix();
+fn bare(policy: &Policy) -> &str {
+    let prefix = policy.prefix();
     prefix.strip_suffix('/').unwrap_or(prefix)
 }
 
-fn same_prefix(one: &Application, other: &Application) -> bool {
-    bare(one) == bare(other)
+/// Every place that a policy claims and one before it claims too: the index of the later policy, and what to say.
+pub fn claimed_twice(policies: &[Policy]) -> Vec<(usize, Diagnostic)> {
+    let mut owners: HashMap<(&HostName, &str), &Policy> = HashMap::new();
+    let mut found = Vec::new();
+    for (index, policy) in policies.iter().enumerate() {
+        for host in policy.hosts() {
+            match owners.entry((host, bare(policy))) {
+                Entry::Vacant(free) => {
+                    free.insert(policy);
+                }
+                Entry::Occupied(owner) => found.push((index, twice(host, owner.get(), policy))),
+            }
+        }
+    }
+    found
 }
 
-fn claimed_twice(host: &HostName, one: &Application, other: &Application) -> Diagnostic {
-    let (one, other, prefix) = (one.policy(), other.policy(), one.policy().prefix());
-    Diagnostic::error(format!("applications `{}` and `{}` both claim {host}{prefix}", other.name(), one.name()))
-        .help(format!("give one of them another host, or a `path` of its own, in policies/{}.toml", one.name()))
+fn twice(host: &HostName, first: &Policy, second: &Policy) -> Diagnostic {
+    let (first, second, prefix) = (first.name(), second.name(), second.prefix());
+    Diagnostic::error(format!("applications `{first}` and `{second}` both claim {host}{prefix}"))
+        .help(format!("give one of them another host, or a `path` of its own, in policies/{second}.toml"))
 }

@@ -1,96 +1,195 @@
-//! Rooms are layered and imports go downwards only.
+//! The rooms of `src/` and who may know whom, read from the source itself.
 //!
-//! The layers are those of the table at the head of `src/lib.rs`; every room stands in it once. A room may name rooms of
-//! lower layers; within a layer only the pairs below, each for a reason. Layer 0 is one vocabulary.
+//! The layers are those of the table in `src/lib.rs`. A room may use rooms of lower layers; of its own layer only where a
+//! line below says so and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Who may name whom within a layer.
-const SIDEWAYS: &[(&str, &str, &str)] = &[
+/// Uses within a layer: the room, whom it knows, and what for.
+const SAME_LAYER: &[(&str, &str, &str)] = &[
     ("snapshot", "oidc", "an application holds its provider"),
-    ("snapshot", "upstream", "an application holds its targets"),
-    ("app", "server", "the composition root puts everything together"),
-    ("app", "lifecycle", "the composition root puts everything together"),
-    ("cli", "app", "the command line starts the composition root"),
-    ("cli", "lifecycle", "the command line waits for signals"),
+    ("snapshot", "upstream", "an application holds its servers"),
+    ("app", "server", "the composition root"),
+    ("cli", "app", "commands start it"),
+    ("cli", "lifecycle", "commands wait for signals"),
 ];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Each room's layer, read from the table in `src/lib.rs`.
-fn layers() -> BTreeMap<String, u32> {
-    let text = std::fs::read_to_string(source().join("lib.rs")).unwrap();
-    let mut layers = BTreeMap::new();
-    for line in text.lines() {
-        let mut cells = line.trim_start_matches("//!").split('|').skip(1).map(str::trim);
-        let Some(layer) = cells.next().and_then(|cell| cell.parse().ok()) else { continue };
-        for room in cells.next().unwrap().split(',') {
-            let room = room.trim().trim_start_matches("[`").trim_end_matches("`]").to_owned();
-            assert!(layers.insert(room.clone(), layer).is_none(), "{room} stands in two layers");
-        }
-    }
-    layers
-}
-
-/// Each Rust file with the room that it belongs to; `lib.rs` and `main.rs` are no rooms.
-fn files(folder: &Path, room: Option<&str>, found: &mut Vec<(String, PathBuf)>) {
-    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let room = room.unwrap_or(&stem);
+/// Every Rust file below `folder`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
         if path.is_dir() {
-            files(&path, Some(room), found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !["lib", "main"].contains(&room) {
-            found.push((room.to_owned(), path));
+            all.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push(path);
         }
     }
+    all
 }
 
-/// The rooms that a file names as `crate::room` or `crate::{room, …}`, outside comments.
-fn named(text: &str) -> Vec<String> {
-    let code: String =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect();
-    let mut rooms = Vec::new();
-    for (_, rest) in code.match_indices("crate::").map(|(at, mark)| code.split_at(at + mark.len())) {
-        let list = match rest.strip_prefix('{') {
-            Some(group) => group.split_once('}').map_or(group, |(group, _)| group),
-            None => rest.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap(),
-        };
-        rooms.extend(list.split(',').map(|item| item.trim().split("::").next().unwrap().to_owned()));
+/// Room and layer, from the table in `lib.rs`.
+fn layers() -> BTreeMap<String, u8> {
+    let text = std::fs::read_to_string(source().join("lib.rs")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.split_once(" | "));
+    let rooms = rows.filter_map(|(layer, rooms)| Some((layer.parse::<u8>().ok()?, rooms)));
+    rooms
+        .flat_map(|(layer, rooms)| {
+            let names = rooms.split('`').skip(1).step_by(2);
+            names.map(move |name| (name.to_owned(), layer)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The room that a file belongs to; none for `lib.rs` and `main.rs`.
+fn room(path: &Path) -> Option<String> {
+    let relative = path.strip_prefix(source()).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+    let name = first.strip_suffix(".rs").unwrap_or(first);
+    (!["lib", "main"].contains(&name)).then(|| name.to_owned())
+}
+
+/// The text without comments, so that documentation may point anywhere.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms behind `crate::`, in paths and in lists (`use crate::{a, b::c};`).
+fn used(code: &str) -> BTreeSet<String> {
+    let mut rooms = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            Some(list) => rooms.extend(listed(list)),
+            None => drop(rooms.insert(name(after))),
+        }
     }
     rooms
+}
+
+fn name(text: &str) -> String {
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
+/// The first names of a list's elements, up to its closing brace.
+fn listed(list: &str) -> Vec<String> {
+    let (mut depth, mut element, mut names) = (0_u32, String::new(), Vec::new());
+    for letter in list.chars() {
+        match letter {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => names.push(name(std::mem::take(&mut element).trim())),
+            _ => {
+                depth = depth + u32::from(letter == '{') - u32::from(letter == '}');
+                element.push(letter);
+            }
+        }
+    }
+    names.push(name(element.trim()));
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 #[test]
 fn imports_go_downwards_only() {
     let layers = layers();
-    let mut seen = Vec::new();
-    files(&source(), None, &mut seen);
     let mut wrong = Vec::new();
-    let mut checked = 0;
-    for (room, path) in &seen {
-        let Some(layer) = layers.get(room) else { panic!("{room} stands in no layer of the table in src/lib.rs") };
-        for target in named(&std::fs::read_to_string(path).unwrap()) {
-            let Some(below) = layers.get(&target).filter(|_| target != *room) else { continue };
-            let sideways =
-                below == layer && (*layer == 0 || SIDEWAYS.iter().any(|pair| (pair.0, pair.1) == (room, &target)));
-            checked += 1;
-            if below >= layer && !sideways {
-                wrong.push(format!("{} (layer {layer}) names {target} (layer {below})", path.display()));
+    let mut known_neighbours = BTreeSet::new();
+    for path in files(&source()) {
+        let Some(room) = room(&path) else { continue };
+        let Some(own) = layers.get(&room) else { panic!("the table in src/lib.rs has no room `{room}`") };
+        for other in used(&code(&std::fs::read_to_string(&path).unwrap())) {
+            let Some(theirs) = layers.get(&other) else { panic!("{}: `crate::{other}` is no room", path.display()) };
+            let neighbours = SAME_LAYER.iter().any(|(from, to, _)| (*from, *to) == (room.as_str(), other.as_str()));
+            if other != room && theirs >= own {
+                if theirs == own && neighbours {
+                    known_neighbours.insert((room.clone(), other));
+                } else {
+                    wrong.push(format!("{}: layer {own} uses `{other}` of layer {theirs}", path.display()));
+                }
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(checked > 100, "only {checked} imports were found");
-    for room in layers.keys() {
-        assert!(seen.iter().any(|(seen, _)| seen == room), "{room} stands in the table and does not exist");
+    for (from, to, why) in SAME_LAYER {
+        let stands = known_neighbours.contains(&((*from).to_owned(), (*to).to_owned()));
+        assert!(stands, "nothing in `{from}` uses `{to}` any more ({why}): take the line away");
     }
 }
 
 #[test]
-fn the_reader_of_imports_sees_every_form() {
-    let text = "use crate::http::HostName;\n// crate::gateway is a comment\nuse crate::{clock::Clock, crypto};\nlet x = crate::oidc::y();";
-    assert_eq!(named(text), ["http", "clock", "crypto", "oidc"]);
+fn the_table_has_every_room_and_no_other() {
+    let rooms: BTreeSet<String> = files(&source()).iter().filter_map(|path| room(path)).collect();
+    assert_eq!(layers().into_keys().collect::<BTreeSet<_>>(), rooms);
+    let declared = std::fs::read_to_string(source().join("lib.rs")).unwrap();
+    let declared = declared.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    assert_eq!(declared.map(str::to_owned).collect::<BTreeSet<_>>(), rooms);
+}
+
+#[test]
+fn r17_the_room_that_logs_knows_no_secret_type() {
+    for path in files(&source()).iter().filter(|path| room(path).as_deref() == Some("observe")) {
+        let code = code(&std::fs::read_to_string(path).unwrap());
+        for forbidden in ["secrecy", "crypto", "Secret", "expose", "zeroize"] {
+            assert!(!code.contains(forbidden), "{}: {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_command_line_prints_or_ends_the_process() {
+    for path in files(&source()).iter().filter(|path| room(path).is_some_and(|room| room != "cli")) {
+        let code = code(&std::fs::read_to_string(path).unwrap());
+        for forbidden in ["println!", "eprint!", "eprintln!", "print!(", "process::exit", "process::abort"] {
+            assert!(!code.contains(forbidden), "{}: {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn rooms_without_input_and_output_have_none() {
+    for path in files(&source()) {
+        let Some(room) = room(&path) else { continue };
+        if ["http", "crypto", "claims", "policy", "session", "forward", "pages"].contains(&room.as_str()) {
+            let code = code(&std::fs::read_to_string(&path).unwrap());
+            let code = code.split("#[cfg(test)]").next().unwrap();
+            if path.file_stem().is_some_and(|stem| stem == "tests") {
+                continue;
+            }
+            for forbidden in ["std::fs", "std::net::Tcp", "tokio::", "std::env"] {
+                assert!(!code.contains(forbidden), "{}: {forbidden}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for path in files(&source()) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let head = text.lines().take_while(|line| line.starts_with("//!")).count();
+        assert!(head > 0, "{} does not open with //!", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_named_for_being_left_over() {
+    for path in files(&source()) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            !["utils", "util", "helpers", "helper", "common", "manager", "misc"].contains(&stem),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_reader_of_uses_reads_every_form() {
+    let text = "use crate::http::{a, b};\nuse crate::{clock::Clock, crypto::{x, y}, oidc};\nfn f(x: crate::pages::Page) {}\n// crate::cli\n";
+    let expected = ["http", "clock", "crypto", "oidc", "pages"].map(str::to_owned);
+    assert_eq!(used(&code(text)), BTreeSet::from(expected));
 }

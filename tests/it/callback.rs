@@ -26,7 +26,8 @@ fn assert_refused(browser: &Browser, reply: &Reply) {
 #[tokio::test]
 async fn r01_a_refused_id_token_makes_no_session_and_asks_for_no_userinfo() {
     let site = Site::with(policy, |setup| setup.provider_settings("userinfo = true")).await;
-    let cases: [(&str, fn(&mut Script)); 9] = [
+    type Case = (&'static str, fn(&mut Script));
+    let cases: [Case; 9] = [
         ("id_token_nonce", |script| script.claims = vec![Claim::Set("nonce", json!("of another login"))]),
         ("id_token_nonce", |script| script.claims = vec![Claim::Remove("nonce")]),
         ("id_token_issuer", |script| script.claims = vec![Claim::Set("iss", json!("https://other.example"))]),

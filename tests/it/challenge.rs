@@ -26,7 +26,8 @@ async fn c12_a_background_request_without_session_gets_401_and_never_a_redirect(
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
-    let cases: [(&str, Method, &[(&str, &str)]); 14] = [
+    type Case<'a> = (&'a str, Method, &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 14] = [
         ("fetch", Method::GET, &[("accept", "*/*"), ("sec-fetch-mode", "cors")]),
         ("fetch for HTML", Method::GET, &[html, ("sec-fetch-mode", "cors")]),
         ("same-origin fetch", Method::GET, &[html, ("sec-fetch-mode", "same-origin")]),

@@ -16,12 +16,6 @@ fn token(page: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-async fn without_provider_logout() -> Site {
-    let site = Site::new().await;
-    site.provider.script().metadata = vec![("end_session_endpoint".to_owned(), Value::Null)];
-    site
-}
-
 #[tokio::test]
 async fn r04_signing_out_ends_the_session_here_and_at_the_provider() {
     let site = Site::new().await;
@@ -115,7 +109,8 @@ async fn c14_a_foreign_sign_out_is_refused() {
     let look_alike = format!("{own}.evil.example");
     let other_port = format!("http://{HOST}:1");
     let https = own.replace("http:", "https:");
-    let cases: [(&str, &str, &[(&str, &str)]); 9] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 9] = [
         ("no origin and no token", "", &[]),
         ("foreign origin", "", &[("origin", "https://evil.example")]),
         ("opaque origin", "", &[("origin", "null")]),
@@ -151,7 +146,7 @@ async fn c14_our_own_origin_needs_no_form() {
 
 #[tokio::test]
 async fn signing_out_without_a_session_is_signed_out() {
-    let site = without_provider_logout().await;
+    let site = Site::new().await;
     let mut browser = Browser::new();
     let reply = browser.get(&site.url("/.lychgate/logout")).await;
     assert!(reply.text().contains("You are signed out"), "{}", reply.text());

@@ -4,10 +4,13 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access_log;
+mod admin;
 mod applications;
 mod architecture;
 mod callback;
 mod challenge;
+mod cli;
 mod documentation;
 mod examples;
 mod harness;
@@ -17,3 +20,4 @@ mod oidc;
 mod proxying;
 mod return_to;
 mod sessions;
+mod shipped;

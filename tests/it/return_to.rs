@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::harness::browser::Browser;
 use crate::harness::gateway::HOST;
-use crate::harness::site::{Site, parameter};
+use crate::harness::site::{Site, parameter, policy};
 use crate::harness::wire::Wire;
 
 const HOSTILE: &str = include_str!("../data/return-to-hostile.txt");
@@ -113,4 +113,33 @@ async fn o02_an_address_that_is_too_long_to_keep_leads_to_the_root() {
     let mut browser = Browser::new();
     let reply = browser.open(&site.url(&format!("/statements?{}", "x".repeat(4000)))).await;
     assert_eq!((reply.status, reply.url), (StatusCode::OK, site.url("/")));
+}
+
+#[tokio::test]
+async fn o01_who_comes_in_clear_text_is_sent_to_https_on_the_same_host() {
+    let listeners =
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n";
+    let site =
+        Site::with(|upstream| policy(upstream).replace(HOST, "app.example"), |setup| setup.listeners(listeners)).await;
+    for target in [
+        "/statements?next=//evil.example",
+        "//evil.example/",
+        "/./evil.example",
+        "/public/x",
+        "/.lychgate/callback?code=1",
+    ] {
+        let mut wire = Wire::connect(site.gateway.address()).await;
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: app.example:80\r\nAccept: text/html\r\nConnection: close\r\n\r\n");
+        wire.send(request).await.unwrap();
+        let reply = wire.reply(false).await.unwrap();
+        assert_eq!((reply.status, reply.header("set-cookie")), (308, None), "{target}");
+        let location = Url::parse(reply.header("location").unwrap()).unwrap();
+        assert_eq!(location.origin().ascii_serialization(), "https://app.example", "{target}");
+    }
+    let mut wire = Wire::connect(site.gateway.address()).await;
+    wire.send("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").await.unwrap();
+    let reply = wire.reply(false).await.unwrap();
+    assert_eq!((reply.status, reply.header("location")), (404, None));
+    assert_eq!(site.application.seen().len(), 0);
 }

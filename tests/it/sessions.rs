@@ -295,3 +295,47 @@ async fn c09_a_session_in_use_is_renewed_now_and_then_and_never_on_a_public_page
     assert_eq!(cookies(&mut browser, "/").await, 1);
     assert_eq!(cookies(&mut browser, "/").await, 0);
 }
+
+#[tokio::test]
+async fn c06_crafted_cookie_fields_crash_nothing_and_are_no_session() {
+    let site = Site::new().await;
+    let session = site.signed_in().await.cookie(HOST, SESSION).unwrap().value.clone();
+    let crumbs = |count: usize| (0..count).map(|index| format!("c{index}={index}")).collect::<Vec<_>>().join("; ");
+    let chunks = (1..200).map(|index| format!("lychgate.{index}=A")).collect::<Vec<_>>().join("; ");
+    let logins = (0..200).map(|index| format!("lychgate-login-AAAAA{index:03}=A")).collect::<Vec<_>>().join("; ");
+    let cases = [
+        ";;=;".to_owned(),
+        "=".to_owned(),
+        "lychgate".to_owned(),
+        "lychgate=".to_owned(),
+        "lychgate=\"".to_owned(),
+        "lychgate=99999999.A; lychgate.1=A".to_owned(),
+        "lychgate=5.A; lychgate.1=A; lychgate.2=A; lychgate.3=A; lychgate.4=A".to_owned(),
+        format!("lychgate=9.A; {chunks}"),
+        format!("LYCHGATE={session}"),
+        format!(" lychgate ={session}x"),
+        crumbs(1000),
+        logins,
+    ];
+    for cookie in &cases {
+        let headers = [("cookie", cookie.as_str()), ("accept", "text/html")];
+        for (method, status) in [(Method::POST, 401), (Method::GET, 302)] {
+            let reply = Browser::new().send(method, &site.url("/"), &headers, bytes::Bytes::new()).await;
+            assert_eq!(reply.status.as_u16(), status, "{cookie:.60}");
+            assert!(set_cookies(&reply).len() <= 33, "{cookie:.60}");
+        }
+    }
+    let among = format!("{}; lychgate={session}; =; ;", crumbs(500));
+    let reply = Browser::new().send(Method::GET, &site.url("/"), &[("cookie", &among)], bytes::Bytes::new()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn c11_sessions_work_beyond_2038() {
+    let site = Site::new().await;
+    site.clock.advance(Duration::from_secs(15 * 365 * 24 * 3600));
+    let mut browser = site.signed_in().await;
+    assert_eq!(site.status(&mut browser).await, 200);
+    site.clock.advance(Duration::from_secs(31 * 60));
+    assert_eq!(site.status(&mut browser).await, 401);
+}

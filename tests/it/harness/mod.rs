@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod site;
 pub(crate) mod tls;

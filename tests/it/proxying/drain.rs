@@ -106,6 +106,7 @@ async fn d05_a_connection_that_was_accepted_may_still_send_its_request() {
     let stopping = site.begin_stop().await;
     client.send(anonymous("GET /public/x", "", "")).await.unwrap();
     other.send("alhost\r\n\r\n").await.unwrap();
+    // They may come to the application in either order.
     for _ in 0..2 {
         let mut upstream = soon(application.accept()).await;
         soon(upstream.request()).await.unwrap();

@@ -258,3 +258,27 @@ async fn d01_an_answer_that_stalls_breaks_off() {
     assert_eq!(soon(client.rest()).await, b"half");
     assert_eq!(soon(upstream.rest()).await, b"");
 }
+
+#[tokio::test]
+async fn d03_a_client_that_is_still_sending_hears_why_it_is_refused() {
+    let application = Application::start(IDENTITY).await;
+    let upstream = format!("\"{}\"", application.url());
+    let site = Plan { upstream: &upstream, settings: "[limits]\nbody = \"1MiB\"\n", ..Plan::default() }.start().await;
+    let length = "Content-Length: 33554432\r\n";
+    for (request, status) in [
+        (anonymous("POST /public/x", length, ""), 413),
+        (anonymous("POST /private", length, ""), 401),
+        (site.request("POST /admin/x", length, ""), 403),
+    ] {
+        let mut client = site.connect().await;
+        client.send(request).await.unwrap();
+        // Sends on and on, as browsers do, until the gateway takes no more.
+        let piece = vec![7u8; 1 << 20];
+        for _ in 0..32 {
+            if soon(client.send(&piece)).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(soon(client.reply(false)).await.map(|reply| reply.status), Some(status));
+    }
+}

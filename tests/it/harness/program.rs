@@ -1,0 +1,113 @@
+//! The built program itself: started with files, stopped with a signal, everything that it says kept.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `lychgate` with these arguments, in an empty environment.
+pub(crate) fn lychgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lychgate"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that ends by itself: its exit code, standard output and standard error.
+pub(crate) fn ended(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// `lychgate NAME --config FILE`.
+pub(crate) fn command(name: &str, config: &Path) -> (i32, String, String) {
+    ended(&mut lychgate(&[name, "--config", config.to_str().unwrap()]))
+}
+
+/// What the program has said so far, and whether it may say more.
+#[derive(Default)]
+struct Said {
+    text: Mutex<(String, bool)>,
+    changed: Condvar,
+}
+
+impl Said {
+    fn listen(self: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let said = Arc::clone(self);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                let mut text = said.text.lock().unwrap();
+                text.0.push_str(&line.unwrap());
+                text.0.push('\n');
+                said.changed.notify_all();
+            }
+            said.text.lock().unwrap().1 = true;
+            said.changed.notify_all();
+        })
+    }
+
+    fn wait_for(&self, enough: impl Fn(&str) -> bool) -> String {
+        let waiting = |said: &mut (String, bool)| !enough(&said.0) && !said.1;
+        let (said, _) = self.changed.wait_timeout_while(self.text.lock().unwrap(), PATIENCE, waiting).unwrap();
+        let text = said.0.clone();
+        drop(said);
+        assert!(enough(&text), "waited in vain; so far: {text}");
+        text
+    }
+}
+
+/// A running `lychgate run`; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    out: Arc<Said>,
+    err: Arc<Said>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Program {
+    pub(crate) fn start(config: &Path) -> Self {
+        let mut command = lychgate(&["run", "--config", config.to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (Arc::<Said>::default(), Arc::<Said>::default());
+        let readers = vec![out.listen(child.stdout.take().unwrap()), err.listen(child.stderr.take().unwrap())];
+        Self { child, out, err, readers }
+    }
+
+    /// Waits until standard error holds this text.
+    pub(crate) fn says(&self, text: &str) -> String {
+        self.err.wait_for(|said| said.contains(text))
+    }
+
+    /// Waits until the program listens: its first address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let said = self.err.wait_for(|said| said.lines().any(|line| line.contains(" listening address=")));
+        let (_, rest) = said.split_once(" listening address=").unwrap();
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end: exit code, standard output and standard error.
+    pub(crate) fn wait(mut self) -> (i32, String, String) {
+        let status = self.child.wait().unwrap();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        let text = |said: &Said| said.text.lock().unwrap().0.clone();
+        (status.code().unwrap(), text(&self.out), text(&self.err))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,97 @@
+//! Every TOML file that the project ships is loaded by the program's own reader, and every policy passes its own tests.
+//!
+//! The tree is walked: a file that nothing here knows how to load fails the test.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lychgate::app::Plan;
+use lychgate::config::Environment;
+use lychgate::crypto::{KeyRing, Secret};
+use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::policy::compile;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every TOML file in the folders that are shipped.
+fn shipped() -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
+    let mut folders: Vec<PathBuf> = ["policies", "examples", "deploy"].map(|name| root().join(name)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                all.insert(path);
+            }
+        }
+    }
+    all
+}
+
+fn is_configuration(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "lychgate.toml")
+}
+
+/// A value for every variable that a shipped file names as the source of a secret.
+fn environment() -> Environment {
+    let named = shipped().into_iter().flat_map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let names = text.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    });
+    named.map(|name| (name, KeyRing::generate_key().expose().clone())).collect()
+}
+
+#[test]
+fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests() {
+    let environment = environment();
+    let mut loaded = BTreeSet::new();
+    for file in shipped().into_iter().filter(|path| is_configuration(path)) {
+        let (plan, report) = Plan::read(&file, &environment, &[]);
+        let plan = plan.unwrap_or_else(|| panic!("{}\n{}", file.display(), report.render()));
+        assert!(report.findings().iter().all(|finding| expected(&finding.message)), "{}", report.render());
+        for source in &plan.config().policies {
+            loaded.insert(source.path().canonicalize().unwrap());
+        }
+        for policy in plan.policies() {
+            let outcomes = policy.run_tests();
+            assert!(!outcomes.is_empty(), "{}: policy {} has no tests of its own", file.display(), policy.name());
+            for outcome in outcomes {
+                assert!(outcome.passed, "{}: {}\n{}", policy.name(), outcome.name, outcome.explanation.join("\n"));
+            }
+        }
+        plan.rehearse().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        loaded.insert(file);
+    }
+    // The policies of the demonstration belong to a configuration that is made when it starts.
+    let on_their_own: Vec<PathBuf> = shipped().difference(&loaded).cloned().collect();
+    for path in &on_their_own {
+        assert_eq!(path.parent(), Some(root().join("policies").as_path()), "{} is loaded by nothing", path.display());
+        sound(path);
+    }
+    assert!(loaded.len() >= 2 && !on_their_own.is_empty());
+}
+
+/// What a shipped configuration may be warned of: that it is for this machine only.
+fn expected(message: &str) -> bool {
+    message.contains("is served over plain http") || message.contains("is not encrypted")
+}
+
+/// Compiles a policy that no configuration names, and runs its tests.
+fn sound(path: &Path) {
+    let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let mut report = Report::default();
+    let policy = compile(name, &Arc::clone(&source), &|_| Ok(Secret::new("s3cret".to_owned())), &["idp"], &mut report);
+    assert!(report.findings().is_empty(), "{}", report.render());
+    let outcomes = policy.unwrap().run_tests();
+    assert!(!outcomes.is_empty(), "{} has no tests of its own", path.display());
+    for outcome in outcomes {
+        assert!(outcome.passed, "{name}: {}\n{}", outcome.name, outcome.explanation.join("\n"));
+    }
+}
