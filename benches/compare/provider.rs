@@ -9,10 +9,10 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lychgate::clock::Clock;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use serde_json::{Value, json};
 use url::form_urlencoded::{self, Serializer};
@@ -135,20 +135,20 @@ impl Desk {
         };
         let answer = json!({
             "access_token": "unused", "token_type": "Bearer", "expires_in": 3600,
-            "id_token": self.sign(&self.claims(grant)?)?,
+            "id_token": self.sign(&self.claims(grant))?,
         });
         Ok(("200 OK", String::new(), answer))
     }
 
-    fn claims(&self, grant: &Parameters) -> Result<Value> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        Ok(json!({
+    fn claims(&self, grant: &Parameters) -> Value {
+        let now = Clock::system().now().seconds();
+        json!({
             "iss": self.issuer, "sub": "00u-ada", "aud": grant.get("client_id"), "nonce": grant.get("nonce"),
             "iat": now, "exp": now + 36_000, "auth_time": now,
             "preferred_username": PERSON, "name": "Ada Example", "email": "ada@gmr.example",
             "email_verified": true,
             "groups": [GROUP, "royalty-readers", "archive-readers", "staff", "everyone"],
-        }))
+        })
     }
 
     fn sign(&self, claims: &Value) -> Result<String> {

@@ -112,6 +112,7 @@ impl Plan {
             metrics: Arc::clone(&metrics),
             trusted_proxies: config.trusted_proxies.clone(),
             body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
+            header_count: config.limits.header_count,
         });
         // Sockets: from here on something is bound, and given back by dropping it.
         let mut sockets = bind_all(&config)?;

@@ -75,6 +75,8 @@ pub struct Common {
     pub trusted_proxies: Vec<IpNet>,
     /// Limits for what clients send.
     pub body: BodyLimits,
+    /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
+    pub header_count: usize,
 }
 
 /// One worker's gateway.
@@ -140,6 +142,9 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Response<content::Content>, Refusal> {
         let (request, parts) = proxy::split(request);
+        if parts.headers.len() > self.common.header_count {
+            return Err(Refusal::HeadTooLarge);
+        }
         let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;

@@ -20,6 +20,8 @@ use crate::upstream::UpstreamError;
 pub(super) enum Refusal {
     /// The head is doubtful.
     Head(HeadError),
+    /// The head has too many fields.
+    HeadTooLarge,
     /// A trusted proxy sent an unreadable chain.
     ForwardedUnreadable,
     /// No application has this host.
@@ -58,6 +60,7 @@ impl Refusal {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Head(error) => error.code(),
+            Self::HeadTooLarge => "head_too_large",
             Self::ForwardedUnreadable => "forwarded_unreadable",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
@@ -112,6 +115,7 @@ impl Refusal {
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
+            Self::HeadTooLarge => Page::HeadTooLarge,
             Self::ForwardedUnreadable => {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
             }

@@ -5,13 +5,11 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,10 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::answer::{Counted, Offered};
 use super::io::Watched;
-use super::watch::{InFlight, Order, Watch};
+use super::watch::{Order, Watch};
 use crate::config::Limits;
-use crate::gateway::{Body, ClientConnection, Gateway};
+use crate::gateway::{ClientConnection, Gateway};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -106,10 +105,10 @@ impl Serving {
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
-            let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
+            let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             async move {
                 let response = gateway.handle(request, &facts).await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, _in_flight: in_flight }))
+                Ok::<_, Infallible>(response.map(|body| Offered::new(Counted::new(body, in_flight), &watch)))
             }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
@@ -135,32 +134,6 @@ impl Serving {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
-        Ok(response.map(|body| Counted { body, _in_flight: in_flight }))
-    }
-}
-
-/// An answer's body; while it lives, its connection is not idle.
-struct Counted {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = <Body as http_body::Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        Ok(response.map(|body| Counted::new(body, in_flight)))
     }
 }

@@ -8,6 +8,7 @@
 //! Specification: RFC 9112, RFC 9113, RFC 8446.
 
 mod accept;
+mod answer;
 mod connection;
 mod io;
 mod tls;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answer::{Offer, take_back};
 use super::worker::Slot;
 use crate::config::Timeouts;
 
@@ -61,6 +62,8 @@ pub(super) struct Watch {
     drop: AtomicBool,
     http2: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// Bodies of answers on HTTP/2.
+    offers: Mutex<Vec<Weak<Mutex<Offer>>>>,
     /// The connection's place among all; a tunnel keeps it as long as it keeps the socket.
     _slot: Slot,
 }
@@ -109,6 +112,16 @@ impl Watch {
         }
     }
 
+    /// A body waits for the client to take it.
+    pub(super) fn offered(&self, offer: Weak<Mutex<Offer>>) {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).push(offer);
+    }
+
+    /// The current tick.
+    pub(super) fn now(&self) -> u64 {
+        self.ticks.now()
+    }
+
     /// A request's head is complete.
     pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -137,10 +150,13 @@ impl Watch {
         self.since.store(self.ticks.now(), Ordering::Relaxed);
     }
 
-    /// Looks at the limits; true when this connection was just ended by one.
+    /// Looks at the limits; true when this connection, or an answer on it, was just ended by one.
     fn inspect(&self, limits: &Timeouts) -> bool {
         let now = self.ticks.now();
         let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken_back = take_back(&mut offers, |since| over(since, limits.body_stall));
+        drop(offers);
         let since = self.since.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
         let blocked = self.write_blocked_since.load(Ordering::Relaxed);
@@ -162,7 +178,7 @@ impl Watch {
         if !finishing && phase == Phase::Idle as u8 && over(since, limits.idle) {
             self.finish();
         }
-        false
+        taken_back > 0
     }
 
     /// Asks the connection to end after what is under way.
@@ -225,6 +241,7 @@ impl Watchman {
             drop: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             waker: Mutex::new(None),
+            offers: Mutex::default(),
             _slot: slot,
         });
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));

@@ -110,13 +110,17 @@ impl Upstream {
         Self { targets, down_until, next: AtomicUsize::new(0), limits, began: Instant::now() }
     }
 
-    /// The targets in the order in which this request should try them: in turn, those that just failed last.
+    /// The targets in the order in which this request should try them, each once: in turn, those that just failed last (beyond the
+    /// sixty-fourth they keep their turn).
     fn order(&self) -> impl Iterator<Item = (usize, &Arc<Target>)> {
         let count = self.targets.len();
         let first = if count > 1 { self.next.fetch_add(1, Ordering::Relaxed) % count } else { 0 };
+        // Looked at once, so that a target that fails meanwhile does not come twice.
+        let down = (0..count.min(64)).filter(|index| self.is_down(*index)).fold(0u64, |bits, index| bits | 1 << index);
+        let is_down = move |index: &usize| *index < 64 && down & (1 << *index) != 0;
         let turn = move || (0..count).map(move |step| (first + step) % count);
-        let up = turn().filter(|index| !self.is_down(*index));
-        let down = turn().filter(|index| self.is_down(*index));
+        let up = turn().filter(move |index| !is_down(index));
+        let down = turn().filter(is_down);
         up.chain(down).filter_map(|index| self.targets.get(index).map(|target| (index, target)))
     }
 

@@ -3,11 +3,13 @@
 mod bodies;
 mod drain;
 mod framing;
+mod front;
 mod hostile;
 mod limits;
 mod paths;
 mod scrubbing;
 mod upgrade;
+mod upstreams;
 
 use lychgate::clock::ManualClock;
 use serde_json::{Value, json};

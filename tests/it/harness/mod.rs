@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// TCP, or TLS on it.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -19,23 +20,43 @@ pub(crate) struct Wire {
 /// An application of which the test writes every byte.
 pub(crate) struct RawApplication {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 }
 
 impl RawApplication {
     pub(crate) async fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
+    }
+
+    /// Speaks TLS.
+    pub(crate) async fn start_tls(acceptor: TlsAcceptor) -> Self {
+        Self { tls: Some(acceptor), ..Self::start().await }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
     }
 
     /// `http://127.0.0.1:PORT`, for a policy's `upstream`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.listener.local_addr().unwrap())
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
     }
 
-    /// The gateway's next connection.
+    /// The gateway's next connection; handshakes that fail are passed over.
     pub(crate) async fn accept(&self) -> Wire {
-        let (stream, _) = self.listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Wire::over(stream)
+        loop {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            match &self.tls {
+                None => return Wire::over(stream),
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => return Wire::over(stream),
+                    Err(_) => continue,
+                },
+            }
+        }
     }
 }
 
