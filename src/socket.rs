@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 const SMALL: usize = 4096;
 
 /// Writes the slices: one alone as it is, small ones joined, large ones vectored.
-pub(crate) fn poll_write_joined(
+pub fn poll_write_joined(
     stream: Pin<&mut impl AsyncWrite>,
     context: &mut Context<'_>,
     slices: &[IoSlice<'_>],
