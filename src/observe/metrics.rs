@@ -11,8 +11,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use super::durations::Durations;
 
 /// What became of a request, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ struct LoginLabels {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    durations: Family<AppLabels, Histogram, fn() -> Histogram>,
+    durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
@@ -103,12 +104,6 @@ pub struct Metrics {
 }
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-const BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
-
-fn duration_histogram() -> Histogram {
-    Histogram::new(BUCKETS)
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -120,7 +115,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
         let requests = Family::<RequestLabels, Counter>::default();
-        let durations = Family::<AppLabels, Histogram, fn() -> Histogram>::new_with_constructor(duration_histogram);
+        let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
@@ -210,7 +205,7 @@ impl Metrics {
 #[derive(Clone)]
 pub struct AppMetrics {
     requests: [[Counter; 5]; 7],
-    durations: Histogram,
+    durations: Durations,
     /// Requests that the application did not answer.
     pub upstream_failures: Counter,
 }
@@ -222,7 +217,7 @@ impl AppMetrics {
         if let Some(counter) = self.requests.get(decision as usize).and_then(|classes| classes.get(class)) {
             counter.inc();
         }
-        self.durations.observe(duration.as_secs_f64());
+        self.durations.observe(duration);
     }
 }
 

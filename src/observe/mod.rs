@@ -4,6 +4,7 @@
 //! This room may not import a secret type, and its event has no field for a query, a cookie, a token or a body (R17).
 
 mod access_log;
+mod durations;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane};
