@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -33,4 +33,5 @@ pub mod policy;
 pub mod server;
 pub mod session;
 pub mod snapshot;
+pub mod socket;
 pub mod upstream;

@@ -45,7 +45,8 @@ pub(super) async fn sign_in(
     }
     let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
     let redirect_uri = exchange.redirect_uri();
-    let request = LoginRequest { acr, ..LoginRequest::new(&redirect_uri, asked_for(exchange)) };
+    let also_good = application.policy().stronger_acr();
+    let request = LoginRequest { acr, also_good, ..LoginRequest::new(&redirect_uri, asked_for(exchange)) };
     begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
 }
 

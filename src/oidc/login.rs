@@ -28,6 +28,8 @@ pub struct LoginRequest<'a> {
     pub return_to: ReturnTo,
     /// The authentication contexts of which one must be reached; empty for any.
     pub acr: &'a [String],
+    /// The contexts that are good enough beside those asked for: a provider may reach more than it was asked for.
+    pub also_good: &'a [String],
     /// How old the authentication may be.
     pub max_age: Option<Duration>,
     /// Whether the provider must ask for credentials again (`prompt=login`).
@@ -37,7 +39,15 @@ pub struct LoginRequest<'a> {
 impl<'a> LoginRequest<'a> {
     /// An ordinary login.
     pub fn new(redirect_uri: &'a str, return_to: ReturnTo) -> Self {
-        Self { redirect_uri, return_to, acr: &[], max_age: None, force: false }
+        Self { redirect_uri, return_to, acr: &[], also_good: &[], max_age: None, force: false }
+    }
+}
+
+impl LoginRequest<'_> {
+    /// The contexts of which one must be reached; none when none was asked for.
+    fn good_enough(&self) -> Vec<String> {
+        let also_good = if self.acr.is_empty() { &[] } else { self.also_good };
+        self.acr.iter().chain(also_good).cloned().collect()
     }
 }
 
@@ -58,8 +68,8 @@ impl Provider {
             state: random::token(),
             nonce: random::token(),
             verifier: Secret::new(random::token()),
+            acr: request.good_enough(),
             return_to: request.return_to,
-            acr: request.acr.to_vec(),
             max_age: request.max_age,
             started_at: self.now(),
         };

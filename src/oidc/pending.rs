@@ -45,7 +45,7 @@ pub struct PendingLogin {
     pub(super) verifier: Secret<String>,
     /// Where the person wanted to go.
     pub return_to: ReturnTo,
-    /// The authentication contexts that were asked for.
+    /// The authentication contexts of which one must be reached.
     pub acr: Vec<String>,
     /// The age of the authentication that was asked for.
     pub max_age: Option<Duration>,

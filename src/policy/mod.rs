@@ -111,6 +111,11 @@ impl Policy {
         self.login.as_ref()
     }
 
+    /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.
+    pub fn stronger_acr(&self) -> &[String] {
+        &self.login_accepts.stronger
+    }
+
     /// How long a session lasts.
     pub fn session(&self) -> SessionLimits {
         self.session

@@ -1,7 +1,6 @@
-//! The socket as hyper sees it: notes activity for the time limits, and writes head and small body at once.
+//! The client's socket as hyper sees it: notes activity for the time limits, and writes head and small body at once.
 //!
-//! hyper hands a head and a body over as two slices. For a small answer one `write` of a copy costs measurably less than one `writev` of
-//! two slices (`docs/performance.md`), so slices that fit into [`SMALL`] are joined on the stack; large ones go as they are.
+//! May touch: the stream and its watch. Trust boundary: bytes are not looked at.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -11,9 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::watch::Watch;
-
-/// Slices that together are no longer than this are joined.
-const SMALL: usize = 4096;
+use crate::socket::poll_write_joined;
 
 /// A watched stream.
 pub(super) struct Watched<S> {
@@ -61,11 +58,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let mut joined = [0u8; SMALL];
-        let written = match join(slices, &mut joined) {
-            Some(bytes) => Pin::new(&mut self.stream).poll_write(context, bytes),
-            None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
-        };
+        let written = poll_write_joined(Pin::new(&mut self.stream), context, slices);
         self.note(written)
     }
 
@@ -83,34 +76,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// Copies the slices one after the other, when there are several and they fit.
-fn join<'a>(slices: &[IoSlice<'_>], into: &'a mut [u8; SMALL]) -> Option<&'a [u8]> {
-    if slices.len() < 2 {
-        return None;
-    }
-    let mut length = 0;
-    for slice in slices {
-        let end = length + slice.len();
-        into.get_mut(length..end)?.copy_from_slice(slice);
-        length = end;
-    }
-    into.get(..length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_slices_are_joined_and_large_ones_are_not() {
-        let mut into = [0u8; SMALL];
-        let large = vec![7u8; SMALL];
-        assert_eq!(join(&[IoSlice::new(b"head"), IoSlice::new(b"body")], &mut into), Some(&b"headbody"[..]));
-        assert_eq!(join(&[IoSlice::new(b"head")], &mut into), None);
-        assert_eq!(join(&[IoSlice::new(b"h"), IoSlice::new(&large)], &mut into), None);
-        assert_eq!(join(&[IoSlice::new(b""), IoSlice::new(&large)], &mut into).map(<[u8]>::len), Some(SMALL));
     }
 }

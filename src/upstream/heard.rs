@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::socket::poll_write_joined;
+
 /// Whether something came since the last request was sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Arc<AtomicBool>);
@@ -60,7 +62,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        poll_write_joined(Pin::new(&mut self.stream), context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -16,7 +16,7 @@ use super::{RequestBody, Target, UpstreamError};
 
 /// How long an idle connection is kept; below the idle limits that servers usually have.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
-const MAX_IDLE: usize = 256;
+const MAX_IDLE: usize = 1024;
 const MAX_OPEN: usize = 2048;
 
 /// Idle connections by target.

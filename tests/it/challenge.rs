@@ -239,6 +239,16 @@ async fn r13_a_program_is_told_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn r13_a_provider_may_reach_more_than_it_was_asked_for() {
+    let site = Site::with(with_login_acr, |setup| setup).await;
+    site.provider.script().claims = vec![Claim::Set("acr", json!("phr"))];
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&site.gateway.url("/statements")).await.status, StatusCode::OK);
+    assert_eq!(value(&site.provider.requests("/authorize")[0].query, "acr_values"), Some("mfa"));
+    assert_eq!(browser.get(&site.gateway.url("/payouts/1")).await.status, StatusCode::OK, "stepped up already");
+}
+
+#[tokio::test]
 async fn r13_what_the_application_wants_of_everybody_is_asked_for_at_the_first_login() {
     let site = Site::with(with_login_acr, |setup| setup).await;
     let mut browser = site.signed_in().await;
