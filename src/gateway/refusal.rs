@@ -3,7 +3,7 @@
 //! The log gets the reason's code; the client gets a status, a sentence and the request's identifier, and no more than it needs.
 //! Specification: RFC 9110 section 15.
 
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::account::Account;
@@ -88,6 +88,10 @@ impl Refusal {
         let page = self.page(&app, person.as_deref(), account);
         let mut response = page.answer(form, account.request_id().as_str()).map(Content::own);
         match self {
+            // What the body is was in doubt, so nothing behind it is read.
+            Self::Head(HeadError::TransferCoding) => {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Self::Login(error) => *response.status_mut() = error.status(),
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -114,6 +118,9 @@ impl Refusal {
         let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
+            Self::Head(HeadError::TransferCoding) => {
+                Page::BadRequest { reason: "the request's body is encoded in a way that is not accepted here" }
+            }
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
             Self::HeadTooLarge => Page::HeadTooLarge,
             Self::ForwardedUnreadable => {

@@ -1,13 +1,14 @@
 //! The head of a request, read once: method, one authority, canonical path, query.
 //!
 //! Everything later (route, rule, log, forwarding) takes these values and never looks at the raw target again, so no two places can
-//! read a request differently. Refused: no or several authorities, a target that disagrees with `Host`, CONNECT, TRACE, `*`.
+//! read a request differently. Refused: no or several authorities, a target that disagrees with `Host`, CONNECT, TRACE, `*`, transfer
+//! codings but `chunked`.
 //!
 //! Trust boundary: a stranger's request after hyper's parser. Specification: RFC 9112 section 3.2, RFC 9113 section 8.3.
 
 use std::fmt;
 
-use http::header::HOST;
+use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Version};
 
@@ -59,6 +60,8 @@ pub enum HeadError {
     HostDisagrees,
     /// The authority is none.
     Host(HostError),
+    /// A transfer coding other than exactly one `chunked` (RFC 9112 section 6.1).
+    TransferCoding,
     /// CONNECT, TRACE, or `*`: not for a gateway.
     Unsupported,
     /// The target's path is refused.
@@ -73,6 +76,7 @@ impl HeadError {
             Self::HostRepeated => "host_repeated",
             Self::HostDisagrees => "host_disagrees",
             Self::Host(_) => "host_invalid",
+            Self::TransferCoding => "transfer_coding_unsupported",
             Self::Unsupported => "method_unsupported",
             Self::Path(error) => error.code(),
         }
@@ -86,6 +90,7 @@ impl fmt::Display for HeadError {
             Self::HostRepeated => write!(f, "the request names a host more than once"),
             Self::HostDisagrees => write!(f, "the request names two different hosts"),
             Self::Host(error) => error.fmt(f),
+            Self::TransferCoding => write!(f, "the body has a transfer coding other than one `chunked`"),
             Self::Unsupported => write!(f, "the method or target is not for a gateway"),
             Self::Path(error) => error.fmt(f),
         }
@@ -100,6 +105,7 @@ impl RequestHead {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) || parts.uri.path() == "*" {
             return Err(HeadError::Unsupported);
         }
+        check_transfer_coding(&parts.headers)?;
         let (host, port) = authority(parts)?;
         let path = CanonicalPath::parse(parts.uri.path()).map_err(HeadError::Path)?;
         Ok(Self { method: parts.method.clone(), host, port, path, query: parts.uri.query().map(Into::into) })
@@ -111,6 +117,16 @@ impl RequestHead {
             Some(port) => format!("{}:{port}", self.host),
             None => self.host.to_string(),
         }
+    }
+}
+
+/// hyper reads a body by the last coding and passes over those before it, which the application would never undo (H01).
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), HeadError> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(HeadError::TransferCoding),
     }
 }
 
