@@ -49,10 +49,10 @@ impl Durations {
 
 impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts: Vec<u64> = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        // What is above the last bound is in the count only; the encoder writes the bucket of infinity from it.
-        let buckets: Vec<(f64, u64)> = BOUNDS.iter().map(|(_, seconds)| *seconds).zip(counts.iter().copied()).collect();
-        let count = counts.iter().sum();
+        let seconds = BOUNDS.iter().map(|(_, seconds)| *seconds).chain([f64::INFINITY]);
+        let counts = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        let buckets: Vec<(f64, u64)> = seconds.zip(counts).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = Duration::from_micros(self.0.micros.load(Ordering::Relaxed)).as_secs_f64();
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
