@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Override;
+
 /// Lychgate: an access gateway for web applications that cannot be changed.
 #[derive(Debug, Parser)]
 #[command(name = "lychgate", version, about, arg_required_else_help = true)]
@@ -29,4 +31,30 @@ pub(super) struct Files {
     /// The gateway's configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "lychgate.toml")]
     pub(super) config: PathBuf,
+    /// How many workers serve, in place of `workers`.
+    #[arg(long, value_name = "NUMBER")]
+    workers: Option<String>,
+    /// Where the admin listener listens, in place of `admin.address`.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_address: Option<String>,
+    /// Where the access log goes, in place of `log.access`: stdout, stderr or off.
+    #[arg(long, value_name = "TARGET")]
+    access_log: Option<String>,
+    /// How much the program says of itself, in place of `log.level`.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Files {
+    /// The settings that were given as flags; they are stronger than the environment and the file.
+    pub(super) fn overrides(&self) -> Vec<Override> {
+        let flags = [
+            ("--workers", "workers", &self.workers),
+            ("--admin-address", "admin.address", &self.admin_address),
+            ("--access-log", "log.access", &self.access_log),
+            ("--log-level", "log.level", &self.log_level),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
+        given.map(|(flag, key, value)| Override { flag, key, value }).collect()
+    }
 }

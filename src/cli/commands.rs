@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 
 /// Reads everything and prints what is wrong; none when it cannot be used.
 fn plan(files: &Files) -> Option<Plan> {
-    let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &[]);
+    let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &files.overrides());
     eprint!("{}", report.render());
     plan
 }

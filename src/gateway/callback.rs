@@ -139,7 +139,7 @@ fn heal_unknown(
         Some(application) => {
             account.routed(application);
             account.failed(LoginError::StateUnknown.code());
-            redirect(application.policy().prefix())
+            Ok(redirect(application.policy().prefix())?)
         }
         None => Err(Refusal::Login(LoginError::StateUnknown)),
     }

@@ -4,12 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, LOCATION};
+use http::header::{CACHE_CONTROL, InvalidHeaderValue, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 
-use super::refusal::Refusal;
 use crate::upstream::{AnswerBody, BodyError};
 
 /// What an answer carries: the gateway's own bytes or the application's stream.
@@ -57,10 +56,10 @@ impl HttpBody for Content {
 }
 
 /// A redirect that no cache keeps.
-pub(super) fn redirect(to: &str) -> Result<Response<Content>, Refusal> {
+pub(super) fn redirect(to: &str) -> Result<Response<Content>, InvalidHeaderValue> {
     let mut response = Response::new(Content::empty());
     *response.status_mut() = StatusCode::FOUND;
-    let location = HeaderValue::try_from(to).map_err(|_| Refusal::Internal)?;
+    let location = HeaderValue::try_from(to)?;
     response.headers_mut().insert(LOCATION, location);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)

@@ -3,7 +3,7 @@
 //! The log gets the reason's code; the client gets a status, a sentence and the request's identifier, and no more than it needs.
 //! Specification: RFC 9110 section 15.
 
-use http::header::{CONNECTION, RETRY_AFTER};
+use http::header::{CONNECTION, InvalidHeaderValue, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::account::Account;
@@ -53,6 +53,13 @@ pub(super) enum Refusal {
     Upstream(UpstreamError),
     /// The gateway could not build a request; a fault of ours.
     Internal,
+}
+
+/// An address of ours that cannot stand in a field is our fault.
+impl From<InvalidHeaderValue> for Refusal {
+    fn from(_: InvalidHeaderValue) -> Self {
+        Self::Internal
+    }
 }
 
 impl Refusal {

@@ -233,3 +233,22 @@ async fn d05_sigterm_drains_and_ends_with_0() {
     );
     assert!(!out.contains("secret"), "{out}");
 }
+
+#[test]
+fn a_flag_is_stronger_than_the_environment_and_the_file_and_is_named_when_it_is_wrong() {
+    let folder = Folder::new();
+    let config = sound(&folder);
+    let check = |flags: &[&str]| {
+        let arguments = [&["check", "--config", config.to_str().unwrap()], flags].concat();
+        ended(lychgate(&arguments).env("LYCHGATE_WORKERS", "none"))
+    };
+    let (code, _, err) = check(&[]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("LYCHGATE_WORKERS"), "{err}");
+    assert_eq!(check(&["--workers", "2"]).0, 0);
+    for (flag, value) in [("--workers", "zero"), ("--admin-address", "localhost"), ("--log-level", "loud")] {
+        let (code, _, err) = check(&["--workers", "2", flag, value][if flag == "--workers" { 2 } else { 0 }..]);
+        assert_eq!(code, 64, "{flag}: {err}");
+        assert!(err.contains(flag), "{err}");
+    }
+}
