@@ -167,6 +167,37 @@ fn rooms_without_input_and_output_have_none() {
 }
 
 #[test]
+fn t04_there_is_no_unsafe_code_and_no_target_can_have_any() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(
+        manifest.contains("[lints.rust]\nunsafe_code = \"forbid\""),
+        "the lint holds for every target of the package"
+    );
+    for folder in ["src", "examples", "benches", "tests"] {
+        for path in files(&root.join(folder)) {
+            let code = code(&std::fs::read_to_string(&path).unwrap());
+            for form in ["fn", "impl", "trait", "extern", "{"] {
+                let found = format!("{} {form}", ["un", "safe"].concat());
+                assert!(!code.contains(&found), "{}: {found}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn t04_dependencies_have_one_source_and_what_is_ignored_says_why() {
+    let deny = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let deny: toml::Table = deny.parse().unwrap();
+    for switch in ["unknown-registry", "unknown-git"] {
+        assert_eq!(deny["sources"][switch].as_str(), Some("deny"), "{switch}");
+    }
+    for ignored in deny["advisories"]["ignore"].as_array().unwrap() {
+        assert!(ignored["reason"].as_str().is_some_and(|reason| reason.len() > 20), "{ignored}");
+    }
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     for path in files(&source()) {
         let text = std::fs::read_to_string(&path).unwrap();
