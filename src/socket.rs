@@ -1,7 +1,7 @@
 //! Writing to a socket what hyper hands over in slices.
 //!
 //! hyper gives a head and a body as two slices. For a small message one `write` of a copy costs measurably less than one `writev`
-//! (`docs/performance.md`), so slices that fit into [`SMALL`] are joined on the stack; large ones go as they are.
+//! (`docs/performance.md`), so slices that fit into 4 KiB are joined on the stack; large ones go as they are.
 //!
 //! May touch: the stream it is given. Trust boundary: bytes are not looked at.
 
