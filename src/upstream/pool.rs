@@ -3,7 +3,7 @@
 //! One pool a worker, never shared, so the lock is never contended. What was used last is used first, so that surplus connections grow
 //! old and are closed. Bounds: idle and open connections for each target; beyond the second a request is refused as busy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use super::{RequestBody, Target, UpstreamError};
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 const MAX_IDLE: usize = 1024;
 const MAX_OPEN: usize = 2048;
+/// How many settling connections one request looks at.
+const LOOKS: usize = 4;
 
 /// Idle connections by target.
 pub struct Pool {
@@ -26,7 +28,11 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Connections {
+    /// Ready to send, in the order in which they became idle.
     idle: Vec<Idle>,
+    /// Given back, but hyper has still to notice that the exchange is over.
+    settling: VecDeque<Idle>,
+    /// All that are open: in use, settling or idle.
     open: usize,
 }
 
@@ -59,18 +65,9 @@ impl Pool {
         let now = Instant::now();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.entry(target.id).or_default();
-        let before = connections.idle.len();
-        // Oldest first: look at the front for what is too old, at the back for what is fresh.
-        let stale = connections.idle.iter().take_while(|idle| now.duration_since(idle.since) > KEEP_IDLE).count();
-        connections.idle.drain(..stale);
-        while connections.idle.last().is_some_and(|idle| idle.sender.is_closed()) {
-            connections.idle.pop();
-        }
-        let ready = connections.idle.iter().rposition(|idle| idle.sender.is_ready());
-        let taken = ready.map(|index| connections.idle.remove(index));
-        let closed = before - connections.idle.len() - usize::from(taken.is_some());
-        connections.open = connections.open.saturating_sub(closed);
-        let Idle { sender, heard, .. } = taken?;
+        connections.settle(now);
+        connections.drop_stale(now);
+        let Idle { sender, heard, .. } = connections.newest()?;
         let pool = Arc::clone(self);
         Some(Lease { sender: Some(sender), heard, reused: true, target: target.id, counted: true, pool })
     }
@@ -98,6 +95,44 @@ impl Pool {
     }
 }
 
+impl Connections {
+    fn give_back(&mut self, idle: Idle) {
+        if idle.sender.is_ready() { self.idle.push(idle) } else { self.settling.push_back(idle) }
+    }
+
+    /// Moves what has become ready since to the idle ones. A few at a time: one that never settles must not be looked at by every request.
+    fn settle(&mut self, now: Instant) {
+        for _ in 0..self.settling.len().min(LOOKS) {
+            let Some(first) = self.settling.pop_front() else { return };
+            if first.sender.is_ready() {
+                self.idle.push(first);
+            } else if first.sender.is_closed() || now.duration_since(first.since) > KEEP_IDLE {
+                self.open = self.open.saturating_sub(1);
+            } else {
+                self.settling.push_back(first);
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long, oldest first.
+    fn drop_stale(&mut self, now: Instant) {
+        let stale = self.idle.iter().take_while(|idle| now.duration_since(idle.since) > KEEP_IDLE).count();
+        self.idle.drain(..stale);
+        self.open = self.open.saturating_sub(stale);
+    }
+
+    /// The one that was used last, of those that the application has not closed.
+    fn newest(&mut self) -> Option<Idle> {
+        while let Some(last) = self.idle.pop() {
+            if last.sender.is_ready() {
+                return Some(last);
+            }
+            self.open = self.open.saturating_sub(1);
+        }
+        None
+    }
+}
+
 impl Lease {
     /// The connection; none when it was given back, which only [`Lease::give_back`] does.
     pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
@@ -109,11 +144,11 @@ impl Lease {
         let Some(sender) = self.sender.take() else { return };
         let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.entry(self.target).or_default();
-        if sender.is_closed() || connections.idle.len() >= MAX_IDLE {
+        if sender.is_closed() || connections.idle.len() + connections.settling.len() >= MAX_IDLE {
             drop(targets);
             return;
         }
-        connections.idle.push(Idle { sender, heard: self.heard.clone(), since: Instant::now() });
+        connections.give_back(Idle { sender, heard: self.heard.clone(), since: Instant::now() });
         drop(targets);
         self.counted = false;
     }
