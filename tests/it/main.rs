@@ -19,5 +19,6 @@ mod logout;
 mod oidc;
 mod proxying;
 mod return_to;
+mod seeds;
 mod sessions;
 mod shipped;

@@ -1,0 +1,136 @@
+//! What each fuzz target does with its bytes, and what must hold afterwards.
+//!
+//! One function a parser of untrusted bytes. The targets in `fuzz_targets/` call them with bytes that libFuzzer makes; the ordinary test
+//! run calls them with every file in `seeds/NAME/`, where what a fuzzer has found stays for good (T01).
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+use lychgate::claims::Claims;
+use lychgate::clock::Timestamp;
+use lychgate::crypto::{KeyRing, Secret};
+use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::http::forwarded::Origin;
+use lychgate::http::{CanonicalPath, HostName, ReturnTo, cookie};
+use lychgate::oidc::{CallbackParams, pending};
+use lychgate::policy::{self, RequestFacts};
+use lychgate::session::{CookieNames, SealedSessions};
+
+/// What a target does with its bytes.
+pub(crate) type Entry = fn(&[u8]);
+
+/// All targets by name.
+pub(crate) const ENTRIES: &[(&str, Entry)] = &[
+    ("path", path),
+    ("host", host),
+    ("return_to", return_to),
+    ("cookies", cookies),
+    ("session", session),
+    ("pending", pending_login),
+    ("callback", callback),
+    ("forwarded", forwarded),
+    ("claims", claims),
+    ("policy", policy_file),
+];
+
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// A key that is the same in every run, so that a finding can be repeated.
+fn ring() -> KeyRing {
+    let key = Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+    KeyRing::new(&[key]).ok().unwrap()
+}
+
+fn cookie_field(data: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(COOKIE, HeaderValue::from_bytes(data).ok()?);
+    Some(headers)
+}
+
+/// A canonical path parses to itself and has no segment left to resolve.
+pub(crate) fn path(data: &[u8]) {
+    let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
+    assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
+    assert!(once.segments().all(|segment| segment != "." && segment != ".."));
+    assert!(once.as_str().starts_with('/') && !once.as_str().contains("//") && !once.as_str().contains('\\'));
+}
+
+/// A host name parses to itself and has no upper case.
+pub(crate) fn host(data: &[u8]) {
+    let Some(Ok((host, _))) = text(data).map(HostName::parse_authority) else { return };
+    assert_eq!(HostName::parse(host.as_str()).as_ref(), Ok(&host));
+    assert!(!host.as_str().bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'@'));
+}
+
+/// No return address leaves the origin.
+pub(crate) fn return_to(data: &[u8]) {
+    let Some(kept) = text(data).and_then(ReturnTo::parse) else { return };
+    let origin = url::Url::parse("https://app.example/some/page").unwrap();
+    assert_eq!(origin.join(kept.as_str()).unwrap().origin(), origin.origin(), "{kept}");
+}
+
+/// None of our cookies is left for the application.
+pub(crate) fn cookies(data: &[u8]) {
+    let Some(mut headers) = cookie_field(data) else { return };
+    cookie::withhold_ours(&mut headers);
+    assert!(cookie::all(&headers).all(|(name, _)| !cookie::is_ours(name)));
+}
+
+/// Nothing that was not sealed opens.
+pub(crate) fn session(data: &[u8]) {
+    let Some(headers) = cookie_field(data) else { return };
+    let (keys, names) = (ring(), CookieNames::new(true, None));
+    let sealed = SealedSessions { keys: &keys, names: &names, scope: "app.example/app" };
+    if let Ok(joined) = sealed.text(&headers) {
+        assert!(sealed.open(&joined).is_err());
+    }
+    assert!(sealed.remove(&headers).len() <= 8);
+}
+
+/// Nothing that was not sealed is a pending login.
+pub(crate) fn pending_login(data: &[u8]) {
+    assert!(pending::open("__Host-lychgate-login-AAAAAAAA", data, &ring(), "app.example").is_err());
+    let names = [("__Host-lychgate-login-AAAAAAAA", data)];
+    let gone = pending::to_drop(names.into_iter(), &ring(), "app.example", true, Timestamp::from_seconds(0));
+    assert_eq!(gone, ["__Host-lychgate-login-AAAAAAAA"]);
+}
+
+/// A callback's query is read or refused.
+pub(crate) fn callback(data: &[u8]) {
+    if let Some(Ok(params)) = text(data).map(CallbackParams::parse) {
+        assert!(params.state().is_none_or(|state| !state.is_empty()));
+    }
+}
+
+/// A peer that is not trusted is the client, whatever it says.
+pub(crate) fn forwarded(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    headers.insert("x-forwarded-for", value);
+    let peer = "203.0.113.9:443".parse().unwrap();
+    assert_eq!(Origin::find(peer, &headers, &[]).unwrap().client, peer.ip());
+    if let Ok(origin) = Origin::find(peer, &headers, &["203.0.113.0/24".parse().unwrap()]) {
+        assert!(origin.x_forwarded_for().is_some() && origin.forwarded("app.example", "https").is_some());
+    }
+}
+
+/// Claims are read or refused.
+pub(crate) fn claims(data: &[u8]) {
+    if let Ok(claims) = Claims::from_json(data) {
+        assert!(claims.iter().all(|(name, value)| claims.value(name) == Some(value)));
+    }
+}
+
+/// A policy file compiles or says why; what compiles decides.
+pub(crate) fn policy_file(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let mut report = Report::default();
+    let secrets = |_: &policy::SecretSource| Ok(Secret::new("secret".to_owned()));
+    let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &secrets, &["idp"], &mut report);
+    assert_eq!(compiled.is_none(), report.has_errors(), "{}", report.render());
+    let Some(policy) = compiled else { return };
+    let (host, path) = (HostName::parse("app.example").unwrap(), CanonicalPath::parse("/a/b").unwrap());
+    let method = http::Method::GET;
+    let facts = RequestFacts { method: &method, host: &host, path: &path, query: None, client: [192, 0, 2, 1].into() };
+    let _ = policy.decide(&facts, None, Timestamp::from_seconds(1));
+}
