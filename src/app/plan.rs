@@ -57,12 +57,12 @@ fn source_of(wanted: &policy::SecretSource) -> config::SecretSource {
 }
 
 /// An application is named as its file.
-fn name_of(source: &SourceFile) -> String {
+pub(super) fn name_of(source: &SourceFile) -> String {
     source.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The file of the application `name`.
-pub(super) fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
+fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
     sources.iter().find(|source| name_of(source) == name)
 }
 

@@ -1,8 +1,9 @@
 //! A gateway that serves: its workers, its admin listener, its background tasks, and their end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -12,14 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Plan;
-use super::plan::{folder_of, source_named};
+use super::plan::{folder_of, name_of};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
-use crate::oidc::{ClientAuth, Provider, ProviderSettings};
+use crate::oidc::{Provider, ProviderSettings};
 use crate::policy::Policy;
 use crate::server::{self, Bound, Shared, Socket, Worker};
 use crate::snapshot::{Ingredients, Snapshot};
@@ -277,11 +278,7 @@ fn providers(config: &Config, clock: &Clock) -> Result<BTreeMap<Arc<str>, Arc<Pr
 fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
     ProviderSettings {
         client_secret: provider.client_secret.clone(),
-        client_auth: match provider.client_auth {
-            config::ClientAuth::Basic => ClientAuth::Basic,
-            config::ClientAuth::Post => ClientAuth::Post,
-            config::ClientAuth::None => ClientAuth::None,
-        },
+        client_auth: provider.client_auth,
         scopes: provider.scopes.clone(),
         userinfo: provider.userinfo,
         ca: provider.ca.clone(),
@@ -296,7 +293,9 @@ fn snapshot(
     providers: &BTreeMap<Arc<str>, Arc<Provider>>,
     metrics: &Metrics,
 ) -> Result<Snapshot, StartError> {
-    let folder = |name: &str| source_named(&config.policies, name).map(folder_of).unwrap_or_default();
+    let folders: HashMap<String, PathBuf> =
+        config.policies.iter().map(|source| (name_of(source), folder_of(source))).collect();
+    let folder = |name: &str| folders.get(name).cloned().unwrap_or_default();
     let mut report = Report::default();
     let ingredients = Ingredients { policies, folder: &folder, providers, metrics, version: 1 };
     Snapshot::build(ingredients, &mut report).ok_or(StartError::Refused(report))

@@ -16,13 +16,14 @@ use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
 
 /// How the gateway proves to the provider that it is the client (OpenID Connect Core 1.0 section 9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// `client_secret_basic`, the default.
+    /// `client_secret_basic`: id and secret, form-encoded, in the Authorization field.
+    #[default]
     Basic,
-    /// `client_secret_post`.
+    /// `client_secret_post`: id and secret in the request's body.
     Post,
-    /// A public client: PKCE alone.
+    /// `none`: a public client; only PKCE protects the code.
     None,
 }
 

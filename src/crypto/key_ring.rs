@@ -160,16 +160,6 @@ impl KeyRing {
         }
         Ok(Zeroizing::new(content))
     }
-
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Never true: a ring has at least one key.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
 }
 
 impl RingKey {

@@ -6,8 +6,6 @@
 //!
 //! Trust boundary: nothing a client sent can change a field that is set here. Specification: RFC 9110 section 7, RFC 7239.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
@@ -42,13 +40,6 @@ pub struct Telling<'a> {
     pub host: &'a HostHeader,
     /// The request's identifier.
     pub request_id: &'a HeaderValue,
-}
-
-impl Telling<'_> {
-    /// The client's address.
-    pub fn client(&self) -> IpAddr {
-        self.origin.client
-    }
 }
 
 /// A request that was scrubbed, allowed, and told who asks.

@@ -1,6 +1,6 @@
 //! What an administrator says about one provider, checked once when the gateway starts.
 //!
-//! The configuration room converts into [`ProviderSettings`]; [`check`] refuses what no login could ever work with or what
+//! The composition root fills [`ProviderSettings`] from the configuration; [`check`] refuses what no login could ever work with or what
 //! would be unsafe: clear-text issuers beyond this machine, an issuer with a query, a secret that is required and absent.
 //!
 //! May touch: nothing but memory. Trust boundary: the configuration file, which is trusted but written by hand.
@@ -12,19 +12,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::http_client::{self, Limits};
+pub use crate::config::ClientAuth;
 use crate::crypto::Secret;
-
-/// How the gateway proves to the token endpoint which client it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: id and secret, form-encoded, in the Authorization field.
-    #[default]
-    Basic,
-    /// `client_secret_post`: id and secret in the request's body.
-    Post,
-    /// `none`: a public client; only PKCE protects the code.
-    None,
-}
 
 /// One provider as it is configured.
 #[derive(Clone)]

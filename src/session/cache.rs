@@ -30,11 +30,6 @@ impl<T> SessionCache<T> {
     pub fn keep(&self, text: &[u8], opened: Arc<T>) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).put(text.into(), opened);
     }
-
-    /// Forgets this text.
-    pub fn forget(&self, text: &[u8]) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).pop(text);
-    }
 }
 
 #[cfg(test)]
@@ -49,7 +44,5 @@ mod tests {
         assert_eq!(cache.find(b"a").as_deref(), Some(&1));
         cache.keep(b"c", Arc::new(3));
         assert_eq!((cache.find(b"a").as_deref(), cache.find(b"b")), (Some(&1), None));
-        cache.forget(b"a");
-        assert_eq!(cache.find(b"a"), None);
     }
 }

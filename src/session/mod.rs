@@ -137,11 +137,6 @@ impl Session {
     pub fn knows_claim(&self, name: &str) -> bool {
         self.claims.value(name).is_some() || self.absent_claims.iter().any(|absent| **absent == *name)
     }
-
-    /// When the session ends if it is not used again.
-    pub fn ends_at(&self, limits: &Limits) -> Timestamp {
-        self.started_at.after(limits.max).min(self.seen_at.after(limits.idle))
-    }
 }
 
 #[cfg(test)]

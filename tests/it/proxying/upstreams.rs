@@ -99,10 +99,10 @@ async fn an_application_over_tls_is_trusted_by_its_own_authority_alone() {
             assert_eq!(application.url(), plain.url(), "something was said to a stranger");
             wire.send("HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
             drop(wire);
-            std::future::pending::<()>().await;
+            std::future::pending::<std::convert::Infallible>().await
         };
         let reply = tokio::select! {
-            () = answering => unreachable!(),
+            never = answering => match never {},
             reply = site.ask(anonymous("GET /public/x", "", "")) => reply,
         };
         let log = site.log().await;
