@@ -81,7 +81,9 @@ fn shipped() -> Policy {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/royalty.toml");
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
     let secrets = |_: &policy::SecretSource| Err("none".to_owned());
-    policy::compile("royalty", &source, &secrets, &["demo"], &mut Report::default()).unwrap()
+    let providers = [policy::ProviderFacts { name: "demo", scopes: None }];
+    let environment = policy::Environment { secrets: &secrets, files: &policy::no_files, providers: &providers };
+    policy::compile("royalty", &source, &environment, &mut Report::default()).unwrap()
 }
 
 #[divan::bench]

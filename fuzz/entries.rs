@@ -126,7 +126,9 @@ pub(crate) fn policy_file(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let mut report = Report::default();
     let secrets = |_: &policy::SecretSource| Ok(Secret::new("secret".to_owned()));
-    let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &secrets, &["idp"], &mut report);
+    let providers = [policy::ProviderFacts { name: "idp", scopes: None }];
+    let environment = policy::Environment { secrets: &secrets, files: &policy::no_files, providers: &providers };
+    let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &environment, &mut report);
     assert_eq!(compiled.is_none(), report.has_errors(), "{}", report.render());
     let Some(policy) = compiled else { return };
     let (host, path) = (HostName::parse("app.example").unwrap(), CanonicalPath::parse("/a/b").unwrap());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, Environment, Override};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::http::Scheme;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, ProviderFacts};
 use crate::snapshot;
 
 /// A configuration with its compiled policies.
@@ -20,15 +20,16 @@ impl Plan {
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
         let (config, mut report) = config::load(path, environment, overrides);
         let (sources, providers) = match &config {
-            Ok(config) => (&config.policies, config.providers.iter().map(|provider| &*provider.name).collect()),
-            Err(incomplete) => (&incomplete.policies, incomplete.providers.iter().map(|name| &**name).collect()),
+            Ok(config) => (&config.policies, facts_of(&config.providers)),
+            Err(incomplete) => (&incomplete.policies, names_only(&incomplete.providers)),
         };
-        let providers: Vec<&str> = providers;
         let mut policies = Vec::with_capacity(sources.len());
         for source in sources {
             let folder = folder_of(source);
             let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
-            policies.extend(policy::compile(&name_of(source), source, &secrets, &providers, &mut report));
+            let files = |wanted: &Path| read_file(&folder.join(wanted));
+            let surroundings = policy::Environment { secrets: &secrets, files: &files, providers: &providers };
+            policies.extend(policy::compile(&name_of(source), source, &surroundings, &mut report));
         }
         check_claims(sources, &policies, &mut report);
         let Ok(config) = config else { return (None, report) };
@@ -45,6 +46,22 @@ impl Plan {
     /// The checked settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+}
+
+fn facts_of(providers: &[config::ProviderConfig]) -> Vec<ProviderFacts<'_>> {
+    providers.iter().map(|provider| ProviderFacts { name: &provider.name, scopes: Some(&provider.scopes) }).collect()
+}
+
+fn names_only(providers: &[Arc<str>]) -> Vec<ProviderFacts<'_>> {
+    providers.iter().map(|name| ProviderFacts { name, scopes: None }).collect()
+}
+
+/// A file that a policy includes.
+fn read_file(path: &Path) -> Result<Arc<SourceFile>, String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(SourceFile::new(path, text)),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
 }
 

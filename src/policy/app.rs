@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compile::ProviderFacts;
 use super::reader::{Reading, Section, Text, unknown_name};
 use crate::http::{CanonicalPath, HostName};
 
@@ -205,16 +206,21 @@ fn read_timeouts(section: Option<Section<'_>>, reading: &mut Reading<'_>) -> (Du
 }
 
 /// Reads `[login]`; `providers` are the names in the configuration.
-pub(super) fn read_login(mut section: Section<'_>, providers: &[&str], reading: &mut Reading<'_>) -> Option<Login> {
+pub(super) fn read_login(
+    mut section: Section<'_>,
+    providers: &[ProviderFacts<'_>],
+    reading: &mut Reading<'_>,
+) -> Option<Login> {
+    let providers: Vec<&str> = providers.iter().map(|provider| provider.name).collect();
     let span = section.span();
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
     let acr = section.texts("acr", reading);
     section.finish(reading);
-    let provider = match (provider, providers) {
+    let provider = match (provider, providers.as_slice()) {
         (Some(text), _) if providers.contains(&text.text) => Some(text.text),
         (Some(text), _) => {
-            unknown_name(reading, &format!("unknown provider `{}`", text.text), text.text, text.span, providers);
+            unknown_name(reading, &format!("unknown provider `{}`", text.text), text.text, text.span, &providers);
             None
         }
         (None, _) if named => None,

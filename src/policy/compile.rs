@@ -4,6 +4,7 @@
 //! every mistake in it must give an error with its place, never a panic and never half a policy.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,26 +29,38 @@ const MAX_FILE: usize = 1024 * 1024;
 const MAX_RULES: usize = 1000;
 
 /// What a policy takes from outside its file.
-pub(super) struct Environment<'a> {
-    /// Reads a secret.
-    pub(super) secrets: &'a dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
-    /// The configured providers' names.
-    pub(super) providers: &'a [&'a str],
+pub struct Environment<'a> {
+    /// Reads what a policy names as `{ file = … }` or `{ env = … }`; its error text is shown.
+    pub secrets: &'a dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
+    /// Reads a file of definitions that a policy includes, named as in the policy and relative to it; its error text is shown.
+    pub files: &'a dyn Fn(&Path) -> Result<Arc<SourceFile>, String>,
+    /// The configured providers.
+    pub providers: &'a [ProviderFacts<'a>],
+}
+
+/// What policies are checked against of a configured provider.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderFacts<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The scopes that are asked of it; none where the configuration could not be read.
+    pub scopes: Option<&'a [String]>,
+}
+
+/// The `files` of an [`Environment`] in which no file of definitions can be read.
+pub fn no_files(path: &Path) -> Result<Arc<SourceFile>, String> {
+    Err(format!("{} cannot be read here", path.display()))
 }
 
 /// Compiles the policy called `name`. All findings go to `report`; errors among them leave no policy.
-///
-/// `secrets` reads what a policy names as `{ file = … }` or `{ env = … }`; its error text is shown. `providers` are the
-/// names of the configured providers.
 pub fn compile(
     name: &str,
     source: &Arc<SourceFile>,
-    secrets: &dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
-    providers: &[&str],
+    environment: &Environment<'_>,
     report: &mut Report,
 ) -> Option<Policy> {
     let mut reading = Reading::new(source);
-    let policy = read(name, source, &Environment { secrets, providers }, &mut reading);
+    let policy = read(name, source, environment, &mut reading);
     let policy = policy.filter(|_| !reading.has_errors());
     report.append(reading.into_report());
     policy

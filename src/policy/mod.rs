@@ -37,7 +37,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
-pub use compile::compile;
+pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use decision::{Decision, Denial, DenialReason, Permit, RequestFacts, Requirement, SessionFacts, Subject};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;

@@ -25,10 +25,16 @@ fn secrets(source: &SecretSource) -> Result<Secret<String>, String> {
     }
 }
 
+const OKTA: ProviderFacts<'_> = ProviderFacts { name: "okta", scopes: None };
+
+fn surroundings<'a>(providers: &'a [ProviderFacts<'a>]) -> Environment<'a> {
+    Environment { secrets: &secrets, files: &no_files, providers }
+}
+
 fn compile_text(text: &str) -> Result<Policy, Report> {
     let mut report = Report::default();
     let source = SourceFile::new("app.toml", text);
-    compile("app", &source, &secrets, &["okta"], &mut report).ok_or(report)
+    compile("app", &source, &surroundings(&[OKTA]), &mut report).ok_or(report)
 }
 
 /// A policy with these headers and rules.
@@ -173,7 +179,7 @@ fn headers_that_are_never_sent_are_a_warning() {
     let text = "[app]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n\
                 [headers]\nX-A = \"x\"\n[[rules]]\naccess = \"public\"\n";
     let mut report = Report::default();
-    let policy = compile("a", &SourceFile::new("a.toml", text), &secrets, &[], &mut report);
+    let policy = compile("a", &SourceFile::new("a.toml", text), &surroundings(&[]), &mut report);
     assert!(policy.is_some_and(|policy| policy.login().is_none()));
     let told: Vec<_> = report.findings().iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
     assert_eq!(told, [(Severity::Warning, "these headers are never sent: every rule is public")]);

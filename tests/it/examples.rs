@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lychgate::config::{Environment, load};
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
-use lychgate::policy::{Policy, compile};
+use lychgate::policy::{self, Policy, ProviderFacts, SecretSource, compile, no_files};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -26,7 +26,10 @@ fn environment() -> Environment {
 fn sound_policy(file: &Arc<SourceFile>, providers: &[&str]) -> Policy {
     let name = file.path().file_stem().unwrap().to_str().unwrap();
     let mut report = Report::default();
-    let policy = compile(name, file, &|_| Ok(Secret::new("s3cret".to_owned())), providers, &mut report);
+    let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
+    let providers: Vec<_> = providers.iter().map(|name| ProviderFacts { name, scopes: None }).collect();
+    let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let policy = compile(name, file, &environment, &mut report);
     assert!(report.findings().is_empty(), "{report}");
     let policy = policy.unwrap();
     for outcome in policy.run_tests() {

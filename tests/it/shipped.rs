@@ -10,7 +10,7 @@ use lychgate::app::Plan;
 use lychgate::config::Environment;
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
-use lychgate::policy::compile;
+use lychgate::policy::{self, ProviderFacts, SecretSource, compile, no_files};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -87,7 +87,10 @@ fn sound(path: &Path) {
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
     let name = path.file_stem().unwrap().to_str().unwrap();
     let mut report = Report::default();
-    let policy = compile(name, &Arc::clone(&source), &|_| Ok(Secret::new("s3cret".to_owned())), &["idp"], &mut report);
+    let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
+    let providers = [ProviderFacts { name: "idp", scopes: None }];
+    let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let policy = compile(name, &Arc::clone(&source), &environment, &mut report);
     assert!(report.findings().is_empty(), "{}", report.render());
     let outcomes = policy.unwrap().run_tests();
     assert!(!outcomes.is_empty(), "{} has no tests of its own", path.display());
