@@ -156,6 +156,11 @@ impl Report {
         &self.findings
     }
 
+    /// All findings, to be changed.
+    pub fn into_findings(self) -> Vec<Diagnostic> {
+        self.findings
+    }
+
     /// The text for people: every finding with its line underlined, without colours.
     pub fn render(&self) -> String {
         let renderer = Renderer::plain();

@@ -1,22 +1,29 @@
-//! The operators' listener: `/livez`, `/readyz`, `/metrics`. A socket of its own, on loopback unless configured otherwise.
+//! The operators' listener: `/livez`, `/readyz`, `/metrics`, `/policies`, `/reload`. A socket of its own, on loopback unless configured
+//! otherwise.
 //!
-//! Layer 4. Shares nothing with the addresses that clients reach, and shows neither configuration nor sessions.
+//! Layer 4. Shares nothing with the addresses that clients reach, and shows neither secrets nor sessions.
 //!
 //! | address | 200 | else |
 //! | --- | --- | --- |
-//! | `/livez` | the process answers | |
-//! | `/readyz` | every provider's metadata and keys are known, and the gateway is not draining | 503 with the reasons |
-//! | `/metrics` | counters in Prometheus's text format | |
+//! | `GET /livez` | the process answers | |
+//! | `GET /readyz` | every provider of the start is known, and the gateway is not draining | 503 with the reasons |
+//! | `GET /metrics` | counters in Prometheus's text format | |
+//! | `GET /policies` | which policies are in use, since when, and how the last attempt to replace them went | |
+//! | `POST /reload` | everything was read anew: applied or unchanged | 422 refused, 503 too many ask, 403 a browser's page asks |
 //!
-//! Trust boundary: whoever reaches the socket may read this; nothing can be changed here.
+//! Trust boundary: whoever reaches the socket may read this, and may have the gateway read its own files again; nothing else can be changed
+//! here. What a page in an operator's browser sends carries `Origin` and is refused.
+
+mod policies;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -24,23 +31,43 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Reloaded};
 use crate::oidc::{Provider, Readiness};
+
+use policies::json;
+pub use policies::{Attempt, Board, InUse, ReloadRequests};
 
 /// How long a client of this listener may take for a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
 
+const JSON: &str = "application/json";
+
 /// What the listener tells about.
 pub struct Admin {
-    /// The providers that must be known.
-    pub providers: Vec<Arc<Provider>>,
+    /// The providers in use.
+    pub providers: Arc<ArcSwap<Vec<Configured>>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Set when the gateway was told to stop.
     pub draining: Arc<AtomicBool>,
+    /// Which policies are in use.
+    pub board: Arc<Board>,
+    /// Where a reload is asked for.
+    pub reloads: ReloadRequests,
+}
+
+/// A provider that is in use.
+#[derive(Clone)]
+pub struct Configured {
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// Whether the gateway is not ready before this one is known. A provider that a reload brought is only noted: one that cannot be reached must
+    /// not take gateways that serve everybody else out of service.
+    pub required: bool,
 }
 
 #[derive(Serialize)]
@@ -67,8 +94,8 @@ impl Admin {
             let admin = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(|request| {
-                    let response = admin.answer(&request);
-                    async { Ok::<_, Infallible>(response) }
+                    let admin = Arc::clone(&admin);
+                    async move { Ok::<_, Infallible>(admin.answer(&request).await) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -80,17 +107,46 @@ impl Admin {
         }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let (allowed, known) = match path {
+            "/reload" => ("POST", *request.method() == Method::POST),
+            _ => ("GET, HEAD", matches!(*request.method(), Method::GET | Method::HEAD)),
+        };
+        if !known {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}\n"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return response;
         }
-        match request.uri().path() {
+        match path {
             "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.readyz(),
             "/metrics" => self.metrics(),
-            _ => text(StatusCode::NOT_FOUND, "known here: /livez /readyz /metrics\n".to_owned()),
+            "/policies" => answer(StatusCode::OK, JSON, self.board.show()),
+            "/reload" if request.headers().contains_key(ORIGIN) => {
+                text(StatusCode::FORBIDDEN, "not for pages in a browser\n".to_owned())
+            }
+            "/reload" => self.reload().await,
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "known here: /livez /readyz /metrics /policies, and POST /reload\n".to_owned(),
+            ),
+        }
+    }
+
+    /// Has everything read anew and waits for how that ends; those who ask while others wait are answered together.
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        let (answer_to, answered) = oneshot::channel();
+        if self.reloads.try_send(answer_to).is_err() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many ask for a reload\n".to_owned());
+        }
+        match answered.await {
+            Ok(attempt) => {
+                let refused = attempt.outcome == Reloaded::Refused;
+                let status = if refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+                answer(status, JSON, json(&attempt))
+            }
+            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the reload broke off\n".to_owned()),
         }
     }
 
@@ -99,25 +155,26 @@ impl Admin {
         if self.draining.load(Ordering::Relaxed) {
             report.reasons.push("the gateway is draining".to_owned());
         }
-        for provider in &self.providers {
+        for Configured { provider, required } in self.providers.load().iter() {
+            let name = provider.name();
             match provider.readiness() {
                 Readiness::Ready => {}
-                Readiness::NotYet { reason } => report.reasons.push(format!("provider {}: {reason}", provider.name())),
+                Readiness::NotYet { reason } if *required => report.reasons.push(format!("provider {name}: {reason}")),
+                Readiness::NotYet { reason } => {
+                    report.notes.push(format!("provider {name}, new since the start: {reason}"));
+                }
                 Readiness::Stale { reason, since } => {
-                    report
-                        .notes
-                        .push(format!("provider {}: using what was fetched at {since}: {reason}", provider.name()));
+                    report.notes.push(format!("provider {name}: using what was fetched at {since}: {reason}"));
                 }
             }
         }
         report.ready = report.reasons.is_empty();
         let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = serde_json::to_string_pretty(&report).unwrap_or_default();
-        answer(status, "application/json", body + "\n")
+        answer(status, JSON, json(&report))
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        for provider in &self.providers {
+        for Configured { provider, .. } in self.providers.load().iter() {
             let known = !matches!(provider.readiness(), Readiness::NotYet { .. });
             self.metrics.provider(provider.name()).ready.set(i64::from(known));
         }

@@ -5,8 +5,12 @@
 //!
 //! Trust boundary: the administrator's files.
 
+mod built;
+mod control;
 mod plan;
+mod reload;
 mod running;
+mod watch;
 
 pub use plan::Plan;
-pub use running::{Options, Running, StartError};
+pub use running::{LevelSetter, Options, Running, StartError};

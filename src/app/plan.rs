@@ -1,41 +1,124 @@
 //! Everything that a gateway needs, read and checked, with nothing bound yet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, Config, Environment, Override};
-use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::config::{self, Config, Environment, FilesRead, Override, Part};
+use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile};
 use crate::http::Scheme;
-use crate::policy::{self, Policy, ProviderFacts};
+use crate::policy::{self, Policy, ProviderFacts, TestOutcome};
 use crate::snapshot;
 
 /// A configuration with its compiled policies.
 pub struct Plan {
     pub(super) config: Config,
     pub(super) policies: Vec<Policy>,
+    pub(super) origin: Origin,
+    pub(super) files: Arc<FilesRead>,
+}
+
+/// What a plan is read from, at the start and at every reload: the file may change, the environment and the flags stay as they were.
+#[derive(Clone)]
+pub(super) struct Origin {
+    file: PathBuf,
+    environment: Environment,
+    overrides: Vec<Override>,
+}
+
+/// What came of reading everything once.
+pub(super) struct Reading {
+    /// The plan, when there is no error.
+    pub(super) plan: Option<Plan>,
+    /// All findings of all files.
+    pub(super) report: Report,
+    /// What was read, or looked for and not found.
+    pub(super) files: Arc<FilesRead>,
+}
+
+impl Origin {
+    /// Reads the configuration and compiles every policy.
+    pub(super) fn read(&self) -> Reading {
+        let files = Arc::new(FilesRead::default());
+        let (config, mut report) = config::load_noting(&self.file, &self.environment, &self.overrides, &files);
+        let (sources, providers) = match &config {
+            Ok(config) => (&config.policies, facts_of(&config.providers)),
+            Err(incomplete) => (&incomplete.policies, names_only(&incomplete.providers)),
+        };
+        let policies = self.compile(sources, &providers, &files, &mut report);
+        check_claims(sources, &policies, &mut report);
+        let Ok(config) = config else { return Reading { plan: None, report, files } };
+        check_schemes(&config, &policies, &mut report);
+        let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
+        Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
+    }
+
+    /// Compiles the policies, each with the files and secrets that it names.
+    fn compile(
+        &self,
+        sources: &[Arc<SourceFile>],
+        providers: &[ProviderFacts<'_>],
+        files: &FilesRead,
+        report: &mut Report,
+    ) -> Vec<Policy> {
+        let compile = |source: &Arc<SourceFile>| {
+            let (name, folder) = (name_of(source), folder_of(source));
+            let part = Part::policy(&name);
+            let secrets = |wanted: &policy::SecretSource| {
+                config::read_secret(&source_of(wanted), &folder, &self.environment, (files, &part))
+            };
+            let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
+            let surroundings = policy::Environment { secrets: &secrets, files: &included, providers };
+            policy::compile(&name, source, &surroundings, report)
+        };
+        let policies: Vec<Policy> = sources.iter().filter_map(compile).collect();
+        for policy in &policies {
+            // Whether they can be used is found when the way to the application is built; that they count is known from here on.
+            if let (Some(authorities), Some(source)) = (&policy.upstream().ca, source_named(sources, policy.name())) {
+                let _ = files.read(&Part::policy(policy.name()), &folder_of(source).join(authorities));
+            }
+        }
+        policies
+    }
 }
 
 impl Plan {
     /// Reads the configuration and compiles every policy; all findings of all files are in the report.
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
-        let (config, mut report) = config::load(path, environment, overrides);
-        let (sources, providers) = match &config {
-            Ok(config) => (&config.policies, facts_of(&config.providers)),
-            Err(incomplete) => (&incomplete.policies, names_only(&incomplete.providers)),
-        };
-        let mut policies = Vec::with_capacity(sources.len());
-        for source in sources {
-            let folder = folder_of(source);
-            let secrets = |wanted: &policy::SecretSource| config::read_secret(&source_of(wanted), &folder, environment);
-            let files = |wanted: &Path| read_file(&folder.join(wanted));
-            let surroundings = policy::Environment { secrets: &secrets, files: &files, providers: &providers };
-            policies.extend(policy::compile(&name_of(source), source, &surroundings, &mut report));
+        let origin = Origin { file: path.to_owned(), environment: environment.clone(), overrides: overrides.to_vec() };
+        let Reading { plan, report, .. } = origin.read();
+        (plan, report)
+    }
+
+    /// The findings of [`Plan::run_tests`]; only warnings when failures are to be put up with.
+    pub(super) fn tested(&self, put_up_with_failures: bool) -> Report {
+        let mut report = Report::default();
+        for finding in self.run_tests().into_findings() {
+            let severity = if put_up_with_failures { Severity::Warning } else { finding.severity };
+            report.push(Diagnostic { severity, ..finding });
         }
-        check_claims(sources, &policies, &mut report);
-        let Ok(config) = config else { return (None, report) };
-        check_schemes(&config, &policies, &mut report);
-        let plan = Self { config, policies };
-        (Some(plan).filter(|_| !report.has_errors()), report)
+        report
+    }
+
+    /// Runs the tests of all policies; each one that fails is an error at its place.
+    pub fn run_tests(&self) -> Report {
+        let mut report = Report::default();
+        for policy in &self.policies {
+            let source = source_named(&self.config.policies, policy.name());
+            for outcome in policy.run_tests().into_iter().filter(|outcome| !outcome.passed) {
+                let finding = failed(policy.name(), &outcome);
+                report.push(match source {
+                    Some(source) => finding.at(source, line_of(source, outcome.line)),
+                    None => finding,
+                });
+            }
+        }
+        report
+    }
+
+    /// A file that the policy `name` names, with paths relative to the policy's own folder.
+    pub(super) fn read_for_policy(&self, name: &str, path: &Path) -> std::io::Result<Vec<u8>> {
+        let folder = source_named(&self.config.policies, name).map(folder_of).unwrap_or_default();
+        self.files.read(&Part::policy(name), &folder.join(path))
     }
 
     /// The compiled policies.
@@ -57,9 +140,26 @@ fn names_only(providers: &[Arc<str>]) -> Vec<ProviderFacts<'_>> {
     providers.iter().map(|name| ProviderFacts { name, scopes: None }).collect()
 }
 
+fn failed(policy: &str, outcome: &TestOutcome) -> Diagnostic {
+    let finding = Diagnostic::error(format!("test `{}` of policy `{policy}` failed", outcome.name));
+    finding.help(outcome.explanation.join("\n"))
+}
+
+/// The bytes of a line, counted from 1, without its end.
+fn line_of(source: &SourceFile, line: usize) -> std::ops::Range<usize> {
+    let mut start = 0;
+    for (index, text) in source.text().split_inclusive('\n').enumerate() {
+        if index + 1 == line {
+            return start..start + text.trim_end().len();
+        }
+        start += text.len();
+    }
+    start..start
+}
+
 /// A file that a policy includes.
-fn read_file(path: &Path) -> Result<Arc<SourceFile>, String> {
-    match std::fs::read_to_string(path) {
+fn read_file(path: &Path, files: &FilesRead, part: &Part) -> Result<Arc<SourceFile>, String> {
+    match files.read_text(part, path) {
         Ok(text) => Ok(SourceFile::new(path, text)),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
@@ -74,7 +174,7 @@ fn source_of(wanted: &policy::SecretSource) -> config::SecretSource {
 }
 
 /// An application is named as its file.
-pub(super) fn name_of(source: &SourceFile) -> String {
+fn name_of(source: &SourceFile) -> String {
     source.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -83,7 +183,7 @@ fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Ar
     sources.iter().find(|source| name_of(source) == name)
 }
 
-pub(super) fn folder_of(source: &Arc<SourceFile>) -> std::path::PathBuf {
+fn folder_of(source: &Arc<SourceFile>) -> PathBuf {
     source.path().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 

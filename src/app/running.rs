@@ -1,29 +1,25 @@
 //! A gateway that serves: its workers, its admin listener, its background tasks, and their end.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Plan;
-use super::plan::{folder_of, name_of};
-use crate::admin::Admin;
+use super::built::Built;
+use super::control::{Control, Duties, WAITING};
+use super::reload::{Reloader, State, in_use};
+use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Reload};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
-use crate::oidc::{Provider, ProviderSettings};
-use crate::policy::Policy;
+use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
-use crate::snapshot::{Ingredients, Snapshot};
 use crate::upstream::BodyLimits;
 
 /// What differs between a real start and a test's.
@@ -32,11 +28,18 @@ pub struct Options {
     pub clock: Clock,
     /// Where the access log goes, when not where the configuration says.
     pub access_log: Option<AccessLogTarget>,
+    /// Whether failing tests of policies are only warned about, at the start and at reloads; for emergencies.
+    pub skip_tests: bool,
+    /// Sets how much the program says of itself, when `log.level` changes.
+    pub set_level: Option<LevelSetter>,
 }
+
+/// Sets how much the program says of itself: one of the words of `log.level`.
+pub type LevelSetter = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::system(), access_log: None }
+        Self { clock: Clock::system(), access_log: None, skip_tests: false, set_level: None }
     }
 }
 
@@ -72,6 +75,12 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl StartError {
+    pub(super) fn refused(finding: Diagnostic) -> Self {
+        let mut report = Report::default();
+        report.push(finding);
+        Self::Refused(report)
+    }
+
     /// Whether the files are at fault, so that trying again without changing them is no use.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Tls(_))
@@ -85,7 +94,8 @@ pub struct Running {
     notices: Report,
     stop: watch::Sender<bool>,
     draining: Arc<AtomicBool>,
-    providers: Vec<Arc<Provider>>,
+    providers: Arc<ArcSwap<Vec<Configured>>>,
+    reloads: mpsc::Sender<oneshot::Sender<Attempt>>,
     workers: Vec<Worker>,
     control: Option<Control>,
     access_log: Option<AccessLog>,
@@ -93,19 +103,25 @@ pub struct Running {
 
 impl Plan {
     /// Builds everything that a start builds before it binds, and gives it back: what a start would refuse is refused here.
-    pub fn rehearse(self) -> Result<(), StartError> {
-        Built::new(&self.config, self.policies, &Clock::system()).map(drop)
+    pub fn rehearse(mut self) -> Result<(), StartError> {
+        Built::new(&mut self, None, &Clock::system(), &Metrics::new()).map(drop)
     }
 
     /// Starts the gateway; returns when it listens.
-    pub fn start(self, options: Options) -> Result<Running, StartError> {
-        let Self { config, policies } = self;
-        // Providers, applications, keys: everything that can be refused. A key is made last, when all else is good.
-        let Built { providers, metrics, snapshot } = Built::new(&config, policies, &options.clock)?;
-        let (keys, made) = config.session_keys.ensure().map_err(refused)?;
-        let mut notices = Report::default();
+    pub fn start(mut self, options: Options) -> Result<Running, StartError> {
+        // Tests, providers, applications, keys: everything that can be refused. A key is made last, when all else is good.
+        let mut notices = self.tested(options.skip_tests);
+        if notices.has_errors() {
+            return Err(StartError::Refused(notices));
+        }
+        let metrics = Arc::new(Metrics::new());
+        let Built { providers, snapshot } = Built::new(&mut self, None, &options.clock, &metrics)?;
+        let Self { config, origin, files, .. } = self;
+        let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
         made.into_iter().for_each(|notice| notices.push(notice));
         metrics.policy_version.set(snapshot.version());
+        metrics.policy_applied.set(options.clock.now().seconds());
+        let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
         let common = Arc::new(Common {
             state: ArcSwap::from_pointee(snapshot),
             keys,
@@ -118,33 +134,55 @@ impl Plan {
         // Sockets: from here on something is bound, and given back by dropping it.
         let mut sockets = bind_all(&config)?;
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
-        let admin = config.admin.map(bind_admin).transpose()?;
+        let listener = config.admin.map(bind_admin).transpose()?;
+        let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let access_log = AccessLog::open(options.access_log.unwrap_or_else(|| log_target(&config)))
             .map_err(|error| StartError::System("the access log cannot be opened", error))?;
         // Threads.
         let (stop, stopped) = watch::channel(false);
         let draining = Arc::new(AtomicBool::new(false));
-        let providers: Vec<_> = providers.into_values().collect();
-        let told = Arc::new(Admin {
-            providers: providers.clone(),
+        let configured = providers.values().map(|one| Configured { provider: Arc::clone(one), required: true });
+        let configured = Arc::new(ArcSwap::from_pointee(configured.collect()));
+        let (reloads, asked) = mpsc::channel(WAITING);
+        let told = Admin {
+            providers: Arc::clone(&configured),
             metrics: Arc::clone(&metrics),
             draining: Arc::clone(&draining),
-        });
-        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        let control = Control::start(providers.clone(), told, admin)?;
+            board: Arc::clone(&board),
+            reloads: reloads.clone(),
+        };
         let shared = Arc::new(Shared {
             limits: config.limits,
             timeouts: config.timeouts,
             metrics,
             connections: AtomicUsize::new(0),
         });
+        let reloader = Reloader {
+            origin,
+            start: (config.settings, Arc::clone(&files)),
+            common: Arc::clone(&common),
+            board,
+            providers: Arc::clone(&configured),
+            skip_tests: options.skip_tests,
+            set_level: options.set_level,
+            state: Mutex::new(State { files: Arc::clone(&files), providers }),
+        };
+        let control = Control::start(Duties {
+            providers: Arc::clone(&configured),
+            admin: Arc::new(told),
+            listener,
+            reloader: Arc::new(reloader),
+            asked,
+            watched: (config.reload == Reload::Watch).then_some(files),
+        })?;
         let mut running = Running {
             addresses,
-            admin: admin_address,
+            admin,
             notices,
             stop,
             draining,
-            providers,
+            providers: configured,
+            reloads,
             workers: Vec::new(),
             control: Some(control),
             access_log: None,
@@ -177,9 +215,15 @@ impl Running {
         &self.notices
     }
 
-    /// The providers, for waiting until they are known.
-    pub fn providers(&self) -> &[Arc<Provider>] {
-        &self.providers
+    /// The providers in use, for waiting until they are known.
+    pub fn providers(&self) -> Vec<Arc<Provider>> {
+        self.providers.load().iter().map(|one| Arc::clone(&one.provider)).collect()
+    }
+
+    /// Has everything read anew; the receiver gets how that went. None when too many wait for that already, who will see the same.
+    pub fn reload(&self) -> Option<oneshot::Receiver<Attempt>> {
+        let (answer_to, answered) = oneshot::channel();
+        self.reloads.try_send(answer_to).ok().map(|()| answered)
     }
 
     /// Lets every accepted request finish, writes the last log lines, and returns. Blocks for at most the drain limit.
@@ -202,103 +246,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// The thread beside the workers: discovery and the admin listener.
-struct Control {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Control {
-    fn start(
-        providers: Vec<Arc<Provider>>,
-        admin: Arc<Admin>,
-        listener: Option<std::net::TcpListener>,
-    ) -> Result<Self, StartError> {
-        let system = |error| StartError::System("the control thread cannot be started", error);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-        let (stop, mut stopped) = watch::channel(false);
-        let run = move || {
-            runtime.block_on(async move {
-                for provider in providers {
-                    tokio::spawn(provider.keep_discovered());
-                }
-                if let Some(Ok(listener)) = listener.map(TcpListener::from_std) {
-                    tokio::spawn(admin.serve(listener));
-                }
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            });
-        };
-        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(run).map_err(system)?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What is made of a plan without touching the world outside but for the files that policies name.
-struct Built {
-    providers: BTreeMap<Arc<str>, Arc<Provider>>,
-    metrics: Arc<Metrics>,
-    snapshot: Snapshot,
-}
-
-impl Built {
-    fn new(config: &Config, policies: Vec<Policy>, clock: &Clock) -> Result<Self, StartError> {
-        let providers = providers(config, clock)?;
-        let metrics = Arc::new(Metrics::new());
-        let snapshot = snapshot(config, policies, &providers, &metrics)?;
-        Ok(Self { providers, metrics, snapshot })
-    }
-}
-
-fn refused(finding: Diagnostic) -> StartError {
-    let mut report = Report::default();
-    report.push(finding);
-    StartError::Refused(report)
-}
-
-fn providers(config: &Config, clock: &Clock) -> Result<BTreeMap<Arc<str>, Arc<Provider>>, StartError> {
-    let build = |provider: &config::ProviderConfig| {
-        Provider::new(settings(provider), clock.clone())
-            .map(|built| (Arc::clone(&provider.name), built))
-            .map_err(|error| refused(Diagnostic::error(format!("provider `{}`: {error}", provider.name))))
-    };
-    config.providers.iter().map(build).collect()
-}
-
-fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
-    ProviderSettings {
-        client_secret: provider.client_secret.clone(),
-        client_auth: provider.client_auth,
-        scopes: provider.scopes.clone(),
-        userinfo: provider.userinfo,
-        ca: provider.ca.clone(),
-        clock_skew: provider.clock_skew,
-        ..ProviderSettings::new(&provider.name, &provider.issuer_text, &provider.client_id)
-    }
-}
-
-fn snapshot(
-    config: &Config,
-    policies: Vec<Policy>,
-    providers: &BTreeMap<Arc<str>, Arc<Provider>>,
-    metrics: &Metrics,
-) -> Result<Snapshot, StartError> {
-    let folders: HashMap<String, PathBuf> =
-        config.policies.iter().map(|source| (name_of(source), folder_of(source))).collect();
-    let folder = |name: &str| folders.get(name).cloned().unwrap_or_default();
-    let mut report = Report::default();
-    let ingredients = Ingredients { policies, folder: &folder, providers, metrics, version: 1 };
-    Snapshot::build(ingredients, &mut report).ok_or(StartError::Refused(report))
 }
 
 fn log_target(config: &Config) -> AccessLogTarget {

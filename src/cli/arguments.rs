@@ -16,8 +16,14 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run the gateway until SIGTERM or SIGINT; then let every accepted request finish.
-    Run(Files),
+    /// Run the gateway until SIGTERM or SIGINT; then let every accepted request finish. SIGHUP reads the files anew.
+    Run {
+        #[command(flatten)]
+        files: Files,
+        /// Only warn when the policies' own tests fail, now and at reloads; for emergencies.
+        #[arg(long)]
+        skip_tests: bool,
+    },
     /// Read the configuration and all policies, and print everything that is wrong with them.
     Check(Files),
     /// Run the `[[tests]]` of all policies.

@@ -4,18 +4,20 @@
 
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::USAGE;
 use super::arguments::{Arguments, Command, Files};
-use crate::app::{Options, Plan, Running, StartError};
+use crate::app::{LevelSetter, Options, Plan, Running, StartError};
 use crate::config::Environment;
 use crate::crypto::KeyRing;
-use crate::lifecycle::StopSignals;
+use crate::lifecycle::{Asked, Signals};
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::Run(files) => serve(&files),
+        Command::Run { files, skip_tests } => serve(&files, skip_tests),
         Command::Check(files) => check(&files),
         Command::Test(files) => test(&files),
         Command::Keygen => {
@@ -59,9 +61,9 @@ fn test(files: &Files) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(files: &Files) -> ExitCode {
+fn serve(files: &Files, skip_tests: bool) -> ExitCode {
     let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
-    start_log(&plan.config().log.level);
+    let set_level = start_log(&plan.config().log.level);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -70,19 +72,27 @@ fn serve(files: &Files) -> ExitCode {
         }
     };
     let _inside = runtime.enter();
-    let mut signals = match StopSignals::listen() {
+    let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
             eprintln!("error: cannot listen for signals: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let running = match plan.start(Options::default()) {
+    let running = match plan.start(Options { skip_tests, set_level, ..Options::default() }) {
         Ok(running) => running,
         Err(error) => return refuse(&error),
     };
     announce(&running);
-    let signal = runtime.block_on(signals.next());
+    let signal = runtime.block_on(async {
+        loop {
+            match signals.next().await {
+                Asked::Stop(signal) => return signal,
+                // How it went is logged; a reload that waits already will see the same files.
+                Asked::Reload => drop(running.reload()),
+            }
+        }
+    });
     tracing::info!(signal, "draining");
     // A second signal does not wait.
     let stopping = std::thread::spawn(move || running.stop());
@@ -90,7 +100,7 @@ fn serve(files: &Files) -> ExitCode {
         let drained = tokio::task::spawn_blocking(move || stopping.join());
         tokio::select! {
             _ = drained => {}
-            signal = signals.next() => {
+            signal = signals.next_stop() => {
                 eprintln!("{signal} again: ending at once");
                 std::process::exit(1);
             }
@@ -112,14 +122,19 @@ fn announce(running: &Running) {
         tracing::info!(%address, "listening");
     }
     if let Some(address) = running.admin_address() {
-        tracing::info!(%address, "admin listener: /livez /readyz /metrics");
+        tracing::info!(%address, "admin listener: /livez /readyz /metrics /policies /reload");
     }
 }
 
-/// The program's own log, on standard error. Other crates speak only of what goes wrong: their lower levels show what is on the wire (R17).
-fn start_log(level: &str) {
-    let filter =
-        EnvFilter::try_new(format!("warn,lychgate={level}")).unwrap_or_else(|_| EnvFilter::new("warn,lychgate=info"));
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+/// The program's own log, on standard error; what is returned sets how much it says. Other crates speak only of what goes wrong: their lower
+/// levels show what is on the wire (R17).
+fn start_log(level: &str) -> Option<LevelSetter> {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
+    Some(Box::new(move |level| drop(handle.reload(self::filter(level)))))
+}
+
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("warn,lychgate={level}")).unwrap_or_else(|_| EnvFilter::new("warn,lychgate=info"))
 }

@@ -17,9 +17,11 @@ const FOREIGN: &[&str] = &["PORT", "SERVICE_HOST", "SERVICE_PORT"];
 const FOREIGN_PREFIXES: &[&str] = &["PORT_", "SERVICE_PORT_"];
 
 /// Environment variables, as they were when it was made.
+#[derive(Clone)]
 pub struct Environment(BTreeMap<String, String>);
 
 /// A setting given on the command line; stronger than the environment.
+#[derive(Clone)]
 pub struct Override {
     /// The option as the person wrote it, for messages: `--admin-address`.
     pub flag: &'static str,

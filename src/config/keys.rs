@@ -8,10 +8,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Environment;
 use super::reader::{Findings, Section};
 use super::secrets::{self, SecretSource, read_secret, warn_if_readable_by_all};
 use super::source::{Node, Origin, Value};
+use super::{Environment, FilesRead, Part};
 use crate::crypto::{KeyRing, KeyText, random};
 use crate::diagnostic::Diagnostic;
 
@@ -102,7 +102,12 @@ fn from_state(state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionK
 
 fn read_generated(path: &Path) -> Result<Arc<KeyRing>, String> {
     let empty: Environment = std::iter::empty().collect();
-    let text = read_secret(&SecretSource::File(path.to_owned()), Path::new(""), &empty)?;
+    let text = read_secret(
+        &SecretSource::File(path.to_owned()),
+        Path::new(""),
+        &empty,
+        (&FilesRead::default(), &Part::key("state")),
+    )?;
     KeyRing::new(&[text]).map(Arc::new).map_err(|(_, error)| error.to_string())
 }
 

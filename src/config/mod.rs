@@ -9,7 +9,9 @@
 //! Trust boundary: the administrator's files and environment are trusted to be honest, not to be right. Secrets are
 //! masked before a line of the file is kept for showing. Every key stands in `docs/configuration.md`.
 
+mod changes;
 mod environment;
+mod files;
 mod keys;
 mod limits;
 mod listener;
@@ -18,6 +20,7 @@ mod policy_files;
 mod provider;
 mod proxies;
 mod reader;
+mod reload;
 mod secrets;
 mod size;
 mod source;
@@ -29,12 +32,15 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 
+pub use changes::Settings;
 pub use environment::{Environment, Override};
+pub use files::{FilesRead, Part};
 pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
 pub use listener::Listener;
 pub use log::{AccessLog, Log};
 pub use provider::{ClientAuth, ProviderConfig};
+pub use reload::Reload;
 pub use secrets::{SecretSource, read_secret};
 pub use size::{ByteSize, ByteSizeError};
 pub use tls::ServerTls;
@@ -65,6 +71,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// What is logged, and where.
     pub log: Log,
+    /// When the files are read again.
+    pub reload: Reload,
+    /// What every key says, for telling what changed since.
+    pub settings: Settings,
     /// The policy files, read and ordered by path; an application's name is its file's stem.
     pub policies: Vec<Arc<SourceFile>>,
 }
@@ -90,14 +100,25 @@ const TOP: &[&str] = &[
     "timeouts",
     "admin",
     "log",
+    "reload",
 ];
 
 /// Reads the settings: the file, over it the environment, over that the flags.
 ///
 /// The configuration is returned only when the report has no error; the report may hold warnings all the same.
 pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (Result<Config, Incomplete>, Report) {
+    load_noting(path, environment, overrides, &FilesRead::default())
+}
+
+/// Reads the settings as [`load`] does, and notes in `files` what was read.
+pub fn load_noting(
+    path: &Path,
+    environment: &Environment,
+    overrides: &[Override],
+    files: &FilesRead,
+) -> (Result<Config, Incomplete>, Report) {
     let nothing = || Err(Incomplete { policies: Vec::new(), providers: Vec::new() });
-    let text = match std::fs::read_to_string(path) {
+    let text = match files.read_text(&Part::Settings, path) {
         Ok(text) => text,
         Err(error) => return (nothing(), unreadable(path, &error)),
     };
@@ -105,10 +126,10 @@ pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (
         Ok(read) => read,
         Err(report) => return (nothing(), report),
     };
-    let mut found = Findings::new(file, path, environment);
+    let mut found = Findings::new(file, path, environment, files);
     let top = Section::open("", &root, &root.origin, TOP, &mut found);
     let policies = policy_files::read(&top, &mut found);
-    let config = read(path, &top, &policies, &mut found);
+    let config = read(path, &top, Settings::of(&root), &policies, &mut found);
     let report = found.into_report();
     match config.filter(|_| !report.has_errors()) {
         Some(config) => (Ok(config), report),
@@ -126,7 +147,13 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Report {
 }
 
 /// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
-fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mut Findings<'_>) -> Option<Config> {
+fn read(
+    path: &Path,
+    top: &Section<'_>,
+    settings: Settings,
+    policies: &[Arc<SourceFile>],
+    found: &mut Findings<'_>,
+) -> Option<Config> {
     let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
     let listeners = listener::read(top, found);
@@ -137,6 +164,7 @@ fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mu
     let timeouts = limits::read_timeouts(top, found);
     let admin = listener::read_admin(top, &listeners, found);
     let log = log::read(top, found);
+    let reload = reload::read(top, found);
     Some(Config {
         file: path.to_owned(),
         listeners,
@@ -149,6 +177,8 @@ fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mu
         timeouts,
         admin,
         log,
+        reload,
+        settings,
         policies: policies.to_vec(),
     })
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::reader::{Findings, Section, Text};
 use super::source::Value;
+use super::{FilesRead, Part};
 use crate::diagnostic::{Diagnostic, SourceFile};
 
 const EXPECTED: &str = "a list of files or folders such as [\"policies/*.toml\"]";
@@ -23,7 +24,7 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<Arc<Sourc
     }
     let mut paths = BTreeSet::new();
     for text in top.texts("policies", EXPECTED, found) {
-        match files(&found.resolve(text.value)) {
+        match files(&found.resolve(text.value), found.files()) {
             Ok(files) => files.into_iter().for_each(|path| add(path, text, &mut paths, found)),
             Err(message) => {
                 let finding = Diagnostic::error(format!("`policies`: {message}"));
@@ -45,23 +46,19 @@ fn add(path: PathBuf, text: Text<'_>, paths: &mut BTreeSet<PathBuf>, found: &mut
 }
 
 /// The files that one element names; at least one.
-fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+fn files(path: &Path, read: &FilesRead) -> Result<Vec<PathBuf>, String> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (folder, pattern) = match name.split_once('*') {
         Some(pattern) => (path.parent().unwrap_or(Path::new("")), pattern),
         None if path.is_dir() => (path, ("", ".toml")),
         None => {
-            return if path.exists() {
-                Ok(vec![path.to_owned()])
-            } else {
-                Err(format!("there is no file {}", path.display()))
-            };
+            let there = path.exists() || read.read(&Part::key("policies"), path).is_ok();
+            return if there { Ok(vec![path.to_owned()]) } else { Err(format!("there is no file {}", path.display())) };
         }
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let listed = std::fs::read_dir(folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
-    let files: Vec<PathBuf> =
-        listed.flatten().map(|entry| entry.path()).filter(|path| matches(path, pattern)).collect();
+    let listed = read.list(folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+    let files: Vec<PathBuf> = listed.into_iter().filter(|path| matches(path, pattern)).collect();
     if files.is_empty() { Err(format!("no file matches {}", path.display())) } else { Ok(files) }
 }
 
@@ -72,7 +69,8 @@ fn matches(path: &Path, (before, after): (&str, &str)) -> bool {
 }
 
 fn source(path: &Path, found: &mut Findings<'_>) -> Option<Arc<SourceFile>> {
-    match std::fs::read_to_string(path) {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    match found.files().read_text(&Part::policy(&name), path) {
         Ok(text) => Some(SourceFile::new(path, text)),
         Err(error) => {
             let finding = Diagnostic::error(format!("cannot read the policy file {}: {error}", path.display()));

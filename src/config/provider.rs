@@ -81,7 +81,9 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
     let words = [("basic", ClientAuth::Basic), ("post", ClientAuth::Post), ("none", ClientAuth::None)];
     let client_auth = section.choice("client_auth", &words, found).unwrap_or(ClientAuth::Basic);
     let client_secret = client_secret(&section, client_auth, found);
-    let ca = section.text("ca", "the path of a PEM file", found).and_then(|text| tls::read_authorities(text, found));
+    let ca = section
+        .text("ca", "the path of a PEM file", found)
+        .and_then(|text| tls::read_authorities(&section.path("ca"), text, found));
     Some(ProviderConfig {
         scopes: scopes(&section, found),
         userinfo: section.boolean("userinfo", found).unwrap_or(false),

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Environment;
 use super::size::ByteSize;
 use super::source::{Entry, Node, Origin, Value};
+use super::{Environment, FilesRead};
 use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile, nearest};
 
 /// The findings so far, and what reading needs besides the tree.
@@ -20,13 +20,14 @@ pub(super) struct Findings<'e> {
     file: Arc<SourceFile>,
     folder: PathBuf,
     environment: &'e Environment,
+    files: &'e FilesRead,
     findings: Vec<Diagnostic>,
 }
 
 impl<'e> Findings<'e> {
-    pub(super) fn new(file: Arc<SourceFile>, path: &Path, environment: &'e Environment) -> Self {
+    pub(super) fn new(file: Arc<SourceFile>, path: &Path, environment: &'e Environment, files: &'e FilesRead) -> Self {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { file, folder, environment, findings: Vec::new() }
+        Self { file, folder, environment, files, findings: Vec::new() }
     }
 
     /// Notes a finding; one from a variable or a flag names it in the message instead of a place.
@@ -57,6 +58,11 @@ impl<'e> Findings<'e> {
 
     pub(super) fn environment(&self) -> &'e Environment {
         self.environment
+    }
+
+    /// Through which every file is read.
+    pub(super) fn files(&self) -> &'e FilesRead {
+        self.files
     }
 
     /// How many findings forbid using the settings, so far.

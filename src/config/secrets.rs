@@ -11,9 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroize;
 
-use super::Environment;
 use super::reader::{Findings, Section, describe};
 use super::source::{Node, Value};
+use super::{Environment, FilesRead, Part};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, nearest};
 
@@ -30,12 +30,19 @@ pub enum SecretSource {
 
 /// Reads a secret without its trailing line end; an empty one is an error.
 ///
-/// `base` is the folder that a relative file is relative to. The error says what to do and never holds secret text.
-pub fn read_secret(source: &SecretSource, base: &Path, environment: &Environment) -> Result<Secret<String>, String> {
+/// `base` is the folder that a relative file is relative to; that the file was read for `part` is noted in `files`. The error says what to do
+/// and never holds secret text.
+pub fn read_secret(
+    source: &SecretSource,
+    base: &Path,
+    environment: &Environment,
+    (files, part): (&FilesRead, &Part),
+) -> Result<Secret<String>, String> {
     let (mut text, place) = match source {
         SecretSource::File(path) => {
             let path = base.join(path);
-            let text = std::fs::read_to_string(&path)
+            let text = files
+                .read_text(part, &path)
                 .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
             (text, format!("the secret file {}", path.display()))
         }
@@ -69,7 +76,7 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<
         SecretSource::File(file) => warn_if_readable_by_all(node, &found.resolve(&file.to_string_lossy()), found),
         SecretSource::Environment(_) => {}
     }
-    match read_secret(&source, found.folder(), found.environment()) {
+    match read_secret(&source, found.folder(), found.environment(), (found.files(), &Part::key(path))) {
         Ok(secret) => Some(secret),
         Err(message) => {
             found.error(&node.origin, message, EXPECTED);

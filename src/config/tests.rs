@@ -362,7 +362,12 @@ fn secrets_lose_one_line_end_and_nothing_else() {
     let environment: Environment = std::iter::empty().collect();
     for (text, secret) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("a\nb", "a\nb")] {
         folder.write("s", text);
-        let read = read_secret(&SecretSource::File("s".into()), &folder.0, &environment);
+        let read = read_secret(
+            &SecretSource::File("s".into()),
+            &folder.0,
+            &environment,
+            (&FilesRead::default(), &Part::key("s")),
+        );
         assert_eq!(read.map(|secret| secret.expose().clone()), Ok(secret.to_owned()), "{text:?}");
     }
 }

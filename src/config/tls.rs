@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::Part;
 use super::reader::{Findings, Section, Text};
 use super::secrets::warn_if_readable_by_all;
 use super::source::Entry;
@@ -31,8 +32,9 @@ pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Optio
     let section = Section::open(path, &entry.node, &entry.key, &["certificate", "key"], found);
     let certificate = section.required_text("certificate", "the path of a PEM file with the certificate chain", found);
     let key = section.required_text("key", "the path of a PEM file with the private key", found);
-    let chain = certificate.and_then(|text| chain(text, found));
-    let private = key.and_then(|text| private_key(text, section.entry("key")?, found));
+    let part = Part::key(path);
+    let chain = certificate.and_then(|text| chain(text, &part, found));
+    let private = key.and_then(|text| private_key(text, &part, section.entry("key")?, found));
     let (certificate, key) = (certificate?, key?);
     let certified = certified(chain?, private?).map_err(|error| match error {
         rustls::Error::InvalidCertificate(error) => {
@@ -56,8 +58,8 @@ fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -
     CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn chain(text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read_file(text, "certificate", found)?;
+fn chain(text: Text<'_>, part: &Part, found: &mut Findings<'_>) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = read_file(text, "certificate", part, found)?;
     match certificates(&pem) {
         Ok(chain) => Some(chain),
         Err(error) => {
@@ -74,8 +76,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     if certificates.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(certificates) }
 }
 
-fn private_key(text: Text<'_>, entry: &Entry, found: &mut Findings<'_>) -> Option<PrivateKeyDer<'static>> {
-    let pem = zeroize::Zeroizing::new(read_file(text, "key", found)?);
+fn private_key(text: Text<'_>, part: &Part, entry: &Entry, found: &mut Findings<'_>) -> Option<PrivateKeyDer<'static>> {
+    let pem = zeroize::Zeroizing::new(read_file(text, "key", part, found)?);
     warn_if_readable_by_all(&entry.node, &found.resolve(text.value), found);
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => Some(key),
@@ -91,9 +93,9 @@ fn private_key(text: Text<'_>, entry: &Entry, found: &mut Findings<'_>) -> Optio
     }
 }
 
-/// Reads a file of authorities and checks each; returns the PEM text.
-pub(super) fn read_authorities(text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<u8>> {
-    let pem = read_file(text, "authority", found)?;
+/// Reads the file of authorities that the key `path` names, and checks each; returns the PEM text.
+pub(super) fn read_authorities(path: &str, text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<u8>> {
+    let pem = read_file(text, "authority", &Part::key(path), found)?;
     let mut store = RootCertStore::empty();
     let checked = certificates(&pem)
         .and_then(|list| list.into_iter().try_for_each(|one| store.add(one).map_err(|error| error.to_string())));
@@ -106,9 +108,9 @@ pub(super) fn read_authorities(text: Text<'_>, found: &mut Findings<'_>) -> Opti
     }
 }
 
-fn read_file(text: Text<'_>, what: &str, found: &mut Findings<'_>) -> Option<Vec<u8>> {
+fn read_file(text: Text<'_>, what: &str, part: &Part, found: &mut Findings<'_>) -> Option<Vec<u8>> {
     let path: &Path = &found.resolve(text.value);
-    match std::fs::read(path) {
+    match found.files().read(part, path) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             let finding = Diagnostic::error(format!("cannot read the {what} file {}: {error}", path.display()));

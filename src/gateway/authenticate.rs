@@ -108,7 +108,7 @@ pub(super) fn authenticate(
     let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
     let known = Arc::new(Known::new(application, host, session));
     known.check(now)?;
-    gateway.sessions.keep(&text, Arc::clone(&known));
+    gateway.keep_session(&exchange.snapshot, &text, &known);
     Ok(known)
 }
 

@@ -26,6 +26,7 @@ mod reserved;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
@@ -86,6 +87,8 @@ pub struct Gateway {
     sessions: SessionCache<Known>,
     log: LogLane,
     request_ids: RequestIds,
+    /// The version of the policies that the opened sessions were prepared for.
+    prepared_for: AtomicU64,
 }
 
 /// In which form the client wants to be told something, read only when there is something to tell.
@@ -117,6 +120,7 @@ impl Gateway {
             sessions: SessionCache::new(CACHED_SESSIONS),
             log,
             request_ids: RequestIds::new(),
+            prepared_for: AtomicU64::new(0),
         }
     }
 
@@ -150,6 +154,7 @@ impl Gateway {
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
+        self.follow(&snapshot);
         account.decided_by(&snapshot);
         let request_id = account.request_id().clone();
         let exchange = Exchange {
@@ -181,6 +186,28 @@ impl Gateway {
     /// Hands the access log's lines over.
     pub fn flush_log(&self) {
         self.log.flush();
+    }
+
+    /// Lets go of what belongs to policies and applications that are no longer in use; to be called now and then.
+    pub fn tidy(&self) {
+        self.follow(&self.common.state.load_full());
+        self.pool.tidy();
+    }
+
+    /// Forgets opened sessions when other policies are in use: they hold on to the old ones.
+    fn follow(&self, snapshot: &Snapshot) {
+        // Only this worker writes it, so nothing comes between the two.
+        if self.prepared_for.load(Ordering::Relaxed) < snapshot.version() {
+            self.prepared_for.store(snapshot.version(), Ordering::Relaxed);
+            self.sessions.clear();
+        }
+    }
+
+    /// Keeps an opened session for the next request, unless it was opened for policies that are already replaced.
+    fn keep_session(&self, snapshot: &Snapshot, text: &[u8], known: &Arc<Known>) {
+        if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
+            self.sessions.keep(text, Arc::clone(known));
+        }
     }
 
     fn now(&self) -> crate::clock::Timestamp {

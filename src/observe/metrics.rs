@@ -83,6 +83,50 @@ struct LoginLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
+}
+
+/// How an attempt to read everything anew ended, for log and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// A new set is in use.
+    Applied,
+    /// Something was wrong with it; the old set stays.
+    Refused,
+    /// Nothing had changed.
+    Unchanged,
+}
+
+impl Reloaded {
+    /// The word in logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Counts one set of policies as being in memory for as long as it lives.
+pub struct InMemory(Gauge);
+
+impl InMemory {
+    /// Counts it on.
+    pub fn new(metrics: &Metrics) -> Self {
+        metrics.policy_sets.inc();
+        Self(metrics.policy_sets.clone())
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// All metrics of this process.
 pub struct Metrics {
     registry: Registry,
@@ -101,6 +145,13 @@ pub struct Metrics {
     pub timed_out: Counter,
     /// The version of the policies in use.
     pub policy_version: Gauge<u64, AtomicU64>,
+    /// When the policies in use were put in use, in seconds since 1970.
+    pub policy_applied: Gauge,
+    /// Sets of policies in memory: the one in use, and older ones that requests still run with.
+    policy_sets: Gauge,
+    /// 1 when the last attempt to read everything anew was refused.
+    pub reload_failed: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -148,6 +199,19 @@ impl Metrics {
             timed_out.clone(),
         );
         registry.register("policy_version", "Version of the policies in use", policy_version.clone());
+        let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let reloads = Family::<ReloadLabels, Counter>::default();
+        for outcome in [Reloaded::Applied, Reloaded::Refused, Reloaded::Unchanged] {
+            drop(reloads.get_or_create(&ReloadLabels { outcome: outcome.as_str() }));
+        }
+        registry.register(
+            "policy_applied_timestamp_seconds",
+            "When the policies in use were put in use",
+            policy_applied.clone(),
+        );
+        registry.register("policy_sets_in_memory", "Sets of policies in use, or still used", policy_sets.clone());
+        registry.register("reload_failed", "Whether the last reload was refused", reload_failed.clone());
+        registry.register("reloads", "Reloads by outcome", reloads.clone());
         Self {
             registry,
             requests,
@@ -160,7 +224,22 @@ impl Metrics {
             turned_away,
             timed_out,
             policy_version,
+            policy_applied,
+            policy_sets,
+            reload_failed,
+            reloads,
         }
+    }
+
+    /// Counts one attempt to read everything anew.
+    pub fn reloaded(&self, outcome: Reloaded) {
+        self.reloads.get_or_create(&ReloadLabels { outcome: outcome.as_str() }).inc();
+        self.reload_failed.set(i64::from(outcome == Reloaded::Refused));
+    }
+
+    /// Says no more whether this provider is ready: it is no longer configured. Its logins stay counted.
+    pub fn forget_provider(&self, provider: &str) {
+        self.provider_ready.remove(&ProviderLabels { provider: provider.to_owned() });
     }
 
     /// The handles for one application; `-` stands for requests that found none.

@@ -8,4 +8,4 @@ mod durations;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane};
-pub use metrics::{AppMetrics, DECISIONS, Decision, Metrics, ProviderMetrics};
+pub use metrics::{AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded};

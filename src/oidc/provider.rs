@@ -253,6 +253,11 @@ impl Provider {
         })
     }
 
+    /// Whether it was made with these settings.
+    pub fn is_configured_as(&self, settings: &ProviderSettings) -> bool {
+        self.settings.is_same_as(settings)
+    }
+
     pub(super) fn settings(&self) -> &ProviderSettings {
         &self.settings
     }

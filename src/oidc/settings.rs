@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::http_client::{self, Limits};
@@ -58,6 +59,36 @@ impl ProviderSettings {
             clock_skew: Duration::from_secs(60),
             limits: Limits::default(),
         }
+    }
+}
+
+impl ProviderSettings {
+    /// Whether both say the same, so that what was discovered with the one is good for the other.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        // Taken apart, so that a new setting cannot be forgotten here.
+        let Self {
+            name,
+            issuer,
+            client_id,
+            client_secret,
+            client_auth,
+            scopes,
+            userinfo,
+            trusted_audiences,
+            ca,
+            clock_skew,
+            limits,
+        } = self;
+        let secret = match (client_secret, &other.client_secret) {
+            (Some(ours), Some(theirs)) => ours.expose().as_bytes().ct_eq(theirs.expose().as_bytes()).into(),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        let client = (name, issuer, client_id, client_auth, scopes, userinfo);
+        let trust = (trusted_audiences, ca, clock_skew, limits);
+        secret
+            && client
+                == (&other.name, &other.issuer, &other.client_id, &other.client_auth, &other.scopes, &other.userinfo)
+            && trust == (&other.trusted_audiences, &other.ca, &other.clock_skew, &other.limits)
     }
 }
 

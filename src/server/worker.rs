@@ -22,6 +22,9 @@ use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Scheme;
 use crate::observe::Metrics;
 
+/// How often a worker lets go of what is out of date.
+const TIDY: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What all workers of a process share.
 pub struct Shared {
     /// How much is accepted.
@@ -102,11 +105,16 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
 async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared>) {
     let mut ticker = tokio::time::interval(TICK);
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tidying = tokio::time::interval(TIDY);
     loop {
-        ticker.tick().await;
-        let ended = watchman.look();
-        shared.metrics.timed_out.inc_by(ended as u64);
-        gateway.flush_log();
+        tokio::select! {
+            _ = ticker.tick() => {
+                let ended = watchman.look();
+                shared.metrics.timed_out.inc_by(ended as u64);
+                gateway.flush_log();
+            }
+            _ = tidying.tick() => gateway.tidy(),
+        }
     }
 }
 

@@ -26,6 +26,11 @@ impl<T> SessionCache<T> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned()
     }
 
+    /// Forgets everything: what it opened to is out of date.
+    pub fn clear(&self) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Keeps what this text opened to.
     pub fn keep(&self, text: &[u8], opened: Arc<T>) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).put(text.into(), opened);
@@ -44,5 +49,7 @@ mod tests {
         assert_eq!(cache.find(b"a").as_deref(), Some(&1));
         cache.keep(b"c", Arc::new(3));
         assert_eq!((cache.find(b"a").as_deref(), cache.find(b"b")), (Some(&1), None));
+        cache.clear();
+        assert_eq!(cache.find(b"a"), None);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Trust boundary: none; made of checked configuration.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use http::HeaderValue;
 use crate::diagnostic::Diagnostic;
 use crate::forward::HostHeader;
 use crate::http::{HostName, Scheme};
-use crate::observe::{AppMetrics, Metrics};
+use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::{HostMode, Policy};
 use crate::session::{CookieNames, Limits};
@@ -20,7 +22,9 @@ use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
 /// One application, ready to serve.
 pub struct Application {
     policy: Policy,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
+    /// The authorities that the application's certificate is checked with, as its file holds them.
+    authorities: Option<Vec<u8>>,
     host: HostHeader,
     inner_authority: Option<String>,
     provider: Option<Arc<Provider>>,
@@ -28,18 +32,28 @@ pub struct Application {
     metrics: AppMetrics,
     secure_cookies: CookieNames,
     plain_cookies: CookieNames,
+    _in_memory: Arc<InMemory>,
+}
+
+/// What all applications of a set are built with.
+pub(super) struct Surroundings<'a> {
+    pub(super) read: &'a dyn Fn(&str, &Path) -> io::Result<Vec<u8>>,
+    pub(super) providers: &'a BTreeMap<Arc<str>, Arc<Provider>>,
+    pub(super) metrics: &'a Metrics,
+    /// What the system trusts, read when the first application needs it.
+    pub(super) system_trust: OnceCell<TlsTrust>,
+    pub(super) in_memory: Arc<InMemory>,
 }
 
 impl Application {
     pub(super) fn build(
         policy: Policy,
-        folder: &Path,
-        providers: &BTreeMap<Arc<str>, Arc<Provider>>,
-        metrics: &Metrics,
+        before: Option<&Self>,
+        surroundings: &Surroundings<'_>,
     ) -> Result<Self, Diagnostic> {
         let provider = match policy.login() {
             None => None,
-            Some(login) => Some(Arc::clone(providers.get(&*login.provider).ok_or_else(|| {
+            Some(login) => Some(Arc::clone(surroundings.providers.get(&*login.provider).ok_or_else(|| {
                 Diagnostic::error(format!(
                     "policy `{}` names the provider `{}`, which is not configured",
                     policy.name(),
@@ -48,20 +62,28 @@ impl Application {
                 .help("add [providers.NAME] to lychgate.toml, or name one that is there")
             })?)),
         };
-        let (upstream, first_authority) = upstream(&policy, folder)?;
-        let (host, inner_authority) = host_header(&policy, first_authority)?;
+        let authorities = authorities(&policy, surroundings)?;
+        let same_way =
+            |before: &&Self| before.policy.upstream() == policy.upstream() && before.authorities == authorities;
+        let upstream = match before.filter(same_way) {
+            Some(before) => Arc::clone(&before.upstream),
+            None => Arc::new(upstream(&policy, authorities.as_deref(), surroundings)?),
+        };
+        let (host, inner_authority) = host_header(&policy, upstream.first_authority())?;
         let shared = policy.prefix() != "/";
         let cookie_app = shared.then(|| policy.name().to_string());
         let session = policy.session();
         Ok(Self {
             upstream,
+            authorities,
             host,
             inner_authority,
             provider,
             limits: Limits { idle: session.idle, max: session.max },
-            metrics: metrics.app(policy.name()),
+            metrics: surroundings.metrics.app(policy.name()),
             secure_cookies: CookieNames::new(true, cookie_app.as_deref()),
             plain_cookies: CookieNames::new(false, cookie_app.as_deref()),
+            _in_memory: Arc::clone(&surroundings.in_memory),
             policy,
         })
     }
@@ -120,31 +142,54 @@ impl Application {
     }
 }
 
-fn upstream(policy: &Policy, folder: &Path) -> Result<(Upstream, String), Diagnostic> {
+/// The text of the policy's own authorities; none where the system's are trusted or nothing speaks TLS.
+fn authorities(policy: &Policy, surroundings: &Surroundings<'_>) -> Result<Option<Vec<u8>>, Diagnostic> {
     let spec = policy.upstream();
-    let fault = |error: String| Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name()));
-    let needs_tls = spec.targets.iter().any(|target| target.tls);
-    let trust = match (&spec.ca, needs_tls) {
+    let Some(file) = spec.ca.as_deref().filter(|_| spec.targets.iter().any(|target| target.tls)) else {
+        return Ok(None);
+    };
+    (surroundings.read)(policy.name(), file).map(Some).map_err(|error| {
+        fault(policy, &format!("cannot read the CA file {}: {error}", file.display()))
+            .help("paths are relative to the folder of the policy file")
+    })
+}
+
+fn upstream(
+    policy: &Policy,
+    authorities: Option<&[u8]>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Upstream, Diagnostic> {
+    let spec = policy.upstream();
+    let trust = match (authorities, spec.targets.iter().any(|target| target.tls)) {
         (_, false) => None,
-        (None, true) => Some(TlsTrust::system().map_err(|error| fault(error.to_string()))?),
-        (Some(file), true) => {
-            let path = folder.join(file);
-            let pem = std::fs::read(&path).map_err(|error| {
-                fault(format!("cannot read the CA file {}: {error}", path.display()))
-                    .help("paths are relative to the folder of the policy file")
-            })?;
-            Some(TlsTrust::from_pem(&pem).map_err(|error| fault(format!("{}: {error}", path.display())))?)
+        (None, true) => Some(system_trust(surroundings).map_err(|error| fault(policy, &error))?),
+        (Some(pem), true) => {
+            let file = spec.ca.as_deref().unwrap_or(Path::new("")).display();
+            Some(TlsTrust::from_pem(pem).map_err(|error| fault(policy, &format!("{file}: {error}")))?)
         }
     };
     let mut targets = Vec::with_capacity(spec.targets.len());
     for target in &spec.targets {
         let tls = if target.tls { trust.clone() } else { None };
-        let target = Target::new(target.host.as_str(), target.port, tls).map_err(|error| fault(error.to_string()))?;
+        let target =
+            Target::new(target.host.as_str(), target.port, tls).map_err(|error| fault(policy, &error.to_string()))?;
         targets.push(Arc::new(target));
     }
-    let authority = targets.first().map(|target| target.authority().to_string()).unwrap_or_default();
     let limits = TimeLimits { connect: spec.connect, first_byte: spec.first_byte, stall: spec.stall };
-    Ok((Upstream::new(targets, limits), authority))
+    Ok(Upstream::new(targets, limits))
+}
+
+fn fault(policy: &Policy, error: &str) -> Diagnostic {
+    Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name()))
+}
+
+/// One store of the system's authorities for all applications: reading it takes longer than compiling a policy.
+fn system_trust(surroundings: &Surroundings<'_>) -> Result<TlsTrust, String> {
+    if let Some(trust) = surroundings.system_trust.get() {
+        return Ok(trust.clone());
+    }
+    let trust = TlsTrust::system().map_err(|error| error.to_string())?;
+    Ok(surroundings.system_trust.get_or_init(|| trust).clone())
 }
 
 /// What the application sees as `Host`; with several servers and `host = "upstream"` all see the first one's name.

@@ -9,18 +9,21 @@
 mod application;
 mod routes;
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::forward::ScrubSet;
 use crate::http::RequestHead;
-use crate::observe::{AppMetrics, Metrics};
+use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::Policy;
 
 pub use application::Application;
+use application::Surroundings;
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
 
@@ -31,20 +34,23 @@ pub struct Snapshot {
     applications: Vec<Arc<Application>>,
     scrub: ScrubSet,
     nowhere: AppMetrics,
+    _in_memory: Arc<InMemory>,
 }
 
 /// What a snapshot is built with.
 pub struct Ingredients<'a> {
     /// The compiled policies.
     pub policies: Vec<Policy>,
-    /// The folder of each policy's file, for the files that it names.
-    pub folder: &'a dyn Fn(&str) -> std::path::PathBuf,
+    /// Reads a file that the policy of this name names.
+    pub read: &'a dyn Fn(&str, &Path) -> io::Result<Vec<u8>>,
     /// The providers by name.
     pub providers: &'a BTreeMap<Arc<str>, Arc<Provider>>,
     /// Where the applications' counters are made.
     pub metrics: &'a Metrics,
     /// The number of this set of policies.
     pub version: u64,
+    /// The set that is in use: the way to an application that is the same there goes on being used, with its open connections.
+    pub before: Option<&'a Snapshot>,
 }
 
 impl Snapshot {
@@ -54,9 +60,18 @@ impl Snapshot {
         let nowhere = ingredients.metrics.app("-");
         claimed_twice(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
         let mut applications = Vec::with_capacity(ingredients.policies.len());
+        let before: HashMap<&str, &Arc<Application>> =
+            ingredients.before.into_iter().flat_map(Self::applications).map(|one| (one.name(), one)).collect();
+        let surroundings = Surroundings {
+            read: ingredients.read,
+            providers: ingredients.providers,
+            metrics: ingredients.metrics,
+            system_trust: OnceCell::new(),
+            in_memory: Arc::new(InMemory::new(ingredients.metrics)),
+        };
         for policy in ingredients.policies {
-            let folder = (ingredients.folder)(policy.name());
-            match Application::build(policy, Path::new(&folder), ingredients.providers, ingredients.metrics) {
+            let before = before.get(&**policy.name()).map(|application| &***application);
+            match Application::build(policy, before, &surroundings) {
                 Ok(application) => applications.push(Arc::new(application)),
                 Err(finding) => report.push(finding),
             }
@@ -70,7 +85,14 @@ impl Snapshot {
         if report.has_errors() {
             return None;
         }
-        Some(Self { version: ingredients.version, routes, applications, scrub, nowhere })
+        Some(Self {
+            version: ingredients.version,
+            routes,
+            applications,
+            scrub,
+            nowhere,
+            _in_memory: surroundings.in_memory,
+        })
     }
 
     /// The number of this set of policies.

@@ -110,6 +110,11 @@ impl Upstream {
         Self { targets, down_until, next: AtomicUsize::new(0), limits, began: Instant::now() }
     }
 
+    /// `host:port` of the first target.
+    pub fn first_authority(&self) -> String {
+        self.targets.first().map(|target| target.authority().to_string()).unwrap_or_default()
+    }
+
     /// The targets in the order in which this request should try them, each once: in turn, those that just failed last (beyond the
     /// sixty-fourth they keep their turn).
     fn order(&self) -> impl Iterator<Item = (usize, &Arc<Target>)> {

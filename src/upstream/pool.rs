@@ -84,6 +84,17 @@ impl Pool {
         Ok(lease)
     }
 
+    /// Closes what has been idle for too long at every target, and forgets targets without connections: those of applications that are gone.
+    pub fn tidy(&self) {
+        let now = Instant::now();
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.retain(|_, connections| {
+            connections.settle(now);
+            connections.drop_stale(now);
+            connections.open > 0
+        });
+    }
+
     fn count_open(&self, target: &Target) -> Result<(), UpstreamError> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.entry(target.id).or_default();

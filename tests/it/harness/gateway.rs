@@ -167,8 +167,11 @@ impl Setup {
         let (plan, report) = Plan::read(&path, &Environment::from_iter([]), &[]);
         let plan = plan.unwrap_or_else(|| panic!("{}", report.render()));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let options =
-            Options { clock: self.clock.clock(), access_log: Some(AccessLogTarget::Memory(Arc::clone(&log))) };
+        let options = Options {
+            clock: self.clock.clock(),
+            access_log: Some(AccessLogTarget::Memory(Arc::clone(&log))),
+            ..Options::default()
+        };
         let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));
         TestGateway { running: Some(running), log, _folder: self.folder }
     }

@@ -1,0 +1,83 @@
+//! What is made of a plan: the providers and the snapshot. Nothing is bound, and no thread runs.
+//!
+//! The same at the start and at a reload, where what did not change is taken over: a provider keeps what was discovered about it, an
+//! application the open connections to its servers.
+//!
+//! May touch: the files that policies name. Trust boundary: the administrator's files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Plan, StartError};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::observe::Metrics;
+use crate::oidc::{Provider, ProviderSettings};
+use crate::policy::Policy;
+use crate::snapshot::{Ingredients, Snapshot};
+
+/// The providers by name.
+pub(super) type Providers = BTreeMap<Arc<str>, Arc<Provider>>;
+
+/// What requests are decided with.
+pub(super) struct Built {
+    pub(super) providers: Providers,
+    pub(super) snapshot: Snapshot,
+}
+
+/// What is in use and may be taken over.
+pub(super) struct Before<'a> {
+    pub(super) providers: &'a Providers,
+    pub(super) snapshot: &'a Snapshot,
+}
+
+impl Built {
+    /// Builds everything; takes the policies out of the plan.
+    pub(super) fn new(
+        plan: &mut Plan,
+        before: Option<Before<'_>>,
+        clock: &Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let known = before.as_ref().map(|before| before.providers);
+        let providers = providers(&plan.config, known, clock)?;
+        let mut report = Report::default();
+        let ingredients = Ingredients {
+            policies: std::mem::take::<Vec<Policy>>(&mut plan.policies),
+            read: &|name, path| plan.read_for_policy(name, path),
+            providers: &providers,
+            metrics,
+            version: before.as_ref().map_or(0, |before| before.snapshot.version()) + 1,
+            before: before.as_ref().map(|before| before.snapshot),
+        };
+        let snapshot = Snapshot::build(ingredients, &mut report).ok_or(StartError::Refused(report))?;
+        Ok(Self { providers, snapshot })
+    }
+}
+
+fn providers(config: &Config, known: Option<&Providers>, clock: &Clock) -> Result<Providers, StartError> {
+    let build = |provider: &config::ProviderConfig| {
+        let settings = settings(provider);
+        let unchanged = known.and_then(|known| known.get(&provider.name)).filter(|one| one.is_configured_as(&settings));
+        match unchanged {
+            Some(provider) => Ok(Arc::clone(provider)),
+            None => Provider::new(settings, clock.clone()).map_err(|error| {
+                StartError::refused(Diagnostic::error(format!("provider `{}`: {error}", provider.name)))
+            }),
+        }
+    };
+    config.providers.iter().map(|provider| Ok((Arc::clone(&provider.name), build(provider)?))).collect()
+}
+
+fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
+    ProviderSettings {
+        client_secret: provider.client_secret.clone(),
+        client_auth: provider.client_auth,
+        scopes: provider.scopes.clone(),
+        userinfo: provider.userinfo,
+        ca: provider.ca.clone(),
+        clock_skew: provider.clock_skew,
+        ..ProviderSettings::new(&provider.name, &provider.issuer_text, &provider.client_id)
+    }
+}

@@ -1,0 +1,156 @@
+//! The thread beside the workers: it keeps providers discovered, serves the admin listener, and has the files read anew.
+//!
+//! Reading and compiling happen on a thread of their own, so that the admin listener answers meanwhile. A change of the files waits until they
+//! have been quiet for a moment; a signal or an operator does not wait. Whoever asks while an attempt runs gets the outcome of the next one.
+//!
+//! May touch: the network through `oidc`, the admin socket. Trust boundary: who may reach the admin listener or signal the process.
+//! Bounds: one attempt at a time, [`WAITING`] askers; changes of files cause at most one attempt a second.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::StartError;
+use super::reload::{Reloader, Tried};
+use super::watch::FileWatch;
+use crate::admin::{Admin, Attempt, Configured};
+use crate::config::FilesRead;
+
+/// How many may wait for a reload.
+pub(super) const WAITING: usize = 16;
+/// How long files must be quiet before they are read.
+const QUIET: Duration = Duration::from_millis(300);
+/// How long files that do not become quiet are waited for, and the least time between two attempts that files cause.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What the thread does.
+pub(super) struct Duties {
+    pub(super) providers: Arc<ArcSwap<Vec<Configured>>>,
+    pub(super) admin: Arc<Admin>,
+    pub(super) listener: Option<std::net::TcpListener>,
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) asked: mpsc::Receiver<oneshot::Sender<Attempt>>,
+    /// The files to watch; none when only signals count.
+    pub(super) watched: Option<Arc<FilesRead>>,
+}
+
+/// The running thread; it ends when this is dropped.
+pub(super) struct Control {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    pub(super) fn start(duties: Duties) -> Result<Self, StartError> {
+        let system = |error| StartError::System("the control thread cannot be started", error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+        let (stop, mut stopped) = watch::channel(false);
+        let run = move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = duties.run() => {}
+                    _ = stopped.wait_for(|stopped| *stopped) => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(run).map_err(system)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Duties {
+    async fn run(mut self) {
+        let mut discovery = Discovery::default();
+        discovery.follow(&self.providers.load());
+        if let Some(Ok(listener)) = self.listener.take().map(TcpListener::from_std) {
+            tokio::spawn(Arc::clone(&self.admin).serve(listener));
+        }
+        let changed = Arc::new(Notify::new());
+        let mut watching = self.watched.take().and_then(|files| FileWatch::begin(&[files], &changed));
+        let mut last = None;
+        loop {
+            let mut askers = Vec::new();
+            tokio::select! {
+                () = changed.notified() => settle(&changed, last).await,
+                asker = self.asked.recv() => match asker {
+                    Some(asker) => askers.push(asker),
+                    None => return,
+                },
+            }
+            while let Ok(asker) = self.asked.try_recv() {
+                askers.push(asker);
+            }
+            let reloader = Arc::clone(&self.reloader);
+            let tried = tokio::task::spawn_blocking(move || reloader.attempt()).await;
+            last = Some(Instant::now());
+            let Ok(Tried { attempt, files }) = tried else {
+                tracing::error!("an attempt to reload ended with a panic; nothing was changed");
+                continue;
+            };
+            discovery.follow(&self.providers.load());
+            if let Some(watching) = &mut watching {
+                watching.follow(&files, &changed);
+            }
+            for asker in askers {
+                // Who asked may have gone.
+                let _ = asker.send(attempt.clone());
+            }
+        }
+    }
+}
+
+/// Waits until nothing has changed for a moment, but not for ever, and not sooner than a second after the last attempt.
+async fn settle(changed: &Notify, last: Option<Instant>) {
+    let now = Instant::now();
+    let latest = now + LONGEST;
+    loop {
+        let quiet = tokio::time::timeout(QUIET, changed.notified()).await.is_err();
+        if quiet || Instant::now() >= latest {
+            break;
+        }
+    }
+    if let Some(last) = last {
+        tokio::time::sleep_until(last + LONGEST).await;
+    }
+}
+
+/// The tasks that keep providers discovered, by provider.
+#[derive(Default)]
+struct Discovery(HashMap<usize, AbortHandle>);
+
+impl Discovery {
+    /// Begins with providers that are new, and lets go of those that are gone.
+    fn follow(&mut self, providers: &[Configured]) {
+        // The task holds its provider, so an address is not used again while it stands here.
+        let address = |one: &Configured| Arc::as_ptr(&one.provider).addr();
+        let wanted: Vec<usize> = providers.iter().map(address).collect();
+        self.0.retain(|known, task| {
+            let stays = wanted.contains(known);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for one in providers {
+            self.0
+                .entry(address(one))
+                .or_insert_with(|| tokio::spawn(Arc::clone(&one.provider).keep_discovered()).abort_handle());
+        }
+    }
+}
