@@ -18,6 +18,7 @@ mod login;
 mod logout;
 mod oidc;
 mod proxying;
+mod reload;
 mod return_to;
 mod seeds;
 mod sessions;

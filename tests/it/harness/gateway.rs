@@ -173,7 +173,7 @@ impl Setup {
             ..Options::default()
         };
         let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));
-        TestGateway { running: Some(running), log, _folder: self.folder }
+        TestGateway { running: Some(running), log, folder: self.folder }
     }
 }
 
@@ -201,12 +201,32 @@ fn first_table(settings: &str) -> usize {
 pub(crate) struct TestGateway {
     running: Option<Running>,
     log: Arc<Mutex<Vec<u8>>>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl TestGateway {
     pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
+    }
+
+    /// Writes one of the files that it was started with, or a new one.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        self.folder.write(name, text)
+    }
+
+    /// Reads one of them.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Removes one of them.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder.path().join(name)).unwrap();
+    }
+
+    /// Where they lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The first listener's address.

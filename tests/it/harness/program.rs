@@ -71,7 +71,12 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(config: &Path) -> Self {
-        let mut command = lychgate(&["run", "--config", config.to_str().unwrap()]);
+        Self::start_with(&["run", "--config", config.to_str().unwrap()])
+    }
+
+    /// `lychgate` with these arguments, left to run.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let mut command = lychgate(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (Arc::<Said>::default(), Arc::<Said>::default());
         let readers = vec![out.listen(child.stdout.take().unwrap()), err.listen(child.stderr.take().unwrap())];
@@ -92,8 +97,14 @@ impl Program {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap().success());
+        let kill = ["-c", "kill -\"$0\" \"$1\"", name, &pid];
+        assert!(Command::new("sh").args(kill).status().unwrap().success());
     }
 
     /// Waits for the end: exit code, standard output and standard error.
