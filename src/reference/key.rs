@@ -5,6 +5,7 @@
 //!
 //! May touch: nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A table of a file: `[app]`, each of `[[rules]]`, `{ file = … }`.
@@ -142,6 +143,42 @@ impl Kind {
         let known = self.words().unwrap_or_default();
         known.len() == words.len() && words.into_iter().all(|word| known.iter().any(|known| known.word == word))
     }
+}
+
+/// What a person would call it: `path pattern, or a list of them`.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(what) => f.write_str(what),
+            Self::Words(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("`\"{}\"`", word.word)).collect();
+                f.write_str(&quoted.join(", "))
+            }
+            Self::Boolean => f.write_str("`true` or `false`"),
+            Self::Integer(least, most) => write!(f, "whole number, {least} to {most}"),
+            Self::Duration(_, Duration::MAX) => f.write_str("duration"),
+            Self::Duration(least, most) => {
+                let (least, most) = (humantime::format_duration(*least), humantime::format_duration(*most));
+                write!(f, "duration, {least} to {most}")
+            }
+            Self::Size(least, most) => write!(f, "size, {} to {}", bytes(*least), bytes(*most)),
+            Self::List(kind) => write!(f, "list; each: {kind}"),
+            Self::OneOrMore(kind) => write!(f, "{kind}, or a list of them"),
+            Self::Either(kinds) => {
+                let kinds: Vec<String> = kinds.iter().map(Self::to_string).collect();
+                f.write_str(&kinds.join(", or "))
+            }
+            Self::Table(_) | Self::Claims => f.write_str("table"),
+            Self::Tables(_) => f.write_str("list of tables"),
+        }
+    }
+}
+
+/// A number of bytes in the largest unit that it fills exactly.
+fn bytes(number: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let fits = units.iter().find(|(shift, _)| number >= 1 << shift && number.is_multiple_of(1 << shift));
+    fits.map_or(format!("{number} B"), |(shift, unit)| format!("{} {unit}", number >> shift))
 }
 
 impl Key {

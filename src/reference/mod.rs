@@ -16,8 +16,10 @@
 pub mod gateway;
 mod key;
 pub mod policy;
+mod schema;
 
 pub use key::{Key, Kind, Names, Need, Table, Word};
+pub use schema::schema;
 
 #[cfg(test)]
 pub(crate) use key::asked;

@@ -132,7 +132,8 @@ pub static HEADER: Table = Table::new(
     HEADERS_AT,
     "A header.",
     &[VALUE, LIST, BASIC_FORM, SEPARATOR, CONTAINS, MISSING, DEFAULT, ENCODING, UNENCODABLE],
-);
+)
+.one_of(&["value", "list", "basic"]);
 
 /// Each form of a header that is a table, and the key by which it is known.
 pub static HEADER_FORMS: &[(&str, &Table)] =
@@ -200,12 +201,16 @@ const UNENCODABLE: Key = Key::optional(
 .see(ENCODING_AT);
 
 /// A header that is a text.
-pub static HEADER_TEXT: Table =
-    Table::new("header", HEADERS_AT, "A header that is a text.", &[VALUE, MISSING, DEFAULT, ENCODING, UNENCODABLE]);
+pub static HEADER_TEXT: Table = Table::new(
+    "header.value",
+    HEADERS_AT,
+    "A header that is a text.",
+    &[VALUE, MISSING, DEFAULT, ENCODING, UNENCODABLE],
+);
 
 /// A header that is a list.
 pub static HEADER_LIST: Table = Table::new(
-    "header",
+    "header.list",
     HEADERS_AT,
     "A header that is a list.",
     &[LIST, SEPARATOR, CONTAINS, MISSING, DEFAULT, ENCODING, UNENCODABLE],
@@ -213,7 +218,7 @@ pub static HEADER_LIST: Table = Table::new(
 
 /// A header that is `Basic` credentials.
 pub static HEADER_BASIC: Table =
-    Table::new("header", HEADERS_AT, "A header that is HTTP Basic credentials.", &[BASIC_FORM, MISSING]);
+    Table::new("header.basic", HEADERS_AT, "A header that is HTTP Basic credentials.", &[BASIC_FORM, MISSING]);
 
 /// `basic = { … }`.
 pub static BASIC: Table = Table::new(
@@ -300,14 +305,18 @@ pub static TEST: Table = Table::new(
         Key::optional("session", Kind::Table(&TEST_SESSION), "What the sign-in was."),
         Key::required("request", Kind::Text("request"), "`\"METHOD /path?query\"`; without a method, `GET`.")
             .examples(&["\"GET /admin/payouts\""]),
-        Key::required("expect", Kind::Either(&[DECISION, Kind::Table(&EXPECT)]), "What must happen.")
-            .examples(&["{ decision = \"allow\", rule = \"staff\" }"]),
+        Key::required(
+            "expect",
+            Kind::Either(&[DECISION, Kind::Table(&EXPECT)]),
+            "What must happen: a decision, or a table.",
+        )
+        .examples(&["{ decision = \"allow\", rule = \"staff\" }"]),
     ],
 );
 
 /// `session = { … }` of a test.
 pub static TEST_SESSION: Table = Table::new(
-    "session",
+    "tests.session",
     TESTS_AT,
     "What the sign-in of a test was.",
     &[

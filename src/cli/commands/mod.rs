@@ -6,7 +6,9 @@
 #![expect(clippy::print_stderr, reason = "this is the command line")]
 
 mod check;
+mod completions;
 mod keygen;
+mod schema;
 mod serve;
 mod test;
 
@@ -23,6 +25,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Check(files) => check::run(&files),
         Command::Test(files) => test::run(&files),
         Command::Keygen => keygen::run(),
+        Command::Schema { kind } => schema::run(&kind),
+        Command::Completions { shell } => completions::run(shell),
     }
 }
 
