@@ -17,6 +17,9 @@ const BASIC_AT: &str = "docs/policy.md#basic-credentials";
 const RULES_AT: &str = "docs/policy.md#rules";
 const TESTS_AT: &str = "docs/policy.md#tests";
 
+/// Where expressions are documented.
+pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
+
 const EXPRESSION: Kind = Kind::Text("expression");
 const TEMPLATE: Kind = Kind::Text("text with `${expression}`");
 
