@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::reference;
 
 pub use changes::Settings;
 pub use environment::{Environment, Override};
@@ -87,22 +88,6 @@ pub struct Incomplete {
     pub providers: Vec<Arc<str>>,
 }
 
-/// The keys that may stand at the top of the file.
-const TOP: &[&str] = &[
-    "policies",
-    "workers",
-    "state",
-    "listeners",
-    "keys",
-    "providers",
-    "trusted_proxies",
-    "limits",
-    "timeouts",
-    "admin",
-    "log",
-    "reload",
-];
-
 /// Reads the settings: the file, over it the environment, over that the flags.
 ///
 /// The configuration is returned only when the report has no error; the report may hold warnings all the same.
@@ -127,7 +112,7 @@ pub fn load_noting(
         Err(report) => return (nothing(), report),
     };
     let mut found = Findings::new(file, path, environment, files);
-    let top = Section::open("", &root, &root.origin, TOP, &mut found);
+    let top = Section::open("", &root, &root.origin, &reference::gateway::FILE, &mut found);
     let policies = policy_files::read(&top, &mut found);
     let config = read(path, &top, Settings::of(&root), &policies, &mut found);
     let report = found.into_report();
@@ -154,7 +139,7 @@ fn read(
     policies: &[Arc<SourceFile>],
     found: &mut Findings<'_>,
 ) -> Option<Config> {
-    let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
+    let workers = top.number("workers", found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
     let listeners = listener::read(top, found);
     let session_keys = keys::read(top, state.as_deref(), found);

@@ -11,16 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use toml::de::DeTable;
 
 use super::app::{self, App, Login, SessionLimits};
+use super::condition::Condition;
 use super::expression::Expression;
 use super::header::Header;
+use super::header_set::HeaderSet;
 use super::header_table::{self, SecretSource};
 use super::reader::{Reading, Section};
 use super::route::RouteTable;
-use super::rule::{self, Access, RuleEntry};
+use super::rule::{self, Rule, RuleEntry};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::reference;
 
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
@@ -84,7 +87,7 @@ fn read(
     if !errors.is_empty() {
         return None;
     }
-    let whole = Section::new("", table.get_ref(), 0..0);
+    let whole = reading.open("", &reference::policy::FILE, table.get_ref(), 0..source.text().len());
     read_sections(name, whole, environment, reading)
 }
 
@@ -106,7 +109,7 @@ fn read_sections(
     let headers = whole.section("headers", reading);
     let headers_span = headers.as_ref().map(Section::span);
     let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
-    let rules = whole.value("rules").map(|value| reading.sections(value, "rules")).unwrap_or_default();
+    let rules = whole.sections("rules", reading);
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
     }
@@ -115,7 +118,7 @@ fn read_sections(
         return None;
     }
     let rules = rule::read(rules, &prefix, reading);
-    let tests = whole.value("tests").map(|value| reading.sections(value, "tests")).unwrap_or_default();
+    let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
@@ -154,14 +157,15 @@ impl Parts {
             routes.push(entry.methods, &entry.patterns);
             rules.push(entry.rule);
         }
-        let conditions = rules.iter().filter_map(|rule| match &rule.access {
-            Access::When(expression) => Some(expression),
-            Access::Public | Access::Session => None,
-        });
-        let all: Vec<&Expression> = conditions.chain(self.headers.iter().flat_map(Header::expressions)).collect();
-        let claims_read: BTreeSet<_> = all.iter().flat_map(|expression| expression.claims()).cloned().collect();
-        let keeps_claims = all.iter().any(|expression| expression.is_per_request());
-        let headers_per_request = self.headers.iter().any(Header::is_per_request);
+        let mut conditions = 0;
+        for condition in rules.iter_mut().flat_map(Rule::conditions_mut) {
+            condition.place(conditions);
+            conditions += 1;
+        }
+        let header_sets = vec![HeaderSet::new(self.headers)];
+        let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
+        let told = header_sets.iter().flat_map(HeaderSet::expressions);
+        let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
         let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
         Policy {
             id: next_id(),
@@ -170,13 +174,12 @@ impl Parts {
             login: self.login,
             login_accepts,
             session: self.session,
-            headers: self.headers,
+            header_sets,
             rules,
             routes,
             tests: self.tests,
             claims_read,
-            keeps_claims,
-            headers_per_request,
+            conditions,
         }
     }
 }

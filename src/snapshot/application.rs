@@ -16,6 +16,7 @@ use crate::http::{HostName, Scheme};
 use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::{HostMode, Policy};
+use crate::reference;
 use crate::session::{CookieNames, Limits};
 use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
 
@@ -60,6 +61,7 @@ impl Application {
                     login.provider
                 ))
                 .help("add [providers.NAME] to lychgate.toml, or name one that is there")
+                .docs(reference::policy::LOGIN.docs)
             })?)),
         };
         let authorities = authorities(&policy, surroundings)?;
@@ -180,7 +182,7 @@ fn upstream(
 }
 
 fn fault(policy: &Policy, error: &str) -> Diagnostic {
-    Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name()))
+    Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name())).docs(reference::policy::APP.docs)
 }
 
 /// One store of the system's authorities for all applications: reading it takes longer than compiling a policy.

@@ -99,8 +99,10 @@ async fn a_changed_policy_is_applied_as_a_whole_and_everybody_is_told() {
     let counted = r#"lychgate_requests_total{app="more",decision="public",status="2xx"}"#;
     assert_eq!(site.sample(counted).await, Some(2.0));
     let log = site.gateway.stop().await;
-    let versions: Vec<&Value> = log.iter().map(|line| &line["policy_version"]).collect();
-    assert!(versions.contains(&&json!(1)) && versions.ends_with(&[&json!(2), &json!(3), &json!(4)]), "{versions:?}");
+    // Workers hand their lines over one after the other.
+    let mut versions: Vec<u64> = log.iter().map(|line| line["policy_version"].as_u64().unwrap()).collect();
+    versions.sort_unstable();
+    assert!(versions.ends_with(&[1, 2, 2, 3, 4]), "{versions:?}");
 }
 
 /// Asserts that a reload is refused with these words and that nothing is different.
@@ -320,11 +322,10 @@ async fn old_policies_leave_the_memory_with_their_last_request() {
 }
 
 #[test]
-fn a_reload_is_asked_for_with_a_fresh_setup() {
-    // The default is to watch; a wrong word names the right ones.
-    let setup = Setup::new(&clock()).settings("reload = \"wacth\"").policy("app", &policy("http://127.0.0.1:9"));
+fn a_wrong_word_for_when_to_reload_names_the_right_ones() {
+    let setup = Setup::new(&clock()).settings("reload = \"wach\"");
     let (plan, report) = Plan::read(&setup.write(), &Environment::from_iter([]), &[]);
     assert!(plan.is_none());
     let text = report.render();
-    assert!(text.contains("`reload` is \"wacth\"") && text.contains("did you mean `watch`?"), "{text}");
+    assert!(text.contains("`reload` is \"wach\"") && text.contains("did you mean `watch`?"), "{text}");
 }

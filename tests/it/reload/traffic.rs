@@ -1,5 +1,6 @@
 //! Reloads under traffic: no request is lost, no connection is dropped, every answer is of exactly one version.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -7,16 +8,36 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 
 use super::asked_site;
 use crate::harness::application::Application;
-use crate::harness::gateway::HOST;
+use crate::harness::browser::Browser;
+use crate::harness::gateway::{HOST, Setup};
 use crate::harness::site::{Site, policy};
 use crate::harness::soon;
+use crate::harness::tls::Authority;
 use crate::harness::wire::{RawApplication, Wire};
 
 const ROUNDS: usize = 200;
+/// A TLS listener for HTTP/2, and one of clear text as a load balancer uses it.
+const LISTENERS: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+    tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n\
+    [[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n";
+
+/// Where clear text is spoken.
+fn clear(site: &Site) -> SocketAddr {
+    site.gateway.running().addresses()[1]
+}
+
+/// Signs Ada in over the clear listener: her cookies.
+async fn sign_in(site: &Site) -> String {
+    let mut browser = Browser::new();
+    let mut next = format!("http://{HOST}:{}/", clear(site).port());
+    for _ in 0..3 {
+        next = browser.get(&next).await.location().unwrap();
+    }
+    browser.cookies[HOST].iter().map(|(name, one)| format!("{name}={}", one.value)).collect::<Vec<_>>().join("; ")
+}
 
 /// The policy of one round: the header, and the rule that tells its name to the application, are of the same round.
 fn round(upstream: &str, number: usize) -> String {
@@ -51,12 +72,12 @@ struct Traffic {
 
 impl Traffic {
     /// Two clients on HTTP/1.1 and two on HTTP/2, each on one connection that it keeps.
-    async fn begin(site: &Site, cookie: &str) -> Self {
+    async fn begin(site: &Site, cookie: &str, authority: &Authority) -> Self {
         let mut traffic =
             Self { running: Arc::new(AtomicBool::new(true)), answered: Arc::default(), clients: Vec::new() };
         for _ in 0..2 {
             let (running, answered) = (Arc::clone(&traffic.running), Arc::clone(&traffic.answered));
-            let mut wire = Wire::connect(site.gateway.address()).await;
+            let mut wire = Wire::connect(clear(site)).await;
             let request = format!("GET /page HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}\r\n\r\n");
             traffic.clients.push(tokio::spawn(async move {
                 let mut last = 0;
@@ -71,11 +92,11 @@ impl Traffic {
                 }
             }));
             let (running, answered) = (Arc::clone(&traffic.running), Arc::clone(&traffic.answered));
-            let stream = TcpStream::connect(site.gateway.address()).await.unwrap();
+            let stream = authority.connect(site.gateway.address(), HOST, &["h2"]).await;
             let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
             let (mut sender, connection) = handshake.await.unwrap();
             tokio::spawn(connection);
-            let request = Request::get(format!("http://{HOST}/page")).header("cookie", cookie);
+            let request = Request::get(format!("https://{HOST}/page")).header("cookie", cookie);
             let request = request.body(Empty::<Bytes>::new()).unwrap();
             traffic.clients.push(tokio::spawn(async move {
                 while running.load(Ordering::Relaxed) {
@@ -113,16 +134,16 @@ async fn two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions()
     let socket = RawApplication::start().await;
     let upstream = application.url();
     let sockets = policy(&socket.url()).replace(HOST, "socket.localhost");
-    let site =
-        Site::with(|_| round(&upstream, 0), |setup| setup.settings("reload = \"signal\"").policy("socket", &sockets))
-            .await;
-    let cookie = {
-        let mut browser = crate::harness::browser::Browser::new();
-        assert_eq!(browser.open(&site.url("/")).await.text(), "0/r-0");
-        browser.cookies[HOST].iter().map(|(name, one)| format!("{name}={}", one.value)).collect::<Vec<_>>().join("; ")
+    let authority = Authority::new();
+    let certified = authority.certify(HOST);
+    let change = |setup: Setup| {
+        let setup = setup.settings("reload = \"signal\"").listeners(LISTENERS).policy("socket", &sockets);
+        setup.file("cert.pem", &certified.certificate).file("key.pem", &certified.key)
     };
+    let site = Site::with(|_| round(&upstream, 0), change).await;
+    let cookie = sign_in(&site).await;
     // A WebSocket of a public page stays open through all of it.
-    let mut client = Wire::connect(site.gateway.address()).await;
+    let mut client = Wire::connect(clear(&site)).await;
     let asked = "GET /public/socket HTTP/1.1\r\nHost: socket.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     client.send(asked).await.unwrap();
@@ -131,7 +152,7 @@ async fn two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions()
     tunnel.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
     assert_eq!(soon(client.head()).await.unwrap().status, 101);
 
-    let traffic = Traffic::begin(&site, &cookie).await;
+    let traffic = Traffic::begin(&site, &cookie, &authority).await;
     for number in 1..=ROUNDS {
         site.gateway.write("policies/app.toml", &round(&upstream, number));
         let attempt = soon(site.gateway.running().reload().unwrap()).await.unwrap();
@@ -160,11 +181,7 @@ async fn two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions()
 #[tokio::test]
 async fn the_open_connections_to_an_application_go_on_being_used() {
     let application = RawApplication::start().await;
-    let site = Site::with(
-        |_| policy(&application.url()),
-        |setup| setup.settings("reload = \"signal\"").settings("workers = 1"),
-    )
-    .await;
+    let site = Site::with(|_| policy(&application.url()), |setup| setup.settings("reload = \"signal\"")).await;
     let mut client = Wire::connect(site.gateway.address()).await;
     let request = format!("GET /public/x HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
     client.send(&request).await.unwrap();
