@@ -234,7 +234,7 @@ pub static ADMIN: Table = Table::new(
         Key::optional(
             "address",
             Kind::Text("IP address and port"),
-            "Where `/livez`, `/readyz` and `/metrics` (Prometheus) are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
+            "Where `/livez`, `/readyz`, `/metrics` (Prometheus), `/policies` and `/reload` are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
         )
         .by_default("\"127.0.0.1:9180\""),
         Key::optional("enabled", Kind::Boolean, "`false` for no admin listener at all.").by_default("true"),
