@@ -15,11 +15,13 @@ use super::reload::{Reloader, State, in_use};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
 use crate::config::{self, Config, Reload};
+use crate::crypto::KeyRing;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
+use crate::snapshot::Snapshot;
 use crate::upstream::BodyLimits;
 
 /// What differs between a real start and a test's.
@@ -132,18 +134,8 @@ impl Plan {
         let Self { config, origin, files, .. } = self;
         let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
         made.into_iter().for_each(|notice| notices.push(notice));
-        metrics.policy_version.set(snapshot.version());
-        metrics.policy_applied.set(options.clock.now().seconds());
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
-        let common = Arc::new(Common {
-            state: ArcSwap::from_pointee(snapshot),
-            keys,
-            clock: options.clock,
-            metrics: Arc::clone(&metrics),
-            trusted_proxies: config.trusted_proxies.clone(),
-            body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
-            header_count: config.limits.header_count,
-        });
+        let common = Arc::new(common(&config, snapshot, keys, &metrics, options.clock));
         // Sockets: from here on something is bound, and given back by dropping it.
         let mut sockets = bind_all(&config)?;
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
@@ -203,9 +195,8 @@ impl Plan {
         for index in 0..config.workers {
             let own = sockets.iter_mut().filter_map(|(bound, template)| template.with(bound.take()?)).collect();
             let gateway = Arc::new(Gateway::new(Arc::clone(&common), access_log.lane()));
-            let worker = Worker::start(index, own, gateway, Arc::clone(&shared), stopped.clone())
-                .map_err(|error| StartError::System("a worker cannot be started", error))?;
-            running.workers.push(worker);
+            let worker = Worker::start(index, own, gateway, Arc::clone(&shared), stopped.clone());
+            running.workers.push(worker.map_err(|error| StartError::System("a worker cannot be started", error))?);
         }
         running.access_log = Some(access_log);
         Ok(running)
@@ -258,6 +249,20 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+fn common(config: &Config, snapshot: Snapshot, keys: Arc<KeyRing>, metrics: &Arc<Metrics>, clock: Clock) -> Common {
+    metrics.policy_version.set(snapshot.version());
+    metrics.policy_applied.set(clock.now().seconds());
+    Common {
+        state: ArcSwap::from_pointee(snapshot),
+        keys,
+        clock,
+        metrics: Arc::clone(metrics),
+        trusted_proxies: config.trusted_proxies.clone(),
+        body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
+        header_count: config.limits.header_count,
     }
 }
 
