@@ -21,6 +21,7 @@ mod header_table;
 mod method_set;
 mod pattern;
 mod prepared;
+mod query;
 mod reader;
 mod route;
 mod rule;
