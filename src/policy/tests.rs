@@ -97,6 +97,12 @@ fn answer(policy: &Policy, who: Option<&Prepared>, method: &str, target: &str) -
         Decision::StepUp(requirement) => {
             format!("step-up {} {} {:?}", requirement.rule, requirement.acr.join(" "), requirement.max_age)
         }
+        Decision::Answer(Reply { rule, answer: Answer::Redirect(redirect) }) => {
+            format!("redirect {rule} {} {}", redirect.status().as_u16(), redirect.location(query))
+        }
+        Decision::Answer(Reply { rule, answer: Answer::Respond(respond) }) => {
+            format!("respond {rule} {} {}", respond.status.as_u16(), respond.body.trim_end())
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 //! Routing costs one look-up by host and a walk over that host's few path prefixes, however many applications there are.
 //!
 //! Trust boundary: none; it is made of checked configuration. Bad combinations are refused when it is built: two applications that
-//! claim one host and path, a provider that does not exist.
+//! claim one host and path, a provider that does not exist, a shadow with nothing to stand beside.
 
 mod application;
 mod routes;
+mod shadows;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::policy::Policy;
 pub use application::Application;
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
+pub use shadows::shadows_astray;
 
 /// All applications, compiled.
 pub struct Snapshot {
@@ -53,10 +55,15 @@ impl Snapshot {
         let scrub = ScrubSet::new(ingredients.policies.iter().flat_map(Policy::emitted_headers));
         let nowhere = ingredients.metrics.app("-");
         claimed_twice(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
-        let mut applications = Vec::with_capacity(ingredients.policies.len());
-        for policy in ingredients.policies {
+        shadows_astray(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
+        let (mut shadows, policies): (Vec<_>, Vec<_>) =
+            ingredients.policies.into_iter().partition(|policy| policy.is_shadow());
+        let mut applications = Vec::with_capacity(policies.len());
+        for policy in policies {
             let folder = (ingredients.folder)(policy.name());
-            match Application::build(policy, Path::new(&folder), ingredients.providers, ingredients.metrics) {
+            let shadow = shadows.iter().position(|shadow| shadows::belongs(shadow, &policy));
+            let shadow = shadow.map(|place| shadows.swap_remove(place));
+            match Application::build(policy, shadow, Path::new(&folder), ingredients.providers, ingredients.metrics) {
                 Ok(application) => applications.push(Arc::new(application)),
                 Err(finding) => report.push(finding),
             }
