@@ -144,7 +144,9 @@ fn read_sections(
 fn check_login(has_login: bool, rules: &[RuleEntry], reading: &mut Reading<'_>) {
     let closed = rules.iter().find(|entry| entry.rule.access != Access::Public);
     if let Some(entry) = closed.filter(|_| !has_login) {
-        let message = format!("rule `{}` needs a signed-in person, and there is no `[login]`", entry.rule.label);
+        let wants =
+            if entry.rule.access == Access::Optional { "asks who is signed in" } else { "needs a signed-in person" };
+        let message = format!("rule `{}` {wants}, and there is no `[login]`", entry.rule.label);
         reading.error(message, entry.span.clone(), "add [login], or make the rule `access = \"public\"`");
     }
 }

@@ -50,7 +50,7 @@ impl Policy {
     }
 
     /// The rules that a request matches.
-    fn find(&self, request: &RequestFacts<'_>, now: Timestamp) -> Found {
+    pub(super) fn find(&self, request: &RequestFacts<'_>, now: Timestamp) -> Found {
         let selects =
             |index: usize| self.rules.get(index).is_some_and(|rule| rule.selector.refuses(request, now).is_none());
         self.routes.find(request.method, request.path.as_str(), &selects)

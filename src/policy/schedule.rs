@@ -200,7 +200,7 @@ fn read_hours(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Hours> {
     match read {
         Some((start, end)) if start != end && start < DAY => Some(Hours { start, end }),
         Some(_) => {
-            let help = "leave `hours` away for the whole day";
+            let help = "for example \"08:00-18:00\" or \"22:00-06:00\"; leave `hours` away for the whole day";
             reading.error(format!("`{}` is no part of a day", text.text), text.span.clone(), help);
             None
         }

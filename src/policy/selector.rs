@@ -75,7 +75,7 @@ pub(super) fn read(
     hosts: Option<&[HostName]>,
     reading: &mut Reading<'_>,
 ) -> Option<Selector> {
-    let query = section.section("query", reading).map(|query| read_query(&query, reading));
+    let query = section.section("query", reading).and_then(|query| read_query(&query, reading));
     let named = read_list(section, "hosts", reading, |text, reading| read_host(text, hosts, reading));
     let networks = read_list(section, "networks", reading, read_network);
     let schedule = schedule::read(section, reading);
@@ -105,8 +105,8 @@ pub(super) fn read_list<T>(
     (read.len() == texts.len()).then_some(read)
 }
 
-fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Vec<(Box<str>, Vec<Box<str>>)> {
-    let mut query = Vec::new();
+fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<(Box<str>, Vec<Box<str>>)>> {
+    let (mut query, mut sound) = (Vec::new(), true);
     for (key, value) in section.in_order() {
         let values = reading.texts(value, key.text).unwrap_or_default();
         if key.text.is_empty() {
@@ -119,12 +119,14 @@ fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Vec<(Box<str>
                 "give the values that match, decoded: { view = [\"print\", \"pdf\"] }",
             );
         }
+        sound &= !key.text.is_empty() && !values.is_empty();
         query.push((key.text.into(), values.iter().map(|value| value.text.into()).collect()));
     }
     if query.is_empty() {
         reading.error("`query` names no parameter", section.span(), "query = { view = \"print\" }");
+        return None;
     }
-    query
+    sound.then_some(query)
 }
 
 fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<'_>) -> Option<HostName> {
