@@ -72,12 +72,14 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do next.
     pub help: Option<String>,
+    /// Where it is documented: a page and an anchor.
+    pub docs: Option<&'static str>,
 }
 
 impl Diagnostic {
     /// An error with no place yet.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, label: None, help: None }
+        Self { severity: Severity::Error, message: message.into(), place: None, label: None, help: None, docs: None }
     }
 
     /// A warning with no place yet.
@@ -106,6 +108,13 @@ impl Diagnostic {
         self
     }
 
+    /// Says where it is documented.
+    #[must_use]
+    pub fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = Some(docs);
+        self
+    }
+
     fn render(&self, renderer: &Renderer) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -125,7 +134,34 @@ impl Diagnostic {
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
+        let docs = self.docs.map(|docs| format!("see {docs}"));
+        if let Some(docs) = &docs {
+            group = group.element(Level::NOTE.message(docs.as_str()));
+        }
         renderer.render(&[group])
+    }
+}
+
+/// Which places of files are documented where.
+#[derive(Default)]
+pub struct Links(Vec<(Arc<SourceFile>, Range<usize>, &'static str)>);
+
+impl Links {
+    /// Notes that the bytes `span` of `file` are documented at `docs`.
+    pub fn push(&mut self, file: &Arc<SourceFile>, span: Range<usize>, docs: &'static str) {
+        self.0.push((Arc::clone(file), span, docs));
+    }
+
+    /// Gives a finding that has a place but no link the link of the narrowest noted place around it.
+    pub fn add_to(&self, finding: &mut Diagnostic) {
+        let Some((file, Range { start, .. })) = finding.place.as_ref().filter(|_| finding.docs.is_none()) else {
+            return;
+        };
+        let around = self
+            .0
+            .iter()
+            .filter(|(other, span, _)| Arc::ptr_eq(file, other) && (span.start == *start || span.contains(start)));
+        finding.docs = around.min_by_key(|(_, span, _)| span.len()).map(|(.., docs)| *docs);
     }
 }
 

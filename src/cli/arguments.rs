@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::Override;
+use crate::reference::FILES;
 
 /// Lychgate: an access gateway for web applications that cannot be changed.
 #[derive(Debug, Parser)]
@@ -24,6 +25,17 @@ pub(super) enum Command {
     Test(Files),
     /// Print a fresh key for `[keys]`.
     Keygen,
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema {
+        /// Which kind of file.
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(FILES.iter().map(|file| file.name)))]
+        kind: String,
+    },
+    /// Print what a shell needs to complete this program's command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::reader::{Reading, Section, Text, Value};
 use crate::http::ReturnTo;
+use crate::reference;
 
 /// The longest body of an answer, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -92,7 +93,7 @@ fn read_redirect(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Redirec
         let expected = "an address, or a table with `to`, `status` and `keep_query`";
         return reading.wrong_kind("redirect", expected, value.get_ref(), value.span());
     }
-    let mut section = reading.section(value, "redirect")?;
+    let mut section = reading.section(value, "redirect", &reference::policy::REDIRECT)?;
     let to = section.text("to", reading);
     let status = section.value("status").map(|value| status(value, "redirect", reading));
     let keep_query = section.flag("keep_query", reading);
@@ -154,7 +155,7 @@ fn read_respond(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Respond>
         let expected = "a status, or a table with `status`, `body` and `content_type`";
         return reading.wrong_kind("respond", expected, value.get_ref(), value.span());
     }
-    let mut section = reading.section(value, "respond")?;
+    let mut section = reading.section(value, "respond", &reference::policy::RESPOND)?;
     let code = section.value("status");
     let (body, media) = (section.text("body", reading), section.text("content_type", reading));
     if code.is_none() {

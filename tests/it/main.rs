@@ -18,6 +18,7 @@ mod login;
 mod logout;
 mod oidc;
 mod proxying;
+mod reference;
 mod return_to;
 mod seeds;
 mod sessions;
