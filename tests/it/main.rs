@@ -20,6 +20,7 @@ mod oidc;
 mod proxying;
 mod reference;
 mod return_to;
+mod rules;
 mod seeds;
 mod sessions;
 mod shipped;
