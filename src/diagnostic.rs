@@ -74,12 +74,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where it is documented: a page and an anchor.
     pub docs: Option<&'static str>,
+    /// Whether the line holds a secret: it is named, and not shown.
+    pub secret: bool,
 }
 
 impl Diagnostic {
     /// An error with no place yet.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, label: None, help: None, docs: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            place: None,
+            label: None,
+            help: None,
+            docs: None,
+            secret: false,
+        }
     }
 
     /// A warning with no place yet.
@@ -120,9 +130,16 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        let title = match self.place.as_ref().filter(|_| self.secret) {
+            Some((file, span)) => {
+                let (line, column) = file.line_column(span.start);
+                format!("{} ({}:{line}:{column})", self.message, file.path().display())
+            }
+            None => self.message.clone(),
+        };
+        let mut group = Group::with_title(level.primary_title(title));
         let path = self.place.as_ref().map(|(file, _)| file.path().display().to_string()).unwrap_or_default();
-        if let Some((file, span)) = &self.place {
+        if let Some((file, span)) = self.place.as_ref().filter(|_| !self.secret) {
             let length = file.text().len();
             let (start, end) = (span.start.min(length), span.end.min(length));
             let mut annotation = AnnotationKind::Primary.span(start..end.max(start));
@@ -261,6 +278,36 @@ mod tests {
             assert!(text.contains(part), "{part} missing in:\n{text}");
         }
         assert!(report.has_errors());
+    }
+
+    #[test]
+    fn a_line_with_a_secret_is_named_and_not_shown() {
+        let file = SourceFile::new("policies/x.toml", "a = 1\npassword = \"hunter2\"\n");
+        let finding = Diagnostic { secret: true, ..Diagnostic::error("no password here").at(&file, 17..26) };
+        let mut report = Report::default();
+        report.push(finding.docs("docs/policy.md#headers"));
+        let text = report.render();
+        assert!(text.contains("error: no password here (policies/x.toml:2:12)"), "{text}");
+        assert!(text.contains("see docs/policy.md#headers") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_finding_gets_the_link_of_the_narrowest_place_around_it() {
+        let (file, other) = (SourceFile::new("x", "0123456789"), SourceFile::new("y", "0123456789"));
+        let mut links = Links::default();
+        links.push(&file, 0..10, "wide");
+        links.push(&file, 2..5, "narrow");
+        links.push(&other, 2..3, "elsewhere");
+        let link = |finding: Diagnostic| {
+            let mut finding = finding;
+            links.add_to(&mut finding);
+            finding.docs
+        };
+        let at = |span| Diagnostic::error("x").at(&file, span);
+        assert_eq!(link(at(3..4)), Some("narrow"));
+        assert_eq!(link(at(5..6)), Some("wide"));
+        assert_eq!(link(at(3..4).docs("own")), Some("own"));
+        assert_eq!(link(Diagnostic::error("x")), None);
     }
 
     #[test]

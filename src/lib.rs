@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`](mod@reference), [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |

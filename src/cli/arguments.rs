@@ -20,7 +20,16 @@ pub(super) enum Command {
     /// Run the gateway until SIGTERM or SIGINT; then let every accepted request finish.
     Run(Files),
     /// Read the configuration and all policies, and print everything that is wrong with them.
-    Check(Files),
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// How the findings are shown.
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+        format: Format,
+        /// End with exit code 1 when there is a warning.
+        #[arg(long)]
+        deny_warnings: bool,
+    },
     /// Run the `[[tests]]` of all policies.
     Test(Files),
     /// Print a fresh key for `[keys]`.
@@ -36,6 +45,15 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people, on standard error.
+    Human,
+    /// For editors and CI: one JSON object on standard output.
+    Json,
 }
 
 #[derive(Debug, clap::Args)]

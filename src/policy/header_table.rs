@@ -221,7 +221,7 @@ fn any_template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> 
 pub(super) fn report(mistakes: Vec<Mistake>, text: &Text<'_>, reading: &mut Reading<'_>) {
     for mistake in mistakes {
         let place = reading.inside(text, mistake.range);
-        let finding = Diagnostic::error(mistake.message);
+        let finding = Diagnostic::error(mistake.message).docs(reference::policy::EXPRESSIONS_AT);
         let finding = match mistake.help {
             Some(help) => finding.help(help),
             None => finding,

@@ -68,14 +68,10 @@ impl<'r> Reading<'r> {
         report
     }
 
-    /// Takes the place away from a finding that would show a line with a secret on it.
+    /// Keeps the line of a finding hidden when there is a secret on it.
     fn redact(&self, finding: &mut Diagnostic) {
-        let Some((file, span)) = &finding.place else { return };
-        if self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end) {
-            let (line, column) = file.line_column(span.start);
-            finding.message = format!("{} ({}:{line}:{column})", finding.message, file.path().display());
-            finding.place = None;
-        }
+        let Some((_, span)) = &finding.place else { return };
+        finding.secret = self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end);
     }
 
     /// Keeps the lines that `span` touches out of everything that is shown.

@@ -118,6 +118,10 @@ impl Kind {
     pub const TEXT: Self = Self::Text("text");
     /// Any span of time but none.
     pub const TIME: Self = Self::Duration(Duration::from_nanos(1), Duration::MAX);
+    /// An expression of a policy, by itself.
+    pub const EXPRESSION: Self = Self::Text("expression");
+    /// A text of a policy with expressions in it.
+    pub const TEMPLATE: Self = Self::Text("text with `${expression}`");
     /// The name of a file.
     pub const FILE: Self = Self::Text("file");
 

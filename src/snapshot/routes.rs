@@ -14,6 +14,7 @@ use super::shadows::bare;
 use crate::diagnostic::Diagnostic;
 use crate::http::{CanonicalPath, HostName};
 use crate::policy::Policy;
+use crate::reference;
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
@@ -72,4 +73,5 @@ fn twice(host: &HostName, first: &Policy, second: &Policy) -> Diagnostic {
     let (first, second, prefix) = (first.name(), second.name(), second.prefix());
     Diagnostic::error(format!("applications `{first}` and `{second}` both claim {host}{prefix}"))
         .help(format!("give one of them another host, or a `path` of its own, in policies/{second}.toml"))
+        .docs(reference::policy::APP.docs)
 }

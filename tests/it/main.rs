@@ -10,6 +10,7 @@ mod applications;
 mod architecture;
 mod callback;
 mod challenge;
+mod check;
 mod cli;
 mod documentation;
 mod examples;

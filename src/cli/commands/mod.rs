@@ -22,7 +22,7 @@ use crate::config::Environment;
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run(files) => serve::run(&files),
-        Command::Check(files) => check::run(&files),
+        Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
         Command::Test(files) => test::run(&files),
         Command::Keygen => keygen::run(),
         Command::Schema { kind } => schema::run(&kind),
