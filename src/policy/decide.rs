@@ -92,8 +92,8 @@ impl Policy {
 /// The first of `names` that applications may read in different ways from this request's query.
 fn ambiguous<'p>(names: &'p [Box<str>], request: &RequestFacts<'_>) -> Option<&'p str> {
     request.query?;
-    let doubtful = |name: &&Box<str>| matches!(parameter(request.query, name), Parameter::Ambiguous);
-    names.iter().find(doubtful).map(|name| &**name)
+    let doubtful = |name: &&str| matches!(parameter(request.query, name), Parameter::Ambiguous);
+    names.iter().map(|name| &**name).find(doubtful)
 }
 
 /// A request of a known person, and the rule that decides on it.

@@ -20,10 +20,17 @@ use crate::http::HostName;
 /// The selectors of a rule; an empty list selects nothing away.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Selector {
-    query: Vec<(Box<str>, Vec<Box<str>>)>,
+    query: Vec<Wanted>,
     hosts: Vec<HostName>,
     networks: Vec<IpNet>,
     schedule: Schedule,
+}
+
+/// A query parameter and the values that match.
+#[derive(Debug, PartialEq)]
+struct Wanted {
+    name: Box<str>,
+    values: Vec<Box<str>>,
 }
 
 /// Why a rule is passed over.
@@ -47,12 +54,12 @@ impl Selector {
 
     /// The names of the query parameters that it reads.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.query.iter().map(|(name, _)| &**name)
+        self.query.iter().map(|wanted| &*wanted.name)
     }
 
     /// Why `request` at `now` is not selected; nothing when it is.
     pub(super) fn refuses(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<Unselected<'_>> {
-        for (name, values) in &self.query {
+        for Wanted { name, values } in &self.query {
             match parameter(request.query, name) {
                 Parameter::One(value) if values.iter().any(|wanted| **wanted == *value) => {}
                 _ => return Some(Unselected::Query(name)),
@@ -105,7 +112,7 @@ pub(super) fn read_list<T>(
     (read.len() == texts.len()).then_some(read)
 }
 
-fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<(Box<str>, Vec<Box<str>>)>> {
+fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<Wanted>> {
     let (mut query, mut sound) = (Vec::new(), true);
     for (key, value) in section.in_order() {
         let values = reading.texts(value, key.text).unwrap_or_default();
@@ -120,7 +127,8 @@ fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<(B
             );
         }
         sound &= !key.text.is_empty() && !values.is_empty();
-        query.push((key.text.into(), values.iter().map(|value| value.text.into()).collect()));
+        let values = values.iter().map(|value| value.text.into()).collect();
+        query.push(Wanted { name: key.text.into(), values });
     }
     if query.is_empty() {
         reading.error("`query` names no parameter", section.span(), "query = { view = \"print\" }");
