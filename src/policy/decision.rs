@@ -165,7 +165,7 @@ pub enum DenialReason {
     /// No rule matches.
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
-    QueryAmbiguous(Box<str>),
+    QueryAmbiguous(String),
     /// The rule's `deny` is true.
     Denied,
     /// The rule's `allow` is false.

@@ -70,7 +70,7 @@ impl Schedule {
         }
         // A moment outside the calendar is at no time of any day.
         let Ok(moment) = jiff::Timestamp::from_millisecond(now.millis()) else { return Some("days") };
-        let here = moment.to_zoned(self.zone.clone());
+        let here = self.zone.to_datetime(moment);
         let minute = u16::from(here.hour().unsigned_abs()) * 60 + u16::from(here.minute().unsigned_abs());
         let (today, yesterday) = (here.weekday(), here.weekday().previous());
         let on = |day: Weekday| self.days.is_empty() || self.days.contains(&day);
@@ -182,7 +182,7 @@ fn moment(written: &Datetime, zone: &TimeZone) -> Result<Timestamp, String> {
             jiff::tz::Offset::from_seconds(i32::from(minutes) * 60).map_err(|error| error.to_string())?.to_time_zone()
         }
     };
-    let zoned = here.to_zoned(zone).map_err(|error| error.to_string())?;
+    let zoned = here.to_zoned_datetime(zone).map_err(|error| error.to_string())?;
     Ok(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
 }
 
