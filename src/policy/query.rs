@@ -5,12 +5,14 @@
 //! NUL. Where any of them could see another value than the one found here, the parameter is [`Parameter::Ambiguous`], and
 //! a request that a policy decides by it is denied.
 //!
-//! May touch: nothing. Trust boundary: the query is a stranger's. Cost: one pass over the query, whose length the server
-//! bounds. Specification: the URL Standard, application/x-www-form-urlencoded parsing.
+//! May touch: nothing. Trust boundary: the query is a stranger's. Cost: one pass over at most [`MAX_PARAMETERS`]. Specification: the URL Standard, application/x-www-form-urlencoded parsing.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
+
+/// The most parameters that are told apart: PHP's `max_input_vars`, behind which it stops reading and others go on.
+const MAX_PARAMETERS: usize = 1000;
 
 /// What a query holds under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub(super) enum Parameter<'q> {
 /// The parameter `name` (decoded, as a policy writes it) of `query`.
 pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Parameter<'q> {
     let mut found = Parameter::Absent;
+    if query.is_some_and(|query| query.bytes().filter(|byte| matches!(byte, b'&' | b';')).count() >= MAX_PARAMETERS) {
+        return Parameter::Ambiguous;
+    }
     for piece in query.unwrap_or_default().split('&') {
         if piece.split(';').all(|part| !could_be(name_of(part), name)) {
             continue;
@@ -132,6 +137,13 @@ mod tests {
         for query in ["", "b=1", "ab=1", "=1", "&&", "b=a&c=%61", "b;c=1"] {
             assert_eq!(read(query, "a"), None, "{query}");
         }
+    }
+
+    #[test]
+    fn more_parameters_than_applications_read_are_ambiguous() {
+        let many = |count: usize| vec!["x=1"; count - 1].join("&") + "&a=1";
+        assert_eq!(read(&many(MAX_PARAMETERS), "a").as_deref(), Some("1"));
+        assert_eq!(read(&many(MAX_PARAMETERS + 1), "a").as_deref(), Some("(ambiguous)"));
     }
 
     #[test]
