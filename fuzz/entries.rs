@@ -135,4 +135,5 @@ pub(crate) fn policy_file(data: &[u8]) {
     let method = http::Method::GET;
     let facts = RequestFacts { method: &method, host: &host, path: &path, query: None, client: [192, 0, 2, 1].into() };
     let _ = policy.decide(&facts, None, Timestamp::from_seconds(1));
+    let _ = policy.observe(&facts, None, Timestamp::from_seconds(1));
 }

@@ -22,6 +22,7 @@ const POLICY: &str = r#"
 [app]
 hosts = ["royalty.localhost"]
 upstream = "http://127.0.0.1:7001"
+ignore_case = true
 [login]
 acr = ["mfa"]
 [headers]
@@ -30,6 +31,19 @@ X-Remote-Groups = { list = "${user.groups.filter(g, g.startsWith('royalty-'))}",
 [[rules]]
 paths = ["/static/**"]
 access = "public"
+[[rules]]
+paths = ["/office/**"]
+hosts = "royalty.localhost"
+networks = ["10.0.0.0/8", "127.0.0.0/8"]
+query = { view = "print" }
+until = 2030-01-01
+days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+hours = ["00:00-12:00", "12:00-24:00"]
+zone = "Europe/Vienna"
+deny = "'blocked' in user.groups"
+[[rules]]
+paths = ["/Start/**"]
+access = "optional"
 [[rules]]
 paths = ["/admin/**"]
 allow = "'royalty-admins' in user.groups"
@@ -59,10 +73,10 @@ fn ada(policy: &Policy) -> Prepared {
 }
 
 /// How many allocations one decision makes, and whether it allows.
-fn allocations(policy: &Policy, who: Option<&Prepared>, path: &str) -> (u64, bool) {
+fn allocations(policy: &Policy, who: Option<&Prepared>, target: &str) -> (u64, bool) {
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let (host, path) = (HostName::parse("royalty.localhost").unwrap(), CanonicalPath::parse(path).unwrap());
-    let request =
-        RequestFacts { method: &Method::GET, host: &host, path: &path, query: None, client: [127, 0, 0, 1].into() };
+    let request = RequestFacts { method: &Method::GET, host: &host, path: &path, query, client: [127, 0, 0, 1].into() };
     let mut allowed = false;
     let counted = allocation_counter::measure(|| {
         allowed = matches!(policy.decide(&request, who, NOW), Decision::Allow(_));
@@ -79,4 +93,7 @@ fn an_allow_decision_of_a_known_session_allocates_nothing() {
     assert_eq!(allocations(&policy, Some(&who), "/statements"), (0, true));
     assert_eq!(allocations(&policy, Some(&who), "/other/page"), (0, true));
     assert_eq!(allocations(&policy, None, "/static/site.css"), (0, true));
+    assert_eq!(allocations(&policy, None, "/START/x"), (0, true));
+    allocations(&policy, Some(&who), "/office/1?view=print");
+    assert_eq!(allocations(&policy, Some(&who), "/Office/1?page=7&view=print"), (0, true), "every selector");
 }

@@ -188,9 +188,9 @@ fn folder_of(source: &Arc<SourceFile>) -> PathBuf {
     source.path().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// No two applications may claim one place.
+/// No two applications may claim one place, and a shadow needs one to stand beside.
 fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
-    for (index, finding) in snapshot::claimed_twice(policies) {
+    for (index, finding) in snapshot::claimed_twice(policies).into_iter().chain(snapshot::shadows_astray(policies)) {
         let policy = policies.get(index);
         let source = policy.and_then(|policy| source_named(sources, policy.name()));
         report.push(match policy.zip(source) {

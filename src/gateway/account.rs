@@ -15,6 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::authenticate::Known;
 use super::content::Content;
+use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway};
 use crate::http::RequestHead;
@@ -40,6 +41,7 @@ pub(super) struct Account {
     decision: Decision,
     rule: Option<Box<str>>,
     reason: Option<&'static str>,
+    observed: Option<Box<Observed>>,
     known: Option<Arc<Known>>,
     upstream: Option<(Arc<str>, Duration)>,
     progress: Option<Arc<BodyProgress>>,
@@ -73,6 +75,7 @@ impl Account {
             decision: Decision::Refused,
             rule: None,
             reason: None,
+            observed: None,
             known: None,
             upstream: None,
             progress: None,
@@ -122,6 +125,11 @@ impl Account {
         self.reason = reason;
     }
 
+    /// Notes what would have been decided.
+    pub(super) fn observed(&mut self, observed: Observed) {
+        self.observed = Some(Box::new(observed));
+    }
+
     /// Notes why the request got no answer of the application's.
     pub(super) fn failed(&mut self, reason: &'static str) {
         self.reason = Some(reason);
@@ -166,6 +174,7 @@ impl Account {
             rule: self.rule.as_deref(),
             decision: self.decision.as_str(),
             reason: self.reason,
+            observed: self.observed.as_deref().map(Observed::event),
             who: known.map(Known::who),
             session: known.map(Known::session_label),
             upstream: self.upstream.as_ref().map(|(target, _)| &**target),

@@ -24,6 +24,8 @@ pub(super) struct Known {
     label: Box<str>,
     short_id: Box<str>,
     prepared: Prepared,
+    /// The same for the policy that only observes.
+    shadow: Option<Prepared>,
     /// Whether the session fits the application as it is configured; settled when the session is opened.
     fits: Result<(), NoSession>,
 }
@@ -39,11 +41,13 @@ impl Known {
                 authenticated_at: session.authenticated_at,
             },
         };
+        let subject = Arc::new(subject);
         Self {
             fits: fits(application, &session),
             label: session.claims.text("preferred_username").unwrap_or(&session.subject).into(),
             short_id: session.id.short().into(),
-            prepared: application.policy().prepare(Arc::new(subject)),
+            shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
+            prepared: application.policy().prepare(subject),
             application: Arc::clone(application),
             host: host.clone(),
             session,
@@ -69,6 +73,11 @@ impl Known {
         &self.prepared
     }
 
+    /// The person as the policy sees them that only observes.
+    pub(super) fn shadow(&self) -> Option<&Prepared> {
+        self.shadow.as_ref()
+    }
+
     fn is_for(&self, application: &Arc<Application>, host: &HostName) -> bool {
         Arc::ptr_eq(&self.application, application) && self.host == *host
     }
@@ -85,7 +94,7 @@ fn fits(application: &Application, session: &Session) -> Result<(), NoSession> {
     let provider = application.provider().map(|provider| provider.name());
     if provider != Some(&session.provider) {
         Err(NoSession::OtherProvider)
-    } else if !application.policy().claims_read().iter().all(|name| session.knows_claim(name)) {
+    } else if !application.claims_read().iter().all(|name| session.knows_claim(name)) {
         Err(NoSession::ClaimMissing)
     } else {
         Ok(())

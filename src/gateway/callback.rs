@@ -177,7 +177,7 @@ fn begin_session(
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
     let provider = provider_of(application)?;
-    let wanted = application.policy().claims_read();
+    let wanted = application.claims_read();
     let mut claims = signed_in.claims.clone();
     claims.retain(|name| name == "preferred_username" || wanted.contains(name));
     let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();

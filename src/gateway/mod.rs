@@ -18,8 +18,10 @@ mod callback;
 mod challenge;
 mod content;
 mod logout;
+mod observed;
 mod proxy;
 mod refusal;
+mod reply;
 mod request_id;
 mod reserved;
 

@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::account::Account;
-use super::authenticate::{authenticate, renew};
+use super::authenticate::{Known, authenticate, renew};
 use super::content::Content;
+use super::observed::{decided, observe};
 use super::refusal::Refusal;
-use super::{Exchange, challenge};
+use super::{Exchange, challenge, reply};
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
-use crate::observe::Decision as Decided;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::snapshot::Application;
 use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
@@ -60,31 +60,33 @@ pub(super) async fn forward(
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
     };
-    let prepared = who.as_deref().ok().map(|known| known.prepared());
-    match application.policy().decide(&facts, prepared, now) {
+    let known = who.as_deref().ok();
+    let decision = application.policy().decide(&facts, known.map(Known::prepared), now);
+    account.decided(decided(&decision), decision.rule(), decision.reason());
+    observe(application, &facts, known, now, account);
+    match decision {
         Decision::Allow(permit) => {
-            let decided = if permit.is_public() { Decided::Public } else { Decided::Allow };
-            account.decided(decided, Some(permit.rule()), None);
             // What is public may be kept by caches: no session's cookie goes out with it.
-            let renewal = match &who {
-                Ok(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
+            let renewal = match known {
+                Some(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
                 _ => Vec::new(),
             };
             send(exchange, application, scrubbed, &permit, sent, renewal, account).await
         }
         Decision::Deny(denial) => {
-            account.decided(Decided::Deny, denial.rule(), Some(denial.code()));
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
             Err(Refusal::Denied)
         }
-        Decision::SignIn { rule } => {
-            account.decided(Decided::SignIn, Some(rule), who.as_ref().err().map(|no_session| no_session.code()));
+        Decision::SignIn { .. } => {
+            if let Err(no_session) = &who {
+                account.failed(no_session.code());
+            }
             challenge::sign_in(exchange, application, host, &scrubbed, now).await
         }
         Decision::StepUp(requirement) => {
-            account.decided(Decided::StepUp, Some(requirement.rule), None);
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
         }
+        Decision::Answer(said) => reply::answer(said.answer, facts.query),
     }
 }
 

@@ -56,6 +56,9 @@ pub struct AccessEvent<'a> {
     /// Why, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
+    /// What a rule or policy that only observes would have decided.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<ObservedEvent<'a>>,
     /// Who: `preferred_username`, else `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<&'a str>,
@@ -78,6 +81,23 @@ pub struct AccessEvent<'a> {
     pub complete: bool,
     /// The version of the policies that decided.
     pub policy_version: u64,
+}
+
+/// What would have been decided, beside what was.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ObservedEvent<'a> {
+    /// What would have been decided.
+    #[serde(rename = "observed")]
+    pub decision: &'a str,
+    /// The rule that would have decided.
+    #[serde(rename = "observed_rule", skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// Why, as a code.
+    #[serde(rename = "observed_reason", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// The policy that only observes; left out for a rule of the policy that decided.
+    #[serde(rename = "observed_policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'a str>,
 }
 
 fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -222,6 +242,7 @@ mod tests {
             rule: None,
             decision: "allow",
             reason: None,
+            observed: None,
             who: Some("ada"),
             session: None,
             upstream: None,

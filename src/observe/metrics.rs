@@ -32,10 +32,14 @@ pub enum Decision {
     Reserved,
     /// Refused before any rule was asked.
     Refused,
+    /// Redirected by a rule.
+    Redirect,
+    /// Answered by a rule.
+    Respond,
 }
 
 /// All decisions, in the order of the handles.
-pub const DECISIONS: [Decision; 7] = [
+pub const DECISIONS: [Decision; 9] = [
     Decision::Public,
     Decision::Allow,
     Decision::Deny,
@@ -43,6 +47,8 @@ pub const DECISIONS: [Decision; 7] = [
     Decision::StepUp,
     Decision::Reserved,
     Decision::Refused,
+    Decision::Redirect,
+    Decision::Respond,
 ];
 
 impl Decision {
@@ -56,6 +62,8 @@ impl Decision {
             Self::StepUp => "step_up",
             Self::Reserved => "reserved",
             Self::Refused => "refused",
+            Self::Redirect => "redirect",
+            Self::Respond => "respond",
         }
     }
 }
@@ -65,6 +73,12 @@ struct RequestLabels {
     app: String,
     decision: &'static str,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObservedLabels {
+    app: String,
+    decision: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -131,6 +145,7 @@ impl Drop for InMemory {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
@@ -166,6 +181,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
         let requests = Family::<RequestLabels, Counter>::default();
+        let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
@@ -174,6 +190,7 @@ impl Metrics {
             (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
+        registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
         registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
         registry.register(
             "upstream_failures",
@@ -215,6 +232,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            observed,
             durations,
             upstream_failures,
             logins,
@@ -249,7 +267,12 @@ impl Metrics {
             self.requests.get_or_create_owned(&labels)
         };
         let labels = AppLabels { app: app.to_owned() };
+        let observed = |decision: Decision| {
+            let labels = ObservedLabels { app: app.to_owned(), decision: decision.as_str() };
+            self.observed.get_or_create_owned(&labels)
+        };
         AppMetrics {
+            observed: DECISIONS.map(observed),
             requests: DECISIONS.map(|decision| STATUS_CLASSES.map(|status| counter(decision, status))),
             durations: self.durations.get_or_create_owned(&labels),
             upstream_failures: self.upstream_failures.get_or_create_owned(&labels),
@@ -283,7 +306,8 @@ impl Metrics {
 /// One application's handles.
 #[derive(Clone)]
 pub struct AppMetrics {
-    requests: [[Counter; 5]; 7],
+    requests: [[Counter; 5]; 9],
+    observed: [Counter; 9],
     durations: Durations,
     /// Requests that the application did not answer.
     pub upstream_failures: Counter,
@@ -297,6 +321,15 @@ impl AppMetrics {
             counter.inc();
         }
         self.durations.observe(duration);
+    }
+}
+
+impl AppMetrics {
+    /// Counts what would have been decided.
+    pub fn observed(&self, decision: Decision) {
+        if let Some(counter) = self.observed.get(decision as usize) {
+            counter.inc();
+        }
     }
 }
 
@@ -319,9 +352,11 @@ mod tests {
     fn a_counted_request_stands_in_the_text() {
         let metrics = Metrics::new();
         metrics.app("royalty").count(Decision::Deny, 403, Duration::from_millis(3));
+        metrics.app("royalty").observed(Decision::StepUp);
         metrics.provider("okta").succeeded.inc();
         let text = metrics.render();
         assert!(text.contains(r#"lychgate_requests_total{app="royalty",decision="deny",status="4xx"} 1"#), "{text}");
+        assert!(text.contains(r#"lychgate_observed_total{app="royalty",decision="step_up"} 1"#), "{text}");
         assert!(text.contains(r#"lychgate_logins_total{provider="okta",outcome="succeeded"} 1"#), "{text}");
     }
 

@@ -7,5 +7,5 @@ mod access_log;
 mod durations;
 mod metrics;
 
-pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane};
+pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};
 pub use metrics::{AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded};

@@ -16,7 +16,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-pub use render::{Rendered, headers};
+pub use render::{Rendered, headers, nothing};
 
 /// One thing that the gateway has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Page<'_> {
                 let Rendered { body, csp } = self.html(request_id);
                 (body, csp, "text/html; charset=utf-8")
             }
-            Form::Json => (self.json(request_id), render::nothing(), "application/json"),
+            Form::Json => (self.json(request_id), nothing(), "application/json"),
         };
         let mut answer = Response::new(body);
         *answer.status_mut() = self.status();

@@ -39,8 +39,8 @@ pub fn headers(headers: &mut HeaderMap, csp: HeaderValue) {
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
-/// The policy of an answer that is no page.
-pub(super) fn nothing() -> HeaderValue {
+/// The Content-Security-Policy of an answer that is no page: it loads nothing.
+pub fn nothing() -> HeaderValue {
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::case::Case;
 use super::compile::ProviderFacts;
 use super::reader::{Reading, Section, Text, unknown_name};
 use crate::http::{CanonicalPath, HostName};
@@ -80,6 +81,7 @@ pub(super) struct App {
     pub(super) hosts: Vec<HostName>,
     pub(super) hosts_at: Range<usize>,
     pub(super) prefix: Box<str>,
+    pub(super) case: Case,
     pub(super) upstream: Upstream,
 }
 
@@ -101,6 +103,10 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
             reading.error(format!("`app` has no `{key}`"), span.clone(), example(key));
         }
     }
+    let case = match section.flag("ignore_case", reading) {
+        Some(true) => Case::Ignored,
+        Some(false) | None => Case::Matters,
+    };
     let host = section.text("host", reading).and_then(|text| read_host_mode(&text, reading));
     let ca = section.text("ca", reading).map(|text| PathBuf::from(text.text));
     let timeouts = section.section("timeouts", reading);
@@ -111,7 +117,7 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let targets: Vec<_> = targets.unwrap_or_default().iter().filter_map(|text| read_target(text, reading)).collect();
     let host = host.unwrap_or(HostMode::Keep);
     let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
-    (Some(App { hosts, hosts_at, prefix: prefix.clone(), upstream }), prefix)
+    (Some(App { hosts, hosts_at, prefix: prefix.clone(), case, upstream }), prefix)
 }
 
 fn example(key: &str) -> &'static str {

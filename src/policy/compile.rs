@@ -17,8 +17,8 @@ use super::header::Header;
 use super::header_set::HeaderSet;
 use super::header_table::{self, SecretSource};
 use super::reader::{Reading, Section};
-use super::route::RouteTable;
-use super::rule::{self, Rule, RuleEntry};
+use super::route::{RouteRule, RouteTable};
+use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
@@ -97,6 +97,7 @@ fn read_sections(
     environment: &Environment<'_>,
     reading: &mut Reading<'_>,
 ) -> Option<Policy> {
+    let mode = whole.word("mode", &[("observe", true), ("enforce", false)], reading);
     let app = whole.section("app", reading);
     if whole.lacks("app") {
         reading.error("the policy has no `[app]`", 0..0, "[app] names the hosts and the upstream");
@@ -117,30 +118,43 @@ fn read_sections(
         reading.error(format!("the policy has more than {MAX_RULES} rules"), 0..0, "give several paths to one rule");
         return None;
     }
-    let rules = rule::read(rules, &prefix, reading);
+    let hosts = app.as_ref().map(|app| app.hosts.as_slice()).filter(|hosts| !hosts.is_empty());
+    let place = Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default() };
+    let rules = rule::read(rules, place, reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
-    if let Some(span) = headers_span.filter(|_| !headers.is_empty() && rules.iter().all(RuleEntry::is_public)) {
+    if let Some(span) = headers_span.filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells())) {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
     }
-    let parts = Parts { app: app?, login, session: session.unwrap_or_default(), headers, rules, tests };
+    let parts = Parts {
+        observes: mode.unwrap_or(false),
+        app: app?,
+        login,
+        session: session.unwrap_or_default(),
+        headers,
+        rules,
+        tests,
+    };
     Some(parts.assemble(name))
 }
 
-/// Without `[login]` nobody can sign in, so every rule must be public.
+/// Without `[login]` nobody can sign in, so no rule may ask who somebody is.
 fn check_login(has_login: bool, rules: &[RuleEntry], reading: &mut Reading<'_>) {
-    let closed = rules.iter().find(|entry| !entry.is_public());
+    let closed = rules.iter().find(|entry| entry.rule.access != Access::Public);
     if let Some(entry) = closed.filter(|_| !has_login) {
-        let message = format!("rule `{}` needs a signed-in person, and there is no `[login]`", entry.rule.label);
+        let wants =
+            if entry.rule.access == Access::Optional { "asks who is signed in" } else { "needs a signed-in person" };
+        let message = format!("rule `{}` {wants}, and there is no `[login]`", entry.rule.label);
         reading.error(message, entry.span.clone(), "add [login], or make the rule `access = \"public\"`");
     }
 }
 
 /// All parts of a policy that was read without an error.
 struct Parts {
+    observes: bool,
     app: App,
     login: Option<Login>,
     session: SessionLimits,
@@ -151,10 +165,11 @@ struct Parts {
 
 impl Parts {
     fn assemble(self, name: &str) -> Policy {
-        let mut routes = RouteTable::default();
+        let mut routes = RouteTable::new(self.app.case);
         let mut rules = Vec::with_capacity(self.rules.len());
         for entry in self.rules {
-            routes.push(entry.methods, &entry.patterns);
+            let route = RouteRule { methods: entry.methods, observes: entry.rule.observes };
+            routes.push(route, &entry.patterns);
             rules.push(entry.rule);
         }
         let mut conditions = 0;
@@ -166,6 +181,12 @@ impl Parts {
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
         let told = header_sets.iter().flat_map(HeaderSet::expressions);
         let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
+        let parameters = |observing: bool| {
+            let rules = rules.iter().filter(|rule| rule.observes == observing);
+            let names: BTreeSet<Box<str>> = rules.flat_map(|rule| rule.selector.parameters()).map(Into::into).collect();
+            names.into_iter().collect::<Vec<_>>()
+        };
+        let (parameters, observed_parameters) = (parameters(false), parameters(true));
         let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
         Policy {
             id: next_id(),
@@ -180,6 +201,9 @@ impl Parts {
             tests: self.tests,
             claims_read,
             conditions,
+            parameters,
+            observed_parameters,
+            observes: self.observes,
         }
     }
 }

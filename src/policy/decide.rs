@@ -1,16 +1,21 @@
 //! May this request pass? The one place that makes a [`Permit`].
 //!
-//! The first rule whose methods and paths match decides; what it does not allow is denied, never passed on to a later
-//! rule. Order of the questions: is there a rule; is it public; is somebody signed in; is the login good enough for the
-//! application; is the person allowed; is the login good enough for the rule; can the headers be made.
+//! The first rule that matches decides; what it does not allow is denied, never passed on to a later rule. Order of the
+//! questions: is the query clear; is there a rule; is it for everybody; is somebody signed in; is the login good enough for
+//! the application; is the person denied, allowed; is the login good enough for the rule; does the gateway answer itself;
+//! can the headers be made. Rules that observe are never among those that decide ([`Policy::observe`]).
 //!
 //! May touch: nothing but memory. For a person prepared before and a rule that reads only them, nothing is evaluated and
 //! nothing is allocated. Trust boundary: the request's facts are a stranger's, already canonical.
 
 use super::condition::Condition;
-use super::decision::{Decision, Denial, DenialReason, Headers, Permit, RequestFacts, Requirement, SessionFacts};
+use super::decision::{
+    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts,
+};
 use super::expression::Failure;
 use super::prepared::{Glance, Prepared};
+use super::query::{Parameter, parameter};
+use super::route::Found;
 use super::rule::{Access, Rule, StepUp};
 use super::{LoginAccepts, Policy};
 use crate::clock::Timestamp;
@@ -18,21 +23,77 @@ use crate::clock::Timestamp;
 impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
-        let found = self.routes.find(request.method, request.path.as_str());
-        let Some(rule) = found.and_then(|index| self.rules.get(index)) else {
-            return Decision::Deny(Denial::new(None, DenialReason::NoRule));
-        };
-        if matches!(rule.access, Access::Public) {
-            let set = self.header_sets.get(rule.header_set);
-            return Decision::Allow(Permit::public(
-                &rule.label,
-                set.map(|set| set.for_everybody()).unwrap_or_default(),
-            ));
+        if let Some(name) = ambiguous(&self.parameters, request) {
+            return Decision::Deny(Denial::new(None, DenialReason::QueryAmbiguous(name.into())));
         }
-        let Some(who) = who else { return Decision::SignIn { rule: &rule.label } };
+        match self.find(request, now).decides.and_then(|index| self.rules.get(index)) {
+            Some(rule) => self.apply(rule, request, who, now),
+            None => Decision::Deny(Denial::new(None, DenialReason::NoRule)),
+        }
+    }
+
+    /// What the first observing rule before the one that decides would have decided; for the log, it changes nothing.
+    pub fn observe<'p>(
+        &'p self,
+        request: &RequestFacts<'_>,
+        who: Option<&'p Prepared>,
+        now: Timestamp,
+    ) -> Option<Decision<'p>> {
+        if !self.routes.observes() {
+            return None;
+        }
+        if let Some(name) = ambiguous(&self.observed_parameters, request) {
+            return Some(Decision::Deny(Denial::new(None, DenialReason::QueryAmbiguous(name.into()))));
+        }
+        let rule = self.rules.get(self.find(request, now).observes?)?;
+        Some(self.apply(rule, request, who, now))
+    }
+
+    /// The rules that a request matches.
+    pub(super) fn find(&self, request: &RequestFacts<'_>, now: Timestamp) -> Found {
+        let selects =
+            |index: usize| self.rules.get(index).is_some_and(|rule| rule.selector.refuses(request, now).is_none());
+        self.routes.find(request.method, request.path.as_str(), &selects)
+    }
+
+    fn apply<'p>(
+        &'p self,
+        rule: &'p Rule,
+        request: &RequestFacts<'_>,
+        who: Option<&'p Prepared>,
+        now: Timestamp,
+    ) -> Decision<'p> {
+        let who = match rule.access {
+            Access::Public => return self.open(rule),
+            // Whoever is not signed in well enough for the application is nobody here.
+            Access::Optional => match who.filter(|who| self.login_accepts.lacking(&who.subject().session).is_none()) {
+                Some(who) => who,
+                None => return self.open(rule),
+            },
+            Access::Session => match who {
+                Some(who) => who,
+                None => return Decision::SignIn { rule: &rule.label },
+            },
+        };
         let question = Question { rule, who, glance: Glance { policy: self, request, now }, policy: self };
         question.answer().unwrap_or_else(|reason| Decision::Deny(Denial::new(Some(&rule.label), reason)))
     }
+
+    /// The decision of a rule for somebody who is nobody to it.
+    fn open<'p>(&'p self, rule: &'p Rule) -> Decision<'p> {
+        if let Some(answer) = &rule.answer {
+            return Decision::Answer(Reply { rule: &rule.label, answer });
+        }
+        let set = self.header_sets.get(rule.header_set);
+        Decision::Allow(Permit::public(&rule.label, set.map(|set| set.for_everybody()).unwrap_or_default()))
+    }
+}
+
+/// The first of `names` that applications may read in different ways from this request's query.
+fn ambiguous<'p>(names: &'p [Box<str>], request: &RequestFacts<'_>) -> Option<&'p str> {
+    request.query?;
+    let doubtful = |name: &&str| matches!(parameter(request.query, name), Parameter::Ambiguous);
+    names.iter().map(|name| &**name).find(doubtful)
 }
 
 /// A request of a known person, and the rule that decides on it.
@@ -53,13 +114,19 @@ impl<'p> Question<'p, '_> {
         if let Some(acr) = self.policy.login_accepts.lacking(session) {
             return Ok(Decision::StepUp(Requirement { rule, acr, max_age: None }));
         }
+        if self.rule.deny.as_ref().map_or(Ok(false), |deny| self.holds(deny))? {
+            return Err(DenialReason::Denied);
+        }
         if !self.rule.allow.as_ref().map_or(Ok(true), |allow| self.holds(allow))? {
             return Err(DenialReason::NotAllowed);
         }
         if let Some(requirement) = self.rule.step_up.as_ref().and_then(|step_up| self.lacking(step_up)) {
             return Ok(Decision::StepUp(requirement));
         }
-        Ok(Decision::Allow(Permit::new(rule, self.headers()?)))
+        match &self.rule.answer {
+            Some(answer) => Ok(Decision::Answer(Reply { rule, answer })),
+            None => Ok(Decision::Allow(Permit::new(rule, self.headers()?))),
+        }
     }
 
     fn holds(&self, condition: &Condition) -> Result<bool, DenialReason> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+use super::answer::Answer;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName};
@@ -68,6 +69,38 @@ pub enum Decision<'p> {
     },
     /// The person may, once they have proved more or again who they are.
     StepUp(Requirement<'p>),
+    /// The gateway answers itself; the request does not reach the application.
+    Answer(Reply<'p>),
+}
+
+impl<'p> Decision<'p> {
+    /// The label of the rule that decided; none when no rule matched.
+    pub fn rule(&self) -> Option<&'p str> {
+        match self {
+            Self::Allow(permit) => Some(permit.rule()),
+            Self::Deny(denial) => denial.rule(),
+            Self::SignIn { rule } => Some(rule),
+            Self::StepUp(requirement) => Some(requirement.rule),
+            Self::Answer(reply) => Some(reply.rule),
+        }
+    }
+
+    /// The reason code of a denial.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Deny(denial) => Some(denial.code()),
+            _ => None,
+        }
+    }
+}
+
+/// What the gateway answers in place of the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply<'p> {
+    /// The rule's label.
+    pub rule: &'p str,
+    /// The answer.
+    pub answer: &'p Answer,
 }
 
 /// Proof that a policy allows a request, with the identity headers to set.
@@ -129,11 +162,15 @@ pub struct Requirement<'p> {
 /// Why a request is denied. For logs; not for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialReason {
-    /// No rule's methods and paths match.
+    /// No rule matches.
     NoRule,
+    /// Applications may read this query parameter, by which the policy decides, in different ways.
+    QueryAmbiguous(String),
+    /// The rule's `deny` is true.
+    Denied,
     /// The rule's `allow` is false.
     NotAllowed,
-    /// The rule's `allow` could not be evaluated; why.
+    /// The rule's `deny` or `allow` could not be evaluated; why.
     ExpressionFailed(String),
     /// A header that must not be missing has no value.
     HeaderMissing(HeaderName),
@@ -152,6 +189,8 @@ impl DenialReason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoRule => "no_rule",
+            Self::QueryAmbiguous(_) => "query_ambiguous",
+            Self::Denied => "denied",
             Self::NotAllowed => "not_allowed",
             Self::ExpressionFailed(_) => "expression_failed",
             Self::HeaderMissing(_) => "header_missing",
@@ -166,9 +205,11 @@ impl DenialReason {
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRule => write!(f, "no rule matches the method and path"),
+            Self::NoRule => write!(f, "no rule matches the request"),
+            Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
+            Self::Denied => write!(f, "the rule denies this person"),
             Self::NotAllowed => write!(f, "the rule does not allow this person"),
-            Self::ExpressionFailed(why) => write!(f, "the rule's `allow` could not be evaluated: {why}"),
+            Self::ExpressionFailed(why) => write!(f, "the rule's condition could not be evaluated: {why}"),
             Self::HeaderMissing(name) => write!(f, "header `{name}` has no value and must have one"),
             Self::HeaderFailed(name, why) => write!(f, "header `{name}` could not be evaluated: {why}"),
             Self::HeaderUnencodable(name, why) => write!(f, "header `{name}` cannot carry its value: {why}"),

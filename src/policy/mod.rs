@@ -8,9 +8,12 @@
 //! be wrong in every way; claims are a provider's; requests are a stranger's and come in as canonical values only.
 //! The language is described for administrators in `docs/policy.md`; expressions are the Common Expression Language.
 
+mod answer;
 mod app;
+mod case;
 mod compile;
 mod condition;
+mod coverage;
 mod decide;
 mod decision;
 mod encode;
@@ -21,9 +24,12 @@ mod header_table;
 mod method_set;
 mod pattern;
 mod prepared;
+mod query;
 mod reader;
 mod route;
 mod rule;
+mod schedule;
+mod selector;
 mod template;
 mod test_case;
 mod test_table;
@@ -38,9 +44,10 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
-pub use decision::{Decision, Denial, DenialReason, Permit, RequestFacts, Requirement, SessionFacts, Subject};
+pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
@@ -64,6 +71,12 @@ pub struct Policy {
     claims_read: BTreeSet<Box<str>>,
     /// How many conditions the rules have.
     conditions: usize,
+    /// The query parameters that rules select by; in doubt about one, a request is denied.
+    parameters: Vec<Box<str>>,
+    /// Those of the rules that only observe.
+    observed_parameters: Vec<Box<str>>,
+    /// Whether the whole policy only observes.
+    observes: bool,
 }
 
 /// Which authentication contexts are good enough for the application at large.
@@ -78,7 +91,8 @@ struct LoginAccepts {
 impl LoginAccepts {
     fn new(login: Option<&Login>, rules: &[rule::Rule]) -> Self {
         let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
-        let step_ups = rules.iter().filter_map(|rule| rule.step_up.as_ref());
+        // A rule that observes makes nothing easier for anybody.
+        let step_ups = rules.iter().filter(|rule| !rule.observes).filter_map(|rule| rule.step_up.as_ref());
         Self { asked, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
     }
 }
@@ -87,6 +101,11 @@ impl Policy {
     /// The application's name: the file's name without `.toml`.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether it only observes: a shadow of another policy, which is decided beside it and never enforced.
+    pub fn is_shadow(&self) -> bool {
+        self.observes
     }
 
     /// The hosts that it answers for, at least one.

@@ -5,9 +5,10 @@
 //! difference, on either side: `/admin` covers `/admin/`, and `/admin/**` covers `/admin`.
 //!
 //! A pattern must itself be canonical, because paths are compared in that form only; what is not, is refused with the
-//! form that was meant. May touch: nothing. Trust boundary: patterns are an administrator's, paths a stranger's.
+//! form that was meant. An application can ask for ASCII case to be ignored ([`Case`]). May touch: nothing. Trust boundary: patterns are an administrator's, paths a stranger's.
 //! Specification: RFC 3986 section 3.3.
 
+use super::case::Case;
 use crate::http::{CanonicalPath, PathError};
 
 /// One segment of a pattern.
@@ -76,7 +77,7 @@ impl PatternError {
 
 impl Pattern {
     /// Reads a pattern.
-    pub(super) fn parse(text: &str) -> Result<Self, PatternError> {
+    pub(super) fn parse(text: &str, case: Case) -> Result<Self, PatternError> {
         if text.len() > MAX_PATTERN {
             return Err(PatternError::TooLong);
         }
@@ -87,7 +88,7 @@ impl Pattern {
         if canonical.as_str() != text {
             return Err(PatternError::NotCanonical(canonical.as_str().to_owned()));
         }
-        let parts = segments(text).map(Part::parse).collect::<Result<_, _>>()?;
+        let parts = segments(text).map(|segment| Part::parse(segment, case)).collect::<Result<_, _>>()?;
         Ok(Self { parts })
     }
 
@@ -102,11 +103,11 @@ impl Pattern {
     }
 
     /// Whether every path that this pattern matches lies at or below `prefix`, which is canonical.
-    pub(super) fn is_below(&self, prefix: &str) -> bool {
+    pub(super) fn is_below(&self, prefix: &str, case: Case) -> bool {
         let wanted: Vec<_> = segments(prefix).collect();
         self.parts.len() >= wanted.len()
             && wanted.iter().zip(&self.parts).all(|(wanted, part)| match part {
-                Part::Literal(text) => **text == **wanted,
+                Part::Literal(text) => case.equal(text, wanted),
                 Part::Glob(_) | Part::Rest => false,
             })
     }
@@ -124,20 +125,20 @@ impl Pattern {
 }
 
 impl Part {
-    fn parse(segment: &str) -> Result<Self, PatternError> {
+    fn parse(segment: &str, case: Case) -> Result<Self, PatternError> {
         match segment {
             "**" => Ok(Self::Rest),
             _ if segment.contains("**") => Err(PatternError::RestInSegment),
-            _ if segment.contains('*') => Ok(Self::Glob(segment.split('*').map(Box::from).collect())),
-            _ => Ok(Self::Literal(segment.into())),
+            _ if segment.contains('*') => Ok(Self::Glob(segment.split('*').map(|piece| case.keep(piece)).collect())),
+            _ => Ok(Self::Literal(case.keep(segment))),
         }
     }
 
     /// Whether the part matches one segment; `**` does not answer for a single one.
-    pub(super) fn matches(&self, segment: &str) -> bool {
+    pub(super) fn matches(&self, segment: &str, case: Case) -> bool {
         match self {
-            Self::Literal(text) => **text == *segment,
-            Self::Glob(pieces) => glob_matches(pieces, segment),
+            Self::Literal(text) => case.equal(text, segment),
+            Self::Glob(pieces) => glob_matches(pieces, segment, case),
             Self::Rest => false,
         }
     }
@@ -166,7 +167,7 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 /// Whether `parts` match all of `path`. Takes at most parts times segments steps: a later `**` makes an earlier one final.
-pub(super) fn parts_match(parts: &[Part], path: Segments<'_>) -> bool {
+pub(super) fn parts_match(parts: &[Part], path: Segments<'_>, case: Case) -> bool {
     let (mut parts_left, mut path_left) = (parts, path);
     let mut retry: Option<(&[Part], Segments<'_>)> = None;
     loop {
@@ -178,7 +179,7 @@ pub(super) fn parts_match(parts: &[Part], path: Segments<'_>) -> bool {
         let mut path_next = path_left;
         match (parts_left, path_next.next()) {
             ([], None) => return true,
-            ([part, after @ ..], Some(segment)) if part.matches(segment) => {
+            ([part, after @ ..], Some(segment)) if part.matches(segment, case) => {
                 (parts_left, path_left) = (after, path_next);
             }
             _ => {
@@ -194,14 +195,14 @@ pub(super) fn parts_match(parts: &[Part], path: Segments<'_>) -> bool {
 }
 
 /// Whether `segment` is made of `pieces` with any text between them: the first at its start, the last at its end.
-fn glob_matches(pieces: &[Box<str>], segment: &str) -> bool {
+fn glob_matches(pieces: &[Box<str>], segment: &str, case: Case) -> bool {
     let [first, middle @ .., last] = pieces else { return false };
-    let Some(mut rest) = segment.strip_prefix(&**first) else { return false };
+    let Some(mut rest) = case.after(segment, first) else { return false };
     for piece in middle {
-        let Some(at) = rest.find(&**piece) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
+        let Some(after) = case.after_first(rest, piece) else { return false };
+        rest = after;
     }
-    rest.ends_with(&**last)
+    case.ends_with(rest, last)
 }
 
 #[cfg(test)]
@@ -209,9 +210,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn matches_with(case: Case, pattern: &str, path: &str) -> bool {
+        let pattern = Pattern::parse(pattern, case).unwrap();
+        parts_match(pattern.parts(), segments(CanonicalPath::parse(path).unwrap().as_str()), case)
+    }
+
     fn matches(pattern: &str, path: &str) -> bool {
-        let pattern = Pattern::parse(pattern).unwrap();
-        parts_match(pattern.parts(), segments(CanonicalPath::parse(path).unwrap().as_str()))
+        matches_with(Case::Matters, pattern, path)
+    }
+
+    #[test]
+    fn p03_case_is_ignored_where_the_application_ignores_it() {
+        for (pattern, path) in [
+            ("/admin", "/ADMIN"),
+            ("/Admin/**", "/aDMIN/x"),
+            ("/r*t.PDF", "/Report.pdf"),
+            ("/**/Secret", "/a/SECRET"),
+            ("/%C3%BC/x", "/%c3%bc/X"),
+        ] {
+            assert!(matches_with(Case::Ignored, pattern, path), "{pattern} {path}");
+            assert!(!matches(pattern, path) || pattern.starts_with("/%"), "{pattern} {path}");
+        }
+        assert!(!matches_with(Case::Ignored, "/%C3%BC", "/%C3%9C"), "only ASCII letters are alike");
     }
 
     #[test]
@@ -279,18 +299,19 @@ mod tests {
             ("/***", PatternError::RestInSegment),
         ];
         for (text, error) in cases {
-            assert_eq!(Pattern::parse(text), Err(error), "{text}");
+            assert_eq!(Pattern::parse(text, Case::Matters), Err(error), "{text}");
         }
-        assert!(matches!(Pattern::parse("/a b"), Err(PatternError::Path(_))));
-        assert!(matches!(Pattern::parse("/ä"), Err(PatternError::Path(_))));
+        assert!(matches!(Pattern::parse("/a b", Case::Matters), Err(PatternError::Path(_))));
+        assert!(matches!(Pattern::parse("/ä", Case::Matters), Err(PatternError::Path(_))));
     }
 
     #[test]
     fn what_certainly_covers_is_recognised() {
-        let covers = |a: &str, b: &str| Pattern::parse(a).unwrap().covers(&Pattern::parse(b).unwrap());
+        let pattern = |text: &str| Pattern::parse(text, Case::Matters).unwrap();
+        let covers = |a: &str, b: &str| pattern(a).covers(&pattern(b));
         assert!(covers("/**", "/x/*") && covers("/a/**", "/a") && covers("/a/**", "/a/**/b") && covers("/a", "/a/"));
         assert!(!covers("/a", "/a/**") && !covers("/a/**", "/b") && !covers("/a/*", "/a/b"));
-        let below = |a: &str, b: &str| Pattern::parse(a).unwrap().is_below(b);
+        let below = |a: &str, b: &str| pattern(a).is_below(b, Case::Matters);
         assert!(below("/app/x", "/app") && below("/app/**", "/app") && below("/app", "/app") && below("/x", "/"));
         assert!(!below("/application", "/app") && !below("/**", "/app") && !below("/a*/x", "/app"));
     }
@@ -300,7 +321,9 @@ mod tests {
         match (parts, path) {
             ([], []) => true,
             ([Part::Rest, after @ ..], _) => (0..=path.len()).any(|skipped| by_definition(after, &path[skipped..])),
-            ([part, after @ ..], [segment, rest @ ..]) => part.matches(segment) && by_definition(after, rest),
+            ([part, after @ ..], [segment, rest @ ..]) => {
+                part.matches(segment, Case::Matters) && by_definition(after, rest)
+            }
             _ => false,
         }
     }
@@ -312,22 +335,22 @@ mod tests {
             path in "(/[ab]{1,3}){0,8}/?",
         ) {
             let (pattern, path) = (format!("/{}", pattern.trim_start_matches('/')), format!("/{}", path.trim_start_matches('/')));
-            if let Ok(parsed) = Pattern::parse(&pattern) {
+            if let Ok(parsed) = Pattern::parse(&pattern, Case::Matters) {
                 let list: Vec<_> = segments(&path).collect();
-                prop_assert_eq!(parts_match(parsed.parts(), segments(&path)), by_definition(parsed.parts(), &list));
+                prop_assert_eq!(parts_match(parsed.parts(), segments(&path), Case::Matters), by_definition(parsed.parts(), &list));
             }
         }
 
         #[test]
         fn everything_matches_every_path(path in "(/[a-z0-9.%~=-]{0,5}){0,8}") {
             if let Ok(path) = CanonicalPath::parse(&path) {
-                prop_assert!(parts_match(Pattern::everything().parts(), segments(path.as_str())));
+                prop_assert!(parts_match(Pattern::everything().parts(), segments(path.as_str()), Case::Matters));
             }
         }
 
         #[test]
         fn reading_a_pattern_never_panics(text in "\\PC{0,40}") {
-            let _ = Pattern::parse(&text);
+            let _ = Pattern::parse(&text, Case::Ignored);
         }
     }
 }

@@ -266,6 +266,15 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// `true` or `false` at `key`.
+    pub(super) fn flag(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => reading.wrong_kind(key, "true or false", other, value.span()),
+        }
+    }
+
     /// One of a few words at `key`.
     pub(super) fn word<T: Copy>(
         &mut self,

@@ -1,16 +1,16 @@
-//! The table that finds a request's rule: the first whose methods and paths match decides.
+//! The table that finds a request's rule: the first whose methods, paths and other selectors match decides.
 //!
 //! Patterns are compiled into a tree of segments, so the cost of a look-up grows with the depth of the path and not with
 //! the number of rules; no expression is evaluated and nothing is allocated. What stands before the first `**` of a
-//! pattern is the way down the tree; the rest of it hangs at the node as a tail.
+//! pattern is the way down the tree; the rest of it hangs at the node as a tail. What else a rule selects by is asked only
+//! of rules whose path and method match, and only while no earlier one is found.
 //!
 //! May touch: nothing. Trust boundary: the path and method are a stranger's; every node is visited at most once for a
 //! path and a tail costs at most its parts times the path's segments.
 
-use std::collections::BTreeMap;
-
 use http::Method;
 
+use super::case::Case;
 use super::method_set::MethodSet;
 use super::pattern::{Part, Pattern, Segments, parts_match, segments};
 
@@ -18,12 +18,33 @@ use super::pattern::{Part, Pattern, Segments, parts_match, segments};
 #[derive(Debug, Default)]
 pub(super) struct RouteTable {
     root: Node,
-    methods: Vec<MethodSet>,
+    rules: Vec<RouteRule>,
+    observes: bool,
+    case: Case,
+}
+
+/// What the table knows of a rule beside its patterns.
+#[derive(Clone, Debug)]
+pub(super) struct RouteRule {
+    /// The methods that it is for.
+    pub(super) methods: MethodSet,
+    /// Whether it only observes.
+    pub(super) observes: bool,
+}
+
+/// Which rules a request matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The first that decides.
+    pub(super) decides: Option<usize>,
+    /// The first that observes, where it stands before the one that decides.
+    pub(super) observes: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: BTreeMap<Box<str>, Node>,
+    /// In order of their text.
+    literals: Vec<(Box<str>, Node)>,
     globs: Vec<(Part, Node)>,
     /// Rules whose pattern ends here, in order.
     ends: Vec<usize>,
@@ -32,77 +53,105 @@ struct Node {
 }
 
 impl RouteTable {
+    /// An empty table.
+    pub(super) fn new(case: Case) -> Self {
+        Self { case, ..Self::default() }
+    }
+
     /// Adds the next rule.
-    pub(super) fn push(&mut self, methods: MethodSet, patterns: &[Pattern]) {
-        let rule = self.methods.len();
-        self.methods.push(methods);
+    pub(super) fn push(&mut self, route: RouteRule, patterns: &[Pattern]) {
+        let rule = self.rules.len();
+        self.observes |= route.observes;
+        self.rules.push(route);
         for pattern in patterns {
-            self.root.insert(pattern.parts(), rule);
+            self.root.insert(pattern.parts(), rule, self.case);
         }
     }
 
-    /// The first rule that matches, or none.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Option<usize> {
-        let mut best = Best { methods: &self.methods, method, rule: None };
-        self.root.look_up(segments(path), &mut best);
-        best.rule
+    /// Whether any rule observes.
+    pub(super) fn observes(&self) -> bool {
+        self.observes
+    }
+
+    /// The first rules that match; `accepts` tells whether a rule's other selectors do.
+    pub(super) fn find(&self, method: &Method, path: &str, accepts: &dyn Fn(usize) -> bool) -> Found {
+        let mut search = Search { table: self, method, accepts, found: Found::default() };
+        self.root.look_up(segments(path), &mut search);
+        let Found { decides, observes } = search.found;
+        Found { decides, observes: observes.filter(|observing| decides.is_none_or(|deciding| *observing < deciding)) }
     }
 }
 
-/// The earliest rule found so far.
-struct Best<'a> {
-    methods: &'a [MethodSet],
+/// A look-up under way, and the earliest rules found so far.
+struct Search<'a> {
+    table: &'a RouteTable,
     method: &'a Method,
-    rule: Option<usize>,
+    accepts: &'a dyn Fn(usize) -> bool,
+    found: Found,
 }
 
-impl Best<'_> {
-    fn could_take(&self, rule: usize) -> bool {
-        self.rule.is_none_or(|best| rule < best)
-            && self.methods.get(rule).is_some_and(|methods| methods.contains(self.method))
+impl Search<'_> {
+    /// Takes `rule` if it is earlier than what was found; `path_matches` is asked last but for the rule's selectors.
+    fn offer(&mut self, rule: usize, path_matches: impl FnOnce() -> bool) {
+        let Some(route) = self.table.rules.get(rule) else { return };
+        let best = if route.observes { &mut self.found.observes } else { &mut self.found.decides };
+        if best.is_none_or(|best| rule < best)
+            && route.methods.contains(self.method)
+            && path_matches()
+            && (self.accepts)(rule)
+        {
+            *best = Some(rule);
+        }
     }
 }
 
 impl Node {
-    fn insert(&mut self, parts: &[Part], rule: usize) {
+    fn insert(&mut self, parts: &[Part], rule: usize, case: Case) {
         match parts {
             [] => self.ends.push(rule),
             [Part::Rest, ..] => self.tails.push((parts.into(), rule)),
-            [Part::Literal(text), after @ ..] => self.literals.entry(text.clone()).or_default().insert(after, rule),
-            [glob, after @ ..] => self.glob(glob).insert(after, rule),
+            [Part::Literal(text), after @ ..] => self.literal(text, case).insert(after, rule, case),
+            [glob, after @ ..] => self.glob(glob).insert(after, rule, case),
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the place was found or made just above")]
+    fn literal(&mut self, text: &str, case: Case) -> &mut Node {
+        let place = self.literals.binary_search_by(|(known, _)| case.order(known, text)).unwrap_or_else(|place| {
+            self.literals.insert(place, (text.into(), Node::default()));
+            place
+        });
+        &mut self.literals[place].1
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the place was found or made just above")]
     fn glob(&mut self, glob: &Part) -> &mut Node {
-        let at = self.globs.iter().position(|(known, _)| known == glob).unwrap_or_else(|| {
+        let place = self.globs.iter().position(|(known, _)| known == glob).unwrap_or_else(|| {
             self.globs.push((glob.clone(), Node::default()));
             self.globs.len() - 1
         });
-        #[expect(clippy::indexing_slicing, reason = "the position was found or made just above")]
-        &mut self.globs[at].1
+        &mut self.globs[place].1
     }
 
-    fn look_up(&self, path: Segments<'_>, best: &mut Best<'_>) {
+    fn look_up(&self, path: Segments<'_>, search: &mut Search<'_>) {
+        let case = search.table.case;
         for (parts, rule) in &self.tails {
-            if best.could_take(*rule) && parts_match(parts, path) {
-                best.rule = Some(*rule);
-            }
+            search.offer(*rule, || parts_match(parts, path, case));
         }
         let mut rest = path;
         let Some(segment) = rest.next() else {
             for rule in &self.ends {
-                if best.could_take(*rule) {
-                    best.rule = Some(*rule);
-                }
+                search.offer(*rule, || true);
             }
             return;
         };
-        if let Some(node) = self.literals.get(segment) {
-            node.look_up(rest, best);
+        let literal = self.literals.binary_search_by(|(known, _)| case.order(known, segment));
+        if let Some((_, node)) = literal.ok().and_then(|place| self.literals.get(place)) {
+            node.look_up(rest, search);
         }
         for (glob, node) in &self.globs {
-            if glob.matches(segment) {
-                node.look_up(rest, best);
+            if glob.matches(segment, case) {
+                node.look_up(rest, search);
             }
         }
     }
@@ -115,9 +164,9 @@ mod tests {
     fn table(rules: &[(&[&str], &[Method])]) -> RouteTable {
         let mut table = RouteTable::default();
         for (patterns, methods) in rules {
-            let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+            let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text, Case::Matters).unwrap()).collect();
             let methods = if methods.is_empty() { MethodSet::usual() } else { MethodSet::named(methods.to_vec()) };
-            table.push(methods, &patterns);
+            table.push(RouteRule { methods, observes: false }, &patterns);
         }
         table
     }
@@ -130,7 +179,7 @@ mod tests {
             (&["/**"], &[Method::GET]),
             (&["/c/d"], &[Method::PUT]),
         ]);
-        let find = |method, path| table.find(&method, path);
+        let find = |method, path| table.find(&method, path, &|_| true).decides;
         assert_eq!(find(Method::GET, "/a/b"), Some(0));
         assert_eq!(find(Method::GET, "/c"), Some(1));
         assert_eq!(find(Method::PUT, "/c/d"), Some(1));
@@ -141,7 +190,7 @@ mod tests {
     #[test]
     fn p06_a_method_that_no_rule_names_matches_nothing() {
         let table = table(&[(&["/**"], &[])]);
-        assert_eq!(table.find(&Method::from_bytes(b"PROPFIND").unwrap(), "/"), None);
-        assert_eq!(table.find(&Method::TRACE, "/"), None);
+        assert_eq!(table.find(&Method::from_bytes(b"PROPFIND").unwrap(), "/", &|_| true), Found::default());
+        assert_eq!(table.find(&Method::TRACE, "/", &|_| true), Found::default());
     }
 }

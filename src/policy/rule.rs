@@ -1,4 +1,4 @@
-//! Reads `[[rules]]`: for which methods and paths, for whom, and what they must have proved.
+//! Reads `[[rules]]`: for which requests, for whom, what they must have proved, and what is answered.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's; a rule that could never match, or that says two
 //! things at once, is an error here and not a surprise later (P03, P04, P06).
@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::answer::{self, Answer};
+use super::case::Case;
 use super::condition::Condition;
+use super::coverage;
 use super::expression::{Expression, Kind};
 use super::header_table::report;
 use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
+use super::selector::{self, Selector};
+use crate::http::HostName;
 
 /// Where the gateway's own pages are, on every host.
 const RESERVED: &str = "/.lychgate";
@@ -24,12 +29,20 @@ const RESERVED: &str = "/.lychgate";
 pub(super) struct Rule {
     /// Its name, or `#3`.
     pub(super) label: Box<str>,
+    /// What requests it selects by, besides paths and methods.
+    pub(super) selector: Selector,
+    /// Whether it only observes: it never decides.
+    pub(super) observes: bool,
     /// For whom it is.
     pub(super) access: Access,
+    /// What must not be true of who is signed in.
+    pub(super) deny: Option<Condition>,
     /// What must be true of who is signed in.
     pub(super) allow: Option<Condition>,
     /// What the sign-in must be.
     pub(super) step_up: Option<StepUp>,
+    /// What the gateway answers itself, in place of the application.
+    pub(super) answer: Option<Answer>,
     /// The place of the header set that goes with its requests, among those of the policy.
     pub(super) header_set: usize,
 }
@@ -39,9 +52,14 @@ pub(super) struct Rule {
 pub(super) enum Access {
     /// Everybody, without sign-in and without identity headers.
     Public,
+    /// Everybody; with identity headers when somebody is signed in.
+    Optional,
     /// Whoever is signed in.
     Session,
 }
+
+const ACCESS: [(&str, Access); 3] =
+    [("public", Access::Public), ("optional", Access::Optional), ("session", Access::Session)];
 
 /// What a sign-in must be for a rule.
 #[derive(Debug)]
@@ -60,63 +78,66 @@ pub(super) struct RuleEntry {
     pub(super) span: Range<usize>,
 }
 
+/// What rules are checked against of the application.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The application's path.
+    pub(super) prefix: &'a str,
+    /// Its hosts; none where they could not be read.
+    pub(super) hosts: Option<&'a [HostName]>,
+    /// How paths are compared.
+    pub(super) case: Case,
+}
+
 impl Rule {
     /// All conditions of the rule.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        self.allow.iter()
+        self.deny.iter().chain(&self.allow)
     }
 
     /// All conditions of the rule, to be placed.
     pub(super) fn conditions_mut(&mut self) -> impl Iterator<Item = &mut Condition> {
-        self.allow.iter_mut()
+        self.deny.iter_mut().chain(&mut self.allow)
+    }
+
+    /// Whether the application can be told who somebody is.
+    pub(super) fn tells(&self) -> bool {
+        self.access != Access::Public && self.answer.is_none()
     }
 }
 
-impl RuleEntry {
-    /// Whether the rule is for everybody.
-    pub(super) fn is_public(&self) -> bool {
-        self.rule.access == Access::Public
-    }
-}
-
-/// Reads all rules. `prefix` is the application's path.
-pub(super) fn read(sections: Vec<Section<'_>>, prefix: &str, reading: &mut Reading<'_>) -> Vec<RuleEntry> {
+/// Reads all rules of the application at `place`.
+pub(super) fn read(sections: Vec<Section<'_>>, place: Place<'_>, reading: &mut Reading<'_>) -> Vec<RuleEntry> {
     let mut rules = Vec::new();
     let mut names = BTreeMap::new();
     for (index, section) in sections.into_iter().enumerate() {
-        rules.extend(read_rule(section, index, prefix, &mut names, reading));
+        rules.extend(read_rule(section, index, place, &mut names, reading));
     }
-    for (index, later) in rules.iter().enumerate() {
-        report_unreachable(later, rules.get(..index).unwrap_or_default(), reading);
-    }
+    coverage::check(&rules, place.case, reading);
     rules
 }
 
 fn read_rule(
     mut section: Section<'_>,
     index: usize,
-    prefix: &str,
+    place: Place<'_>,
     names: &mut BTreeMap<String, usize>,
     reading: &mut Reading<'_>,
 ) -> Option<RuleEntry> {
     let span = section.span();
     let name = section.text("name", reading);
     let label = read_label(name, index, names, reading);
-    let patterns = read_patterns(&mut section, prefix, reading);
+    let patterns = read_patterns(&mut section, place, reading);
     let methods = read_methods(&mut section, reading);
-    let access = read_access(&mut section, reading);
-    let step_up = section.section("step_up", reading).map(|inner| (inner.span(), read_step_up(inner, reading)));
+    let selector = selector::read(&mut section, place.hosts, reading);
+    let mode = section.word("mode", &[("observe", true), ("enforce", false)], reading);
+    let observes = mode.unwrap_or(false);
+    let answer = answer::read(&mut section, reading);
+    let gate = read_gate(&mut section, answer.is_some(), reading);
     section.finish(reading);
-    if let (Some((Access::Public, _)), Some((span, _))) = (&access, &step_up) {
-        reading.error(
-            "a public rule asks nobody to sign in",
-            span.clone(),
-            "remove `step_up` or `access = \"public\"`",
-        );
-    }
-    let step_up = step_up.and_then(|(_, step_up)| step_up);
-    let (access, allow) = access?;
-    let rule = Rule { label, access, allow, step_up, header_set: 0 };
+    let Gate { access, deny, allow, step_up } = gate?;
+    let (answer, header_set) = (answer.map_or(Some(None), |answer| answer.map(Some))?, 0);
+    let rule = Rule { label, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
     Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span })
 }
 
@@ -142,25 +163,26 @@ fn read_label(
     name.text.into()
 }
 
-fn read_patterns(section: &mut Section<'_>, prefix: &str, reading: &mut Reading<'_>) -> Option<Vec<Pattern>> {
+fn read_patterns(section: &mut Section<'_>, place: Place<'_>, reading: &mut Reading<'_>) -> Option<Vec<Pattern>> {
     let Some(value) = section.value("paths") else { return Some(vec![Pattern::everything()]) };
     let texts = reading.texts(value, "paths")?;
     if texts.is_empty() {
         reading.error("`paths` is empty: the rule could never match", value.span(), "leave `paths` away for all paths");
         return None;
     }
-    let patterns: Vec<_> = texts.iter().filter_map(|text| read_pattern(text, prefix, reading)).collect();
+    let patterns: Vec<_> = texts.iter().filter_map(|text| read_pattern(text, place, reading)).collect();
     (patterns.len() == texts.len()).then_some(patterns)
 }
 
-fn read_pattern(text: &Text<'_>, prefix: &str, reading: &mut Reading<'_>) -> Option<Pattern> {
-    match Pattern::parse(text.text) {
-        Ok(pattern) if pattern.is_below(RESERVED) => {
+fn read_pattern(text: &Text<'_>, place: Place<'_>, reading: &mut Reading<'_>) -> Option<Pattern> {
+    let Place { prefix, case, .. } = place;
+    match Pattern::parse(text.text, case) {
+        Ok(pattern) if pattern.is_below(RESERVED, case) => {
             let message = format!("paths below `{RESERVED}` are the gateway's own, so this pattern could never match");
             reading.error(message, text.span.clone(), "remove it");
             None
         }
-        Ok(pattern) if pattern.is_below(prefix) => Some(pattern),
+        Ok(pattern) if pattern.is_below(prefix, case) => Some(pattern),
         Ok(_) => {
             let message = format!("the application is at `{prefix}`, so this path pattern could never match");
             let help = format!("begin it with {prefix}/: patterns are matched against the whole path");
@@ -206,36 +228,68 @@ fn read_method(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Method> {
     }
 }
 
-fn read_access(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<(Access, Option<Condition>)> {
-    let word = section.value("access").map(|value| (value.span(), section_word(section, reading)));
-    let allow = section.text("allow", reading);
-    match (word, allow) {
-        (None, None) | (Some((_, Some(false))), None) => Some((Access::Session, None)),
-        (Some((_, Some(true))), None) => Some((Access::Public, None)),
-        (Some((_, Some(true))), Some(allow)) => {
-            let help = "remove `access` to let only some people pass, or `allow` to let everybody";
-            reading.error("a public rule asks nobody, so `allow` could not be evaluated", allow.span, help);
-            None
+/// Whom a rule lets pass.
+struct Gate {
+    access: Access,
+    deny: Option<Condition>,
+    allow: Option<Condition>,
+    step_up: Option<StepUp>,
+}
+
+/// Reads `access`, `deny`, `allow` and `step_up`; `answers` when the gateway answers itself.
+fn read_gate(section: &mut Section<'_>, answers: bool, reading: &mut Reading<'_>) -> Option<Gate> {
+    let given = section.value("access").map(toml::Spanned::span);
+    let word = section.word("access", &ACCESS, reading);
+    let (deny, allow) = (section.text("deny", reading), section.text("allow", reading));
+    let step_up = section.section("step_up", reading).map(|inner| (inner.span(), read_step_up(inner, reading)));
+    let asks = ["deny", "allow", "step_up"].iter().any(|key| !section.lacks(key));
+    let access = match (word, &given) {
+        (Some(word), _) => word,
+        (None, Some(_)) => return None,
+        (None, None) if answers && !asks => Access::Public,
+        (None, None) => Access::Session,
+    };
+    if access != Access::Session {
+        let kind = if access == Access::Public { "a public rule" } else { "an optional rule" };
+        for (key, text) in [("deny", &deny), ("allow", &allow)] {
+            let Some(text) = text else { continue };
+            let help = format!("remove `access` to let only some people pass, or `{key}` to let everybody");
+            let message = format!("{kind} asks nobody, so `{key}` could not be evaluated");
+            reading.error(message, text.span.clone(), help);
         }
-        (Some((_, None)), _) => None,
-        (_, Some(allow)) => read_condition(&allow, reading).map(|allow| (Access::Session, Some(Condition::new(allow)))),
+        if let Some((span, _)) = &step_up {
+            let help = "remove `step_up` or `access`";
+            reading.error(format!("{kind} asks nobody to sign in"), span.clone(), help);
+        }
+        if asks {
+            return None;
+        }
     }
+    if let Some(span) = given.filter(|_| answers && access == Access::Optional) {
+        let help = "remove `access` to answer everybody, or use \"session\" to answer whoever is signed in";
+        reading.error("the gateway's own answer is the same for everybody", span, help);
+        return None;
+    }
+    let complete =
+        ["deny", "allow"].iter().zip([&deny, &allow]).all(|(key, text)| text.is_some() || section.lacks(key));
+    let deny = deny.map(|text| read_condition("deny", &text, reading).map(Condition::new));
+    let allow = allow.map(|text| read_condition("allow", &text, reading).map(Condition::new));
+    let (deny, allow) =
+        (deny.map_or(Some(None), |deny| deny.map(Some)), allow.map_or(Some(None), |allow| allow.map(Some)));
+    let step_up = step_up.and_then(|(_, step_up)| step_up);
+    Some(Gate { access, deny: deny?, allow: allow?, step_up }).filter(|_| complete)
 }
 
-fn section_word(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<bool> {
-    section.word("access", &[("public", true), ("session", false)], reading)
-}
-
-fn read_condition(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Expression> {
+fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Expression> {
     if text.text.starts_with("${") {
-        let help = "`allow` is an expression by itself: leave `${` and `}` away";
-        reading.error("`allow` does not take `${…}`", text.span.clone(), help);
+        let help = format!("`{key}` is an expression by itself: leave `${{` and `}}` away");
+        reading.error(format!("`{key}` does not take `${{…}}`"), text.span.clone(), help);
         return None;
     }
     let expression = Expression::compile(text.text).map_err(|mistakes| report(mistakes, text, reading)).ok()?;
     if let Some(kind) = expression.kind().filter(|kind| *kind != Kind::Bool) {
         let help = "compare it: user.email == 'ada@gmr.example', 'staff' in user.groups";
-        reading.error(format!("`allow` needs true or false, this is {kind}"), text.span.clone(), help);
+        reading.error(format!("`{key}` needs true or false, this is {kind}"), text.span.clone(), help);
         return None;
     }
     Some(expression)
@@ -252,19 +306,4 @@ fn read_step_up(mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<S
         return None;
     }
     Some(StepUp { acr, max_age })
-}
-
-/// An earlier rule that covers every method and path of `later` leaves nothing for it.
-fn report_unreachable(later: &RuleEntry, earlier: &[RuleEntry], reading: &mut Reading<'_>) {
-    let blocking = |pattern: &Pattern| {
-        earlier.iter().find(|rule| {
-            rule.methods.covers(&later.methods) && rule.patterns.iter().any(|earlier| earlier.covers(pattern))
-        })
-    };
-    let blockers: Option<Vec<_>> = later.patterns.iter().map(blocking).collect();
-    if let Some(blocker) = blockers.as_ref().and_then(|all| all.first()) {
-        let line = reading.line(blocker.span.start);
-        let message = format!("this rule can never match: rule `{}` on line {line} comes first", blocker.rule.label);
-        reading.error(message, later.span.clone(), "the first rule that matches decides; move the narrower rule up");
-    }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Policy;
-use super::decision::{Decision, RequestFacts, SessionFacts, Subject};
+use super::answer::Answer;
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::CanonicalPath;
@@ -45,6 +46,10 @@ pub(super) struct Expected {
     pub(super) rule: Option<String>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) absent: Vec<String>,
+    /// Where a redirect leads.
+    pub(super) location: Option<String>,
+    /// The status of the gateway's own answer.
+    pub(super) status: Option<u16>,
 }
 
 /// A decision in one word.
@@ -55,15 +60,19 @@ pub(super) enum Word {
     Deny,
     SignIn,
     StepUp,
+    Redirect,
+    Respond,
 }
 
 /// The words as they are written.
-pub(super) const WORDS: [(&str, Word); 5] = [
+pub(super) const WORDS: [(&str, Word); 7] = [
     ("allow", Word::Allow),
     ("public", Word::Public),
     ("deny", Word::Deny),
     ("sign-in", Word::SignIn),
     ("step-up", Word::StepUp),
+    ("redirect", Word::Redirect),
+    ("respond", Word::Respond),
 ];
 
 /// How one test of a policy went.
@@ -99,7 +108,7 @@ impl TestCase {
                 client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };
             let decision = policy.decide(&request, prepared.as_ref(), NOW);
-            explanation = self.expected.differences(&decision);
+            explanation = self.expected.differences(&decision, request.query);
         }
         TestOutcome { name: self.name.clone(), line: self.line, passed: explanation.is_empty(), explanation }
     }
@@ -119,7 +128,7 @@ impl Person {
 }
 
 impl Expected {
-    fn differences(&self, decision: &Decision<'_>) -> Vec<String> {
+    fn differences(&self, decision: &Decision<'_>, query: Option<&str>) -> Vec<String> {
         let mut differences = Vec::new();
         let (found, rule, why) = summary(decision);
         let as_expected = found == self.decision || (self.decision == Word::Allow && found == Word::Public);
@@ -133,12 +142,29 @@ impl Expected {
                 rule.map_or("none".into(), |rule| format!("`{rule}`"))
             ));
         }
+        if let Decision::Answer(reply) = decision {
+            self.answer_differences(reply.answer, query, &mut differences);
+        }
         if let Decision::Allow(permit) = decision {
             self.header_differences(permit.headers(), &mut differences);
         } else if as_expected && !self.headers.is_empty() {
             differences.push("headers are expected, and there are none without permission".to_owned());
         }
         differences
+    }
+
+    fn answer_differences(&self, found: &Answer, query: Option<&str>, differences: &mut Vec<String>) {
+        let (status, location) = match found {
+            Answer::Redirect(redirect) => (redirect.status(), Some(redirect.location(query))),
+            Answer::Respond(respond) => (respond.status, None),
+        };
+        if let Some(expected) = self.status.filter(|expected| *expected != status.as_u16()) {
+            differences.push(format!("expected status {expected}, found {}", status.as_u16()));
+        }
+        if let Some(expected) = self.location.as_ref().filter(|_| self.location != location) {
+            let found = location.map_or("none".to_owned(), |found| format!("\"{found}\""));
+            differences.push(format!("expected location \"{expected}\", found {found}"));
+        }
     }
 
     fn header_differences(&self, found: &[(HeaderName, http::HeaderValue)], differences: &mut Vec<String>) {
@@ -168,6 +194,8 @@ fn summary<'d>(decision: &'d Decision<'_>) -> (Word, Option<&'d str>, Option<Str
         Decision::Deny(denial) => (Word::Deny, denial.rule(), Some(denial.reason().to_string())),
         Decision::SignIn { rule } => (Word::SignIn, Some(rule), None),
         Decision::StepUp(requirement) => (Word::StepUp, Some(requirement.rule), None),
+        Decision::Answer(Reply { rule, answer: Answer::Redirect(_) }) => (Word::Redirect, Some(rule), None),
+        Decision::Answer(Reply { rule, answer: Answer::Respond(_) }) => (Word::Respond, Some(rule), None),
     }
 }
 

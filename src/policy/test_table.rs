@@ -87,7 +87,14 @@ fn read_request(
 }
 
 fn read_expected(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Expected> {
-    let none = Expected { decision: Word::Allow, rule: None, headers: BTreeMap::new(), absent: Vec::new() };
+    let none = Expected {
+        decision: Word::Allow,
+        rule: None,
+        headers: BTreeMap::new(),
+        absent: Vec::new(),
+        location: None,
+        status: None,
+    };
     if let Some(text) = value.get_ref().as_str() {
         let text = Text { text, span: value.span() };
         return Some(Expected { decision: read_word(&text, reading)?, ..none });
@@ -97,6 +104,8 @@ fn read_expected(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Expecte
     let rule = section.text("rule", reading).map(|text| text.text.to_owned());
     let headers = section.section("headers", reading).map(|section| read_headers(&section, reading));
     let absent = section.texts("absent", reading).unwrap_or_default();
+    let location = section.text("location", reading).map(|text| text.text.to_owned());
+    let status = section.value("status").and_then(|value| read_status(value, reading));
     if section.lacks("decision") {
         reading.error(
             "`expect` has no `decision`",
@@ -106,7 +115,15 @@ fn read_expected(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Expecte
     }
     section.finish(reading);
     let absent = absent.iter().map(|text| text.text.to_owned()).collect();
-    Some(Expected { decision: read_word(&decision?, reading)?, rule, headers: headers.unwrap_or_default(), absent })
+    let (decision, headers) = (read_word(&decision?, reading)?, headers.unwrap_or_default());
+    Some(Expected { decision, rule, headers, absent, location, status })
+}
+
+fn read_status(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<u16> {
+    match value.get_ref().as_integer().map(|number| number.to_string().parse()) {
+        Some(Ok(status)) => Some(status),
+        _ => reading.wrong_kind("status", "a status such as 404", value.get_ref(), value.span()),
+    }
 }
 
 fn read_word(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Word> {

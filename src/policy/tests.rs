@@ -1,5 +1,7 @@
 //! Whole policies: compiled, prepared and asked.
 
+mod rules;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,13 +92,24 @@ fn answer(policy: &Policy, who: Option<&Prepared>, method: &str, target: &str) -
         query,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
     };
-    match policy.decide(&request, who, NOW) {
+    told(&policy.decide(&request, who, NOW), query)
+}
+
+/// A decision on a request with this query, in one word and a reason.
+fn told(decision: &Decision<'_>, query: Option<&str>) -> String {
+    match decision {
         Decision::Allow(permit) if permit.is_public() => format!("public {}", permit.rule()),
         Decision::Allow(permit) => format!("allow {}", permit.rule()),
         Decision::Deny(denial) => format!("deny {} {}", denial.rule().unwrap_or("none"), denial.code()),
         Decision::SignIn { rule } => format!("sign-in {rule}"),
         Decision::StepUp(requirement) => {
             format!("step-up {} {} {:?}", requirement.rule, requirement.acr.join(" "), requirement.max_age)
+        }
+        Decision::Answer(Reply { rule, answer: Answer::Redirect(redirect) }) => {
+            format!("redirect {rule} {} {}", redirect.status().as_u16(), redirect.location(query))
+        }
+        Decision::Answer(Reply { rule, answer: Answer::Respond(respond) }) => {
+            format!("respond {rule} {} {}", respond.status.as_u16(), respond.body.trim_end())
         }
     }
 }

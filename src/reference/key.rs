@@ -93,6 +93,8 @@ pub enum Kind {
     Tables(&'static Table),
     /// A table of anything: the claims of a person.
     Claims,
+    /// A date or a moment, as TOML writes it or as a string.
+    Moment,
 }
 
 /// A word that a key takes.
@@ -174,6 +176,7 @@ impl fmt::Display for Kind {
             }
             Self::Table(_) | Self::Claims => f.write_str("table"),
             Self::Tables(_) => f.write_str("list of tables"),
+            Self::Moment => f.write_str("date or moment"),
         }
     }
 }

@@ -90,6 +90,8 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Table(inner) => table(inner).into(),
         Kind::Tables(each) => json!({ "type": "array", "items": table(each) }),
         Kind::Claims => json!({ "type": "object" }),
+        // Editors take TOML's own dates for strings.
+        Kind::Moment => json!({ "type": "string" }),
     };
     match schema {
         Value::Object(members) => members,

@@ -1,9 +1,9 @@
-//! One application: its policy, where it runs, who signs people in, its counters, the names of its cookies.
+//! One application: its policy and the one tried beside it, where it runs, who signs people in, its counters, the names of its cookies.
 //!
 //! Trust boundary: none; made of checked configuration.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
 /// One application, ready to serve.
 pub struct Application {
     policy: Policy,
+    shadow: Option<Policy>,
+    claims_read: BTreeSet<Box<str>>,
     upstream: Arc<Upstream>,
     /// The authorities that the application's certificate is checked with, as its file holds them.
     authorities: Option<Vec<u8>>,
@@ -49,6 +51,7 @@ pub(super) struct Surroundings<'a> {
 impl Application {
     pub(super) fn build(
         policy: Policy,
+        shadow: Option<Policy>,
         before: Option<&Self>,
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, Diagnostic> {
@@ -75,7 +78,10 @@ impl Application {
         let shared = policy.prefix() != "/";
         let cookie_app = shared.then(|| policy.name().to_string());
         let session = policy.session();
+        let claims_read = policy.claims_read().iter().chain(shadow.iter().flat_map(Policy::claims_read)).cloned();
         Ok(Self {
+            claims_read: claims_read.collect(),
+            shadow,
             upstream,
             authorities,
             host,
@@ -93,6 +99,16 @@ impl Application {
     /// The compiled policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The policy that is decided beside it and never enforced.
+    pub fn shadow(&self) -> Option<&Policy> {
+        self.shadow.as_ref()
+    }
+
+    /// The claims that a session keeps: what the policy and its shadow read.
+    pub fn claims_read(&self) -> &BTreeSet<Box<str>> {
+        &self.claims_read
     }
 
     /// The application's name.

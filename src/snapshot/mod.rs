@@ -4,10 +4,11 @@
 //! Routing costs one look-up by host and a walk over that host's few path prefixes, however many applications there are.
 //!
 //! Trust boundary: none; it is made of checked configuration. Bad combinations are refused when it is built: two applications that
-//! claim one host and path, a provider that does not exist.
+//! claim one host and path, a provider that does not exist, a shadow with nothing to stand beside.
 
 mod application;
 mod routes;
+mod shadows;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +27,7 @@ pub use application::Application;
 use application::Surroundings;
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
+pub use shadows::shadows_astray;
 
 /// All applications, compiled.
 pub struct Snapshot {
@@ -59,7 +61,10 @@ impl Snapshot {
         let scrub = ScrubSet::new(ingredients.policies.iter().flat_map(Policy::emitted_headers));
         let nowhere = ingredients.metrics.app("-");
         claimed_twice(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
-        let mut applications = Vec::with_capacity(ingredients.policies.len());
+        shadows_astray(&ingredients.policies).into_iter().for_each(|(_, finding)| report.push(finding));
+        let (mut shadows, policies): (Vec<_>, Vec<_>) =
+            ingredients.policies.into_iter().partition(|policy| policy.is_shadow());
+        let mut applications = Vec::with_capacity(policies.len());
         let before: HashMap<&str, &Arc<Application>> =
             ingredients.before.into_iter().flat_map(Self::applications).map(|one| (one.name(), one)).collect();
         let surroundings = Surroundings {
@@ -69,9 +74,11 @@ impl Snapshot {
             system_trust: OnceCell::new(),
             in_memory: Arc::new(InMemory::new(ingredients.metrics)),
         };
-        for policy in ingredients.policies {
+        for policy in policies {
             let before = before.get(&**policy.name()).map(|application| &***application);
-            match Application::build(policy, before, &surroundings) {
+            let shadow = shadows.iter().position(|shadow| shadows::belongs(shadow, &policy));
+            let shadow = shadow.map(|place| shadows.swap_remove(place));
+            match Application::build(policy, shadow, before, &surroundings) {
                 Ok(application) => applications.push(Arc::new(application)),
                 Err(finding) => report.push(finding),
             }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::Application;
+use super::shadows::bare;
 use crate::diagnostic::Diagnostic;
 use crate::http::{CanonicalPath, HostName};
 use crate::policy::Policy;
@@ -51,17 +52,11 @@ impl Routes {
     }
 }
 
-/// A prefix without its last slash: `/a` and `/a/` are the same place.
-fn bare(policy: &Policy) -> &str {
-    let prefix = policy.prefix();
-    prefix.strip_suffix('/').unwrap_or(prefix)
-}
-
-/// Every place that a policy claims and one before it claims too: the index of the later policy, and what to say.
+/// Every place that a policy claims and one before it claims too (shadows claim none): the index of the later policy, and what to say.
 pub fn claimed_twice(policies: &[Policy]) -> Vec<(usize, Diagnostic)> {
     let mut owners: HashMap<(&HostName, &str), &Policy> = HashMap::new();
     let mut found = Vec::new();
-    for (index, policy) in policies.iter().enumerate() {
+    for (index, policy) in policies.iter().enumerate().filter(|(_, policy)| !policy.is_shadow()) {
         for host in policy.hosts() {
             match owners.entry((host, bare(policy))) {
                 Entry::Vacant(free) => {

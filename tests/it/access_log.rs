@@ -33,12 +33,13 @@ fn fields(line: &Value) -> BTreeSet<String> {
 async fn the_fields_are_those_that_the_document_names() {
     let fields_of_the_document = documented("| field | type | meaning |");
     let decisions = documented("| `decision` | the request |");
-    assert!(fields_of_the_document.len() > 15 && decisions.len() == 7, "{fields_of_the_document:?} {decisions:?}");
+    assert!(fields_of_the_document.len() > 15 && decisions.len() == 9, "{fields_of_the_document:?} {decisions:?}");
     let known: BTreeSet<String> =
         lychgate::observe::DECISIONS.iter().map(|decision| decision.as_str().to_owned()).collect();
     assert_eq!(decisions, known);
 
-    let site = Site::new().await;
+    let tried = |upstream: &str| format!("mode = \"observe\"\n{}", policy(upstream).replace("'staff'", "'admins'"));
+    let site = Site::with(policy, |setup| setup.policy("tried", &tried("http://127.0.0.1:1"))).await;
     let mut browser = site.signed_in().await;
     browser.get(&site.url("/admin/x")).await;
     let log = site.gateway.stop().await;

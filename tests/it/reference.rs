@@ -44,7 +44,19 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 /// A file as JSON; none when it is no TOML.
 fn json(text: &str) -> Option<Value> {
-    serde_json::to_value(text.parse::<toml::Table>().ok()?).ok()
+    serde_json::to_value(dates_as_texts(toml::Value::Table(text.parse().ok()?))).ok()
+}
+
+/// Dates as editors hand them to a schema.
+fn dates_as_texts(value: toml::Value) -> toml::Value {
+    match value {
+        toml::Value::Datetime(moment) => toml::Value::String(moment.to_string()),
+        toml::Value::Array(items) => items.into_iter().map(dates_as_texts).collect::<Vec<_>>().into(),
+        toml::Value::Table(members) => {
+            members.into_iter().map(|(name, value)| (name, dates_as_texts(value))).collect::<toml::Table>().into()
+        }
+        other => other,
+    }
 }
 
 fn file(name: &str) -> &'static File {

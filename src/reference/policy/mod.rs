@@ -10,10 +10,10 @@ mod rule;
 mod test;
 
 pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
-pub use rule::{RULE, STEP_UP};
+pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
 pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_SESSION};
 
-use super::key::{Key, Kind, Table};
+use super::key::{Key, Kind, Table, Word};
 
 /// Where expressions are documented.
 pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
@@ -22,7 +22,15 @@ const APP_AT: &str = "docs/policy.md#app";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
 const HEADERS_AT: &str = "docs/policy.md#headers";
 const RULES_AT: &str = "docs/policy.md#rules";
+const SELECTORS_AT: &str = "docs/policy.md#query-hosts-networks-and-times";
+const ANSWERS_AT: &str = "docs/policy.md#redirect-and-respond";
+const OBSERVE_AT: &str = "docs/policy.md#observe-mode";
 const TESTS_AT: &str = "docs/policy.md#tests";
+
+const MODE: Kind = Kind::Words(&[
+    Word::new("enforce", "it decides"),
+    Word::new("observe", "what it would have decided is logged, and nothing else"),
+]);
 
 /// What stands at the top.
 pub static FILE: Table = Table::new(
@@ -30,6 +38,13 @@ pub static FILE: Table = Table::new(
     "docs/policy.md#a-whole-file",
     "One application: where it is, how people sign in, who may do what, and what it is told about them.",
     &[
+        Key::optional(
+            "mode",
+            MODE,
+            "Whether the file decides, or is only [tried](#observe-mode) beside the one that does.",
+        )
+        .by_default("\"enforce\"")
+        .see(OBSERVE_AT),
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
         Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
             .see(LOGIN_AT),
@@ -66,6 +81,12 @@ pub static APP: Table = Table::new(
             "Where it runs: `http://host:port` or `https://host:port`, without a path.",
         )
         .examples(&["\"http://10.20.0.11:7001\"", "[\"http://10.20.0.11:7001\", \"http://10.20.0.12:7001\"]"]),
+        Key::optional(
+            "ignore_case",
+            Kind::Boolean,
+            "Whether path patterns match regardless of the case of ASCII letters.",
+        )
+        .by_default("false"),
         Key::optional(
             "host",
             Kind::Text("`\"keep\"`, `\"upstream\"` or host name"),

@@ -45,6 +45,8 @@ const DECISION: Kind = Kind::Words(&[
     Word::new("deny", "it does not pass"),
     Word::new("sign-in", "the person must sign in first"),
     Word::new("step-up", "the person must prove more"),
+    Word::new("redirect", "the gateway redirects"),
+    Word::new("respond", "the gateway answers itself"),
 ]);
 
 /// `expect = { … }` of a test.
@@ -62,6 +64,9 @@ pub static EXPECT: Table = Table::new(
         )
         .otherwise("not looked at"),
         Key::optional("absent", Kind::OneOrMore(&Kind::TEXT), "Headers that must not be there.")
+            .otherwise("not looked at"),
+        Key::optional("location", Kind::Text("address"), "Where a redirect leads.").otherwise("not looked at"),
+        Key::optional("status", Kind::Integer(200, 599), "The status of the gateway's own answer.")
             .otherwise("not looked at"),
     ],
 );
