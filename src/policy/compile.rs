@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use toml::de::DeTable;
 
 use super::app::{self, App, Login, SessionLimits};
+use super::condition::Condition;
 use super::expression::Expression;
 use super::header::Header;
+use super::header_set::HeaderSet;
 use super::header_table::{self, SecretSource};
 use super::reader::{Reading, Section};
 use super::route::RouteTable;
-use super::rule::{self, Access, RuleEntry};
+use super::rule::{self, Rule, RuleEntry};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
@@ -154,14 +156,15 @@ impl Parts {
             routes.push(entry.methods, &entry.patterns);
             rules.push(entry.rule);
         }
-        let conditions = rules.iter().filter_map(|rule| match &rule.access {
-            Access::When(expression) => Some(expression),
-            Access::Public | Access::Session => None,
-        });
-        let all: Vec<&Expression> = conditions.chain(self.headers.iter().flat_map(Header::expressions)).collect();
-        let claims_read: BTreeSet<_> = all.iter().flat_map(|expression| expression.claims()).cloned().collect();
-        let keeps_claims = all.iter().any(|expression| expression.is_per_request());
-        let headers_per_request = self.headers.iter().any(Header::is_per_request);
+        let mut conditions = 0;
+        for condition in rules.iter_mut().flat_map(Rule::conditions_mut) {
+            condition.place(conditions);
+            conditions += 1;
+        }
+        let header_sets = vec![HeaderSet::new(self.headers)];
+        let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
+        let told = header_sets.iter().flat_map(HeaderSet::expressions);
+        let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
         let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
         Policy {
             id: next_id(),
@@ -170,13 +173,12 @@ impl Parts {
             login: self.login,
             login_accepts,
             session: self.session,
-            headers: self.headers,
+            header_sets,
             rules,
             routes,
             tests: self.tests,
             claims_read,
-            keeps_claims,
-            headers_per_request,
+            conditions,
         }
     }
 }

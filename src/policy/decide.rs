@@ -7,11 +7,10 @@
 //! May touch: nothing but memory. For a person prepared before and a rule that reads only them, nothing is evaluated and
 //! nothing is allocated. Trust boundary: the request's facts are a stranger's, already canonical.
 
-use http::{HeaderName, HeaderValue};
-
+use super::condition::Condition;
 use super::decision::{Decision, Denial, DenialReason, Headers, Permit, RequestFacts, Requirement, SessionFacts};
-use super::expression::{BoundClaims, Failure, View};
-use super::prepared::Prepared;
+use super::expression::Failure;
+use super::prepared::{Glance, Prepared};
 use super::rule::{Access, Rule, StepUp};
 use super::{LoginAccepts, Policy};
 use crate::clock::Timestamp;
@@ -20,107 +19,71 @@ impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
         let found = self.routes.find(request.method, request.path.as_str());
-        let Some((index, rule)) = found.and_then(|index| Some((index, self.rules.get(index)?))) else {
+        let Some(rule) = found.and_then(|index| self.rules.get(index)) else {
             return Decision::Deny(Denial::new(None, DenialReason::NoRule));
         };
         if matches!(rule.access, Access::Public) {
-            return Decision::Allow(Permit::public(&rule.label));
+            let set = self.header_sets.get(rule.header_set);
+            return Decision::Allow(Permit::public(
+                &rule.label,
+                set.map(|set| set.for_everybody()).unwrap_or_default(),
+            ));
         }
         let Some(who) = who else { return Decision::SignIn { rule: &rule.label } };
-        let question = Question { policy: self, request, who, now };
-        question.answer(index, rule).unwrap_or_else(|reason| Decision::Deny(Denial::new(Some(&rule.label), reason)))
+        let question = Question { rule, who, glance: Glance { policy: self, request, now }, policy: self };
+        question.answer().unwrap_or_else(|reason| Decision::Deny(Denial::new(Some(&rule.label), reason)))
     }
 }
 
-/// A request of a known person.
+/// A request of a known person, and the rule that decides on it.
 struct Question<'p, 'r> {
     policy: &'p Policy,
-    request: &'r RequestFacts<'r>,
+    rule: &'p Rule,
     who: &'p Prepared,
-    now: Timestamp,
+    glance: Glance<'r>,
 }
 
 impl<'p> Question<'p, '_> {
-    fn answer(&self, index: usize, rule: &'p Rule) -> Result<Decision<'p>, DenialReason> {
+    fn answer(&self) -> Result<Decision<'p>, DenialReason> {
         if !self.who.is_for(self.policy) {
             return Err(DenialReason::OtherPolicy);
         }
-        let session = &self.who.subject.session;
+        let rule = &*self.rule.label;
+        let session = &self.who.subject().session;
         if let Some(acr) = self.policy.login_accepts.lacking(session) {
-            return Ok(Decision::StepUp(Requirement { rule: &rule.label, acr, max_age: None }));
+            return Ok(Decision::StepUp(Requirement { rule, acr, max_age: None }));
         }
-        if !self.is_allowed(index, rule)? {
+        if !self.rule.allow.as_ref().map_or(Ok(true), |allow| self.holds(allow))? {
             return Err(DenialReason::NotAllowed);
         }
-        if let Some(requirement) = rule.step_up.as_ref().and_then(|step_up| self.lacking(rule, step_up)) {
+        if let Some(requirement) = self.rule.step_up.as_ref().and_then(|step_up| self.lacking(step_up)) {
             return Ok(Decision::StepUp(requirement));
         }
-        Ok(Decision::Allow(Permit::new(&rule.label, self.headers()?)))
+        Ok(Decision::Allow(Permit::new(rule, self.headers()?)))
     }
 
-    fn is_allowed(&self, index: usize, rule: &Rule) -> Result<bool, DenialReason> {
-        let Access::When(condition) = &rule.access else { return Ok(true) };
-        match self.who.allowed.get(index) {
-            Some(Some(Ok(allowed))) => Ok(*allowed),
-            Some(Some(Err(why))) => Err(expression_failed(why)),
-            _ => self.with_view(|view| condition.test(view)).map_err(|why| expression_failed(&why)),
-        }
+    fn holds(&self, condition: &Condition) -> Result<bool, DenialReason> {
+        self.who.test(condition, self.glance).map_err(|why| expression_failed(&why))
     }
 
     /// What the rule asks of the sign-in beyond what it is.
-    fn lacking(&self, rule: &'p Rule, step_up: &'p StepUp) -> Option<Requirement<'p>> {
-        let session = &self.who.subject.session;
+    fn lacking(&self, step_up: &'p StepUp) -> Option<Requirement<'p>> {
+        let session = &self.who.subject().session;
         let acr_is_good = step_up.acr.is_empty() || holds_one(session, &step_up.acr);
-        let age = self.now.since(session.authenticated_at);
+        let age = self.glance.now.since(session.authenticated_at);
         let age_is_good = step_up.max_age.is_none_or(|max_age| age <= max_age);
         if acr_is_good && age_is_good {
             return None;
         }
         let login = self.policy.login.as_ref().map(|login| login.acr.as_slice()).unwrap_or_default();
         let acr = if step_up.acr.is_empty() { login } else { &step_up.acr };
-        Some(Requirement { rule: &rule.label, acr, max_age: step_up.max_age })
+        Some(Requirement { rule: &self.rule.label, acr, max_age: step_up.max_age })
     }
 
     fn headers(&self) -> Result<Headers<'p>, DenialReason> {
-        if !self.policy.headers_per_request {
-            return match &self.who.headers {
-                Ok(ready) => Ok(Headers::Ready(ready)),
-                Err(reason) => Err(reason.clone()),
-            };
-        }
-        self.with_view(|view| self.made_headers(view)).map(Headers::Made)
-    }
-
-    fn made_headers(&self, view: &View<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, DenialReason> {
-        let mut made = Vec::with_capacity(self.policy.headers.len());
-        for (header, ready) in self.policy.headers.iter().zip(&self.who.each) {
-            let value = match ready {
-                Some(outcome) => outcome.clone()?,
-                None => header.evaluate(view)?,
-            };
-            made.extend(value.map(|value| (header.name.clone(), value)));
-        }
-        Ok(made)
-    }
-
-    fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
-        let subject = &self.who.subject;
-        let made;
-        let bound = match &self.who.claims {
-            Some(bound) => bound,
-            None => {
-                made = BoundClaims::bind(&subject.claims, &self.policy.claims_read);
-                &made
-            }
-        };
-        look(&View {
-            claims: &subject.claims,
-            bound,
-            session: &subject.session,
-            request: Some(self.request),
-            now: self.now,
-            app: &self.policy.name,
-        })
+        let set = self.policy.header_sets.get(self.rule.header_set).ok_or(DenialReason::OtherPolicy)?;
+        let ready = self.who.header_set(self.rule.header_set, self.glance).ok_or(DenialReason::OtherPolicy)?;
+        set.fields(ready, |header| self.who.with_view(self.glance, |view| header.evaluate(view)))
     }
 }
 

@@ -91,8 +91,9 @@ impl<'p> Permit<'p> {
         Self { rule, headers, public: false }
     }
 
-    pub(super) fn public(rule: &'p str) -> Self {
-        Self { rule, headers: Headers::Ready(&[]), public: true }
+    /// For everybody; `fields` tell nothing of a person.
+    pub(super) fn public(rule: &'p str, fields: &'p [(HeaderName, HeaderValue)]) -> Self {
+        Self { rule, headers: Headers::Ready(fields), public: true }
     }
 
     /// The label of the rule that decided: its name, or `#3` for the third rule.

@@ -1,7 +1,7 @@
 //! One application's policy: read, compiled, decided by.
 //!
 //! [`compile`] turns the text of a `policies/NAME.toml` into a [`Policy`], or into all mistakes in it, each with its
-//! place. [`Policy::prepare`] evaluates once per session what depends on the person alone; [`Policy::decide`] answers for
+//! place. [`Policy::prepare`] makes room for what depends on the person alone, evaluated once, when a request needs it; [`Policy::decide`] answers for
 //! each request and is the only maker of a [`Permit`], without which nothing reaches an application.
 //!
 //! Layer 1, pure: no I/O, no clock; secrets come in through a closure. Trust boundary: files are an administrator's and may
@@ -10,11 +10,13 @@
 
 mod app;
 mod compile;
+mod condition;
 mod decide;
 mod decision;
 mod encode;
 mod expression;
 mod header;
+mod header_set;
 mod header_table;
 mod method_set;
 mod pattern;
@@ -54,13 +56,14 @@ pub struct Policy {
     login: Option<Login>,
     login_accepts: LoginAccepts,
     session: SessionLimits,
-    headers: Vec<header::Header>,
+    /// The first is `[headers]`.
+    header_sets: Vec<header_set::HeaderSet>,
     rules: Vec<rule::Rule>,
     routes: route::RouteTable,
     tests: Vec<test_case::TestCase>,
     claims_read: BTreeSet<Box<str>>,
-    keeps_claims: bool,
-    headers_per_request: bool,
+    /// How many conditions the rules have.
+    conditions: usize,
 }
 
 /// Which authentication contexts are good enough for the application at large.
@@ -123,7 +126,9 @@ impl Policy {
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.
     pub fn emitted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.headers.iter().map(|header| &header.name)
+        let all = self.header_sets.iter().flat_map(header_set::HeaderSet::headers);
+        let mut seen = BTreeSet::new();
+        all.map(|header| &header.name).filter(move |name| seen.insert(name.as_str()))
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

@@ -1,33 +1,27 @@
-//! A person as one policy sees them: everything that depends on the person alone, evaluated once.
+//! A person as one policy sees them: what depends on the person alone is evaluated once, when it is first needed.
 //!
-//! The gateway makes one when a session is first seen by a policy version and keeps it beside the session, so that a
-//! decision for a known person costs a look-up in the route table and nothing else.
+//! The gateway makes one when a session is first seen by a policy version and keeps it beside the session. Making it
+//! evaluates nothing; a decision for a known person costs a look-up in the route table and, the second time, nothing else.
 //!
-//! May touch: nothing but memory. Bound: as large as the claims that the policy reads and the headers made of them.
-//! Trust boundary: the claims are a provider's.
+//! May touch: nothing but memory. Bound: as large as the claims that the policy reads, the headers made of them, a byte for
+//! each condition and two words for each header set. Trust boundary: the claims are a provider's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use http::{HeaderName, HeaderValue};
-
-use super::decision::{DenialReason, Subject};
-use super::expression::{BoundClaims, View};
-use super::header::Outcome;
-use super::rule::Access;
-use super::{Policy, expression};
+use super::Policy;
+use super::condition::{Condition, Outcomes};
+use super::decision::{RequestFacts, Subject};
+use super::expression::{BoundClaims, Failure, View};
+use super::header_set::Ready;
+use crate::clock::Timestamp;
 
 /// A signed-in person, prepared for one policy.
 pub struct Prepared {
-    pub(super) policy: u64,
-    pub(super) subject: Arc<Subject>,
-    /// Kept only where some expression reads the request too.
-    pub(super) claims: Option<BoundClaims>,
-    /// The outcome of each rule's `allow`; none where it reads the request.
-    pub(super) allowed: Box<[Option<Result<bool, expression::Failure>>]>,
-    /// All headers, where none reads the request.
-    pub(super) headers: Result<Box<[(HeaderName, HeaderValue)]>, DenialReason>,
-    /// The outcome of each header, none where it reads the request; empty where none does.
-    pub(super) each: Box<[Option<Outcome>]>,
+    policy: u64,
+    subject: Arc<Subject>,
+    claims: OnceLock<BoundClaims>,
+    outcomes: Outcomes,
+    header_sets: Box<[OnceLock<Box<Ready>>]>,
 }
 
 impl Prepared {
@@ -40,47 +34,62 @@ impl Prepared {
     pub fn subject(&self) -> &Arc<Subject> {
         &self.subject
     }
+
+    /// Whether `condition` of `policy` holds for this person and request.
+    pub(super) fn test(&self, condition: &Condition, glance: Glance<'_>) -> Result<bool, Failure> {
+        self.outcomes.test(condition, |evaluate| self.with_view(glance, evaluate))
+    }
+
+    /// What is known of a policy's header set; evaluated when it is first asked for.
+    pub(super) fn header_set(&self, index: usize, glance: Glance<'_>) -> Option<&Ready> {
+        let (set, kept) = (glance.policy.header_sets.get(index)?, self.header_sets.get(index)?);
+        Some(kept.get_or_init(|| Box::new(self.with_view(glance, |view| set.prepare(view)))))
+    }
+
+    /// Lets `look` see everything that an expression may look at.
+    pub(super) fn with_view<T>(&self, glance: Glance<'_>, look: impl FnOnce(&View<'_>) -> T) -> T {
+        let bound = self.claims.get_or_init(|| BoundClaims::bind(&self.subject.claims, &glance.policy.claims_read));
+        look(&View {
+            claims: &self.subject.claims,
+            bound,
+            session: &self.subject.session,
+            request: Some(glance.request),
+            now: glance.now,
+            app: &glance.policy.name,
+        })
+    }
+}
+
+/// What is looked at beside the person.
+#[derive(Clone, Copy)]
+pub(super) struct Glance<'r> {
+    pub(super) policy: &'r Policy,
+    pub(super) request: &'r RequestFacts<'r>,
+    pub(super) now: Timestamp,
 }
 
 impl Policy {
-    /// Evaluates for `subject` all that does not depend on a request.
+    /// Makes room for what requests of `subject` will need; evaluates nothing.
     pub fn prepare(&self, subject: Arc<Subject>) -> Prepared {
-        let bound = BoundClaims::bind(&subject.claims, &self.claims_read);
-        let view = View {
-            claims: &subject.claims,
-            bound: &bound,
-            session: &subject.session,
-            request: None,
-            now: subject.session.authenticated_at,
-            app: &self.name,
-        };
-        let allowed = self.rules.iter().map(|rule| match &rule.access {
-            Access::When(condition) if !condition.is_per_request() => Some(condition.test(&view)),
-            _ => None,
-        });
-        let allowed = allowed.collect();
-        let each: Vec<Option<Outcome>> = self
-            .headers
-            .iter()
-            .map(|header| if header.is_per_request() { None } else { Some(header.evaluate(&view)) })
-            .collect();
-        let (headers, each) = if self.headers_per_request {
-            (Ok(Box::default()), each.into())
-        } else {
-            (self.collect(each.into_iter().flatten()), Box::default())
-        };
-        let claims = self.keeps_claims.then_some(bound);
-        Prepared { policy: self.id, subject, claims, allowed, headers, each }
+        Prepared {
+            policy: self.id,
+            subject,
+            claims: OnceLock::new(),
+            outcomes: Outcomes::unknown(self.conditions),
+            header_sets: self.header_sets.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Prepared {
+    /// How many header sets were evaluated.
+    pub(super) fn evaluated_sets(&self) -> usize {
+        self.header_sets.iter().filter(|set| set.get().is_some()).count()
     }
 
-    /// Names the outcomes, leaves out what is not sent, and stops at the first denial.
-    fn collect(
-        &self,
-        outcomes: impl Iterator<Item = Outcome>,
-    ) -> Result<Box<[(HeaderName, HeaderValue)]>, DenialReason> {
-        let named = self.headers.iter().zip(outcomes);
-        named
-            .filter_map(|(header, outcome)| Some(outcome.transpose()?.map(|value| (header.name.clone(), value))))
-            .collect()
+    /// Whether any claim was brought into the evaluator's form.
+    pub(super) fn is_bound(&self) -> bool {
+        self.claims.get().is_some()
     }
 }

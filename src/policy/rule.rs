@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::condition::Condition;
 use super::expression::{Expression, Kind};
 use super::header_table::report;
 use super::method_set::MethodSet;
@@ -25,19 +26,21 @@ pub(super) struct Rule {
     pub(super) label: Box<str>,
     /// For whom it is.
     pub(super) access: Access,
+    /// What must be true of who is signed in.
+    pub(super) allow: Option<Condition>,
     /// What the sign-in must be.
     pub(super) step_up: Option<StepUp>,
+    /// The place of the header set that goes with its requests, among those of the policy.
+    pub(super) header_set: usize,
 }
 
 /// For whom a rule is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Everybody, without sign-in and without identity headers.
     Public,
     /// Whoever is signed in.
     Session,
-    /// Whoever is signed in and for whom this is true.
-    When(Expression),
 }
 
 /// What a sign-in must be for a rule.
@@ -57,10 +60,22 @@ pub(super) struct RuleEntry {
     pub(super) span: Range<usize>,
 }
 
+impl Rule {
+    /// All conditions of the rule.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.allow.iter()
+    }
+
+    /// All conditions of the rule, to be placed.
+    pub(super) fn conditions_mut(&mut self) -> impl Iterator<Item = &mut Condition> {
+        self.allow.iter_mut()
+    }
+}
+
 impl RuleEntry {
     /// Whether the rule is for everybody.
     pub(super) fn is_public(&self) -> bool {
-        matches!(self.rule.access, Access::Public)
+        self.rule.access == Access::Public
     }
 }
 
@@ -92,7 +107,7 @@ fn read_rule(
     let access = read_access(&mut section, reading);
     let step_up = section.section("step_up", reading).map(|inner| (inner.span(), read_step_up(inner, reading)));
     section.finish(reading);
-    if let (Some(Access::Public), Some((span, _))) = (&access, &step_up) {
+    if let (Some((Access::Public, _)), Some((span, _))) = (&access, &step_up) {
         reading.error(
             "a public rule asks nobody to sign in",
             span.clone(),
@@ -100,7 +115,9 @@ fn read_rule(
         );
     }
     let step_up = step_up.and_then(|(_, step_up)| step_up);
-    Some(RuleEntry { rule: Rule { label, access: access?, step_up }, methods: methods?, patterns: patterns?, span })
+    let (access, allow) = access?;
+    let rule = Rule { label, access, allow, step_up, header_set: 0 };
+    Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span })
 }
 
 fn read_label(
@@ -189,19 +206,19 @@ fn read_method(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Method> {
     }
 }
 
-fn read_access(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<Access> {
+fn read_access(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<(Access, Option<Condition>)> {
     let word = section.value("access").map(|value| (value.span(), section_word(section, reading)));
     let allow = section.text("allow", reading);
     match (word, allow) {
-        (None, None) | (Some((_, Some(false))), None) => Some(Access::Session),
-        (Some((_, Some(true))), None) => Some(Access::Public),
+        (None, None) | (Some((_, Some(false))), None) => Some((Access::Session, None)),
+        (Some((_, Some(true))), None) => Some((Access::Public, None)),
         (Some((_, Some(true))), Some(allow)) => {
             let help = "remove `access` to let only some people pass, or `allow` to let everybody";
             reading.error("a public rule asks nobody, so `allow` could not be evaluated", allow.span, help);
             None
         }
         (Some((_, None)), _) => None,
-        (_, Some(allow)) => read_condition(&allow, reading).map(Access::When),
+        (_, Some(allow)) => read_condition(&allow, reading).map(|allow| (Access::Session, Some(Condition::new(allow)))),
     }
 }
 

@@ -1,0 +1,82 @@
+//! What the hot path allocates: nothing, once a session is known.
+//!
+//! A binary of its own, because counting takes the place of the allocator.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::sync::Arc;
+
+use http::Method;
+use lychgate::claims::Claims;
+use lychgate::clock::Timestamp;
+use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::http::{CanonicalPath, HostName};
+use lychgate::policy::{
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
+    no_files,
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
+
+const POLICY: &str = r#"
+[app]
+hosts = ["royalty.localhost"]
+upstream = "http://127.0.0.1:7001"
+[login]
+acr = ["mfa"]
+[headers]
+X-Remote-User = "${user.preferred_username}"
+X-Remote-Groups = { list = "${user.groups.filter(g, g.startsWith('royalty-'))}", separator = ";" }
+[[rules]]
+paths = ["/static/**"]
+access = "public"
+[[rules]]
+paths = ["/admin/**"]
+allow = "'royalty-admins' in user.groups"
+[[rules]]
+allow = "user.groups.exists(g, g.startsWith('royalty-'))"
+step_up = { max_age = "10h" }
+"#;
+
+fn policy() -> Policy {
+    let secrets = |_: &SecretSource| Err("none".to_owned());
+    let providers = [ProviderFacts { name: "idp", scopes: None }];
+    let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let mut report = Report::default();
+    compile("royalty", &SourceFile::new("royalty.toml", POLICY), &environment, &mut report)
+        .unwrap_or_else(|| panic!("{report}"))
+}
+
+fn ada(policy: &Policy) -> Prepared {
+    let claims = br#"{"preferred_username":"ada","groups":["staff","royalty-artists"]}"#;
+    let session = SessionFacts {
+        provider: "idp".into(),
+        acr: Some("mfa".into()),
+        amr: Vec::new(),
+        authenticated_at: NOW.before(std::time::Duration::from_secs(60)),
+    };
+    policy.prepare(Arc::new(Subject { claims: Claims::from_json(claims).unwrap(), session }))
+}
+
+/// How many allocations one decision makes, and whether it allows.
+fn allocations(policy: &Policy, who: Option<&Prepared>, path: &str) -> (u64, bool) {
+    let (host, path) = (HostName::parse("royalty.localhost").unwrap(), CanonicalPath::parse(path).unwrap());
+    let request =
+        RequestFacts { method: &Method::GET, host: &host, path: &path, query: None, client: [127, 0, 0, 1].into() };
+    let mut allowed = false;
+    let counted = allocation_counter::measure(|| {
+        allowed = matches!(policy.decide(&request, who, NOW), Decision::Allow(_));
+    });
+    (counted.count_total, allowed)
+}
+
+#[test]
+fn an_allow_decision_of_a_known_session_allocates_nothing() {
+    let policy = policy();
+    let who = ada(&policy);
+    let (first, allowed) = allocations(&policy, Some(&who), "/statements");
+    assert!(allowed && first > 0, "the first decision evaluates: {first}");
+    assert_eq!(allocations(&policy, Some(&who), "/statements"), (0, true));
+    assert_eq!(allocations(&policy, Some(&who), "/other/page"), (0, true));
+    assert_eq!(allocations(&policy, None, "/static/site.css"), (0, true));
+}
