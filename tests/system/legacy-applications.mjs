@@ -1,150 +1,31 @@
-// Applications that take identity in headers, each with its policy from policies/templates: Radicale, a Django site, and
-// PHP and CGI under Apache.
+// Applications that take identity in headers, each with its policy from policies/templates: Radicale, a Django site, PHP
+// and CGI under Apache, and a JSP under Tomcat.
 //
 // Each application itself says who is signed in. Each of them believes the header from whoever reaches its port, which is
 // shown first: what keeps forged headers from it is the gateway alone.
 
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { forgeries } from "./parts/forgery.mjs";
 import { fromTemplate } from "./parts/template.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
-import { freePort, listens, start, untilReady } from "./parts/program.mjs";
+import { APPLICATIONS, askCgi, askJson } from "./parts/applications.mjs";
+import { freePort, listens, untilReady } from "./parts/program.mjs";
 import { signIn, signOut, startProvider } from "./parts/provider.mjs";
-import { applications } from "./parts/setting.mjs";
 import { Visitor } from "./parts/visitor.mjs";
 
 const FORGED = "mallory";
-// Debian's own Python is the one that has Debian's Django.
-const PYTHON = "/usr/bin/python3";
-
 /** The groups that the templates speak of. */
 const GROUPS = {
-  ada: ["calendar-users", "intranet-users", "reports-readers"],
-  grace: ["calendar-users", "intranet-users", "intranet-admins", "reports-readers", "reports-editors"],
+  ada: ["calendar-users", "intranet-users", "reports-readers", "payroll-clerks"],
+  grace: [
+    "calendar-users",
+    ...["intranet-users", "intranet-admins"],
+    ...["reports-readers", "reports-editors"],
+    ...["payroll-admins", "payroll-clerks"],
+  ],
 };
-
-function startRadicale(folder, port) {
-  const file = join(folder, "radicale.conf");
-  writeFileSync(
-    file,
-    `[server]
-hosts = 127.0.0.1:${port}
-[auth]
-type = http_x_remote_user
-[rights]
-type = owner_only
-[storage]
-filesystem_folder = ${folder}/collections
-`,
-  );
-  return start("Radicale", "radicale", ["--config", file], { log: join(folder, "radicale.log") });
-}
-
-function startDjango(folder, port) {
-  const parameters = [join(applications, "site.py"), String(port), folder];
-  return start("Django", PYTHON, parameters, { log: join(folder, "django.log") });
-}
-
-/** Apache drops root, so what it serves lies where everybody may read. */
-function startApache(folder, port) {
-  const served = mkdtempSync(join(tmpdir(), "lychgate-apache-"));
-  process.once("exit", () => rmSync(served, { recursive: true, force: true }));
-  chmodSync(served, 0o755);
-  cpSync(join(applications, "reports"), served, { recursive: true });
-  mkdirSync(join(served, "static"));
-  cpSync(join(served, "index.php"), join(served, "static", "index.php"));
-  mkdirSync(join(served, "sessions"));
-  chmodSync(join(served, "sessions"), 0o777);
-  const modules = "/usr/lib/apache2/modules";
-  const php = readdirSync(modules).find((name) => /^libphp[\d.]*\.so$/.test(name));
-  const loaded = ["mpm_prefork", "authz_core", "authz_host", "dir", "mime", "env", "setenvif", "cgi", "alias"];
-  writeFileSync(
-    join(folder, "apache.conf"),
-    `ServerRoot ${folder}
-ServerName reports.localhost
-PidFile ${folder}/apache.pid
-Mutex file:${folder}
-DefaultRuntimeDir ${folder}
-ErrorLog ${folder}/apache-errors.log
-${loaded.map((name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`).join("\n")}
-LoadModule php_module ${modules}/${php}
-${process.getuid() === 0 ? "User www-data\nGroup www-data" : ""}
-Listen 127.0.0.1:${port}
-StartServers 4
-MaxRequestWorkers 16
-TypesConfig /etc/mime.types
-DocumentRoot ${served}
-DirectoryIndex index.php
-ScriptAlias /cgi-bin/ ${served}/cgi-bin/
-SetEnvIf X-Remote-User "^(.+)$" REMOTE_USER=$1
-php_admin_value session.save_path ${served}/sessions
-<Directory ${served}>
-  Require ip 127.0.0.1
-</Directory>
-<FilesMatch "\\.php$">
-  SetHandler application/x-httpd-php
-</FilesMatch>
-`,
-  );
-  return start("Apache", "apache2", ["-D", "FOREGROUND", "-f", join(folder, "apache.conf")], {
-    log: join(folder, "apache.log"),
-    env: { PATH: `${process.env.PATH}:/usr/sbin` },
-  });
-}
-
-const PROPFIND = `<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>`;
-
-/** Whom Radicale has signed in: the name in the address of the principal. */
-async function askRadicale(visitor, origin, headers = {}) {
-  const all = { depth: "0", "content-type": "application/xml", ...headers };
-  const page = await visitor.send(`${origin}/`, { method: "PROPFIND", headers: all, body: PROPFIND });
-  const found = page.text.match(/<current-user-principal>\s*<href>\/([^/]*)\/<\/href>/);
-  return { status: page.status, user: found ? decodeURIComponent(found[1]) : null, page };
-}
-
-async function askJson(visitor, address, headers) {
-  const page = await visitor.send(address, { headers });
-  const told = page.status === 200 ? JSON.parse(page.text) : {};
-  return { status: page.status, user: told.user || null, told, page };
-}
-
-async function askCgi(visitor, origin, headers) {
-  const page = await visitor.send(`${origin}/cgi-bin/list`, { headers });
-  const told = Object.fromEntries(page.text.split("\n").map((line) => line.split(/=(.*)/s).slice(0, 2)));
-  return { status: page.status, user: told.REMOTE_USER || null, told, page };
-}
-
-const APPLICATIONS = [
-  {
-    name: "calendar",
-    title: "Radicale",
-    template: "radicale",
-    start: startRadicale,
-    first: "/.web/",
-    ask: askRadicale,
-  },
-  {
-    name: "intranet",
-    title: "Django",
-    template: "django",
-    start: startDjango,
-    first: "/",
-    ask: (visitor, origin, headers) => askJson(visitor, `${origin}/whoever`, headers),
-    askPublic: (visitor, origin, headers) => askJson(visitor, `${origin}/static/whoever`, headers),
-  },
-  {
-    name: "reports",
-    title: "PHP under Apache",
-    template: "cgi",
-    start: startApache,
-    first: "/",
-    ask: (visitor, origin, headers) => askJson(visitor, `${origin}/`, headers),
-    askPublic: (visitor, origin, headers) => askJson(visitor, `${origin}/static/index.php`, headers),
-  },
-];
 
 const origin = (here, { name }) => `http://${name}.localhost:${here.port}`;
 
@@ -300,6 +181,29 @@ async function checkApache(at, ada, grace) {
   });
 }
 
+async function checkTomcat(at, ada, grace) {
+  await check("Tomcat: name and roles arrive, in exactly one field, also beside forged ones", async () => {
+    const { told } = await askJson(grace, `${at}/payroll/whoever`);
+    expectSame("the name", told.name, "Gráce Ünïcode");
+    expectSame("the roles", told.roles, "payroll-admins,payroll-clerks");
+    for (const { what, headers } of forgeries("X-Remote-User", FORGED)) {
+      const answer = await askJson(ada, `${at}/payroll/whoever`, headers);
+      expectSame(`the fields (${what})`, answer.told.fields, ["ada"]);
+      expectSame(`the person of the session (${what})`, answer.told.session, "ada");
+    }
+  });
+
+  await check("Tomcat: no way of writing a path leads clerks to the administration", async () => {
+    const ways = ["/payroll/admin/run", "/payroll//admin/run", "/payroll/./admin/run", "/payroll/x/../admin/run"];
+    const tricks = ["/payroll/admin;x=1/run", "/payroll/;/admin/run", "/payroll/%61dmin/run", "/payroll/x/..;/admin/run"];
+    for (const path of [...ways, ...tricks, "/payroll/static/..;/admin/run", "/payroll/static/%2e%2e/admin/run"]) {
+      const { status } = await ada.send(at, { path });
+      expect(status === 403 || status === 400, `${path} was answered with ${status}`);
+    }
+    expectSame("an administrator's status", (await grace.send(`${at}/payroll/admin/run`)).status, 200);
+  });
+}
+
 script(async () => {
   const here = await plan("legacy-applications");
   for (const application of APPLICATIONS) {
@@ -331,10 +235,11 @@ script(async () => {
     }
     await checkIdentity(application, at, ada, grace);
   }
-  const [calendar, intranet, reports] = origins;
+  const [calendar, intranet, reports, payroll] = origins;
   await checkRadicale(calendar, here.folder, ada, grace);
   await checkDjango(intranet, ada, grace);
   await checkApache(reports, ada, grace);
+  await checkTomcat(payroll, ada, grace);
   for (const [index, application] of APPLICATIONS.entries()) {
     await checkSignOut(application, origins[index], provider.issuer);
   }
