@@ -89,7 +89,7 @@ fn sound(path: &Path) {
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
     let name = path.file_stem().unwrap().to_str().unwrap();
     let mut report = Report::default();
-    let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
+    let secrets = |_: &SecretSource| Ok(Secret::new("a-secret-of-the-tests-as-long-as-a-good-one".to_owned()));
     let providers = [ProviderFacts { name: "idp", scopes: None }];
     let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
     let policy = compile(name, &Arc::clone(&source), &environment, &mut report);
