@@ -72,12 +72,24 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do next.
     pub help: Option<String>,
+    /// Where it is documented: a page and an anchor.
+    pub docs: Option<&'static str>,
+    /// Whether the line holds a secret: it is named, and not shown.
+    pub secret: bool,
 }
 
 impl Diagnostic {
     /// An error with no place yet.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, label: None, help: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            place: None,
+            label: None,
+            help: None,
+            docs: None,
+            secret: false,
+        }
     }
 
     /// A warning with no place yet.
@@ -106,14 +118,28 @@ impl Diagnostic {
         self
     }
 
+    /// Says where it is documented.
+    #[must_use]
+    pub fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = Some(docs);
+        self
+    }
+
     fn render(&self, renderer: &Renderer) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        let title = match self.place.as_ref().filter(|_| self.secret) {
+            Some((file, span)) => {
+                let (line, column) = file.line_column(span.start);
+                format!("{} ({}:{line}:{column})", self.message, file.path().display())
+            }
+            None => self.message.clone(),
+        };
+        let mut group = Group::with_title(level.primary_title(title));
         let path = self.place.as_ref().map(|(file, _)| file.path().display().to_string()).unwrap_or_default();
-        if let Some((file, span)) = &self.place {
+        if let Some((file, span)) = self.place.as_ref().filter(|_| !self.secret) {
             let length = file.text().len();
             let (start, end) = (span.start.min(length), span.end.min(length));
             let mut annotation = AnnotationKind::Primary.span(start..end.max(start));
@@ -125,7 +151,34 @@ impl Diagnostic {
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
+        let docs = self.docs.map(|docs| format!("see {docs}"));
+        if let Some(docs) = &docs {
+            group = group.element(Level::NOTE.message(docs.as_str()));
+        }
         renderer.render(&[group])
+    }
+}
+
+/// Which places of files are documented where.
+#[derive(Default)]
+pub struct Links(Vec<(Arc<SourceFile>, Range<usize>, &'static str)>);
+
+impl Links {
+    /// Notes that the bytes `span` of `file` are documented at `docs`.
+    pub fn push(&mut self, file: &Arc<SourceFile>, span: Range<usize>, docs: &'static str) {
+        self.0.push((Arc::clone(file), span, docs));
+    }
+
+    /// Gives a finding that has a place but no link the link of the narrowest noted place around it.
+    pub fn add_to(&self, finding: &mut Diagnostic) {
+        let Some((file, Range { start, .. })) = finding.place.as_ref().filter(|_| finding.docs.is_none()) else {
+            return;
+        };
+        let around = self
+            .0
+            .iter()
+            .filter(|(other, span, _)| Arc::ptr_eq(file, other) && (span.start == *start || span.contains(start)));
+        finding.docs = around.min_by_key(|(_, span, _)| span.len()).map(|(.., docs)| *docs);
     }
 }
 
@@ -225,6 +278,36 @@ mod tests {
             assert!(text.contains(part), "{part} missing in:\n{text}");
         }
         assert!(report.has_errors());
+    }
+
+    #[test]
+    fn a_line_with_a_secret_is_named_and_not_shown() {
+        let file = SourceFile::new("policies/x.toml", "a = 1\npassword = \"hunter2\"\n");
+        let finding = Diagnostic { secret: true, ..Diagnostic::error("no password here").at(&file, 17..26) };
+        let mut report = Report::default();
+        report.push(finding.docs("docs/policy.md#headers"));
+        let text = report.render();
+        assert!(text.contains("error: no password here (policies/x.toml:2:12)"), "{text}");
+        assert!(text.contains("see docs/policy.md#headers") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_finding_gets_the_link_of_the_narrowest_place_around_it() {
+        let (file, other) = (SourceFile::new("x", "0123456789"), SourceFile::new("y", "0123456789"));
+        let mut links = Links::default();
+        links.push(&file, 0..10, "wide");
+        links.push(&file, 2..5, "narrow");
+        links.push(&other, 2..3, "elsewhere");
+        let link = |finding: Diagnostic| {
+            let mut finding = finding;
+            links.add_to(&mut finding);
+            finding.docs
+        };
+        let at = |span| Diagnostic::error("x").at(&file, span);
+        assert_eq!(link(at(3..4)), Some("narrow"));
+        assert_eq!(link(at(5..6)), Some("wide"));
+        assert_eq!(link(at(3..4).docs("own")), Some("own"));
+        assert_eq!(link(Diagnostic::error("x")), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`](mod@reference), [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -30,6 +30,7 @@ pub mod observe;
 pub mod oidc;
 pub mod pages;
 pub mod policy;
+pub mod reference;
 pub mod server;
 pub mod session;
 pub mod snapshot;

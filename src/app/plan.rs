@@ -7,6 +7,7 @@ use crate::config::{self, Config, Environment, Override};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::http::Scheme;
 use crate::policy::{self, Policy, ProviderFacts};
+use crate::reference;
 use crate::snapshot;
 
 /// A configuration with its compiled policies.
@@ -109,13 +110,14 @@ fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
                 let message =
                     format!("`{host}` of policy `{}` signs people in, and no listener is https", policy.name());
                 let help = "give a listener `tls`, or `scheme = \"https\"` when a load balancer in front ends TLS";
-                report.push(Diagnostic::error(message).help(help));
+                report.push(Diagnostic::error(message).help(help).docs(reference::gateway::LISTENER.docs));
             } else if host.is_loopback() && has_http {
                 let message =
                     format!("`{host}` is served over plain http: its cookies have no `__Host-` prefix and no `Secure`");
                 report.push(
                     Diagnostic::warning(message)
-                        .help("good for trying out on this machine; use https for anything else"),
+                        .help("good for trying out on this machine; use https for anything else")
+                        .docs(reference::gateway::LISTENER.docs),
                 );
             }
         }

@@ -76,6 +76,19 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Tls(_))
     }
+
+    /// The same as findings, to be shown with others.
+    pub fn into_report(self) -> Report {
+        match self {
+            Self::Refused(report) => report,
+            other => {
+                let text = other.to_string();
+                let mut report = Report::default();
+                report.push(Diagnostic::error(text.strip_prefix("error: ").unwrap_or(&text)));
+                report
+            }
+        }
+    }
 }
 
 /// A running gateway.

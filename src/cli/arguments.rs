@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::Override;
+use crate::reference::FILES;
 
 /// Lychgate: an access gateway for web applications that cannot be changed.
 #[derive(Debug, Parser)]
@@ -19,11 +20,40 @@ pub(super) enum Command {
     /// Run the gateway until SIGTERM or SIGINT; then let every accepted request finish.
     Run(Files),
     /// Read the configuration and all policies, and print everything that is wrong with them.
-    Check(Files),
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// How the findings are shown.
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+        format: Format,
+        /// End with exit code 1 when there is a warning.
+        #[arg(long)]
+        deny_warnings: bool,
+    },
     /// Run the `[[tests]]` of all policies.
     Test(Files),
     /// Print a fresh key for `[keys]`.
     Keygen,
+    /// Print the JSON Schema of a kind of file, for editors.
+    Schema {
+        /// Which kind of file.
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(FILES.iter().map(|file| file.name)))]
+        kind: String,
+    },
+    /// Print what a shell needs to complete this program's command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people, on standard error.
+    Human,
+    /// For editors and CI: one JSON object on standard output.
+    Json,
 }
 
 #[derive(Debug, clap::Args)]

@@ -50,7 +50,7 @@ impl SessionKeys {
 }
 
 pub(super) fn read(top: &Section<'_>, state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionKeys> {
-    let section = top.section("keys", &["session"], found);
+    let section = top.section("keys", found);
     match section.entry("session") {
         Some(entry) => {
             let nodes = section.list("session", "a list such as [{ file = \"session.key\" }]", found);

@@ -3,7 +3,6 @@
 //! Every limit has a default, a least and a most; none can be switched off. Numbers are checked here, and kept by the
 //! server and the gateway.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::reader::{Findings, Section};
@@ -58,29 +57,21 @@ impl Default for Timeouts {
     }
 }
 
-/// What hyper needs at the least for a head, and what nobody needs more of.
-const HEADER_BYTES: RangeInclusive<ByteSize> = ByteSize::kib(8)..=ByteSize::mib(1);
-const BODY: RangeInclusive<ByteSize> = ByteSize::bytes(1)..=ByteSize::mib(1 << 24);
-const WAIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
-
 pub(super) fn read_limits(top: &Section<'_>, found: &mut Findings<'_>) -> Limits {
-    let section = top.section("limits", &["header_bytes", "header_count", "body", "connections"], found);
+    let section = top.section("limits", found);
     let default = Limits::default();
     Limits {
-        header_bytes: section
-            .size("header_bytes", HEADER_BYTES, found)
-            .map_or(default.header_bytes, ByteSize::as_usize),
-        header_count: section.number("header_count", 10..=1000, found).unwrap_or(default.header_count),
-        body: section.size("body", BODY, found).map_or(default.body, ByteSize::as_u64),
-        connections: section.number("connections", 1..=10_000_000, found).unwrap_or(default.connections),
+        header_bytes: section.size("header_bytes", found).map_or(default.header_bytes, ByteSize::as_usize),
+        header_count: section.number("header_count", found).unwrap_or(default.header_count),
+        body: section.size("body", found).map_or(default.body, ByteSize::as_u64),
+        connections: section.number("connections", found).unwrap_or(default.connections),
     }
 }
 
 pub(super) fn read_timeouts(top: &Section<'_>, found: &mut Findings<'_>) -> Timeouts {
-    let keys = ["handshake", "first_byte", "header", "idle", "body_stall", "drain"];
-    let section = top.section("timeouts", &keys, found);
+    let section = top.section("timeouts", found);
     let default = Timeouts::default();
-    let mut read = |key: &str, default: Duration| section.duration(key, WAIT, found).unwrap_or(default);
+    let mut read = |key: &str, default: Duration| section.duration(key, found).unwrap_or(default);
     Timeouts {
         handshake: read("handshake", default.handshake),
         first_byte: read("first_byte", default.first_byte),

@@ -10,6 +10,7 @@ use super::source::Node;
 use super::tls::{self, ServerTls};
 use crate::diagnostic::Diagnostic;
 use crate::http::Scheme;
+use crate::reference;
 
 /// One address that clients connect to.
 pub struct Listener {
@@ -30,7 +31,7 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<Listener>
     }
     let mut listeners: Vec<Listener> = Vec::new();
     for node in nodes {
-        let section = Section::open("listeners", node, &node.origin, &["address", "tls", "scheme"], found);
+        let section = Section::open("listeners", node, &node.origin, &reference::gateway::LISTENER, found);
         let listener = read_one(&section, found);
         if let Some(listener) = listener {
             check_single(&listener, &listeners, &section, found);
@@ -98,7 +99,7 @@ fn check_single(listener: &Listener, before: &[Listener], section: &Section<'_>,
 
 /// Reads `[admin]`: on loopback unless configured otherwise, `None` when it is switched off.
 pub(super) fn read_admin(top: &Section<'_>, listeners: &[Listener], found: &mut Findings<'_>) -> Option<SocketAddr> {
-    let section = top.section("admin", &["address", "enabled"], found);
+    let section = top.section("admin", found);
     let enabled = section.boolean("enabled", found).unwrap_or(true);
     let configured = section.text("address", EXPECTED, found).and_then(|text| address(&section, text, found));
     let address = configured.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9180)));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::reader::{Findings, Section};
 use super::source::Value;
+use crate::reference;
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ const LEVELS: &[(&str, &str)] =
     &[("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace"), ("off", "off")];
 
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Log {
-    let section = top.section("log", &["access", "level"], found);
+    let section = top.section("log", found);
     let level = section.choice("level", LEVELS, found).unwrap_or("info").to_owned();
     Log { access: access(&section, found).unwrap_or(AccessLog::Stdout), level }
 }
@@ -41,7 +42,7 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Log {
 fn access(section: &Section<'_>, found: &mut Findings<'_>) -> Option<AccessLog> {
     let entry = section.entry("access")?;
     if matches!(entry.node.value, Value::Table(_)) {
-        let table = Section::open("log.access", &entry.node, &entry.key, &["file"], found);
+        let table = Section::open("log.access", &entry.node, &entry.key, &reference::gateway::LOG_FILE, found);
         let file = table.required_text("file", "the path of the log file: { file = \"access.log\" }", found)?;
         let path = found.resolve(file.value);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::reference;
 
 pub use environment::{Environment, Override};
 pub use keys::SessionKeys;
@@ -77,21 +78,6 @@ pub struct Incomplete {
     pub providers: Vec<Arc<str>>,
 }
 
-/// The keys that may stand at the top of the file.
-const TOP: &[&str] = &[
-    "policies",
-    "workers",
-    "state",
-    "listeners",
-    "keys",
-    "providers",
-    "trusted_proxies",
-    "limits",
-    "timeouts",
-    "admin",
-    "log",
-];
-
 /// Reads the settings: the file, over it the environment, over that the flags.
 ///
 /// The configuration is returned only when the report has no error; the report may hold warnings all the same.
@@ -106,7 +92,7 @@ pub fn load(path: &Path, environment: &Environment, overrides: &[Override]) -> (
         Err(report) => return (nothing(), report),
     };
     let mut found = Findings::new(file, path, environment);
-    let top = Section::open("", &root, &root.origin, TOP, &mut found);
+    let top = Section::open("", &root, &root.origin, &reference::gateway::FILE, &mut found);
     let policies = policy_files::read(&top, &mut found);
     let config = read(path, &top, &policies, &mut found);
     let report = found.into_report();
@@ -127,7 +113,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Report {
 
 /// Reads every section, so that all findings are made, and only then asks whether the whole is complete.
 fn read(path: &Path, top: &Section<'_>, policies: &[Arc<SourceFile>], found: &mut Findings<'_>) -> Option<Config> {
-    let workers = top.number("workers", 1..=1024, found).unwrap_or_else(one_per_core);
+    let workers = top.number("workers", found).unwrap_or_else(one_per_core);
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
     let listeners = listener::read(top, found);
     let session_keys = keys::read(top, state.as_deref(), found);

@@ -14,6 +14,7 @@ use super::{secrets, tls};
 use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
+use crate::reference;
 
 /// How the gateway proves to the provider that it is the client (OpenID Connect Core 1.0 section 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +53,9 @@ pub struct ProviderConfig {
     pub clock_skew: Duration,
 }
 
-pub(super) const KEYS: &[&str] =
-    &["issuer", "client_id", "client_secret", "client_auth", "scopes", "userinfo", "ca", "clock_skew"];
-const SKEW: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
-
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
     let Some(entry) = top.entry("providers") else { return Vec::new() };
-    let names = names(top);
-    let names: Vec<&str> = names.iter().map(|name| &**name).collect();
-    let providers = Section::open("providers", &entry.node, &entry.key, &names, found);
+    let providers = Section::open("providers", &entry.node, &entry.key, &reference::gateway::PROVIDERS, found);
     providers.entries().filter_map(|(name, _)| read_one(&providers, name, found)).collect()
 }
 
@@ -73,7 +68,7 @@ pub(super) fn names(top: &Section<'_>) -> Vec<Arc<str>> {
 }
 
 fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Option<ProviderConfig> {
-    let section = providers.section(name, KEYS, found);
+    let section = providers.section(name, found);
     check_name(name, section.origin(), found);
     let issuer_text = section.required_text("issuer", "the provider's issuer URL", found);
     let issuer = issuer_text.and_then(|text| issuer(&section, text, found));
@@ -85,7 +80,7 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
     Some(ProviderConfig {
         scopes: scopes(&section, found),
         userinfo: section.boolean("userinfo", found).unwrap_or(false),
-        clock_skew: section.duration("clock_skew", SKEW, found).unwrap_or(Duration::from_mins(1)),
+        clock_skew: section.duration("clock_skew", found).unwrap_or(Duration::from_mins(1)),
         name: name.into(),
         issuer: issuer?,
         issuer_text: issuer_text?.value.to_owned(),

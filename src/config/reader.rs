@@ -1,11 +1,11 @@
 //! How a section of the settings is read: key by key, each into its type, every finding noted and none thrown away.
 //!
-//! [`Section::open`] refuses unknown keys with the nearest known one; the typed readers (`text`, `number`, `duration`,
+//! Every section is read against its table in [`reference`](crate::reference), which says what may stand there and within
+//! which range. [`Section::open`] refuses unknown keys with the nearest known one; the typed readers (`text`, `number`, `duration`,
 //! `size`, `choice`, …) return nothing for a key that is absent and for one whose finding is already noted, so callers
 //! fall back to the default and go on. A text from a variable or a flag is read as the key's own type.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::Environment;
 use super::size::ByteSize;
 use super::source::{Entry, Node, Origin, Value};
-use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile, nearest};
+use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
+use crate::reference::{Kind, Table};
 
 /// The findings so far, and what reading needs besides the tree.
 pub(super) struct Findings<'e> {
@@ -21,12 +22,14 @@ pub(super) struct Findings<'e> {
     folder: PathBuf,
     environment: &'e Environment,
     findings: Vec<Diagnostic>,
+    /// Where each place of the file is documented.
+    links: Links,
 }
 
 impl<'e> Findings<'e> {
     pub(super) fn new(file: Arc<SourceFile>, path: &Path, environment: &'e Environment) -> Self {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { file, folder, environment, findings: Vec::new() }
+        Self { file, folder, environment, findings: Vec::new(), links: Links::default() }
     }
 
     /// Notes a finding; one from a variable or a flag names it in the message instead of a place.
@@ -43,6 +46,13 @@ impl<'e> Findings<'e> {
     /// Notes an error that has what was found and what is allowed.
     pub(super) fn error(&mut self, origin: &Origin, message: impl Into<String>, expected: impl Into<String>) {
         self.note(origin, Diagnostic::error(message).label(expected));
+    }
+
+    /// Notes where a place of the file is documented.
+    fn link(&mut self, origin: &Origin, docs: &'static str) {
+        if let Origin::File(span) = origin {
+            self.links.push(&self.file, span.clone(), docs);
+        }
     }
 
     /// A path of the file, relative to the file's folder.
@@ -68,7 +78,10 @@ impl<'e> Findings<'e> {
     pub(super) fn into_report(mut self) -> Report {
         self.findings.sort_by_key(|finding| finding.place.as_ref().map_or(usize::MAX, |(_, span)| span.start));
         let mut report = Report::default();
-        self.findings.into_iter().for_each(|finding| report.push(finding));
+        for mut finding in self.findings {
+            self.links.add_to(&mut finding);
+            report.push(finding);
+        }
         report
     }
 }
@@ -83,6 +96,7 @@ pub(super) struct Text<'a> {
 /// A table of the settings, its unknown keys already refused.
 pub(super) struct Section<'a> {
     name: String,
+    keys: &'static Table,
     origin: &'a Origin,
     entries: Option<&'a BTreeMap<String, Entry>>,
     /// Something stands here that is no table; that was noted, so nothing is said to be missing in it.
@@ -93,21 +107,26 @@ pub(super) struct Section<'a> {
 const NOWHERE: &Origin = &Origin::File(0..0);
 
 impl<'a> Section<'a> {
-    /// Reads `node` as a table that may hold the `allowed` keys; `name` is its path, `place` where it is pointed at.
+    /// Reads `node` as a table with these `keys`; `name` is its path, `place` where it is pointed at.
     pub(super) fn open(
         name: &str,
         node: &'a Node,
         place: &'a Origin,
-        allowed: &[&str],
+        keys: &'static Table,
         found: &mut Findings<'_>,
     ) -> Self {
         let entries = table(node);
-        let section = Self { name: name.to_owned(), origin: place, entries, broken: entries.is_none() };
+        let section = Self { name: name.to_owned(), keys, origin: place, entries, broken: entries.is_none() };
         match section.entries {
             None => found.error(&node.origin, format!("`{name}` is {}", describe(&node.value)), "expected a table"),
             Some(entries) => {
-                for (key, entry) in entries.iter().filter(|(key, _)| !allowed.contains(&key.as_str())) {
-                    found.note(&entry.key, unknown_key(&section.path(key), key, allowed));
+                found.link(place, keys.docs);
+                for (key, entry) in entries {
+                    found.link(&entry.key, keys.docs_of(key));
+                    found.link(&entry.node.origin, keys.docs_of(key));
+                    if keys.kind(key).is_none() {
+                        found.note(&entry.key, unknown_key(&section.path(key), key, &keys.key_names()));
+                    }
                 }
             }
         }
@@ -115,10 +134,11 @@ impl<'a> Section<'a> {
     }
 
     /// The table under `key`; an empty one when it is absent.
-    pub(super) fn section(&self, key: &str, allowed: &[&str], found: &mut Findings<'_>) -> Section<'a> {
+    pub(super) fn section(&self, key: &str, found: &mut Findings<'_>) -> Section<'a> {
+        let keys = self.keys.ask_table(key);
         match self.entry(key) {
-            Some(entry) => Section::open(&self.path(key), &entry.node, &entry.key, allowed, found),
-            None => Section { name: self.path(key), origin: NOWHERE, entries: None, broken: false },
+            Some(entry) => Section::open(&self.path(key), &entry.node, &entry.key, keys, found),
+            None => Section { name: self.path(key), keys, origin: NOWHERE, entries: None, broken: false },
         }
     }
 
@@ -133,6 +153,7 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.keys.ask(key)?;
         self.entries.and_then(|entries| entries.get(key))
     }
 
@@ -175,10 +196,11 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number within a range.
-    pub(super) fn number(&self, key: &str, range: RangeInclusive<usize>, found: &mut Findings<'_>) -> Option<usize> {
+    /// A whole number within the range of its row.
+    pub(super) fn number(&self, key: &str, found: &mut Findings<'_>) -> Option<usize> {
+        let Some(Kind::Integer(least, most)) = self.keys.ask(key) else { return self.no_row(key) };
         let node = &self.entry(key)?.node;
-        let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+        let expected = format!("expected a whole number from {least} to {most}");
         let number = match (&node.value, &node.origin) {
             (Value::Integer(number), _) => *number,
             (Value::Text(text), Origin::Layer(_)) if text.parse::<i128>().is_ok() => text.parse().unwrap_or_default(),
@@ -186,28 +208,23 @@ impl<'a> Section<'a> {
                 return self.wrong(key, node, describe(other), expected.trim_start_matches("expected "), found);
             }
         };
-        let fits = usize::try_from(number).ok().filter(|number| range.contains(number));
+        let fits = u64::try_from(number).ok().filter(|number| (least..=most).contains(number));
         if fits.is_none() {
             found.error(&node.origin, format!("`{}` is {number}", self.path(key)), expected);
         }
-        fits
+        fits.and_then(|number| usize::try_from(number).ok())
     }
 
-    /// A span of time with its unit, within a range.
-    pub(super) fn duration(
-        &self,
-        key: &str,
-        range: RangeInclusive<Duration>,
-        found: &mut Findings<'_>,
-    ) -> Option<Duration> {
+    /// A span of time with its unit, within the range of its row.
+    pub(super) fn duration(&self, key: &str, found: &mut Findings<'_>) -> Option<Duration> {
+        let Some(Kind::Duration(least, most)) = self.keys.ask(key) else { return self.no_row(key) };
         let text = self.text(key, "a number with a unit, such as \"30s\", \"5m\" or \"1h 30m\"", found)?;
-        let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
         match humantime::parse_duration(text.value) {
-            Ok(value) if range.contains(&value) => return Some(value),
+            Ok(value) if (least..=most).contains(&value) => return Some(value),
             Ok(_) => found.error(
                 text.origin,
                 format!("`{}` is \"{}\"", self.path(key), text.value),
-                format!("expected {least} to {most}"),
+                format!("expected {} to {}", humantime::format_duration(least), humantime::format_duration(most)),
             ),
             Err(_) => found.error(
                 text.origin,
@@ -218,25 +235,27 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// A number of bytes with its unit, within a range.
-    pub(super) fn size(
-        &self,
-        key: &str,
-        range: RangeInclusive<ByteSize>,
-        found: &mut Findings<'_>,
-    ) -> Option<ByteSize> {
+    /// A number of bytes with its unit, within the range of its row.
+    pub(super) fn size(&self, key: &str, found: &mut Findings<'_>) -> Option<ByteSize> {
+        let Some(Kind::Size(least, most)) = self.keys.ask(key) else { return self.no_row(key) };
         let text = self.text(key, "a number of bytes with a unit, such as \"32KiB\"", found)?;
+        let (least, most) = (ByteSize::bytes(least), ByteSize::bytes(most));
         let message = match text.value.parse::<ByteSize>() {
-            Ok(value) if range.contains(&value) => return Some(value),
+            Ok(value) if (least..=most).contains(&value) => return Some(value),
             Ok(value) => format!("`{}` is {value}", self.path(key)),
             Err(error) => format!("`{}` is no size: {error}", self.path(key)),
         };
-        found.error(text.origin, message, format!("expected {} to {}", range.start(), range.end()));
+        found.error(text.origin, message, format!("expected {least} to {most}"));
         None
     }
 
     /// One of several words.
     pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], found: &mut Findings<'_>) -> Option<T> {
+        debug_assert!(
+            self.keys.kind(key).is_some_and(|kind| kind.has_words(words.iter().map(|(word, _)| *word))),
+            "the words of `{key}` are not those of its row in the table `{}`",
+            self.keys.name
+        );
         let listed = list_words(words.iter().map(|(word, _)| *word));
         let text = self.text(key, &listed, found)?;
         let chosen = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
@@ -273,6 +292,12 @@ impl<'a> Section<'a> {
             }
         }
         texts
+    }
+
+    /// Nothing, for a key whose row in the reference is of another kind; in debug builds a panic.
+    fn no_row<T>(&self, key: &str) -> Option<T> {
+        debug_assert!(false, "`{key}` has a row of another kind in the table `{}`", self.keys.name);
+        None
     }
 
     fn wrong<T>(&self, key: &str, node: &Node, what: &str, expected: &str, found: &mut Findings<'_>) -> Option<T> {

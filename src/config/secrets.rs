@@ -16,6 +16,7 @@ use super::reader::{Findings, Section, describe};
 use super::source::{Node, Value};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::reference;
 
 /// Where a secret is to be read.
 #[derive(Clone)]
@@ -84,7 +85,7 @@ fn source(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<SecretSou
         return None;
     }
     let before = found.count_errors();
-    let section = Section::open(path, node, &node.origin, &["file", "env", "value"], found);
+    let section = Section::open(path, node, &node.origin, &reference::gateway::SECRET, found);
     let file = section.text("file", "the path of a file", found).map(|text| SecretSource::File(text.value.into()));
     let variable = section
         .text("env", "the name of an environment variable", found)

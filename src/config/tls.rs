@@ -15,6 +15,7 @@ use super::reader::{Findings, Section, Text};
 use super::secrets::warn_if_readable_by_all;
 use super::source::Entry;
 use crate::diagnostic::Diagnostic;
+use crate::reference;
 
 /// A certificate chain and its key, known to belong together.
 #[derive(Clone)]
@@ -28,7 +29,7 @@ pub struct ServerTls {
 }
 
 pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Option<ServerTls> {
-    let section = Section::open(path, &entry.node, &entry.key, &["certificate", "key"], found);
+    let section = Section::open(path, &entry.node, &entry.key, &reference::gateway::TLS, found);
     let certificate = section.required_text("certificate", "the path of a PEM file with the certificate chain", found);
     let key = section.required_text("key", "the path of a PEM file with the private key", found);
     let chain = certificate.and_then(|text| chain(text, found));

@@ -23,6 +23,7 @@ use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::reference;
 
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
@@ -86,7 +87,7 @@ fn read(
     if !errors.is_empty() {
         return None;
     }
-    let whole = Section::new("", table.get_ref(), 0..0);
+    let whole = reading.open("", &reference::policy::FILE, table.get_ref(), 0..source.text().len());
     read_sections(name, whole, environment, reading)
 }
 
@@ -108,7 +109,7 @@ fn read_sections(
     let headers = whole.section("headers", reading);
     let headers_span = headers.as_ref().map(Section::span);
     let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
-    let rules = whole.value("rules").map(|value| reading.sections(value, "rules")).unwrap_or_default();
+    let rules = whole.sections("rules", reading);
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
     }
@@ -117,7 +118,7 @@ fn read_sections(
         return None;
     }
     let rules = rule::read(rules, &prefix, reading);
-    let tests = whole.value("tests").map(|value| reading.sections(value, "tests")).unwrap_or_default();
+    let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);

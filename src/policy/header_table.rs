@@ -20,6 +20,7 @@ use super::template::Template;
 use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
 use crate::http::fold::fold;
+use crate::reference;
 
 /// Where a policy's secret lies; the caller of [`compile`](super::compile) reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,30 +131,32 @@ fn read_value(
         let expected = "a string, or a table with `value`, `list` or `basic`";
         return reading.wrong_kind(key.text, expected, value.get_ref(), value.span());
     };
-    let mut section = Section::new(key.text, table, value.span());
-    let (text, list, basic) = (section.value("value"), section.value("list"), section.value("basic"));
-    let source = match (text, list, basic) {
-        (Some(text), None, None) => {
-            let text = reading.text(text, "value");
-            text.and_then(|text| template(&text, reading)).map(Source::Text)
+    let mut section = reading.open(key.text, &reference::policy::HEADER, table, value.span());
+    let forms = reference::policy::HEADER_FORMS;
+    let given: Vec<_> = forms.iter().filter(|(form, _)| !section.lacks(form)).collect();
+    let [(form, keys)] = given.as_slice() else {
+        let help = "give exactly one of `value`, `list` and `basic`";
+        reading.error(format!("header `{}` has no clear value", key.text), value.span(), help);
+        for (form, _) in forms {
+            section.value(form);
         }
-        (None, Some(list), None) => read_list(list, &mut section, reading),
-        (None, None, Some(basic)) => read_basic(basic, environment, reading),
-        _ => {
-            let help = "give exactly one of `value`, `list` and `basic`";
-            reading.error(format!("header `{}` has no clear value", key.text), value.span(), help);
-            None
-        }
+        return read_rest(None, section, reading);
+    };
+    section.narrow(keys);
+    let value = section.value(form)?;
+    let source = match *form {
+        "list" => read_list(value, &mut section, reading),
+        "basic" => read_basic(value, environment, reading),
+        _ => reading.text(value, form).and_then(|text| template(&text, reading)).map(Source::Text),
     };
     read_rest(source, section, reading)
 }
 
 /// The keys that say what happens to values that are missing or do not fit.
 fn read_rest(source: Option<Source>, mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<Header> {
-    let basic = matches!(source, Some(Source::Basic { .. }));
     let missing = section.word("missing", &MISSING, reading);
     let (mut encoding, mut unencodable, mut default) = (None, None, None);
-    if !basic {
+    if section.allows("encoding") {
         encoding = section.word("encoding", &ENCODINGS, reading);
         unencodable = section.word("unencodable", &UNENCODABLE, reading);
         default = section.text("default", reading);
@@ -218,7 +221,7 @@ fn any_template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> 
 pub(super) fn report(mistakes: Vec<Mistake>, text: &Text<'_>, reading: &mut Reading<'_>) {
     for mistake in mistakes {
         let place = reading.inside(text, mistake.range);
-        let finding = Diagnostic::error(mistake.message);
+        let finding = Diagnostic::error(mistake.message).docs(reference::policy::EXPRESSIONS_AT);
         let finding = match mistake.help {
             Some(help) => finding.help(help),
             None => finding,
@@ -252,7 +255,7 @@ fn read_list(value: &Value<'_>, section: &mut Section<'_>, reading: &mut Reading
 }
 
 fn read_basic(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Source> {
-    let mut section = reading.section(value, "basic")?;
+    let mut section = reading.section(value, "basic", &reference::policy::BASIC)?;
     let user = section.text("user", reading);
     let password = section.value("password");
     let span = section.span();
@@ -273,7 +276,7 @@ fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut R
         reading.error("a password cannot stand in a policy", value.span(), help);
         return None;
     }
-    let mut section = reading.section(value, "password")?;
+    let mut section = reading.section(value, "password", &reference::policy::SECRET)?;
     if !section.lacks("value") {
         reading.hide(section.span());
         reading.error("a password cannot stand in a policy", value.span(), help);

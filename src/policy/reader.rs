@@ -2,6 +2,8 @@
 //!
 //! serde stops at the first error; here each value is asked for by name and kind, a wrong one is reported where it
 //! stands and reading goes on. [`Section::finish`] reports the keys that nobody asked for, with the nearest known name.
+//! Every section is read against its table in [`reference`](crate::reference): a key that has no row there cannot be
+//! read, and each finding gets the link into the docs that stands there for the place where it was made.
 //!
 //! May touch: the text that it is given. Trust boundary: the text is an administrator's, with all mistakes that a person
 //! can make in it. Specification: TOML 1.1.
@@ -13,7 +15,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile, nearest};
+use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
+use crate::reference::Table;
 
 /// One value of the file and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -22,6 +25,8 @@ pub(super) type Value<'d> = Spanned<DeValue<'d>>;
 pub(super) struct Reading<'r> {
     file: &'r Arc<SourceFile>,
     findings: Vec<Diagnostic>,
+    /// Where each place of the file is documented.
+    links: Links,
     /// Lines that hold a secret in plain text, which no finding may show.
     secret: Vec<Range<usize>>,
 }
@@ -39,6 +44,7 @@ pub(super) struct Text<'d> {
 pub(super) struct Section<'d> {
     name: String,
     span: Range<usize>,
+    keys: &'static Table,
     table: &'d DeTable<'d>,
     known: Vec<&'static str>,
 }
@@ -46,7 +52,7 @@ pub(super) struct Section<'d> {
 impl<'r> Reading<'r> {
     /// Begins with nothing found.
     pub(super) fn new(file: &'r Arc<SourceFile>) -> Self {
-        Self { file, findings: Vec::new(), secret: Vec::new() }
+        Self { file, findings: Vec::new(), links: Links::default(), secret: Vec::new() }
     }
 
     /// Everything that was found, in the order of the file.
@@ -55,20 +61,17 @@ impl<'r> Reading<'r> {
         self.findings.sort_by_key(start);
         let mut report = Report::default();
         for mut finding in std::mem::take(&mut self.findings) {
+            self.links.add_to(&mut finding);
             self.redact(&mut finding);
             report.push(finding);
         }
         report
     }
 
-    /// Takes the place away from a finding that would show a line with a secret on it.
+    /// Keeps the line of a finding hidden when there is a secret on it.
     fn redact(&self, finding: &mut Diagnostic) {
-        let Some((file, span)) = &finding.place else { return };
-        if self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end) {
-            let (line, column) = file.line_column(span.start);
-            finding.message = format!("{} ({}:{line}:{column})", finding.message, file.path().display());
-            finding.place = None;
-        }
+        let Some((_, span)) = &finding.place else { return };
+        finding.secret = self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end);
     }
 
     /// Keeps the lines that `span` touches out of everything that is shown.
@@ -133,18 +136,39 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// The table in `value` as a section to read, called `name` in messages.
-    pub(super) fn section<'d>(&mut self, value: &'d Value<'d>, name: &str) -> Option<Section<'d>> {
+    /// A section over `table` with these `keys`, called `name` in messages.
+    pub(super) fn open<'d>(
+        &mut self,
+        name: &str,
+        keys: &'static Table,
+        table: &'d DeTable<'d>,
+        span: Range<usize>,
+    ) -> Section<'d> {
+        self.links.push(self.file, span.clone(), keys.docs);
+        for (key, value) in table {
+            let docs = keys.docs_of(key.get_ref());
+            self.links.push(self.file, key.span().start..value.span().end.max(key.span().end), docs);
+        }
+        Section { name: name.to_owned(), span, keys, table, known: Vec::new() }
+    }
+
+    /// The table in `value` as a section with these `keys`, called `name` in messages.
+    pub(super) fn section<'d>(
+        &mut self,
+        value: &'d Value<'d>,
+        name: &str,
+        keys: &'static Table,
+    ) -> Option<Section<'d>> {
         match value.get_ref() {
-            DeValue::Table(table) => Some(Section::new(name, table, value.span())),
+            DeValue::Table(table) => Some(self.open(name, keys, table, value.span())),
             other => self.wrong_kind(name, "a table", other, value.span()),
         }
     }
 
     /// The tables of a `[[name]]`.
-    pub(super) fn sections<'d>(&mut self, value: &'d Value<'d>, name: &str) -> Vec<Section<'d>> {
+    fn sections<'d>(&mut self, value: &'d Value<'d>, name: &str, keys: &'static Table) -> Vec<Section<'d>> {
         match value.get_ref() {
-            DeValue::Array(items) => items.iter().filter_map(|item| self.section(item, name)).collect(),
+            DeValue::Array(items) => items.iter().filter_map(|item| self.section(item, name, keys)).collect(),
             other => {
                 let expected = format!("a list of tables, each headed `[[{name}]]`");
                 self.wrong_kind::<()>(name, &expected, other, value.span());
@@ -168,9 +192,9 @@ impl<'r> Reading<'r> {
 }
 
 impl<'d> Section<'d> {
-    /// A section over `table`, called `name` in messages.
-    pub(super) fn new(name: &str, table: &'d DeTable<'d>, span: Range<usize>) -> Self {
-        Self { name: name.to_owned(), span, table, known: Vec::new() }
+    /// Reads on with these `keys`, once what was read so far says which form the section has.
+    pub(super) fn narrow(&mut self, keys: &'static Table) {
+        self.keys = keys;
     }
 
     /// The bytes of the whole section.
@@ -188,8 +212,14 @@ impl<'d> Section<'d> {
 
     /// The value of `key`, which is known from now on.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'d Value<'d>> {
+        self.keys.ask(key)?;
         self.known.push(key);
         self.table.get(key)
+    }
+
+    /// Whether `key` may stand here.
+    pub(super) fn allows(&self, key: &str) -> bool {
+        self.keys.kind(key).is_some()
     }
 
     /// Whether `key` is not there at all.
@@ -209,7 +239,14 @@ impl<'d> Section<'d> {
 
     /// The section at `key`.
     pub(super) fn section(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<Section<'d>> {
-        self.value(key).and_then(|value| reading.section(value, key))
+        let keys = self.keys.ask_table(key);
+        self.value(key).and_then(|value| reading.section(value, key, keys))
+    }
+
+    /// The sections at `key`, each headed `[[key]]`.
+    pub(super) fn sections(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Vec<Section<'d>> {
+        let keys = self.keys.ask_table(key);
+        self.value(key).map(|value| reading.sections(value, key, keys)).unwrap_or_default()
     }
 
     /// The duration at `key`, which must be longer than zero.
@@ -236,6 +273,11 @@ impl<'d> Section<'d> {
         words: &[(&str, T)],
         reading: &mut Reading<'_>,
     ) -> Option<T> {
+        debug_assert!(
+            self.keys.kind(key).is_some_and(|kind| kind.has_words(words.iter().map(|(word, _)| *word))),
+            "the words of `{key}` are not those of its row in the table `{}`",
+            self.keys.name
+        );
         let text = self.text(key, reading)?;
         let found = words.iter().find(|(word, _)| *word == text.text);
         if found.is_none() {
@@ -247,11 +289,12 @@ impl<'d> Section<'d> {
 
     /// Reports every key that was never asked for.
     pub(super) fn finish(self, reading: &mut Reading<'_>) {
+        let known: Vec<_> = self.keys.key_names().into_iter().filter(|name| self.known.contains(name)).collect();
         for key in self.table.keys() {
             if !self.known.contains(&key.get_ref().as_ref()) {
                 let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
                 let message = format!("unknown key `{}`{place}", key.get_ref());
-                unknown_name(reading, &message, key.get_ref(), key.span(), &self.known);
+                unknown_name(reading, &message, key.get_ref(), key.span(), &known);
             }
         }
     }

@@ -15,6 +15,7 @@ use super::reader::{Reading, Section, Text, Value, unknown_name};
 use super::test_case::{Expected, Person, TestCase, WORDS, Word};
 use crate::claims::{ClaimValue, Claims, MAX_DEPTH};
 use crate::http::CanonicalPath;
+use crate::reference;
 
 /// Reads all tests. `acr` is what a person of a test without `session.acr` has.
 pub(super) fn read(
@@ -91,7 +92,7 @@ fn read_expected(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Expecte
         let text = Text { text, span: value.span() };
         return Some(Expected { decision: read_word(&text, reading)?, ..none });
     }
-    let mut section = reading.section(value, "expect")?;
+    let mut section = reading.section(value, "expect", &reference::policy::EXPECT)?;
     let decision = section.text("decision", reading);
     let rule = section.text("rule", reading).map(|text| text.text.to_owned());
     let headers = section.section("headers", reading).map(|section| read_headers(&section, reading));

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::diagnostic::{Report, Severity, SourceFile};
 use crate::http::CanonicalPath;
+use crate::reference;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -154,6 +155,71 @@ fn every_bad_policy_gives_all_its_errors_with_their_places() {
         assert_eq!(errors(&report), expected, "{}\n{report}", path.display());
         assert!(!expected.is_empty(), "{}", path.display());
         assert!(!report.render().contains("hunter2"), "a secret is shown: {report}");
+    }
+}
+
+#[test]
+fn every_key_of_the_reference_is_read() {
+    for (_, text) in files("good").into_iter().chain(files("bad")) {
+        let _ = compile_text(&text);
+    }
+    let never = reference::asked::never(&reference::policy::FILE);
+    assert!(never.is_empty(), "src/reference has rows that no reader asks for: {never:#?}");
+}
+
+#[test]
+fn the_defaults_of_the_reference_are_those_that_hold() {
+    let table = |name: &str, table: &reference::Table| {
+        let given = table.keys.iter().filter_map(|key| match key.need {
+            reference::Need::Default(value) => Some(format!("{} = {value}\n", key.name)),
+            _ => None,
+        });
+        format!("[{name}]\n{}", given.collect::<String>())
+    };
+    let (app, rule) = (table("app", &reference::policy::APP), table("[rules]", &reference::policy::RULE));
+    let written = format!(
+        "{app}hosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:7001\"\n{}{}[login]\n{rule}",
+        table("app.timeouts", &reference::policy::APP_TIMEOUTS),
+        table("session", &reference::policy::SESSION),
+    );
+    let written = compile_text(&written).unwrap_or_else(|report| panic!("{report}"));
+    let silent = policy("[login]\n[[rules]]\n");
+    assert_eq!(written.upstream(), silent.upstream());
+    assert_eq!(written.session(), silent.session());
+    assert_eq!(written.prefix(), silent.prefix());
+    assert_eq!(answer(&written, None, "GET", "/"), answer(&silent, None, "GET", "/"));
+}
+
+#[test]
+fn every_form_of_a_header_has_the_keys_of_all_headers() {
+    for (form, table) in reference::policy::HEADER_FORMS {
+        assert!(table.key(form).is_some(), "{form}");
+        for name in table.key_names() {
+            assert!(reference::policy::HEADER.key(name).is_some(), "`{name}` of `{form}` is missing in HEADER");
+        }
+    }
+}
+
+#[test]
+fn findings_lead_to_their_place_in_the_documentation() {
+    let text = "colour = 1\n[app]\nhots = 1\n[app.timeouts]\nstall = \"soon\"\n[headers]\nX-A = { value = \"x\", encoding = \"utf8\" }\nX-B = { basic = { user = 1 } }\n[[rules]]\nallow = 1\n[[rules]]\npath = 1\n[[tests]]\nexpect = { decision = 1 }\n";
+    let Err(report) = compile_text(text) else { panic!("it compiles") };
+    let link = |message: &str| {
+        let finding = report.findings().iter().find(|finding| finding.message.contains(message));
+        finding.unwrap_or_else(|| panic!("no {message} in {report}")).docs
+    };
+    for (message, docs) in [
+        ("colour", "docs/policy.md#a-whole-file"),
+        ("`app` has no `hosts`", "docs/policy.md#app"),
+        ("unknown key `hots`", "docs/policy.md#app"),
+        ("stall", "docs/policy.md#app"),
+        ("encoding", "docs/policy.md#encoding"),
+        ("`user` is an integer", "docs/policy.md#basic-credentials"),
+        ("allow", "docs/policy.md#rules"),
+        ("unknown key `path`", "docs/policy.md#rules"),
+        ("decision", "docs/policy.md#tests"),
+    ] {
+        assert_eq!(link(message), Some(docs), "{message}");
     }
 }
 

@@ -14,6 +14,7 @@ use crate::http::{HostName, Scheme};
 use crate::observe::{AppMetrics, Metrics};
 use crate::oidc::Provider;
 use crate::policy::{HostMode, Policy};
+use crate::reference;
 use crate::session::{CookieNames, Limits};
 use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
 
@@ -46,6 +47,7 @@ impl Application {
                     login.provider
                 ))
                 .help("add [providers.NAME] to lychgate.toml, or name one that is there")
+                .docs(reference::policy::LOGIN.docs)
             })?)),
         };
         let (upstream, first_authority) = upstream(&policy, folder)?;
@@ -122,7 +124,10 @@ impl Application {
 
 fn upstream(policy: &Policy, folder: &Path) -> Result<(Upstream, String), Diagnostic> {
     let spec = policy.upstream();
-    let fault = |error: String| Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name()));
+    let fault = |error: String| {
+        Diagnostic::error(format!("the upstream of policy `{}`: {error}", policy.name()))
+            .docs(reference::policy::APP.docs)
+    };
     let needs_tls = spec.targets.iter().any(|target| target.tls);
     let trust = match (&spec.ca, needs_tls) {
         (_, false) => None,

@@ -13,6 +13,7 @@ use super::Application;
 use crate::diagnostic::Diagnostic;
 use crate::http::{CanonicalPath, HostName};
 use crate::policy::Policy;
+use crate::reference;
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
@@ -77,4 +78,5 @@ fn twice(host: &HostName, first: &Policy, second: &Policy) -> Diagnostic {
     let (first, second, prefix) = (first.name(), second.name(), second.prefix());
     Diagnostic::error(format!("applications `{first}` and `{second}` both claim {host}{prefix}"))
         .help(format!("give one of them another host, or a `path` of its own, in policies/{second}.toml"))
+        .docs(reference::policy::APP.docs)
 }

@@ -1,65 +1,18 @@
-//! What each command does.
+//! `lychgate run`: starts the gateway and waits for signals.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+#![expect(clippy::print_stderr, reason = "this is the command line")]
 
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-use super::USAGE;
-use super::arguments::{Arguments, Command, Files};
-use crate::app::{Options, Plan, Running, StartError};
-use crate::config::Environment;
-use crate::crypto::KeyRing;
+use super::super::USAGE;
+use super::super::arguments::Files;
+use super::{plan, refuse};
+use crate::app::{Options, Running};
 use crate::lifecycle::StopSignals;
 
-pub(super) fn run(arguments: Arguments) -> ExitCode {
-    match arguments.command {
-        Command::Run(files) => serve(&files),
-        Command::Check(files) => check(&files),
-        Command::Test(files) => test(&files),
-        Command::Keygen => {
-            println!("{}", KeyRing::generate_key().expose());
-            ExitCode::SUCCESS
-        }
-    }
-}
-
-/// Reads everything and prints what is wrong; none when it cannot be used.
-fn plan(files: &Files) -> Option<Plan> {
-    let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &files.overrides());
-    eprint!("{}", report.render());
-    plan
-}
-
-fn check(files: &Files) -> ExitCode {
-    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
-    let count = plan.policies().len();
-    if let Err(error) = plan.rehearse() {
-        return refuse(&error);
-    }
-    println!("{} and {count} {} can be used", files.config.display(), if count == 1 { "policy" } else { "policies" });
-    ExitCode::SUCCESS
-}
-
-fn test(files: &Files) -> ExitCode {
-    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
-    let (mut passed, mut failed) = (0usize, 0usize);
-    for policy in plan.policies() {
-        for outcome in policy.run_tests() {
-            if outcome.passed {
-                passed += 1;
-            } else {
-                failed += 1;
-                println!("failed: {}: {}\n{}", policy.name(), outcome.name, outcome.explanation.join("\n"));
-            }
-        }
-    }
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn serve(files: &Files) -> ExitCode {
+pub(super) fn run(files: &Files) -> ExitCode {
     let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
     start_log(&plan.config().log.level);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -98,12 +51,6 @@ fn serve(files: &Files) -> ExitCode {
     });
     tracing::info!("stopped");
     ExitCode::SUCCESS
-}
-
-/// Says why nothing was started. A supervisor may try again after 1, and need not after 64.
-fn refuse(error: &StartError) -> ExitCode {
-    eprintln!("{error}");
-    if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 fn announce(running: &Running) {

@@ -1,0 +1,44 @@
+//! What each command does, one file for each.
+//!
+//! A command returns how the process ends; [`plan`] reads everything that most of them begin with. Results go to
+//! standard output, what is wrong goes to standard error.
+
+#![expect(clippy::print_stderr, reason = "this is the command line")]
+
+mod check;
+mod completions;
+mod keygen;
+mod schema;
+mod serve;
+mod test;
+
+use std::process::ExitCode;
+
+use super::USAGE;
+use super::arguments::{Arguments, Command, Files};
+use crate::app::{Plan, StartError};
+use crate::config::Environment;
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Run(files) => serve::run(&files),
+        Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
+        Command::Test(files) => test::run(&files),
+        Command::Keygen => keygen::run(),
+        Command::Schema { kind } => schema::run(&kind),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// Reads everything and prints what is wrong; none when it cannot be used.
+fn plan(files: &Files) -> Option<Plan> {
+    let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &files.overrides());
+    eprint!("{}", report.render());
+    plan
+}
+
+/// Says why nothing was started. A supervisor may try again after 1, and need not after 64.
+fn refuse(error: &StartError) -> ExitCode {
+    eprintln!("{error}");
+    if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,273 @@
+//! What can be written in `lychgate.toml`.
+//!
+//! The meaning of each key as it stands in `docs/configuration.md` and in the schema; the reader is `config`. How a key is
+//! added is told in [`super`].
+//!
+//! May touch: nothing.
+
+use std::time::Duration;
+
+use super::key::{Key, Kind, Table, Word};
+
+const LISTENERS_AT: &str = "docs/configuration.md#listeners-at-least-one";
+const KEYS_AT: &str = "docs/configuration.md#keys";
+const PROVIDERS_AT: &str = "docs/configuration.md#providersname";
+const LIMITS_AT: &str = "docs/configuration.md#limits";
+const TIMEOUTS_AT: &str = "docs/configuration.md#timeouts";
+const ADMIN_AT: &str = "docs/configuration.md#admin";
+const LOG_AT: &str = "docs/configuration.md#log";
+
+/// What stands at the top.
+pub static FILE: Table = Table::new(
+    "",
+    "docs/configuration.md#at-the-top",
+    "The gateway: where it listens, its keys, the OpenID providers, limits, logs.",
+    &[
+        Key::required(
+            "policies",
+            Kind::List(&Kind::Text("file or folder")),
+            "The policy files: a file, a folder (its `*.toml`), or a folder with a pattern (one `*` in the last part). A file's name without `.toml` is the application's name, so no two may have the same.",
+        )
+        .examples(&["[\"policies/*.toml\"]"]),
+        Key::optional("workers", Kind::Integer(1, 1024), "How many worker threads serve.").otherwise("one per core"),
+        Key::optional(
+            "state",
+            Kind::Text("folder"),
+            "For what must survive a restart. Made when it is needed, readable by its owner only.",
+        )
+        .examples(&["\"/var/lib/lychgate\""]),
+        Key::optional(
+            "trusted_proxies",
+            Kind::List(&Kind::Text("network or address")),
+            "Whose `Forwarded` and `X-Forwarded-*` are believed. From everybody else these headers are removed.",
+        )
+        .by_default("[]")
+        .examples(&["[\"10.0.0.0/8\"]"]),
+        Key::required("listeners", Kind::Tables(&LISTENER), "Where clients connect.").see(LISTENERS_AT),
+        Key::optional("keys", Kind::Table(&KEYS), "What seals sessions.")
+            .otherwise("a key is made in `state`")
+            .see(KEYS_AT),
+        Key::optional("providers", Kind::Table(&PROVIDERS), "The OpenID providers that people sign in at.")
+            .see(PROVIDERS_AT),
+        Key::optional("limits", Kind::Table(&LIMITS), "How much is accepted.").see(LIMITS_AT),
+        Key::optional("timeouts", Kind::Table(&TIMEOUTS), "How long is waited for clients.").see(TIMEOUTS_AT),
+        Key::optional("admin", Kind::Table(&ADMIN), "The listener for probes and metrics.").see(ADMIN_AT),
+        Key::optional("log", Kind::Table(&LOG), "What is logged, and where.").see(LOG_AT),
+    ],
+);
+
+/// Each of `[[listeners]]`.
+pub static LISTENER: Table = Table::new(
+    "listeners",
+    LISTENERS_AT,
+    "One address that clients connect to.",
+    &[
+        Key::required("address", Kind::Text("IP address and port"), "Port 0 lets the system choose.")
+            .examples(&["\"0.0.0.0:443\"", "\"[::]:443\""]),
+        Key::optional("tls", Kind::Table(&TLS), "The certificate. TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.")
+            .examples(&["{ certificate = \"cert.pem\", key = \"key.pem\" }"]),
+        Key::optional(
+            "scheme",
+            Kind::Words(&[
+                Word::new("http", "for trying out on loopback names"),
+                Word::new("https", "without `tls` it says that a load balancer in front ends TLS"),
+            ]),
+            "What browsers see.",
+        )
+        .otherwise("`\"https\"` with `tls`, else `\"http\"`"),
+    ],
+);
+
+/// `listeners.tls`.
+pub static TLS: Table = Table::new(
+    "listeners.tls",
+    LISTENERS_AT,
+    "A certificate and its key.",
+    &[
+        Key::required("certificate", Kind::FILE, "PEM with the chain, the server's own certificate first."),
+        Key::required("key", Kind::FILE, "PEM with the certificate's private key, unencrypted."),
+    ],
+);
+
+/// `[keys]`.
+pub static KEYS: Table = Table::new(
+    "keys",
+    KEYS_AT,
+    "What seals sessions.",
+    &[Key::optional(
+        "session",
+        Kind::List(&Kind::Table(&SECRET)),
+        "1 to 16 keys, each 32 bytes in base64, what `lychgate keygen` prints. The first seals new sessions, all of them open.",
+    )
+    .otherwise("made in `state`")
+    .examples(&["[{ file = \"keys/2026-11.key\" }, { file = \"keys/2026-05.key\" }]"])],
+);
+
+/// A secret, named by its source.
+pub static SECRET: Table = Table::new(
+    "secret",
+    "docs/configuration.md#conventions",
+    "Where a secret is read: exactly one source.",
+    &[
+        Key::optional("file", Kind::FILE, "A file that holds nothing else; one line end at its end is not part of it."),
+        Key::optional("env", Kind::Text("variable"), "An environment variable that holds it."),
+        Key::optional("value", Kind::TEXT, "The secret itself. Accepted with a warning: it can be read with the file."),
+    ],
+)
+.one_of(&["file", "env", "value"]);
+
+/// `[providers]`.
+pub static PROVIDERS: Table =
+    Table::new("providers", PROVIDERS_AT, "The OpenID providers that people sign in at.", &[]).names(
+        "NAME",
+        Kind::Table(&PROVIDER),
+        "One provider. The name is what policies call it: letters, digits, `-`, `_`.",
+    );
+
+/// `[providers.NAME]`.
+pub static PROVIDER: Table = Table::new(
+    "providers.NAME",
+    PROVIDERS_AT,
+    "One OpenID provider.",
+    &[
+        Key::required(
+            "issuer",
+            Kind::Text("URL"),
+            "The issuer, exactly as the provider writes it in its tokens: what stands before `/.well-known/openid-configuration`. `https`; `http` only for loopback names, with a warning.",
+        )
+        .examples(&["\"https://example.okta.com/oauth2/default\""]),
+        Key::required("client_id", Kind::TEXT, "What the provider calls this gateway."),
+        Key::optional("client_secret", Kind::Table(&SECRET), "The secret that the provider gave this gateway.")
+            .otherwise("required unless `client_auth` is `\"none\"`")
+            .examples(&["{ file = \"okta.secret\" }", "{ env = \"OKTA_SECRET\" }"]),
+        Key::optional(
+            "client_auth",
+            Kind::Words(&[
+                Word::new("basic", "in the Authorization header"),
+                Word::new("post", "in the form"),
+                Word::new("none", "a public client"),
+            ]),
+            "How the secret is sent. PKCE is always used.",
+        )
+        .by_default("\"basic\""),
+        Key::optional(
+            "scopes",
+            Kind::List(&Kind::Text("scope")),
+            "What is asked for; `openid` is added where it is missing.",
+        )
+        .by_default("[\"openid\", \"profile\", \"email\"]"),
+        Key::optional(
+            "userinfo",
+            Kind::Boolean,
+            "Also read the userinfo endpoint after a login, for providers that keep the ID token small.",
+        )
+        .by_default("false"),
+        Key::optional(
+            "ca",
+            Kind::FILE,
+            "PEM with the authorities to trust for this provider, instead of the system's.",
+        )
+        .otherwise("the system's"),
+        Key::optional(
+            "clock_skew",
+            Kind::Duration(Duration::ZERO, Duration::from_mins(10)),
+            "How far the provider's clock may be off.",
+        )
+        .by_default("\"60s\""),
+    ],
+);
+
+/// `[limits]`. The least `header_bytes` is what hyper needs at the least for a head.
+pub static LIMITS: Table = Table::new(
+    "limits",
+    LIMITS_AT,
+    "How much is accepted.",
+    &[
+        Key::optional("header_bytes", Kind::Size(8 << 10, 1 << 20), "Bytes of a request's head.")
+            .by_default("\"32KiB\""),
+        Key::optional("header_count", Kind::Integer(10, 1000), "Fields of a request's head.").by_default("100"),
+        Key::optional("body", Kind::Size(1, 1 << 44), "Bytes of a request's body.").by_default("\"1GiB\""),
+        Key::optional("connections", Kind::Integer(1, 10_000_000), "Open client connections in all.")
+            .by_default("10000"),
+    ],
+);
+
+/// None can be switched off.
+const WAIT: Kind = Kind::Duration(Duration::from_millis(10), Duration::from_hours(24));
+
+/// `[timeouts]`.
+pub static TIMEOUTS: Table = Table::new(
+    "timeouts",
+    TIMEOUTS_AT,
+    "How long is waited for clients; none can be switched off.",
+    &[
+        Key::optional("handshake", WAIT, "For the whole TLS handshake.").by_default("\"10s\""),
+        Key::optional("first_byte", WAIT, "From accepting a connection to the first byte of its first request.")
+            .by_default("\"30s\""),
+        Key::optional("header", WAIT, "From the first byte of a request to the end of its head.").by_default("\"15s\""),
+        Key::optional("idle", WAIT, "For the next request on a kept connection.").by_default("\"75s\""),
+        Key::optional(
+            "body_stall",
+            WAIT,
+            "Without progress in a request's body, or with a client that takes nothing of an answer.",
+        )
+        .by_default("\"30s\""),
+        Key::optional("drain", WAIT, "From SIGTERM to the end of the last request.").by_default("\"30s\""),
+    ],
+);
+
+/// `[admin]`.
+pub static ADMIN: Table = Table::new(
+    "admin",
+    ADMIN_AT,
+    "The listener for probes and metrics.",
+    &[
+        Key::optional(
+            "address",
+            Kind::Text("IP address and port"),
+            "Where `/livez`, `/readyz` and `/metrics` (Prometheus) are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
+        )
+        .by_default("\"127.0.0.1:9180\""),
+        Key::optional("enabled", Kind::Boolean, "`false` for no admin listener at all.").by_default("true"),
+    ],
+);
+
+/// `[log]`.
+pub static LOG: Table = Table::new(
+    "log",
+    LOG_AT,
+    "What is logged, and where.",
+    &[
+        Key::optional(
+            "access",
+            Kind::Either(&[
+                Kind::Words(&[Word::new("stdout", ""), Word::new("stderr", ""), Word::new("off", "")]),
+                Kind::Table(&LOG_FILE),
+            ]),
+            "Where the access log goes. One JSON object a line: [access-log.md](access-log.md).",
+        )
+        .by_default("\"stdout\"")
+        .examples(&["{ file = \"access.log\" }"]),
+        Key::optional(
+            "level",
+            Kind::Words(&[
+                Word::new("error", ""),
+                Word::new("warn", ""),
+                Word::new("info", ""),
+                Word::new("debug", ""),
+                Word::new("trace", ""),
+                Word::new("off", ""),
+            ]),
+            "The least weight of the gateway's own messages on standard error.",
+        )
+        .by_default("\"info\""),
+    ],
+);
+
+/// `log.access` as a table.
+pub static LOG_FILE: Table = Table::new(
+    "log.access",
+    LOG_AT,
+    "A file for the access log.",
+    &[Key::required("file", Kind::FILE, "The file; lines are added at its end, and its folder must exist.")],
+);

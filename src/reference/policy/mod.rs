@@ -1,0 +1,124 @@
+//! What can be written in a policy file.
+//!
+//! The meaning of each key as it stands in `docs/policy.md` and in the schema; the reader is `policy`. How a key is added
+//! is told in [`super`].
+//!
+//! May touch: nothing.
+
+mod header;
+mod rule;
+mod test;
+
+pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
+pub use rule::{RULE, STEP_UP};
+pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_SESSION};
+
+use super::key::{Key, Kind, Table};
+
+/// Where expressions are documented.
+pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
+
+const APP_AT: &str = "docs/policy.md#app";
+const LOGIN_AT: &str = "docs/policy.md#login-and-session";
+const HEADERS_AT: &str = "docs/policy.md#headers";
+const RULES_AT: &str = "docs/policy.md#rules";
+const TESTS_AT: &str = "docs/policy.md#tests";
+
+/// What stands at the top.
+pub static FILE: Table = Table::new(
+    "",
+    "docs/policy.md#a-whole-file",
+    "One application: where it is, how people sign in, who may do what, and what it is told about them.",
+    &[
+        Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
+        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
+            .see(LOGIN_AT),
+        Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
+        Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
+        Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
+            .see(RULES_AT),
+        Key::optional("tests", Kind::Tables(&TEST), "What the file says that it does.").see(TESTS_AT),
+    ],
+);
+
+/// `[app]`.
+pub static APP: Table = Table::new(
+    "app",
+    APP_AT,
+    "Where the application is found, and where it runs.",
+    &[
+        Key::required(
+            "hosts",
+            Kind::OneOrMore(&Kind::Text("host name")),
+            "The names that the application is asked for by, exact, without port.",
+        )
+        .examples(&["[\"royalty.gmr.example\"]"]),
+        Key::optional(
+            "path",
+            Kind::Text("path"),
+            "The path below which it lies; several applications can share a host.",
+        )
+        .by_default("\"/\"")
+        .examples(&["\"/archives\""]),
+        Key::required(
+            "upstream",
+            Kind::OneOrMore(&Kind::Text("address")),
+            "Where it runs: `http://host:port` or `https://host:port`, without a path.",
+        )
+        .examples(&["\"http://10.20.0.11:7001\"", "[\"http://10.20.0.11:7001\", \"http://10.20.0.12:7001\"]"]),
+        Key::optional(
+            "host",
+            Kind::Text("`\"keep\"`, `\"upstream\"` or host name"),
+            "What it sees as `Host`: `\"keep\"` what the browser asked for, `\"upstream\"` its own address, or any name.",
+        )
+        .by_default("\"keep\"")
+        .examples(&["\"upstream\"", "\"archives.internal\""]),
+        Key::optional(
+            "ca",
+            Kind::FILE,
+            "For `https` upstreams: PEM with the certificates to trust instead of the system's.",
+        )
+        .otherwise("the system's"),
+        Key::optional("timeouts", Kind::Table(&APP_TIMEOUTS), "How long is waited for the application."),
+    ],
+);
+
+/// `[app.timeouts]`.
+pub static APP_TIMEOUTS: Table = Table::new(
+    "app.timeouts",
+    APP_AT,
+    "How long is waited for the application.",
+    &[
+        Key::optional("connect", Kind::TIME, "To connect, TLS included.").by_default("\"5s\""),
+        Key::optional("first_byte", Kind::TIME, "From the request to the head of the answer.").by_default("\"60s\""),
+        Key::optional("stall", Kind::TIME, "Silence within an answer.").by_default("\"5m\""),
+    ],
+);
+
+/// `[login]`.
+pub static LOGIN: Table = Table::new(
+    "login",
+    LOGIN_AT,
+    "How people sign in.",
+    &[
+        Key::optional("provider", Kind::TEXT, "A name from `[providers]` in `lychgate.toml`.")
+            .otherwise("the only one"),
+        Key::optional(
+            "acr",
+            Kind::OneOrMore(&Kind::TEXT),
+            "Authentication contexts, any one of which is required for every request that is not public.",
+        )
+        .examples(&["[\"urn:okta:loa:2fa:any\"]"]),
+    ],
+);
+
+/// `[session]`.
+pub static SESSION: Table = Table::new(
+    "session",
+    LOGIN_AT,
+    "How long a session lasts.",
+    &[
+        Key::optional("idle", Kind::TIME, "A session without a request ends after this.").by_default("\"1h\""),
+        Key::optional("max", Kind::TIME, "Every session ends after this.").by_default("\"12h\""),
+    ],
+);

@@ -1,0 +1,74 @@
+//! `[[tests]]` of a policy.
+//!
+//! May touch: nothing.
+
+use super::TESTS_AT;
+use crate::reference::key::{Key, Kind, Table, Word};
+
+/// Each of `[[tests]]`.
+pub static TEST: Table = Table::new(
+    "tests",
+    TESTS_AT,
+    "A person, a request and what is expected.",
+    &[
+        Key::optional("name", Kind::TEXT, "What the test shows.").otherwise("the request"),
+        Key::optional("user", Kind::Claims, "The claims of who is signed in; without it nobody is.")
+            .otherwise("nobody")
+            .examples(&["{ preferred_username = \"ada\", groups = [\"royalty-artists\"] }"]),
+        Key::optional("session", Kind::Table(&TEST_SESSION), "What the sign-in was."),
+        Key::required("request", Kind::Text("request"), "`\"METHOD /path?query\"`; without a method, `GET`.")
+            .examples(&["\"GET /admin/payouts\""]),
+        Key::required(
+            "expect",
+            Kind::Either(&[DECISION, Kind::Table(&EXPECT)]),
+            "What must happen: a decision, or a table.",
+        )
+        .examples(&["{ decision = \"allow\", rule = \"staff\" }"]),
+    ],
+);
+
+/// `session = { … }` of a test.
+pub static TEST_SESSION: Table = Table::new(
+    "tests.session",
+    TESTS_AT,
+    "What the sign-in of a test was.",
+    &[
+        Key::optional("acr", Kind::TEXT, "The authentication context.").otherwise("the first of `login.acr`"),
+        Key::optional("amr", Kind::OneOrMore(&Kind::TEXT), "The authentication methods."),
+        Key::optional("age", Kind::TIME, "How long ago it was.").otherwise("just now"),
+    ],
+);
+
+const DECISION: Kind = Kind::Words(&[
+    Word::new("allow", "the request passes, signed in or by a public rule"),
+    Word::new("public", "it passes by a public rule"),
+    Word::new("deny", "it does not pass"),
+    Word::new("sign-in", "the person must sign in first"),
+    Word::new("step-up", "the person must prove more"),
+]);
+
+/// `expect = { … }` of a test.
+pub static EXPECT: Table = Table::new(
+    "expect",
+    TESTS_AT,
+    "What must happen.",
+    &[
+        Key::required("decision", DECISION, "The decision."),
+        Key::optional("rule", Kind::TEXT, "The name of the rule that decides.").otherwise("not looked at"),
+        Key::optional(
+            "headers",
+            Kind::Table(&EXPECT_HEADERS),
+            "Headers and their exact values; others may be there too.",
+        )
+        .otherwise("not looked at"),
+        Key::optional("absent", Kind::OneOrMore(&Kind::TEXT), "Headers that must not be there.")
+            .otherwise("not looked at"),
+    ],
+);
+
+/// `headers = { … }` of an expectation.
+pub static EXPECT_HEADERS: Table = Table::new("expect.headers", TESTS_AT, "Headers that must be there.", &[]).names(
+    "NAME",
+    Kind::TEXT,
+    "The header's exact value.",
+);

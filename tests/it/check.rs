@@ -1,0 +1,136 @@
+//! `lychgate check` in both forms, and the commands that print what other programs read.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::gateway::Folder;
+use crate::harness::program::{ended, lychgate};
+
+const CONFIGURATION: &str = r#"policies = ["policies/*.toml"]
+state = "state"
+wokers = 2
+
+[[listeners]]
+address = "127.0.0.1:0"
+
+[limits]
+body = "1 gigabyte"
+"#;
+
+const POLICY: &str = r#"[app]
+hosts = ["app.localhost"]
+upstream = "http://127.0.0.1:9/path"
+
+[headers]
+X-Remote-User = "${usr.email}"
+X-Remote-Name = { value = "${user.name}", encoding = "latin-1" }
+Authorization = { basic = { user = "u", password = "hunter2" } }
+
+[[rules]]
+alow = "true"
+
+[[tests]]
+request = "GET /"
+"#;
+
+/// A folder with a configuration and a policy.
+fn folder(configuration: &str, policy: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("lychgate.toml", configuration);
+    folder.write("policies/app.toml", policy);
+    folder
+}
+
+/// `lychgate check` in a folder: exit code, standard output and standard error.
+fn check(folder: &Folder, options: &[&str]) -> (i32, String, String) {
+    let config = folder.path().join("lychgate.toml");
+    let arguments = [&["check", "--config", config.to_str().unwrap()], options].concat();
+    let (code, out, err) = ended(&mut lychgate(&arguments));
+    let prefix = format!("{}/", folder.path().display());
+    (code, out.replace(&prefix, ""), err.replace(&prefix, ""))
+}
+
+#[test]
+fn people_see_every_mistake_with_its_line_what_to_do_and_where_it_is_documented() {
+    let (code, out, err) = check(&folder(CONFIGURATION, POLICY), &[]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(!err.contains("hunter2"), "{err}");
+    insta::assert_snapshot!("check_for_people", err);
+}
+
+#[test]
+fn programs_get_the_same_findings_as_one_json_object() {
+    let folder = folder(CONFIGURATION, POLICY);
+    let (code, out, err) = check(&folder, &["--format", "json"]);
+    assert_eq!((code, err.as_str()), (64, ""));
+    assert!(!out.contains("hunter2"), "{out}");
+    let object: Value = serde_json::from_str(&out).unwrap();
+    insta::assert_snapshot!("check_for_programs", format!("{object:#}"));
+    let people = check(&folder, &[]).2;
+    for finding in object["findings"].as_array().unwrap() {
+        assert!(people.contains(finding["message"].as_str().unwrap()), "{finding}");
+        if let (Some(file), Some(line), Some(column)) =
+            (finding["file"].as_str(), finding["line"].as_u64(), finding["column"].as_u64())
+        {
+            assert!(people.contains(&format!("{file}:{line}:{column}")), "{finding}");
+        }
+    }
+    assert_eq!(people.matches("error: ").count(), object["findings"].as_array().unwrap().len());
+}
+
+#[test]
+fn what_no_file_says_is_a_finding_too() {
+    let folder = folder("policies = [", POLICY);
+    let (code, out, _) = check(&folder, &["--format", "json"]);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, object["version"].as_u64()), (64, Some(1)));
+    assert_eq!(object["findings"][0]["file"], "lychgate.toml");
+    std::fs::remove_file(folder.path().join("lychgate.toml")).unwrap();
+    let (code, out, _) = check(&folder, &["--format", "json"]);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 64);
+    assert!(object["findings"][0]["message"].as_str().unwrap().contains("cannot read the configuration"), "{out}");
+    assert_eq!(object["findings"][0]["line"], Value::Null);
+}
+
+#[test]
+fn warnings_alone_fail_only_when_they_are_denied() {
+    let configuration = CONFIGURATION.replace("wokers = 2\n", "trusted_proxies = [\"0.0.0.0/0\"]\n");
+    let configuration = configuration.split("[limits]").next().unwrap();
+    let policy =
+        "[app]\nhosts = [\"app.localhost\"]\nupstream = \"http://127.0.0.1:9\"\n[[rules]]\naccess = \"public\"\n";
+    let warned = folder(configuration, policy);
+    for (options, expected) in [(&[][..], 0), (&["--deny-warnings"], 1), (&["--deny-warnings", "--format", "json"], 1)]
+    {
+        let (code, out, err) = check(&warned, options);
+        assert_eq!(code, expected, "{options:?}\n{out}{err}");
+    }
+    let (_, out, err) = check(&warned, &[]);
+    assert!(out.contains("1 policy can be used") && err.contains("warning: "), "{out}{err}");
+    let sound = folder(&configuration.replace("[\"0.0.0.0/0\"]", "[]"), policy);
+    assert_eq!(check(&sound, &["--deny-warnings"]).0, 0);
+    let (code, out, _) = check(&sound, &["--format", "json"]);
+    assert_eq!((code, out.as_str()), (0, "{\"version\":1,\"findings\":[]}\n"));
+}
+
+#[test]
+fn schema_prints_what_is_checked_in() {
+    for (kind, file) in [("gateway", "lychgate"), ("policy", "policy")] {
+        let (code, out, _) = ended(&mut lychgate(&["schema", kind]));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.schema.json"));
+        assert_eq!((code, out), (0, std::fs::read_to_string(path).unwrap()));
+    }
+    let (code, _, err) = ended(&mut lychgate(&["schema", "nothing"]));
+    assert_eq!(code, 64);
+    assert!(err.contains("gateway, policy"), "{err}");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let (code, out, _) = ended(&mut lychgate(&["completions", "bash"]));
+    assert_eq!(code, 0);
+    for word in ["check", "--deny-warnings", "schema"] {
+        assert!(out.contains(word), "{word}");
+    }
+}
