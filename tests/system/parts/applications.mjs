@@ -78,6 +78,8 @@ php_admin_value session.save_path ${served}/sessions
   return start("Apache", "apache2", ["-D", "FOREGROUND", "-f", join(folder, "apache.conf")], {
     log: join(folder, "apache.log"),
     env: { PATH: `${process.env.PATH}:/usr/sbin` },
+    // Told to end, Apache ends its whole process group.
+    group: true,
   });
 }
 
