@@ -38,7 +38,7 @@ fn relative_links(text: &str) -> Vec<&str> {
 fn every_relative_link_leads_to_a_file() {
     let mut pages = Vec::new();
     files(root(), "md", false, &mut pages);
-    files(&root().join("docs"), "md", true, &mut pages);
+    ["docs", "policies"].iter().for_each(|folder| files(&root().join(folder), "md", true, &mut pages));
     let mut seen = 0;
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();

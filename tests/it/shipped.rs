@@ -68,10 +68,12 @@ fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests
         plan.rehearse().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         loaded.insert(file);
     }
-    // The policies of the demonstration belong to a configuration that is made when it starts.
+    // The policies of the demonstration belong to a configuration that is made when it starts, templates to nobody's.
     let on_their_own: Vec<PathBuf> = shipped().difference(&loaded).cloned().collect();
+    let folders = ["policies", "policies/templates"].map(|name| root().join(name));
     for path in &on_their_own {
-        assert_eq!(path.parent(), Some(root().join("policies").as_path()), "{} is loaded by nothing", path.display());
+        let known = folders.iter().any(|folder| path.parent() == Some(folder.as_path()));
+        assert!(known, "{} is loaded by nothing", path.display());
         sound(path);
     }
     assert!(loaded.len() >= 2 && !on_their_own.is_empty());
@@ -87,7 +89,7 @@ fn sound(path: &Path) {
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
     let name = path.file_stem().unwrap().to_str().unwrap();
     let mut report = Report::default();
-    let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
+    let secrets = |_: &SecretSource| Ok(Secret::new("a-secret-of-the-tests-as-long-as-a-good-one".to_owned()));
     let providers = [ProviderFacts { name: "idp", scopes: None }];
     let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
     let policy = compile(name, &Arc::clone(&source), &environment, &mut report);
@@ -96,5 +98,48 @@ fn sound(path: &Path) {
     assert!(!outcomes.is_empty(), "{} has no tests of its own", path.display());
     for outcome in outcomes {
         assert!(outcome.passed, "{name}: {}\n{}", outcome.name, outcome.explanation.join("\n"));
+    }
+}
+
+/// The templates, by name, as text.
+fn templates() -> Vec<(String, String)> {
+    let in_folder = |path: &PathBuf| path.parent() == Some(root().join("policies/templates").as_path());
+    let named = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    shipped().into_iter().filter(in_folder).map(named).collect()
+}
+
+#[test]
+fn every_template_says_what_an_administrator_must_know_and_tests_it() {
+    let templates = templates();
+    assert!(templates.len() > 20, "only {} templates", templates.len());
+    for (name, text) in &templates {
+        let (notes, policy) = text.split_once("\n[app]\n").unwrap_or_else(|| panic!("{name} has no [app]"));
+        for label in ["Vendor:", "Written for:", "Lock:", "Machines:", "Sign-out:", "Pitfalls:"] {
+            assert!(notes.contains(&format!("\n# {label}")), "{name} does not say `{label}`");
+        }
+        assert!(notes.contains("https://"), "{name} names no page");
+        assert!(!notes.contains("TODO"), "{name} is not finished");
+        let tests = policy.split("[[tests]]").skip(1).collect::<String>();
+        for expected in ["\"sign-in\"", "\"deny\"", "decision = \"allow\"", "headers = {"] {
+            assert!(tests.contains(expected), "no test of {name} expects {expected}");
+        }
+        assert!(!tests.contains("\"public\"") || tests.contains("absent = ["), "{name}: who is told on public paths?");
+    }
+}
+
+#[test]
+fn the_table_of_templates_has_each_of_them_once() {
+    let page = std::fs::read_to_string(root().join("policies/templates/README.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| [")).collect();
+    let listed: Vec<&str> = rows.iter().filter_map(|row| row.split(['[', ']']).nth(1)).collect();
+    let names: Vec<String> = templates().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(listed, names, "the rows are those of the folder, in its order");
+    for (row, (name, text)) in rows.iter().zip(templates()) {
+        assert!(row.contains(&format!("({name}.toml)")), "{row}");
+        let header = row.split('`').nth(1).unwrap();
+        assert!(text.contains(&format!("\n{header} ")), "{name} sends no `{header}`");
     }
 }

@@ -12,16 +12,17 @@ const POLL_MS = 25;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Starts a program with its output in a log file. */
-export function start(name, command, parameters, { log, cwd, env = {} }) {
+/** Starts a program with its output in a log file; with `group` in a process group of its own, which ends with it. */
+export function start(name, command, parameters, { log, cwd, env = {}, group = false }) {
   const file = openSync(log, "w");
   const child = spawn(command, parameters, {
     cwd,
     env: { ...process.env, ...env },
+    detached: group,
     stdio: ["ignore", file, file],
   });
   closeSync(file);
-  const program = { name, child, log, ended: null };
+  const program = { name, child, log, group, ended: null };
   child.on("error", (error) => (program.ended = `could not be started: ${error.message}`));
   child.on("exit", (code, signal) => (program.ended ??= `ended with ${signal ?? code}`));
   started.add(program);
@@ -44,10 +45,20 @@ export async function stop(program) {
   if (program.ended) return program.ended;
   const gone = once(program.child, "exit");
   program.child.kill("SIGTERM");
-  const late = setTimeout(() => program.child.kill("SIGKILL"), STOP_MS);
+  const late = setTimeout(() => kill(program), STOP_MS);
   await gone;
   clearTimeout(late);
   return program.ended;
+}
+
+/** Ends a program at once, with its group where it has one. */
+function kill({ child, group }) {
+  if (!group || child.pid === undefined) return child.kill("SIGKILL");
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It is gone.
+  }
 }
 
 /** Stops everything that still runs, last started first. */
@@ -91,4 +102,4 @@ export function listens(port) {
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, () => stopAll().then(() => process.exit(1)));
 }
-process.once("exit", () => started.forEach(({ child }) => child.kill("SIGKILL")));
+process.once("exit", () => started.forEach(kill));

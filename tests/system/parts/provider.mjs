@@ -16,13 +16,13 @@ const PEOPLE = {
 
 export const CLIENT = { id: "lychgate", secret: "the secret of the system tests, long enough" };
 
-/** Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses. */
-export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true }) {
+/** Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses, `groups` adds to people's. */
+export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true, groups = {} }) {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const { Provider } = installed("oidc-provider");
-  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken }));
+  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups }));
   const counts = { signIns: 0, codes: 0 };
   provider.on("authorization_code.consumed", () => counts.codes++);
   const standard = provider.callback();
@@ -36,7 +36,7 @@ export async function startProvider({ redirects, afterLogout = [], claimsInIdTok
   return { issuer, counts };
 }
 
-function configuration({ redirects, afterLogout, claimsInIdToken }) {
+function configuration({ redirects, afterLogout, claimsInIdToken, groups }) {
   return {
     clients: [
       {
@@ -58,15 +58,16 @@ function configuration({ redirects, afterLogout, claimsInIdToken }) {
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     cookies: { keys: ["a cookie key of the system tests"] },
-    findAccount,
+    findAccount: (_, name) => findAccount(name, groups),
     loadExistingGrant: grantEverything,
   };
 }
 
-function findAccount(_, name) {
+function findAccount(name, more) {
   const person = PEOPLE[name];
   if (!person) return undefined;
-  const claims = { sub: name, preferred_username: name, email_verified: true, ...person };
+  const groups = [...person.groups, ...(more[name] ?? [])];
+  const claims = { sub: name, preferred_username: name, email_verified: true, ...person, groups };
   return { accountId: name, claims: () => claims };
 }
 
@@ -103,4 +104,13 @@ async function bodyOf(incoming) {
 export async function signIn(visitor, address, login) {
   const page = await visitor.open(address);
   return visitor.submit(page, { login, password: PASSWORD });
+}
+
+/** Signs out at the gateway and at the provider, whose page asks first; the last page is the gateway's. */
+export async function signOut(visitor, origin, issuer) {
+  let page = await visitor.open(`${origin}/.lychgate/logout`);
+  for (let step = 0; step < 3 && /<form/i.test(page.text) && !page.url.includes("/signed-out"); step++) {
+    page = await visitor.submit(page, page.url.startsWith(issuer) ? { logout: "yes" } : {});
+  }
+  return page;
 }

@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const tree = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+/** The root of the project. */
+export const tree = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 
 /** Cargo's target folder. */
 export const target = resolve(process.env.CARGO_TARGET_DIR ?? join(tree, "target"));

@@ -22,13 +22,13 @@ export class Visitor {
     return this.#cookies.get(host);
   }
 
-  /** Sends one request, without following anything. */
-  async send(address, { method = "GET", headers = {}, body } = {}) {
+  /** Sends one request, without following anything; `path` is sent as it stands, in place of the address' own. */
+  async send(address, { method = "GET", headers = {}, body, path } = {}) {
     const url = new URL(address);
     const kept = this.cookies(url.hostname);
     const cookie = [...kept].map(([name, value]) => `${name}=${value}`).join("; ");
     const all = { host: url.host, ...(cookie && { cookie }), ...headers };
-    const answer = await exchange(url, { method, headers: all, body });
+    const answer = await exchange(url, { method, headers: all, body, path });
     for (const line of answer.headers["set-cookie"] ?? []) keep(kept, line);
     return answer;
   }
@@ -67,13 +67,13 @@ export class Visitor {
   }
 }
 
-function exchange(url, { method, headers, body }) {
+function exchange(url, { method, headers, body, path = url.pathname + url.search }) {
   return new Promise((done, failed) => {
     const sizes = body === undefined ? {} : { "content-length": Buffer.byteLength(body) };
     const options = {
       host: "127.0.0.1",
       port: url.port,
-      path: url.pathname + url.search,
+      path,
       method,
       headers: { ...headers, ...sizes },
       agent: false,
