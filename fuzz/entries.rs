@@ -9,6 +9,7 @@ use lychgate::clock::Timestamp;
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::forwarded::Origin;
+use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, cookie};
 use lychgate::oidc::{CallbackParams, pending};
 use lychgate::policy::{self, RequestFacts};
@@ -27,6 +28,7 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("pending", pending_login),
     ("callback", callback),
     ("forwarded", forwarded),
+    ("framing", framing),
     ("claims", claims),
     ("policy", policy_file),
 ];
@@ -111,6 +113,27 @@ pub(crate) fn forwarded(data: &[u8]) {
     assert_eq!(Origin::find(peer, &headers, &[]).unwrap().client, peer.ip());
     if let Ok(origin) = Origin::find(peer, &headers, &["203.0.113.0/24".parse().unwrap()]) {
         assert!(origin.x_forwarded_for().is_some() && origin.forwarded("app.example", "https").is_some());
+    }
+}
+
+/// Bytes are framed alike however they arrive, and after a refusal nothing is let through.
+pub(crate) fn framing(data: &[u8]) {
+    let (mut whole, mut guard) = (data.to_vec(), FramingGuard::new(4096));
+    let expected = guard.inspect(&mut whole);
+    let (mut apart, mut outcome) = (Vec::new(), Ok(()));
+    let mut guard = FramingGuard::new(4096);
+    for byte in data {
+        let mut one = [*byte];
+        outcome = outcome.and(guard.inspect(&mut one));
+        apart.extend(one);
+    }
+    assert_eq!(outcome, expected);
+    let mut more = *b"GET / HTTP/1.1\r\n";
+    if expected.is_err() {
+        let _ = guard.inspect(&mut more);
+        assert_eq!(more, [0; 16]);
+    } else {
+        assert_eq!((&whole, &apart), (&data.to_vec(), &whole));
     }
 }
 
