@@ -1,5 +1,7 @@
 //! Whole policies: compiled, prepared and asked.
 
+mod definitions;
+mod header_sets;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};
