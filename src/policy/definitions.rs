@@ -195,6 +195,7 @@ fn read_conditions(declared: &[Declared<'_>], parts: &mut [Part<'_, '_, '_>], na
         let Some(part) = parts.get_mut(condition.part) else { continue };
         if let Some((message, help)) = unfit_name(condition.name.text) {
             part.reading.error(message, condition.name.span.clone(), help);
+            named.add_unsound(condition.name.text);
             continue;
         }
         match part.reading.text(condition.value, condition.name.text) {

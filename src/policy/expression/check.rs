@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         let rest = self.text.get(start..).unwrap_or_default();
         let after_dot = rest.strip_prefix('.').map(|name| start + 1..start + 1 + place::name_length(name));
         after_dot.unwrap_or_else(|| match &node.expr {
-            Expr::Call(_) | Expr::Comprehension(_) if rest.starts_with('(') => place::before(self.text, start),
+            Expr::Call(_) | Expr::Comprehension(_) | Expr::Select(_) if rest.starts_with('(') => place::before(self.text, start),
             _ => start..start + place::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8)),
         })
     }

@@ -24,10 +24,10 @@ pub(super) const GROUP_FUNCTIONS: [&str; 2] = [ALIASES, MEMBER_OF];
 const MAX_TOTAL_OPERATORS: usize = 1000;
 
 /// Words that the language keeps for itself, and its types.
-const WORDS: [&str; 33] = [
-    "any", "as", "break", "bytes", "const", "continue", "duration", "dyn", "else", "false", "for", "function", "google",
+const WORDS: [&str; 30] = [
+    "as", "break", "bytes", "const", "continue", "duration", "dyn", "else", "false", "for", "function",
     "if", "import", "in", "let", "list", "loop", "map", "namespace", "null", "null_type", "optional", "package",
-    "return", "self", "timestamp", "true", "type", "var", "void", "while",
+    "return", "timestamp", "true", "type", "var", "void", "while",
 ];
 
 /// Why a condition cannot have this name, and what to do; none when it can.

@@ -198,7 +198,7 @@ fn definitions_that_double_each_other_stay_small_and_their_depth_has_a_limit() {
     let policy = sound(&chain(7, "user.age > 60"), &[]);
     let prepared = policy.prepare(Arc::new(subject("{}")));
     assert_eq!(answer(&policy, Some(&prepared), "GET", "/"), "deny #1 expression_failed");
-    let found = mistakes(&chain(40, "user.age > 60"), &[]);
+    let found = mistakes(&chain(12, "user.age > 60"), &[]);
     let message = "with the conditions that it uses the expression is too deep";
     assert!(found[0].contains(message), "{found:?}");
     assert_eq!(found.len(), 1, "what uses a condition with a mistake is not reported as well: {found:?}");
@@ -207,7 +207,7 @@ fn definitions_that_double_each_other_stay_small_and_their_depth_has_a_limit() {
     let mut text = format!("{HEAD}[conditions]\n");
     (0..12).for_each(|index| text.push_str(&format!("w{index} = \"{operators}\"\n")));
     let all = (0..12).map(|index| format!("w{index}")).collect::<Vec<_>>().join(" || ");
-    let found = mistakes(&format!("{text}all = \"{all}\"\n[[rules]]\nallow = \"all\"\n"), &[]);
+    let found = mistakes(&format!("{text}every = \"{all}\"\n[[rules]]\nallow = \"every\"\n"), &[]);
     assert!(found[0].ends_with("with the conditions that it uses the expression has more than 1000 operators"), "{found:?}");
 }
 
@@ -320,10 +320,10 @@ fn a_claim_whose_scope_is_not_asked_for_is_a_warning_at_its_first_place() {
     assert_eq!(
         warnings("", rest, &files, Some(SCOPES)),
         [
-            format!("app.toml:7:15: {}", about("email", "email", brings)),
-            format!("app.toml:7:29: {}", about("email_verified", "email", brings)),
-            format!("app.toml:11:27: {}", about("phone_number", "phone", brings)),
-            format!("app.toml:11:53: {}", about("groups", "groups", "for which many providers send it")),
+            format!("app.toml:7:17: {}", about("email", "email", brings)),
+            format!("app.toml:7:31: {}", about("email_verified", "email", brings)),
+            format!("app.toml:11:20: {}", about("phone_number", "phone", brings)),
+            format!("app.toml:11:55: {}", about("groups", "groups", "for which many providers send it")),
             format!("shared/x.toml:2:16: {}", about("address", "address", brings)),
         ]
     );
@@ -336,14 +336,14 @@ fn a_claim_whose_scope_is_not_asked_for_is_a_warning_at_its_first_place() {
 
 #[test]
 fn a_misspelt_standard_claim_is_a_warning_and_a_claim_of_ones_own_is_not() {
-    let rest = "[[rules]]\nallow = \"user.prefered_username == 'ada' && user.emial == '' && user['custom'] == 1 && user.mail == ''\"\n";
+    let rest = "[[rules]]\nallow = \"user.prefered_username == 'ada' && user.famly_name == '' && user['custom'] == 1 && user.mail == ''\"\n";
     let found = warnings("", rest, &[("shared/x.toml", "")], None);
     assert_eq!(
         found,
         [
             "app.toml:7:15: `prefered_username` is no claim that providers usually send",
-            "app.toml:7:50: `emial` is no claim that providers usually send",
+            "app.toml:7:50: `famly_name` is no claim that providers usually send",
         ]
     );
-    assert_eq!(warnings("claims = [\"prefered_username\", \"emial\"]\n", rest, &[("shared/x.toml", "")], None), [""; 0]);
+    assert_eq!(warnings("claims = [\"prefered_username\", \"famly_name\"]\n", rest, &[("shared/x.toml", "")], None), [""; 0]);
 }
