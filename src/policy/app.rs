@@ -244,7 +244,8 @@ pub(super) fn read_login(
             None
         }
     };
-    let owned = |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    let owned =
+        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
     Some(Login { provider: provider?.into(), acr: owned(acr), claims: owned(claims) })
 }
 

@@ -21,8 +21,20 @@ const SCOPES: [(&str, &[&str]); 4] = [
     (
         "profile",
         &[
-            "name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
-            "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+            "name",
+            "family_name",
+            "given_name",
+            "middle_name",
+            "nickname",
+            "preferred_username",
+            "profile",
+            "picture",
+            "website",
+            "gender",
+            "birthdate",
+            "zoneinfo",
+            "locale",
+            "updated_at",
         ],
     ),
     ("email", &["email", "email_verified"]),
@@ -77,7 +89,8 @@ fn finding(claim: &str, provider: &str, scopes: Option<&[String]>) -> Option<Dia
         return None;
     }
     let brings = if standard.is_some() { "that brings it" } else { "for which many providers send it" };
-    let message = format!("`{claim}` is read, and the scope `{scope}`, {brings}, is not asked of provider `{provider}`");
+    let message =
+        format!("`{claim}` is read, and the scope `{scope}`, {brings}, is not asked of provider `{provider}`");
     let help = format!(
         "add \"{scope}\" to `scopes` of [providers.{provider}]; if the claim comes without it: [login] claims = [\"{claim}\"]"
     );

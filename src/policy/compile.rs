@@ -69,11 +69,8 @@ pub fn compile(
     let mut whole = reading.open("", &reference::policy::FILE, table.get_ref(), 0..source.text().len());
     let included = include::read(&mut whole, environment, &mut reading);
     let mut shared: Vec<_> = included.iter().map(|file| Reading::new(&file.source)).collect();
-    let tables: Vec<_> = included
-        .iter()
-        .zip(&mut shared)
-        .map(|(file, reading)| include::parse(file.source.text(), reading))
-        .collect();
+    let tables: Vec<_> =
+        included.iter().zip(&mut shared).map(|(file, reading)| include::parse(file.source.text(), reading)).collect();
     let mut parts = Vec::new();
     for ((file, table), reading) in included.iter().zip(&tables).zip(&mut shared) {
         let Some(table) = table else { continue };
@@ -128,7 +125,9 @@ fn read_sections<'f>(
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
-    if let Some(span) = headers.span.clone().filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells())) {
+    if let Some(span) =
+        headers.span.clone().filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells()))
+    {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
     }
     let mut sets = SetTable::new(&headers);

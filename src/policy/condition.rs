@@ -6,7 +6,31 @@
 //!
 //! May touch: nothing but memory. Trust boundary: what fails is an error, which denies.
 
+use super::Policy;
 use super::expression::{Definition, Expression, Failure, Named, Truths, View};
+
+/// A condition of a rule, as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionText<'p> {
+    /// The rule's name.
+    pub rule: &'p str,
+    /// The condition as it stands in the file.
+    pub source: &'p str,
+    /// The names that it uses, also by others: conditions with their text, groups without.
+    pub uses: Vec<(&'p str, Option<&'p str>)>,
+}
+
+impl Policy {
+    /// The conditions of all rules, `deny` before `allow`, with what they use by name.
+    pub fn condition_texts(&self) -> impl Iterator<Item = ConditionText<'_>> {
+        let conditions =
+            self.rules.iter().flat_map(|rule| rule.conditions().map(|condition| (&*rule.label, condition)));
+        conditions.map(|(rule, condition)| {
+            let uses = condition.uses(&self.named).map(|used| (used.name(), used.source())).collect();
+            ConditionText { rule, source: &condition.source, uses }
+        })
+    }
+}
 
 /// A compiled condition and its place among those of its policy.
 #[derive(Debug)]
@@ -27,13 +51,8 @@ impl Condition {
         &self.expression
     }
 
-    /// The condition as it stands in the file.
-    pub(super) fn source(&self) -> &str {
-        &self.source
-    }
-
     /// The conditions and groups that it uses by name, also by others.
-    pub(super) fn uses<'n>(&'n self, named: &'n Named) -> impl Iterator<Item = &'n Definition> {
+    fn uses<'n>(&'n self, named: &'n Named) -> impl Iterator<Item = &'n Definition> {
         self.expression.uses().iter().filter_map(|id| named.get(*id))
     }
 

@@ -101,8 +101,7 @@ pub(super) fn compile(parts: &mut [Part<'_, '_, '_>], environment: &Environment<
     let named = Arc::new(named);
     parts.iter_mut().for_each(|part| part.reading.know(&named));
     let sets = declared(parts, "header set", |part| part.header_sets.as_ref());
-    let mut definitions =
-        Definitions { named, header_sets: BTreeMap::new(), unsound_sets: BTreeSet::new(), own };
+    let mut definitions = Definitions { named, header_sets: BTreeMap::new(), unsound_sets: BTreeSet::new(), own };
     read_header_sets(&sets, parts, environment, &mut definitions);
     definitions
 }
@@ -119,7 +118,11 @@ fn declared<'d>(
         for (name, value) in section(part).map(Section::in_order).unwrap_or_default() {
             if all.len() == MAX_DEFINITIONS {
                 let help = "share only what several applications use";
-                part.reading.error(format!("there are more than {MAX_DEFINITIONS} definitions of this kind"), name.span, help);
+                part.reading.error(
+                    format!("there are more than {MAX_DEFINITIONS} definitions of this kind"),
+                    name.span,
+                    help,
+                );
                 return all;
             }
             if let Some(place) = places.get(name.text) {
@@ -165,7 +168,8 @@ fn read_claim(part: &mut Part<'_, '_, '_>) -> Option<Box<[Box<str>]>> {
     let expression = compiled.map_err(|mistakes| report(mistakes, text, part.reading)).ok()?;
     let path = expression.claim_path().map(Into::into);
     if path.is_none() {
-        let help = "groups_claim = \"user.roles\", \"user.realm_access.roles\" or \"user['https://gmr.example/roles']\"";
+        let help =
+            "groups_claim = \"user.roles\", \"user.realm_access.roles\" or \"user['https://gmr.example/roles']\"";
         part.reading.error("`groups_claim` names no claim", text.span.clone(), help);
     }
     path
@@ -210,8 +214,7 @@ fn read_conditions(declared: &[Declared<'_>], parts: &mut [Part<'_, '_, '_>], na
     // Each turn compiles what needs nothing that is still open; what stays stands in a circle or behind one.
     loop {
         let still: BTreeSet<Box<str>> = open.iter().map(|wanted| wanted.condition.name.text.into()).collect();
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|wanted| wanted.needs.is_disjoint(&still));
+        let (ready, waiting): (Vec<_>, Vec<_>) = open.into_iter().partition(|wanted| wanted.needs.is_disjoint(&still));
         open = waiting;
         if ready.is_empty() {
             break;
@@ -321,8 +324,7 @@ fn read_header_sets(
             Some(included) => included.secret(source, environment),
             None => (environment.secrets)(source),
         };
-        let environment =
-            Environment { secrets: &secrets, files: environment.files, providers: environment.providers };
+        let environment = Environment { secrets: &secrets, files: environment.files, providers: environment.providers };
         reading.own(Some(Owner::HeaderSet(name.text.into())));
         let headers = header_table::read(&section, &environment, reading);
         reading.own(None);
@@ -371,9 +373,11 @@ impl Uses {
         match owner {
             None => true,
             Some(Owner::HeaderSet(name)) => self.header_sets.contains(name),
-            Some(Owner::Condition(name)) => {
-                self.named.iter().filter_map(|id| named.get(*id)).any(|used| used.expression().is_some() && used.name() == &**name)
-            }
+            Some(Owner::Condition(name)) => self
+                .named
+                .iter()
+                .filter_map(|id| named.get(*id))
+                .any(|used| used.expression().is_some() && used.name() == &**name),
         }
     }
 }

@@ -148,7 +148,9 @@ fn text_of(table: &Section<'_>, reading: &Reading<'_>) -> Option<String> {
     for (key, value) in table.in_order() {
         let written = reading.file().text().get(value.span())?;
         // A table with a head of its own lies elsewhere in the file.
-        if !written.starts_with(['"', '\'']) && !(written.starts_with('{') && written.ends_with('}')) {
+        let is_text = written.starts_with(['"', '\'']);
+        let is_inline_table = written.starts_with('{') && written.ends_with('}');
+        if !is_text && !is_inline_table {
             return None;
         }
         text.push_str(&format!("{:?} = {written}\n", key.text));

@@ -51,6 +51,7 @@ use http::HeaderName;
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
+pub use condition::ConditionText;
 pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;

@@ -78,7 +78,15 @@ pub(super) struct Section<'d> {
 impl<'r> Reading<'r> {
     /// Begins with nothing found.
     pub(super) fn new(file: &'r Arc<SourceFile>) -> Self {
-        Self { file, findings: Vec::new(), links: Links::default(), secret: Vec::new(), named: Arc::default(), owner: None, claims: Vec::new() }
+        Self {
+            file,
+            findings: Vec::new(),
+            links: Links::default(),
+            secret: Vec::new(),
+            named: Arc::default(),
+            owner: None,
+            claims: Vec::new(),
+        }
     }
 
     /// What expressions can use by name.

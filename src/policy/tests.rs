@@ -163,7 +163,8 @@ allow = "user.groups.exists(g, g.startsWith('royalty-'))"
 "#;
 
 /// The file that bad policies can include.
-const BAD_SHARED: (&str, &str) = ("shared.toml", "[conditions]\nshared = \"true\"\n[groups]\nstaff = \"s\"\n[header_sets.common]\nX-A = \"a\"\n");
+const BAD_SHARED: (&str, &str) =
+    ("shared.toml", "[conditions]\nshared = \"true\"\n[groups]\nstaff = \"s\"\n[header_sets.common]\nX-A = \"a\"\n");
 
 #[test]
 fn every_bad_policy_gives_all_its_errors_with_their_places() {
@@ -295,9 +296,12 @@ fn every_example_of_the_reference_compiles_and_passes_its_tests() {
     for example in examples.into_iter().filter(|example| path(example).is_none()) {
         let mut text = String::new();
         // Keys of no section come first in a file.
-        let (top, example) = example.split_at(example.find('[').filter(|_| example.starts_with("include")).map_or(0, |_| {
-            example.find("\n\n").unwrap_or(0)
-        }));
+        let (top, example) = example.split_at(
+            example
+                .find('[')
+                .filter(|_| example.starts_with("include"))
+                .map_or(0, |_| example.find("\n\n").unwrap_or(0)),
+        );
         text.push_str(top);
         text.push('\n');
         if !example.contains("[app]") {

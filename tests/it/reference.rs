@@ -102,7 +102,13 @@ fn every_file_that_can_be_used_is_valid_under_its_schema() {
         let value = json(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let is_gateway = path.ends_with("lychgate.toml") || path.starts_with(root().join("tests/data/configs"));
         let is_shared = path.parent().is_some_and(|folder| folder.ends_with("shared"));
-        let validator = if is_gateway { &gateway } else if is_shared { &definitions } else { &policy };
+        let validator = if is_gateway {
+            &gateway
+        } else if is_shared {
+            &definitions
+        } else {
+            &policy
+        };
         *(if is_gateway { &mut counts.0 } else { &mut counts.1 }) += 1;
         if let Some(error) = validator.refuses(&value) {
             panic!("{}: {error}", path.display());

@@ -53,8 +53,7 @@ pub(super) fn operators(text: &str) -> usize {
 
 /// How many nodes the longest way down from `node` has, where each name is worth as many as `names` says.
 pub(super) fn depth(node: &IdedExpr, names: &dyn Fn(&str) -> usize) -> usize {
-    let deepest =
-        |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(|node| depth(node, names)).max().unwrap_or(0);
+    let deepest = |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(|node| depth(node, names)).max().unwrap_or(0);
     1 + match &node.expr {
         Expr::Call(call) => deepest(&mut call.args.iter().chain(call.target.as_deref())),
         Expr::Comprehension(loops) => {

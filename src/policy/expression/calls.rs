@@ -138,8 +138,11 @@ impl<'a> Walk<'a> {
                 format!("write it after the value: value.{name}(…)")
             } else {
                 let members = MEMBERS.iter().map(|member| member.name);
-                nearest(name, FUNCTIONS.iter().map(|(known, _)| *known).chain(GROUP_FUNCTIONS).chain(MACROS).chain(members))
-                    .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
+                nearest(
+                    name,
+                    FUNCTIONS.iter().map(|(known, _)| *known).chain(GROUP_FUNCTIONS).chain(MACROS).chain(members),
+                )
+                .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
             };
             self.mistake(node, format!("unknown function `{name}()`"), Some(help));
             return None;

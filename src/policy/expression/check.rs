@@ -36,12 +36,7 @@ pub(super) struct Checked {
 }
 
 /// Checks a parsed expression.
-pub(super) fn check(
-    tree: &IdedExpr,
-    text: &str,
-    source: &SourceInfo,
-    named: &Named,
-) -> Result<Checked, Vec<Mistake>> {
+pub(super) fn check(tree: &IdedExpr, text: &str, source: &SourceInfo, named: &Named) -> Result<Checked, Vec<Mistake>> {
     let mut walk = Walk {
         text,
         source,
@@ -104,7 +99,9 @@ impl<'a> Walk<'a> {
         let rest = self.text.get(start..).unwrap_or_default();
         let after_dot = rest.strip_prefix('.').map(|name| start + 1..start + 1 + place::name_length(name));
         after_dot.unwrap_or_else(|| match &node.expr {
-            Expr::Call(_) | Expr::Comprehension(_) | Expr::Select(_) if rest.starts_with('(') => place::before(self.text, start),
+            Expr::Call(_) | Expr::Comprehension(_) | Expr::Select(_) if rest.starts_with('(') => {
+                place::before(self.text, start)
+            }
             _ => start..start + place::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8)),
         })
     }

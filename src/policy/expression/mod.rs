@@ -206,8 +206,8 @@ impl Expression {
     ) -> Result<T, Failure> {
         let mut context = Context::with_env(Arc::clone(functions::environment()));
         context.set_variable_resolver(scope);
-        let value: CowVal<'_, '_> =
-            Value::resolve_val(&self.tree, &context).map_err(|error| scope.why(&error).unwrap_or_else(|| failure(error)))?;
+        let value: CowVal<'_, '_> = Value::resolve_val(&self.tree, &context)
+            .map_err(|error| scope.why(&error).unwrap_or_else(|| failure(error)))?;
         read(value.as_ref())
     }
 }

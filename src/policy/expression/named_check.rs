@@ -25,9 +25,36 @@ const MAX_TOTAL_OPERATORS: usize = 1000;
 
 /// Words that the language keeps for itself, and its types.
 const WORDS: [&str; 30] = [
-    "as", "break", "bytes", "const", "continue", "duration", "dyn", "else", "false", "for", "function",
-    "if", "import", "in", "let", "list", "loop", "map", "namespace", "null", "null_type", "optional", "package",
-    "return", "timestamp", "true", "type", "var", "void", "while",
+    "as",
+    "break",
+    "bytes",
+    "const",
+    "continue",
+    "duration",
+    "dyn",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "list",
+    "loop",
+    "map",
+    "namespace",
+    "null",
+    "null_type",
+    "optional",
+    "package",
+    "return",
+    "timestamp",
+    "true",
+    "type",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Why a condition cannot have this name, and what to do; none when it can.
@@ -41,7 +68,9 @@ pub(in crate::policy) fn unfit_name(name: &str) -> Option<(String, &'static str)
     let functions = FUNCTIONS.iter().map(|(function, _)| *function).chain(GROUP_FUNCTIONS);
     let mut taken =
         ROOTS.into_iter().chain(functions).chain(MACROS).chain(MEMBERS.iter().map(|member| member.name)).chain(WORDS);
-    taken.any(|word| word == name).then(|| (format!("`{name}` already has a meaning in expressions"), "choose another name"))
+    taken
+        .any(|word| word == name)
+        .then(|| (format!("`{name}` already has a meaning in expressions"), "choose another name"))
 }
 
 /// The names in an expression's text, as far as it can be read.

@@ -87,10 +87,8 @@ fn conditions_and_groups_of_included_files_decide_and_stand_in_headers() {
 
 #[test]
 fn a_group_is_exact_text_in_a_list_or_by_itself_and_nothing_is_guessed() {
-    let policy = sound(
-        &format!("{HEAD}[groups]\nstaff = [\"Staff\", \"7\"]\n[[rules]]\nallow = \"memberOf('staff')\"\n"),
-        &[],
-    );
+    let policy =
+        sound(&format!("{HEAD}[groups]\nstaff = [\"Staff\", \"7\"]\n[[rules]]\nallow = \"memberOf('staff')\"\n"), &[]);
     let answer = |claims: &str| {
         let prepared = policy.prepare(Arc::new(subject(claims)));
         answer(&policy, Some(&prepared), "GET", "/")
@@ -168,20 +166,15 @@ fn what_reads_the_person_is_found_out_once_for_a_session_and_what_reads_the_requ
 #[test]
 fn a_compiled_condition_tells_its_text_and_what_it_uses() {
     let policy = sound(&sharing(), &[SHARED]);
-    let conditions: Vec<_> = policy.rules.iter().flat_map(rule::Rule::conditions).collect();
-    let told = conditions.iter().map(|condition| {
-        let uses: Vec<_> = condition.uses(&policy.named).map(|used| (used.name(), used.source())).collect();
-        (condition.source(), uses)
-    });
+    let told: Vec<_> = policy.condition_texts().collect();
     let contractor = ("contractor", Some("user.kind == 'contractor'"));
     let insider = ("insider", Some("memberOf('staff') && !contractor"));
-    let told: Vec<_> = told.collect();
-    assert_eq!(told[0].0, "insider && adult");
-    assert_eq!(told[0].1.len(), 4);
+    assert_eq!((told[0].rule, told[0].source), ("#1", "insider && adult"));
+    assert_eq!(told[0].uses.len(), 4);
     for used in [("staff", None), ("adult", Some("user.age >= 18")), contractor, insider] {
-        assert!(told[0].1.contains(&used), "{used:?} {told:?}");
+        assert!(told[0].uses.contains(&used), "{used:?} {told:?}");
     }
-    assert_eq!(told[1].1, [("staff", None), ("admins", None), contractor, insider]);
+    assert_eq!(told[1].uses, [("staff", None), ("admins", None), contractor, insider]);
 }
 
 #[test]
@@ -208,7 +201,10 @@ fn definitions_that_double_each_other_stay_small_and_their_depth_has_a_limit() {
     (0..12).for_each(|index| text.push_str(&format!("w{index} = \"{operators}\"\n")));
     let all = (0..12).map(|index| format!("w{index}")).collect::<Vec<_>>().join(" || ");
     let found = mistakes(&format!("{text}every = \"{all}\"\n[[rules]]\nallow = \"every\"\n"), &[]);
-    assert!(found[0].ends_with("with the conditions that it uses the expression has more than 1000 operators"), "{found:?}");
+    assert!(
+        found[0].ends_with("with the conditions that it uses the expression has more than 1000 operators"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -216,7 +212,9 @@ fn the_steps_of_conditions_are_paid_by_the_expression_that_uses_them() {
     // One of them is within the bounds, four together are not.
     let mut text = format!("{HEAD}[conditions]\n");
     for index in 0..4 {
-        text.push_str(&format!("c{index} = \"request.path == '/' && user.a.all(x, user.a.all(y, x != {index} && y != {index}))\"\n"));
+        text.push_str(&format!(
+            "c{index} = \"request.path == '/' && user.a.all(x, user.a.all(y, x != {index} && y != {index}))\"\n"
+        ));
     }
     text.push_str("[[rules]]\npaths = \"/\"\nallow = \"c0 && c1 && c2 && c3\"\n");
     let policy = sound(&text, &[]);
@@ -345,5 +343,8 @@ fn a_misspelt_standard_claim_is_a_warning_and_a_claim_of_ones_own_is_not() {
             "app.toml:7:50: `famly_name` is no claim that providers usually send",
         ]
     );
-    assert_eq!(warnings("claims = [\"prefered_username\", \"famly_name\"]\n", rest, &[("shared/x.toml", "")], None), [""; 0]);
+    assert_eq!(
+        warnings("claims = [\"prefered_username\", \"famly_name\"]\n", rest, &[("shared/x.toml", "")], None),
+        [""; 0]
+    );
 }

@@ -12,9 +12,8 @@ fn sent(policy: &Policy, claims: &str, path: &str) -> Vec<String> {
     let path = CanonicalPath::parse(path).unwrap();
     match policy.decide(&facts(policy, &path), Some(&prepared), NOW) {
         Decision::Allow(permit) => {
-            let text = |(name, value): &(HeaderName, http::HeaderValue)| {
-                format!("{name}={}", value.as_bytes().escape_ascii())
-            };
+            let text =
+                |(name, value): &(HeaderName, http::HeaderValue)| format!("{name}={}", value.as_bytes().escape_ascii());
             permit.headers().iter().map(text).collect()
         }
         other => panic!("{other:?}"),
@@ -127,9 +126,7 @@ fn a_secret_of_an_included_set_lies_beside_the_file_that_names_it() {
 
 #[test]
 fn headers_of_a_rule_under_which_nothing_is_sent_are_found() {
-    let text = format!(
-        "{HEAD}[[rules]]\npaths = \"/a\"\naccess = \"public\"\nheaders = {{ X = \"1\" }}\n[[rules]]\n"
-    );
+    let text = format!("{HEAD}[[rules]]\npaths = \"/a\"\naccess = \"public\"\nheaders = {{ X = \"1\" }}\n[[rules]]\n");
     let (policy, report) = compiled(&text, &[]);
     assert!(policy.is_some());
     assert_eq!(told_at(&report), ["app.toml:8:11: these headers are never sent: the rule is public"]);
