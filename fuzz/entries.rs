@@ -150,7 +150,9 @@ pub(crate) fn policy_file(data: &[u8]) {
     let mut report = Report::default();
     let secrets = |_: &policy::SecretSource| Ok(Secret::new("secret".to_owned()));
     let providers = [policy::ProviderFacts { name: "idp", scopes: None }];
-    let environment = policy::Environment { secrets: &secrets, files: &policy::no_files, providers: &providers };
+    // The same text once more, as a file of definitions.
+    let included = |path: &std::path::Path| Ok(SourceFile::new(path, text));
+    let environment = policy::Environment { secrets: &secrets, files: &included, providers: &providers };
     let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &environment, &mut report);
     assert_eq!(compiled.is_none(), report.has_errors(), "{}", report.render());
     let Some(policy) = compiled else { return };
