@@ -11,11 +11,13 @@
 mod answer;
 mod app;
 mod case;
+mod circumstances;
 mod compile;
 mod condition;
 mod coverage;
 mod decide;
 mod decision;
+mod doubt;
 mod encode;
 mod expression;
 mod header;
@@ -26,6 +28,7 @@ mod pattern;
 mod prepared;
 mod query;
 mod reader;
+mod request_header;
 mod route;
 mod rule;
 mod schedule;
@@ -47,7 +50,10 @@ use http::HeaderName;
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
-pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
+pub use decision::{
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject, TlsFacts,
+    TlsVersion,
+};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
@@ -71,10 +77,10 @@ pub struct Policy {
     claims_read: BTreeSet<Box<str>>,
     /// How many conditions the rules have.
     conditions: usize,
-    /// The query parameters that rules select by; in doubt about one, a request is denied.
-    parameters: Vec<Box<str>>,
-    /// Those of the rules that only observe.
-    observed_parameters: Vec<Box<str>>,
+    /// What rules read of a query and a head; in doubt about it, a request is denied.
+    doubtful: doubt::Doubtful,
+    /// The same for the rules that only observe.
+    observed_doubtful: doubt::Doubtful,
     /// Whether the whole policy only observes.
     observes: bool,
 }

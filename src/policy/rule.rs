@@ -19,7 +19,9 @@ use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
 use super::selector::{self, Selector};
+use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
+use crate::reference;
 
 /// Where the gateway's own pages are, on every host.
 const RESERVED: &str = "/.lychgate";
@@ -287,6 +289,16 @@ fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Opti
         return None;
     }
     let expression = Expression::compile(text.text).map_err(|mistakes| report(mistakes, text, reading)).ok()?;
+    for warning in expression.warnings() {
+        let place = reading.inside(text, warning.range.clone());
+        let finding = Diagnostic::warning(warning.message.clone()).docs(reference::policy::EXPRESSIONS_AT);
+        reading.push(finding.help(warning.help.clone().unwrap_or_default()), place);
+    }
+    if expression.reads().only_what_clients_say() {
+        let message = format!("`{key}` rests on what the client says of itself, which proves nothing");
+        let help = "ask for something of the person, too; whoever wants to pass sends what is asked for";
+        reading.push(Diagnostic::warning(message).help(help), text.span.clone());
+    }
     if let Some(kind) = expression.kind().filter(|kind| *kind != Kind::Bool) {
         let help = "compare it: user.email == 'ada@gmr.example', 'staff' in user.groups";
         reading.error(format!("`{key}` needs true or false, this is {kind}"), text.span.clone(), help);

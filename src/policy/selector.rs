@@ -137,7 +137,7 @@ fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<Wa
     sound.then_some(query)
 }
 
-fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<'_>) -> Option<HostName> {
+pub(super) fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<'_>) -> Option<HostName> {
     let host = match HostName::parse(text.text) {
         Ok(host) => host,
         Err(why) => {
@@ -155,23 +155,25 @@ fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<
     Some(host)
 }
 
-fn read_network(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
-    let parsed = text.text.parse::<IpNet>().ok();
-    let Some(network) = parsed.or_else(|| text.text.parse::<IpAddr>().ok().map(IpNet::from)) else {
+/// A network or an address; or what was found, and what to do.
+pub(super) fn network(text: &str) -> Result<IpNet, (String, String)> {
+    let parsed = text.parse::<IpNet>().ok();
+    let Some(network) = parsed.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) else {
         let help = "a network or an address: \"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.7\"";
-        reading.error(format!("`{}` is no network", text.text), text.span.clone(), help);
-        return None;
+        return Err((format!("`{text}` is no network"), help.to_owned()));
     };
     let within = |network: &IpNet| matches!(network, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
     if network != network.trunc() {
         let help = format!("write \"{}\" or \"{}\"", network.trunc(), network.addr());
-        reading.error(format!("{network} has bits beyond its prefix"), text.span.clone(), help);
-        return None;
+        return Err((format!("{network} has bits beyond its prefix"), help));
     }
     if within(&network) {
         let help = "clients over IPv4 have IPv4 addresses: write it without `::ffff:`";
-        reading.error(format!("{network} could never match"), text.span.clone(), help);
-        return None;
+        return Err((format!("{network} could never match"), help.to_owned()));
     }
-    Some(network)
+    Ok(network)
+}
+
+fn read_network(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
+    network(text.text).map_err(|(message, help)| reading.error(message, text.span.clone(), help)).ok()
 }

@@ -1,17 +1,21 @@
 //! One CEL expression, compiled and evaluated. Nothing outside this folder knows the `cel` crate.
 //!
 //! An expression is bounded before it is parsed ([`bounds`]), its names and types are checked when it is compiled
-//! ([`check`]), and what it may cost is limited when it runs ([`scope`]). What it reads is known from then on: the names
-//! of claims, and whether it looks at the request or the time of day; one that does not is evaluated once per session.
+//! ([`check`]), and what it may cost is built into the tree that is evaluated ([`lower`]). What it reads is known from then on: the
+//! names of claims, parameters and fields, and whether it looks at the request or the time of day; one that does not is
+//! evaluated once per session.
 //!
 //! May touch: nothing but memory. Trust boundary: the text is an administrator's; the values are a provider's and a
 //! stranger's. The crate's parser and evaluator run inside a panic guard, and a panic there is a failed expression.
 //! Specification: the Common Expression Language, cel.dev, without optional values and structures.
 
+mod arguments;
 mod bounds;
 mod calls;
 mod check;
+mod constant;
 mod functions;
+mod lower;
 mod place;
 mod scope;
 
@@ -21,6 +25,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use cel::common::ast::SourceInfo;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, Value};
@@ -91,35 +96,70 @@ impl fmt::Display for Failure {
 /// A compiled expression.
 pub(super) struct Expression {
     tree: cel::IdedExpr,
-    claims: BTreeSet<Box<str>>,
-    reads_request: bool,
+    constants: Vec<constant::Constant>,
+    reads: Reads,
     kind: Option<Kind>,
     claim_path: Option<Vec<Box<str>>>,
+    warnings: Vec<Mistake>,
+}
+
+/// What an expression looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// Top-level claims.
+    pub(super) claims: BTreeSet<Box<str>>,
+    /// Parameters of the query.
+    pub(super) parameters: BTreeSet<Box<str>>,
+    /// Fields of the request's head, in lower case.
+    pub(super) headers: BTreeSet<Box<str>>,
+    /// Whether it looks at the request or the time, so that it must be evaluated for every request.
+    pub(super) request: bool,
+    /// Whether it looks at the session, the client's address or the time: what no client chooses.
+    pub(super) surroundings: bool,
+}
+
+impl Reads {
+    /// Whether all that it looks at is fields that a client fills in as it likes.
+    pub(super) fn only_what_clients_say(&self) -> bool {
+        !self.headers.is_empty() && self.claims.is_empty() && !self.surroundings
+    }
 }
 
 impl Expression {
     /// Parses and checks `text`; gives all mistakes that were found.
     pub(super) fn compile(text: &str) -> Result<Self, Vec<Mistake>> {
-        let (tree, source) = bounds::parse(text)?;
-        let checked = check::check(&tree, text, &source)?;
+        let (tree, checked) = match read_quickly(text) {
+            Some(read) => read,
+            None => {
+                let (tree, source) = bounds::parse(text)?;
+                let checked = check::check(&tree, text, &source)?;
+                (tree, checked)
+            }
+        };
         let claim_path = check::claim_path(&tree);
-        Ok(Self {
-            tree: bounds::limit(tree),
-            claims: checked.claims,
-            reads_request: checked.reads_request,
-            kind: checked.kind,
-            claim_path,
-        })
+        let (tree, constants) = lower::lower(tree, checked.constants);
+        let check::Checked { reads, kind, warnings, .. } = checked;
+        Ok(Self { tree, constants, reads, kind, claim_path, warnings })
+    }
+
+    /// What it looks at.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// The top-level claims that it reads.
     pub(super) fn claims(&self) -> &BTreeSet<Box<str>> {
-        &self.claims
+        &self.reads.claims
+    }
+
+    /// What an administrator should think about again.
+    pub(super) fn warnings(&self) -> &[Mistake] {
+        &self.warnings
     }
 
     /// Whether it reads the request or the time of day, so that it must be evaluated for every request.
     pub(super) fn is_per_request(&self) -> bool {
-        self.reads_request
+        self.reads.request
     }
 
     /// The type of its value, where it is known.
@@ -163,7 +203,7 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let scope = scope::Scope::new(view);
+        let scope = scope::Scope::new(view, &self.constants);
         let mut context = Context::with_env(Arc::clone(functions::environment()));
         context.set_variable_resolver(&scope);
         let run = || -> Result<T, Failure> {
@@ -177,8 +217,15 @@ impl Expression {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression").field("claims", &self.claims).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Expression").field("reads", &self.reads).field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+/// The tree and what is known of it, where there is nothing to say to a person: the small parser knows no places.
+fn read_quickly(text: &str) -> Option<(cel::IdedExpr, check::Checked)> {
+    let tree = bounds::parse_quickly(text)?;
+    let checked = check::check(&tree, text, &SourceInfo::default()).ok()?;
+    checked.warnings.is_empty().then_some((tree, checked))
 }
 
 fn claim_at<'a>(path: &[Box<str>], view: &View<'a>) -> Result<&'a ClaimValue, Failure> {
@@ -251,7 +298,10 @@ fn failure(error: ExecutionError) -> Failure {
             )
         }
         ExecutionError::UnexpectedType { got, want } => format!("found {got} where {want} is needed"),
-        ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
+        ExecutionError::UndeclaredReference(name) => match scope::Chosen::shown(&name) {
+            Some(shown) => return Failure::Absent(shown),
+            None => format!("`{name}` is not known"),
+        },
         ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero".to_owned(),
         ExecutionError::Overflow(..) => "a number is too large".to_owned(),

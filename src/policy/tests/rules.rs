@@ -25,6 +25,9 @@ fn verdict(policy: &Policy, who: Option<&Prepared>, ask: &Ask<'_>) -> (String, O
         path: &CanonicalPath::parse(path).unwrap(),
         query,
         client: ask.client.parse().unwrap(),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: no_headers(),
     };
     let now = Timestamp::from_millis(ask.now.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let observed = policy.observe(&request, who, now);
@@ -438,6 +441,7 @@ proptest! {
                 path: &CanonicalPath::parse(path).unwrap(),
                 query,
                 client: request.client.parse().unwrap(),
+                scheme: Scheme::Https,                tls: None,                headers: no_headers(),
             };
             let now = Timestamp::from_millis(request.now.parse::<jiff::Timestamp>().unwrap().as_millisecond());
             let found = policy.find(&facts, now);
