@@ -1,5 +1,6 @@
 //! What expressions mean, what they refuse, and that nothing makes them panic or run away.
 
+mod documented;
 mod functions;
 mod parsers;
 
@@ -21,6 +22,10 @@ const ADA: &str = r#"{
 }"#;
 
 fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
+    with_view_at(Timestamp::from_seconds(1090), claims, look)
+}
+
+fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
     let claims = Claims::from_json(claims.as_bytes()).unwrap();
     let wanted = claims.iter().map(|(name, _)| name.into()).collect();
     let bound = BoundClaims::bind(&claims, &wanted);
@@ -28,7 +33,7 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
         provider: "okta".into(),
         acr: Some("phr".into()),
         amr: vec!["pwd".into(), "otp".into()],
-        authenticated_at: Timestamp::from_seconds(1000),
+        authenticated_at: now.before(std::time::Duration::from_secs(90)),
     };
     let (host, path) = (HostName::parse("app.example").unwrap(), CanonicalPath::parse("/a/b").unwrap());
     let mut headers = HeaderMap::new();
@@ -44,7 +49,6 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
         tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
         headers: &headers,
     };
-    let now = Timestamp::from_seconds(1090);
     look(&View { claims: &claims, bound: &bound, session: &session, request: Some(&request), now, app: "royalty" })
 }
 

@@ -19,7 +19,7 @@ pub static TEST: Table = Table::new(
         Key::optional("host", Kind::Text("host name"), "Which of the application's hosts is asked.")
             .otherwise("the first"),
         Key::optional("client", Kind::Text("address"), "The client's address.").otherwise("`127.0.0.1`"),
-        Key::optional("time", Kind::Text("moment"), "When it happens: a date or a moment, in UTC without an offset.")
+        Key::optional("time", Kind::Moment, "When it happens; in UTC where it has no offset.")
             .otherwise("`2026-01-01`"),
         Key::optional("headers", Kind::Table(&TEST_HEADERS), "The fields of the request's head that rules look at."),
         Key::required("request", Kind::Text("request"), "`\"METHOD /path?query\"`; without a method, `GET`.")
