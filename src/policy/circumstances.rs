@@ -22,7 +22,7 @@ pub(super) fn read(
     let mut read = Circumstances::default();
     let mut sound = true;
     if let Some(text) = section.text("host", reading) {
-        read.host = read_host(&text, hosts, reading);
+        read.host = read_host(&text, hosts, "the test could not be run", reading);
         sound &= read.host.is_some();
     }
     if let Some(text) = section.text("client", reading) {

@@ -83,7 +83,9 @@ pub(super) fn read(
     reading: &mut Reading<'_>,
 ) -> Option<Selector> {
     let query = section.section("query", reading).and_then(|query| read_query(&query, reading));
-    let named = read_list(section, "hosts", reading, |text, reading| read_host(text, hosts, reading));
+    let named = read_list(section, "hosts", reading, |text, reading| {
+        read_host(text, hosts, "the rule could never match", reading)
+    });
     let networks = read_list(section, "networks", reading, read_network);
     let schedule = schedule::read(section, reading);
     let complete = (section.lacks("query") || query.is_some())
@@ -137,7 +139,12 @@ fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<Wa
     sound.then_some(query)
 }
 
-pub(super) fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<'_>) -> Option<HostName> {
+pub(super) fn read_host(
+    text: &Text<'_>,
+    hosts: Option<&[HostName]>,
+    consequence: &str,
+    reading: &mut Reading<'_>,
+) -> Option<HostName> {
     let host = match HostName::parse(text.text) {
         Ok(host) => host,
         Err(why) => {
@@ -148,7 +155,7 @@ pub(super) fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &m
     };
     if let Some(known) = hosts.filter(|known| !known.contains(&host)) {
         let known: Vec<_> = known.iter().map(HostName::as_str).collect();
-        let message = format!("`{host}` is no host of the application, so the rule could never match");
+        let message = format!("`{host}` is no host of the application, so {consequence}");
         unknown_name(reading, &message, host.as_str(), text.span.clone(), &known);
         return None;
     }
