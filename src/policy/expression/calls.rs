@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
             self.mistake(&loops.iter_range, format!("a list is needed, this is {kind}"), None);
         }
         let name = loops.iter_var.as_str();
-        if ROOTS.contains(&name) {
+        if ROOTS.contains(&name) || NAMESPACES.contains(&name) {
             self.mistake(node, format!("`{name}` already has a meaning"), Some("use another name: g, r, x".to_owned()));
         }
         self.depth += 1;

@@ -117,6 +117,7 @@ impl Lowering {
         args.append(&mut call.args);
         for argument in &mut args {
             match self.found.remove(&argument.id) {
+                Some(Constant::Seconds(seconds)) => argument.expr = Expr::Literal(LiteralValue::Int(seconds.into())),
                 Some(constant) => argument.expr = self.keep(constant),
                 None => self.node(argument),
             }

@@ -199,6 +199,7 @@ fn texts_are_encoded_and_decoded() {
     mistaken(&[
         ("base64.encod('x')", "encod", "base64.encode"),
         ("base64('x')", "base64", "base64.encode(…)"),
+        ("user.groups.exists(percent, percent.lower() == 'x')", "exists", "already has a meaning"),
         ("percent.encode(1)", "1", "needs a text"),
         ("base64.encode()", "encode", "takes 1 arguments, not 0"),
     ]);
@@ -215,6 +216,7 @@ fn moments_have_dates_and_hours_in_a_zone() {
         "now < date('2026-12-31', 'Europe/Vienna') && date('1970-01-02') == 86400",
         "date('1970-01-01', 'Europe/Vienna') == -3600 && timestamp('1970-01-01T01:00:00+01:00') == 0",
         "timestamp('1970-01-01T01:00:00', 'Europe/Vienna') == 0 && timestamp('1970-01-01T00:00:01Z') == 1",
+        "date('1970-01-02', 'Europe/Vienna').getHours('Europe/Vienna') == 0 && hasAny([date('1970-01-02')], [86400])",
         "session.age < duration('10m') && duration('1h 30m') == 5400 && session.authenticated_at.getMinutes() == 16",
     ]);
     let until =
