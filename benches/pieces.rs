@@ -14,7 +14,7 @@ use lychgate::crypto::{Binding, KeyRing};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::forward::{ScrubSet, scrub};
 use lychgate::http::framing::FramingGuard;
-use lychgate::http::{CanonicalPath, HostName, cookie};
+use lychgate::http::{CanonicalPath, HostName, Scheme, cookie};
 use lychgate::policy::{self, Policy, RequestFacts, SessionFacts, Subject};
 
 fn main() {
@@ -113,8 +113,16 @@ fn decide_for_a_known_person(bencher: Bencher) {
     };
     let prepared = policy.prepare(Arc::new(Subject { claims: Claims::from_json(claims).unwrap(), session }));
     let (host, path) = (HostName::parse("royalty.localhost").unwrap(), CanonicalPath::parse("/statements").unwrap());
-    let facts =
-        RequestFacts { method: &Method::GET, host: &host, path: &path, query: None, client: [127, 0, 0, 1].into() };
+    let facts = RequestFacts {
+        method: &Method::GET,
+        host: &host,
+        path: &path,
+        query: None,
+        client: [127, 0, 0, 1].into(),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: &HeaderMap::new(),
+    };
     let now = Timestamp::from_seconds(1_795_000_060);
     bencher.bench(|| matches!(policy.decide(black_box(&facts), Some(&prepared), now), policy::Decision::Allow(_)));
 }

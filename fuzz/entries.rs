@@ -3,6 +3,8 @@
 //! One function a parser of untrusted bytes. The targets in `fuzz_targets/` call them with bytes that libFuzzer makes; the ordinary test
 //! run calls them with every file in `seeds/NAME/`, where what a fuzzer has found stays for good (T01).
 
+use std::sync::Arc;
+
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
@@ -10,9 +12,9 @@ use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::forwarded::Origin;
 use lychgate::http::framing::FramingGuard;
-use lychgate::http::{CanonicalPath, HostName, ReturnTo, cookie};
+use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{CallbackParams, pending};
-use lychgate::policy::{self, RequestFacts};
+use lychgate::policy::{self, RequestFacts, SessionFacts, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
 
 /// What a target does with its bytes.
@@ -144,6 +146,10 @@ pub(crate) fn claims(data: &[u8]) {
     }
 }
 
+/// Whom a fuzzed policy is asked about.
+const ADA: &[u8] = br#"{"sub": "1", "preferred_username": "ada", "name": "Zo\u00eb", "email": "Ada@Gmr.example", "email_verified": true,
+    "groups": ["staff", "royalty-admins"], "n": 20, "rate": 1.50, "none": null, "a": {"b": ["c"]}, "until": "2026-12-31"}"#;
+
 /// A policy file compiles or says why; what compiles decides.
 pub(crate) fn policy_file(data: &[u8]) {
     let Some(text) = text(data) else { return };
@@ -158,7 +164,27 @@ pub(crate) fn policy_file(data: &[u8]) {
     let Some(policy) = compiled else { return };
     let (host, path) = (HostName::parse("app.example").unwrap(), CanonicalPath::parse("/a/b").unwrap());
     let method = http::Method::GET;
-    let facts = RequestFacts { method: &method, host: &host, path: &path, query: None, client: [192, 0, 2, 1].into() };
-    let _ = policy.decide(&facts, None, Timestamp::from_seconds(1));
-    let _ = policy.observe(&facts, None, Timestamp::from_seconds(1));
+    let mut headers = HeaderMap::new();
+    headers.insert("accept-language", HeaderValue::from_static("de-AT, en"));
+    let facts = RequestFacts {
+        method: &method,
+        host: &host,
+        path: &path,
+        query: Some("view=full%20page&a=1"),
+        client: [192, 0, 2, 1].into(),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: &headers,
+    };
+    let now = Timestamp::from_seconds(1_000_000);
+    let session =
+        SessionFacts { provider: "idp".into(), acr: Some("mfa".into()), amr: Vec::new(), authenticated_at: now };
+    let ada = policy.prepare(Arc::new(Subject { claims: Claims::from_json(ADA).unwrap(), session }));
+    for who in [None, Some(&ada)] {
+        if let policy::Decision::Deny(denial) = policy.decide(&facts, who, now) {
+            assert!(!denial.reason().to_string().contains("panicked"), "{}", denial.reason());
+        }
+        let _ = policy.observe(&facts, who, now);
+    }
+    let _ = policy.run_tests();
 }

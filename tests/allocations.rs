@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method};
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
 use lychgate::diagnostic::{Report, SourceFile};
-use lychgate::http::{CanonicalPath, HostName};
+use lychgate::http::{CanonicalPath, HostName, Scheme};
 use lychgate::policy::{
     Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
     no_files,
@@ -57,6 +57,12 @@ paths = ["/named/**"]
 allow = "known"
 headers = { X-Known = "${known ? 'yes' : 'no'}" }
 [[rules]]
+paths = ["/print/**"]
+allow = "request.params.view == 'print' && request.headers['x-requested-with'] != ''"
+[[rules]]
+paths = ["/songs/**"]
+allow = "hasAny(user.groups, ['royalty-artists', 'royalty-admins']) && user.preferred_username.matches('^[a-z]+$')"
+[[rules]]
 allow = "user.groups.exists(g, g.startsWith('royalty-'))"
 step_up = { max_age = "10h" }
 "#;
@@ -85,7 +91,18 @@ fn ada(policy: &Policy) -> Prepared {
 fn allocations(policy: &Policy, who: Option<&Prepared>, target: &str) -> (u64, bool) {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let (host, path) = (HostName::parse("royalty.localhost").unwrap(), CanonicalPath::parse(path).unwrap());
-    let request = RequestFacts { method: &Method::GET, host: &host, path: &path, query, client: [127, 0, 0, 1].into() };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
+    let request = RequestFacts {
+        method: &Method::GET,
+        host: &host,
+        path: &path,
+        query,
+        client: [127, 0, 0, 1].into(),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: &headers,
+    };
     let mut allowed = false;
     let counted = allocation_counter::measure(|| {
         allowed = matches!(policy.decide(&request, who, NOW), Decision::Allow(_));
@@ -105,6 +122,8 @@ fn an_allow_decision_of_a_known_session_allocates_nothing() {
     assert_eq!(allocations(&policy, None, "/START/x"), (0, true));
     allocations(&policy, Some(&who), "/named/x");
     assert_eq!(allocations(&policy, Some(&who), "/named/x"), (0, true), "conditions, groups and headers of a rule");
+    allocations(&policy, Some(&who), "/songs/7");
+    assert_eq!(allocations(&policy, Some(&who), "/songs/7?view=print"), (0, true), "functions, once for the session");
     allocations(&policy, Some(&who), "/office/1?view=print");
     assert_eq!(allocations(&policy, Some(&who), "/Office/1?page=7&view=print"), (0, true), "every selector");
 }

@@ -42,6 +42,7 @@ use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
+use crate::policy::TlsFacts;
 use crate::session::SessionCache;
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
@@ -62,6 +63,8 @@ pub struct ClientConnection {
     pub peer: SocketAddr,
     /// How browsers reach this listener.
     pub scheme: Scheme,
+    /// Its TLS, where that ends here; known once the handshake is done.
+    pub tls: Option<TlsFacts>,
 }
 
 /// What all workers of a process share; nothing in it is written on a request's path.

@@ -59,6 +59,9 @@ pub(super) async fn forward(
         path: &exchange.head.path,
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
+        scheme: exchange.connection.scheme,
+        tls: exchange.connection.tls,
+        headers: scrubbed.headers(),
     };
     let known = who.as_deref().ok();
     let decision = application.policy().decide(&facts, known.map(Known::prepared), now);

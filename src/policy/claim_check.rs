@@ -7,6 +7,7 @@
 //! (standard claims) and 5.4 (the scopes that bring them).
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::app::Login;
 use super::compile::ProviderFacts;
@@ -66,12 +67,36 @@ pub(super) fn check<'r, 'f: 'r>(
         notes.sort_by_key(|note| note.span.start);
         let first = notes.into_iter().filter(|note| seen.insert(note.claim.clone()));
         let findings: Vec<_> = first
-            .filter_map(|note| Some((finding(&note.claim, &login.provider, scopes)?, note.span.clone())))
+            .filter_map(|note| {
+                let finding = finding(&note.claim, &login.provider, scopes)?;
+                Some((note.claim.clone(), finding, note.span.clone()))
+            })
             .collect();
-        for (finding, span) in findings {
+        for (claim, finding, span) in findings {
+            let span = narrowed(reading.file().text(), span, &claim);
             reading.push(finding.docs(reference::policy::CLAIMS_AT), span);
         }
     }
+}
+
+/// What stands before a group's name.
+const MEMBER: &str = "memberOf(";
+
+/// Where a claim's name stands within an expression, which was read by a parser that tells no places.
+fn narrowed(file: &str, span: Range<usize>, claim: &str) -> Range<usize> {
+    let Some(text) = file.get(span.clone()) else { return span };
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let named = text.match_indices(claim).map(|(at, _)| at).find(|at| {
+        let (before, after) = (text.get(..*at).unwrap_or_default(), text.get(at + claim.len()..).unwrap_or_default());
+        before.ends_with("user.") && !after.starts_with(is_part) || before.ends_with(['\'', '"'])
+    });
+    if let Some(at) = named {
+        let quote = usize::from(text.get(..at).unwrap_or_default().ends_with(['\'', '"']));
+        return span.start + at - quote..span.start + at + claim.len() + quote;
+    }
+    // A group's name stands for the claim.
+    let group = text.find(MEMBER).map(|at| at + MEMBER.len());
+    group.map_or(span.clone(), |at| span.start + at..span.end)
 }
 
 /// What is to be said of a claim.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::app::{self, App, Login, SessionLimits};
 use super::condition::Condition;
 use super::definitions::{self, Definitions, Part};
+use super::doubt::Doubtful;
 use super::expression::{Expression, Named};
 use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
@@ -122,7 +123,7 @@ fn read_sections<'f>(
     let mut rules = rule::read(rules, place, &mut choices, reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
-    let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
+    let tests = test_table::read(tests, place, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
     if let Some(span) =
@@ -211,12 +212,15 @@ impl Parts {
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
         let told = header_sets.iter().flat_map(HeaderSet::expressions);
         let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
-        let parameters = |observing: bool| {
-            let rules = rules.iter().filter(|rule| rule.observes == observing);
-            let names: BTreeSet<Box<str>> = rules.flat_map(|rule| rule.selector.parameters()).map(Into::into).collect();
-            names.into_iter().collect::<Vec<_>>()
+        let doubtful = |observing: bool| {
+            let those = || rules.iter().filter(move |rule| rule.observes == observing);
+            let selected = those().flat_map(|rule| rule.selector.parameters());
+            let asked = those().flat_map(Rule::conditions).map(Condition::expression);
+            // Headers are made with requests of all rules that decide.
+            let told = header_sets.iter().filter(|_| !observing).flat_map(HeaderSet::expressions);
+            Doubtful::new(selected, asked.chain(told))
         };
-        let (parameters, observed_parameters) = (parameters(false), parameters(true));
+        let (doubtful, observed_doubtful) = (doubtful(false), doubtful(true));
         let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
         Policy {
             id: next_id(),
@@ -232,8 +236,8 @@ impl Parts {
             claims_read,
             named: self.named,
             conditions,
-            parameters,
-            observed_parameters,
+            doubtful,
+            observed_doubtful,
             observes: self.observes,
         }
     }

@@ -1,7 +1,7 @@
 //! May this request pass? The one place that makes a [`Permit`].
 //!
 //! The first rule that matches decides; what it does not allow is denied, never passed on to a later rule. Order of the
-//! questions: is the query clear; is there a rule; is it for everybody; is somebody signed in; is the login good enough for
+//! questions: are query and head clear; is there a rule; is it for everybody; is somebody signed in; is the login good enough for
 //! the application; is the person denied, allowed; is the login good enough for the rule; does the gateway answer itself;
 //! can the headers be made. Rules that observe are never among those that decide ([`Policy::observe`]).
 //!
@@ -14,7 +14,6 @@ use super::decision::{
 };
 use super::expression::Failure;
 use super::prepared::{Glance, Prepared};
-use super::query::{Parameter, parameter};
 use super::route::Found;
 use super::rule::{Access, Rule, StepUp};
 use super::{LoginAccepts, Policy};
@@ -23,8 +22,8 @@ use crate::clock::Timestamp;
 impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
-        if let Some(name) = ambiguous(&self.parameters, request) {
-            return Decision::Deny(Denial::new(None, DenialReason::QueryAmbiguous(name.into())));
+        if let Some(reason) = self.doubtful.doubt(request) {
+            return Decision::Deny(Denial::new(None, reason));
         }
         match self.find(request, now).decides.and_then(|index| self.rules.get(index)) {
             Some(rule) => self.apply(rule, request, who, now),
@@ -42,8 +41,8 @@ impl Policy {
         if !self.routes.observes() {
             return None;
         }
-        if let Some(name) = ambiguous(&self.observed_parameters, request) {
-            return Some(Decision::Deny(Denial::new(None, DenialReason::QueryAmbiguous(name.into()))));
+        if let Some(reason) = self.observed_doubtful.doubt(request) {
+            return Some(Decision::Deny(Denial::new(None, reason)));
         }
         let rule = self.rules.get(self.find(request, now).observes?)?;
         Some(self.apply(rule, request, who, now))
@@ -87,13 +86,6 @@ impl Policy {
         let set = self.header_sets.get(rule.header_set);
         Decision::Allow(Permit::public(&rule.label, set.map(|set| set.for_everybody()).unwrap_or_default()))
     }
-}
-
-/// The first of `names` that applications may read in different ways from this request's query.
-fn ambiguous<'p>(names: &'p [Box<str>], request: &RequestFacts<'_>) -> Option<&'p str> {
-    request.query?;
-    let doubtful = |name: &&str| matches!(parameter(request.query, name), Parameter::Ambiguous);
-    names.iter().map(|name| &**name).find(doubtful)
 }
 
 /// A request of a known person, and the rule that decides on it.

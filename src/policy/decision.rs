@@ -11,12 +11,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::Answer;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
-use crate::http::{CanonicalPath, HostName};
+use crate::http::{CanonicalPath, HostName, Scheme};
 
 /// A person who is signed in.
 #[derive(Clone, Debug)]
@@ -53,6 +53,38 @@ pub struct RequestFacts<'a> {
     pub query: Option<&'a str>,
     /// The client's address, after trusted proxies were taken into account.
     pub client: IpAddr,
+    /// How browsers reach the gateway.
+    pub scheme: Scheme,
+    /// The client's TLS connection, where it ends at the gateway.
+    pub tls: Option<TlsFacts>,
+    /// The fields of its head, scrubbed of what a client must not say; what is left is the client's word for itself (S08).
+    pub headers: &'a HeaderMap,
+}
+
+/// What is known of a client's TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The protocol version.
+    pub version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2
+    V1_2,
+    /// 1.3
+    V1_3,
+}
+
+impl TlsVersion {
+    /// The version as it is written in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
 }
 
 /// A policy's answer.
@@ -166,6 +198,8 @@ pub enum DenialReason {
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
     QueryAmbiguous(String),
+    /// Applications may read this field of the request, by which the policy decides, in different ways.
+    RequestHeaderAmbiguous(String),
     /// The rule's `deny` is true.
     Denied,
     /// The rule's `allow` is false.
@@ -190,6 +224,7 @@ impl DenialReason {
         match self {
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
+            Self::RequestHeaderAmbiguous(_) => "request_header_ambiguous",
             Self::Denied => "denied",
             Self::NotAllowed => "not_allowed",
             Self::ExpressionFailed(_) => "expression_failed",
@@ -207,6 +242,9 @@ impl fmt::Display for DenialReason {
         match self {
             Self::NoRule => write!(f, "no rule matches the request"),
             Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
+            Self::RequestHeaderAmbiguous(name) => {
+                write!(f, "the request's header `{name}` can be read in different ways")
+            }
             Self::Denied => write!(f, "the rule denies this person"),
             Self::NotAllowed => write!(f, "the rule does not allow this person"),
             Self::ExpressionFailed(why) => write!(f, "the rule's condition could not be evaluated: {why}"),

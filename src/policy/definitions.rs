@@ -297,6 +297,11 @@ pub(super) fn read_expression(
     }
     let compiled = Expression::compile(text.text, named);
     let expression = compiled.map_err(|mistakes| report(mistakes, text, reading)).ok()?;
+    for warning in expression.warnings() {
+        let place = reading.inside(text, warning.range.clone());
+        let finding = Diagnostic::warning(warning.message.clone()).docs(reference::policy::EXPRESSIONS_AT);
+        reading.push(finding.help(warning.help.clone().unwrap_or_default()), place);
+    }
     if let Some(kind) = expression.kind().filter(|kind| *kind != Kind::Bool) {
         let help = "compare it: user.email == 'ada@gmr.example', 'staff' in user.groups";
         reading.error(format!("{key} needs true or false, this is {kind}"), text.span.clone(), help);

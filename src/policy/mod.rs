@@ -11,6 +11,7 @@
 mod answer;
 mod app;
 mod case;
+mod circumstances;
 mod claim_check;
 mod compile;
 mod condition;
@@ -18,6 +19,7 @@ mod coverage;
 mod decide;
 mod decision;
 mod definitions;
+mod doubt;
 mod encode;
 mod expression;
 mod header;
@@ -30,6 +32,7 @@ mod pattern;
 mod prepared;
 mod query;
 mod reader;
+mod request_header;
 mod route;
 mod rule;
 mod schedule;
@@ -52,7 +55,10 @@ pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
-pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
+pub use decision::{
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject, TlsFacts,
+    TlsVersion,
+};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
@@ -78,10 +84,10 @@ pub struct Policy {
     named: Arc<expression::Named>,
     /// How many conditions the rules have.
     conditions: usize,
-    /// The query parameters that rules select by; in doubt about one, a request is denied.
-    parameters: Vec<Box<str>>,
-    /// Those of the rules that only observe.
-    observed_parameters: Vec<Box<str>>,
+    /// What rules read of a query and a head; in doubt about it, a request is denied.
+    doubtful: doubt::Doubtful,
+    /// The same for the rules that only observe.
+    observed_doubtful: doubt::Doubtful,
     /// Whether the whole policy only observes.
     observes: bool,
 }

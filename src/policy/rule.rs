@@ -305,6 +305,11 @@ fn read_gate(section: &mut Section<'_>, answers: bool, reading: &mut Reading<'_>
 
 fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Condition> {
     let expression = read_expression(&format!("`{key}`"), text, &reading.named(), reading)?;
+    if expression.reads().only_what_clients_say() {
+        let message = format!("`{key}` rests on what the client says of itself, which proves nothing");
+        let help = "ask for something of the person, too; whoever wants to pass sends what is asked for";
+        reading.push(Diagnostic::warning(message).help(help), text.span.clone());
+    }
     Some(Condition::new(expression, text.text))
 }
 

@@ -8,6 +8,7 @@
 //! Specification: RFC 3339, the IANA time-zone database.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use jiff::civil::{self, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -124,21 +125,24 @@ pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Opti
     Some(Schedule { from, until, days, hours, zone: zone? }).filter(|_| complete)
 }
 
-fn read_zone(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<TimeZone> {
-    let known = TimeZoneDatabase::bundled();
-    if let Ok(zone) = known.get(text.text) {
-        return Some(zone);
-    }
-    let names: Vec<_> = known.available().map(|name| name.as_str().to_owned()).collect();
-    let help = match nearest(text.text, names.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "write a name of the IANA database, for example \"Europe/Vienna\"".to_owned(),
-    };
-    reading.error(format!("unknown time zone `{}`", text.text), text.span.clone(), help);
-    None
+/// The zone of this name, or what to do where there is none.
+pub(super) fn zone_named(name: &str) -> Result<TimeZone, String> {
+    static KNOWN: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    KNOWN.get(name).map_err(|_| {
+        let names: Vec<_> = KNOWN.available().map(|name| name.as_str().to_owned()).collect();
+        match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write a name of the IANA database, for example \"Europe/Vienna\"".to_owned(),
+        }
+    })
 }
 
-fn read_moment(
+fn read_zone(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<TimeZone> {
+    let zone = zone_named(text.text);
+    zone.map_err(|help| reading.error(format!("unknown time zone `{}`", text.text), text.span.clone(), help)).ok()
+}
+
+pub(super) fn read_moment(
     section: &mut Section<'_>,
     key: &'static str,
     zone: Option<&TimeZone>,
@@ -165,7 +169,7 @@ fn read_moment(
 }
 
 /// The moment that is written; without an offset it is meant in `zone`, and a date is its midnight.
-fn moment(written: &Datetime, zone: &TimeZone) -> Result<Timestamp, String> {
+pub(super) fn moment(written: &Datetime, zone: &TimeZone) -> Result<Timestamp, String> {
     let date = written.date.ok_or("it has no date")?;
     let whole = |number: u8| i8::try_from(number).map_err(|error| error.to_string());
     let year = i16::try_from(date.year).map_err(|error| error.to_string())?;

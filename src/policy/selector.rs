@@ -83,7 +83,9 @@ pub(super) fn read(
     reading: &mut Reading<'_>,
 ) -> Option<Selector> {
     let query = section.section("query", reading).and_then(|query| read_query(&query, reading));
-    let named = read_list(section, "hosts", reading, |text, reading| read_host(text, hosts, reading));
+    let named = read_list(section, "hosts", reading, |text, reading| {
+        read_host(text, hosts, "the rule could never match", reading)
+    });
     let networks = read_list(section, "networks", reading, read_network);
     let schedule = schedule::read(section, reading);
     let complete = (section.lacks("query") || query.is_some())
@@ -137,7 +139,12 @@ fn read_query(section: &Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<Wa
     sound.then_some(query)
 }
 
-fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<'_>) -> Option<HostName> {
+pub(super) fn read_host(
+    text: &Text<'_>,
+    hosts: Option<&[HostName]>,
+    consequence: &str,
+    reading: &mut Reading<'_>,
+) -> Option<HostName> {
     let host = match HostName::parse(text.text) {
         Ok(host) => host,
         Err(why) => {
@@ -148,30 +155,32 @@ fn read_host(text: &Text<'_>, hosts: Option<&[HostName]>, reading: &mut Reading<
     };
     if let Some(known) = hosts.filter(|known| !known.contains(&host)) {
         let known: Vec<_> = known.iter().map(HostName::as_str).collect();
-        let message = format!("`{host}` is no host of the application, so the rule could never match");
+        let message = format!("`{host}` is no host of the application, so {consequence}");
         unknown_name(reading, &message, host.as_str(), text.span.clone(), &known);
         return None;
     }
     Some(host)
 }
 
-fn read_network(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
-    let parsed = text.text.parse::<IpNet>().ok();
-    let Some(network) = parsed.or_else(|| text.text.parse::<IpAddr>().ok().map(IpNet::from)) else {
+/// A network or an address; or what was found, and what to do.
+pub(super) fn network(text: &str) -> Result<IpNet, (String, String)> {
+    let parsed = text.parse::<IpNet>().ok();
+    let Some(network) = parsed.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) else {
         let help = "a network or an address: \"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.7\"";
-        reading.error(format!("`{}` is no network", text.text), text.span.clone(), help);
-        return None;
+        return Err((format!("`{text}` is no network"), help.to_owned()));
     };
     let within = |network: &IpNet| matches!(network, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
     if network != network.trunc() {
         let help = format!("write \"{}\" or \"{}\"", network.trunc(), network.addr());
-        reading.error(format!("{network} has bits beyond its prefix"), text.span.clone(), help);
-        return None;
+        return Err((format!("{network} has bits beyond its prefix"), help));
     }
     if within(&network) {
         let help = "clients over IPv4 have IPv4 addresses: write it without `::ffff:`";
-        reading.error(format!("{network} could never match"), text.span.clone(), help);
-        return None;
+        return Err((format!("{network} could never match"), help.to_owned()));
     }
-    Some(network)
+    Ok(network)
+}
+
+fn read_network(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
+    network(text.text).map_err(|(message, help)| reading.error(message, text.span.clone(), help)).ok()
 }

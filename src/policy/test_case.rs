@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use super::Policy;
 use super::answer::Answer;
-use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject};
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject, TlsFacts, TlsVersion};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
-use crate::http::CanonicalPath;
-use http::{HeaderName, Method};
+use crate::http::{CanonicalPath, HostName, Scheme};
+use http::{HeaderMap, HeaderName, Method};
 
-/// When all tests happen.
+/// When a test happens that says nothing of it.
 const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// A compiled test.
@@ -29,7 +29,26 @@ pub(super) struct TestCase {
     pub(super) method: Method,
     pub(super) path: CanonicalPath,
     pub(super) query: Option<String>,
+    pub(super) circumstances: Circumstances,
     pub(super) expected: Expected,
+}
+
+/// From where and when a request comes, and what else it carries.
+pub(super) struct Circumstances {
+    /// Which of the application's hosts is asked; the first where none is named.
+    pub(super) host: Option<HostName>,
+    /// The client's address.
+    pub(super) client: IpAddr,
+    /// When it happens.
+    pub(super) time: Timestamp,
+    /// The fields of its head.
+    pub(super) headers: HeaderMap,
+}
+
+impl Default for Circumstances {
+    fn default() -> Self {
+        Self { host: None, client: IpAddr::V4(Ipv4Addr::LOCALHOST), time: NOW, headers: HeaderMap::new() }
+    }
 }
 
 /// Who asks.
@@ -97,17 +116,22 @@ impl Policy {
 
 impl TestCase {
     fn run(&self, policy: &Policy) -> TestOutcome {
-        let prepared = self.person.as_ref().map(|person| policy.prepare(Arc::new(person.subject(policy))));
+        let Circumstances { host, client, time, headers } = &self.circumstances;
+        let subject = self.person.as_ref().map(|person| person.subject(policy, *time));
+        let prepared = subject.map(|subject| policy.prepare(Arc::new(subject)));
         let mut explanation = Vec::new();
-        if let Some(host) = policy.hosts().first() {
+        if let Some(host) = host.as_ref().or(policy.hosts().first()) {
             let request = RequestFacts {
                 method: &self.method,
                 host,
                 path: &self.path,
                 query: self.query.as_deref(),
-                client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                client: *client,
+                scheme: Scheme::Https,
+                tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
+                headers,
             };
-            let decision = policy.decide(&request, prepared.as_ref(), NOW);
+            let decision = policy.decide(&request, prepared.as_ref(), *time);
             explanation = self.expected.differences(&decision, request.query);
         }
         TestOutcome { name: self.name.clone(), line: self.line, passed: explanation.is_empty(), explanation }
@@ -115,13 +139,13 @@ impl TestCase {
 }
 
 impl Person {
-    fn subject(&self, policy: &Policy) -> Subject {
+    fn subject(&self, policy: &Policy, now: Timestamp) -> Subject {
         let provider = policy.login().map_or_else(|| Arc::from(""), |login| Arc::clone(&login.provider));
         let session = SessionFacts {
             provider,
             acr: self.acr.clone(),
             amr: self.amr.clone(),
-            authenticated_at: NOW.before(self.age),
+            authenticated_at: now.before(self.age),
         };
         Subject { claims: self.claims.clone(), session }
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use http::Method;
 use toml::de::DeValue;
 
+use super::circumstances;
 use super::reader::{Reading, Section, Text, Value, unknown_name};
+use super::rule::Place;
 use super::test_case::{Expected, Person, TestCase, WORDS, Word};
 use crate::claims::{ClaimValue, Claims, MAX_DEPTH};
 use crate::http::CanonicalPath;
@@ -20,14 +22,19 @@ use crate::reference;
 /// Reads all tests. `acr` is what a person of a test without `session.acr` has.
 pub(super) fn read(
     sections: Vec<Section<'_>>,
-    prefix: &str,
+    place: Place<'_>,
     acr: Option<&str>,
     reading: &mut Reading<'_>,
 ) -> Vec<TestCase> {
-    sections.into_iter().filter_map(|section| read_test(section, prefix, acr, reading)).collect()
+    sections.into_iter().filter_map(|section| read_test(section, place, acr, reading)).collect()
 }
 
-fn read_test(mut section: Section<'_>, prefix: &str, acr: Option<&str>, reading: &mut Reading<'_>) -> Option<TestCase> {
+fn read_test(
+    mut section: Section<'_>,
+    place: Place<'_>,
+    acr: Option<&str>,
+    reading: &mut Reading<'_>,
+) -> Option<TestCase> {
     let span = section.span();
     let line = reading.line(span.start);
     let name = section.text("name", reading);
@@ -37,6 +44,7 @@ fn read_test(mut section: Section<'_>, prefix: &str, acr: Option<&str>, reading:
     let session_span = session.as_ref().map(Section::span);
     let session = session.map(|session| read_session(session, reading)).unwrap_or_default();
     let request = section.text("request", reading);
+    let circumstances = circumstances::read(&mut section, place.hosts, reading);
     let expect = section.value("expect");
     for key in ["request", "expect"] {
         if section.lacks(key) {
@@ -50,13 +58,13 @@ fn read_test(mut section: Section<'_>, prefix: &str, acr: Option<&str>, reading:
     }
     let expected = expect.and_then(|value| read_expected(value, reading));
     let request = request?;
-    let (method, path, query) = read_request(&request, prefix, reading)?;
+    let (method, path, query) = read_request(&request, place.prefix, reading)?;
     let person = claims.map(|claims| {
         let (given, amr, age) = session;
         Person { claims, acr: given.or_else(|| acr.map(str::to_owned)), amr, age }
     });
     let name = name.map_or_else(|| request.text.to_owned(), |name| name.text.to_owned());
-    Some(TestCase { name, line, person, method, path, query, expected: expected? })
+    Some(TestCase { name, line, person, method, path, query, circumstances: circumstances?, expected: expected? })
 }
 
 type Session = (Option<String>, Vec<String>, Duration);

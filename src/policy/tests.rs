@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
 use super::*;
@@ -17,8 +17,14 @@ use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 use crate::diagnostic::{Report, Severity, SourceFile};
-use crate::http::CanonicalPath;
+use crate::http::{CanonicalPath, Scheme};
 use crate::reference;
+
+/// The head of a request that says nothing.
+fn no_headers() -> &'static HeaderMap {
+    static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+    &NONE
+}
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -81,7 +87,16 @@ fn subject(claims: &str) -> Subject {
 /// A GET of `path`.
 fn facts<'a>(policy: &'a Policy, path: &'a CanonicalPath) -> RequestFacts<'a> {
     let host = policy.hosts().first().unwrap();
-    RequestFacts { method: &Method::GET, host, path, query: None, client: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+    RequestFacts {
+        method: &Method::GET,
+        host,
+        path,
+        query: None,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: no_headers(),
+    }
 }
 
 /// What a policy answers, in one word and a reason.
@@ -93,6 +108,9 @@ fn answer(policy: &Policy, who: Option<&Prepared>, method: &str, target: &str) -
         path: &CanonicalPath::parse(path).unwrap(),
         query,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: no_headers(),
     };
     told(&policy.decide(&request, who, NOW), query)
 }
@@ -125,6 +143,9 @@ fn headers(policy: &Policy, claims: &str) -> Result<Vec<(String, String)>, Denia
         path: &CanonicalPath::parse("/a/b").unwrap(),
         query: None,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: no_headers(),
     };
     match policy.decide(&request, Some(&prepared), NOW) {
         Decision::Allow(permit) => {

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +25,7 @@ use super::watch::{Order, Watch};
 use crate::config::Limits;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::framing::FramingGuard;
+use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -38,17 +40,19 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Serves the connection to its end.
-    pub(super) async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         self.serve(stream, tls).await;
         self.watch.closed();
     }
 
-    async fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(&mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let Some(tls) = tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
         let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
+        let version = tls_version(stream.get_ref().1.protocol_version());
+        self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.watch.opened(http2);
         if http2 { self.http2(stream).await } else { self.http1(stream).await }
@@ -143,5 +147,14 @@ impl Serving {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
         Ok(response.map(|body| Counted::new(body, in_flight)))
+    }
+}
+
+/// The versions that this server offers.
+fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
+    match version? {
+        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
+        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
+        _ => None,
     }
 }

@@ -165,7 +165,7 @@ impl Accepting {
         let serving = Serving {
             gateway: Arc::clone(&self.gateway),
             limits: self.shared.limits,
-            facts: Arc::new(ClientConnection { peer, scheme: self.scheme }),
+            facts: Arc::new(ClientConnection { peer, scheme: self.scheme, tls: None }),
             watch: self.watchman.watch(slot),
         };
         let tls = self.tls.clone();

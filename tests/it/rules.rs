@@ -232,3 +232,37 @@ fn a_shadow_needs_the_one_policy_that_it_stands_beside() {
     let two = findings(&[("first", shadow.clone()), ("second", shadow)]);
     assert!(two.contains("`first` and `second` both observe beside `app`"), "{two}");
 }
+
+#[tokio::test]
+async fn s08_expressions_see_the_scrubbed_head_and_one_value_of_each_parameter() {
+    let rules = r#"
+[[rules]]
+paths = "/forged"
+allow = "'x-remote-user' in request.headers && 'staff' in user.groups"
+[[rules]]
+paths = "/print"
+allow = "request.params.view == 'print' && request.headers['x-app'] == '1' && request.tls.version == '' && has(user.sub)"
+[[rules]]
+"#;
+    let site = site(rules).await;
+    let mut browser = Browser::new();
+    browser.open(&site.url("/")).await;
+    let mut ask = async |target: &str, head: &[(&str, &str)]| {
+        browser.send(Method::GET, &site.url(target), head, bytes::Bytes::new()).await.status
+    };
+    assert_eq!(ask("/forged", &[("x-remote-user", "root")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("/print?view=print", &[("x-app", "1")]).await, StatusCode::OK);
+    assert_eq!(ask("/print?view=print", &[("x-app", "2")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("/print?view=print", &[("x-app", "1"), ("x_app", "1")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("/?view=print&view=full", &[]).await, StatusCode::FORBIDDEN);
+    let log = site.gateway.stop().await;
+    let reasons: Vec<_> = told(&log, &["path", "reason"]).iter().map(ToString::to_string).collect();
+    for expected in [
+        r#"["/forged","not_allowed"]"#,
+        r#"["/print","not_allowed"]"#,
+        r#"["/print","request_header_ambiguous"]"#,
+        r#"["/","query_ambiguous"]"#,
+    ] {
+        assert!(reasons.iter().any(|reason| reason == expected), "{expected}: {reasons:?}");
+    }
+}

@@ -1,18 +1,21 @@
-//! What keeps an expression small: limits before parsing, and limits built into the tree that is evaluated.
+//! Parsing within limits that are checked before the parser sees a byte.
 //!
-//! The crate's parser is generated and recursive, and its evaluator knows no cost. So: the text is at most
-//! [`MAX_EXPRESSION`] bytes, brackets nest at most [`MAX_NESTING`] deep and operators that deepen the tree are counted,
-//! all before the parser sees a byte. In the tree, every `+` becomes a call that refuses to build large values, and every
-//! comprehension asks for its steps from a budget ([`functions`](super::functions)).
+//! The crate's parsers are recursive. So: the text is at most [`MAX_EXPRESSION`] bytes, brackets nest at most [`MAX_NESTING`]
+//! deep and operators that deepen the tree are counted. What an evaluation may cost is limited elsewhere
+//! ([`lower`](super::lower)).
+//!
+//! There are two parsers: a small one that is fast and knows no positions, and a generated one that explains mistakes. What
+//! the small one reads is what the other would have read; a test compares them.
 //!
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo, operators};
+use cel::common::ast::{EntryExpr, Expr, SourceInfo};
+use cel::parser::PrattParser;
 
-use super::{Mistake, functions, named_check, place};
+use super::{Mistake, functions, place};
 
 /// How long an expression may be, in bytes.
 pub(super) const MAX_EXPRESSION: usize = 4096;
@@ -25,7 +28,18 @@ pub(super) const MAX_DEPTH: usize = 40;
 
 const SHORTER: &str = "split the rule, or compare with a list: user.x in ['a', 'b']";
 
-/// Parses `text` within the bounds.
+/// Parses `text` within the bounds, quickly; nothing where there is anything to say about it.
+pub(super) fn parse_quickly(text: &str) -> Option<IdedExpr> {
+    check_size(text).ok()?;
+    // It takes a line end within a text's quotes, which the other one refuses.
+    if text.contains(['\n', '\r']) {
+        return None;
+    }
+    let parsed = catch_unwind(|| PrattParser::new().parse(text)).ok()?;
+    parsed.ok().filter(|tree| depth(tree, &|_| 0) <= MAX_DEPTH)
+}
+
+/// Parses `text` within the bounds, with the places of all nodes.
 pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> {
     check_size(text).map_err(|mistake| vec![mistake])?;
     let parser = functions::environment().parser();
@@ -36,12 +50,6 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
         Ok(Err(errors)) => Err(vec![mistake(text, &errors.errors)]),
         Err(_) => Err(vec![whole(text, "the expression cannot be read: the parser panicked")]),
     }
-}
-
-/// Replaces what could grow without bound by calls that watch it.
-pub(super) fn limit(mut tree: IdedExpr) -> IdedExpr {
-    limit_in_place(&mut tree);
-    tree
 }
 
 /// How many operators and member accesses stand in `text`.
@@ -68,59 +76,6 @@ pub(super) fn depth(node: &IdedExpr, names: &dyn Fn(&str) -> usize) -> usize {
         Expr::Ident(name) => names(name),
         Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => 0,
     }
-}
-
-fn limit_in_place(node: &mut IdedExpr) {
-    if let Expr::Call(call) = &node.expr
-        && let Some(variable) = named_check::as_variable(call)
-    {
-        node.expr = variable;
-        return;
-    }
-    match &mut node.expr {
-        Expr::Call(call) => {
-            call.target.iter_mut().for_each(|target| limit_in_place(target));
-            call.args.iter_mut().for_each(limit_in_place);
-            if call.func_name == operators::ADD && !is_accumulator(call.args.first()) {
-                functions::ADD.clone_into(&mut call.func_name);
-            }
-        }
-        Expr::Comprehension(loops) => {
-            let parts = [
-                &mut loops.iter_range,
-                &mut loops.accu_init,
-                &mut loops.loop_cond,
-                &mut loops.loop_step,
-                &mut loops.result,
-            ];
-            parts.into_iter().for_each(limit_in_place);
-            let range = std::mem::take(&mut loops.iter_range);
-            loops.iter_range = budgeted(range);
-        }
-        Expr::List(list) => list.elements.iter_mut().for_each(limit_in_place),
-        Expr::Map(map) => {
-            for entry in &mut map.entries {
-                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                    limit_in_place(&mut entry.key);
-                    limit_in_place(&mut entry.value);
-                }
-            }
-        }
-        Expr::Select(select) => limit_in_place(&mut select.operand),
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
-    }
-}
-
-/// The crate recognises `@result + [x]` and appends in place; that shape is left alone, its growth is the range's.
-fn is_accumulator(operand: Option<&IdedExpr>) -> bool {
-    matches!(operand.map(|node| &node.expr), Some(Expr::Ident(name)) if name.starts_with('@'))
-}
-
-fn budgeted(range: IdedExpr) -> IdedExpr {
-    let id = range.id;
-    let budget = IdedExpr { id, expr: Expr::Ident(functions::BUDGET.to_owned()) };
-    let call = CallExpr { func_name: functions::RANGE.to_owned(), target: None, args: vec![range, budget] };
-    IdedExpr { id, expr: Expr::Call(call) }
 }
 
 fn check_size(text: &str) -> Result<(), Mistake> {

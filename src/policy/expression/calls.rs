@@ -9,7 +9,8 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, operators};
 
 use super::Kind;
 use super::check::{Walk, is_name, text_literal};
-use super::functions::{FUNCTIONS, MACROS, MEMBERS};
+use super::functions::{FUNCTIONS, Function, MACROS, NAMESPACES, Style};
+use super::lower::of_request;
 use super::named_check::GROUP_FUNCTIONS;
 use super::scope::ROOTS;
 use crate::diagnostic::nearest;
@@ -22,6 +23,9 @@ const MAX_LOOPS: usize = 8;
 impl<'a> Walk<'a> {
     /// Checks a call; gives its result's type where it is known.
     pub(super) fn call(&mut self, node: &'a IdedExpr, call: &'a CallExpr) -> Option<Kind> {
+        if let Some(kind) = self.chosen(node) {
+            return kind;
+        }
         match call.func_name.as_str() {
             operators::INDEX => self.index(node, call),
             operators::IN => self.membership(call),
@@ -47,6 +51,11 @@ impl<'a> Walk<'a> {
             },
             Expr::Ident(name) if name == "request" || name == "session" => {
                 self.mistake(node, format!("`{name}` has fields, not elements"), Some(format!("write {name}.field")));
+            }
+            _ if of_request(operand).is_some() => {
+                let help =
+                    "write the name in quotes: request.params['view'], request.headers['accept-language']".to_owned();
+                self.mistake(node, "a parameter or header must be named by a literal", Some(help));
             }
             _ => {
                 self.kind(operand);
@@ -100,61 +109,77 @@ impl<'a> Walk<'a> {
     }
 
     fn method(&mut self, node: &'a IdedExpr, name: &str, target: &'a IdedExpr, call: &'a CallExpr) -> Option<Kind> {
+        if let Expr::Ident(namespace) = &target.expr
+            && NAMESPACES.contains(&namespace.as_str())
+            && !self.locals.contains(&namespace.as_str())
+        {
+            return self.namespaced(node, namespace, name, call);
+        }
         let on = self.kind(target);
-        call.args.iter().for_each(|argument| {
-            self.kind(argument);
-        });
         if MACROS.contains(&name) {
+            self.kinds(call);
             let help = "write list.exists(x, condition), list.map(x, value)".to_owned();
             self.mistake(node, format!("`.{name}()` takes a name and an expression"), Some(help));
             return None;
         }
-        let Some(member) = MEMBERS.iter().find(|member| member.name == name) else {
-            let known = MEMBERS.iter().map(|member| member.name).chain(MACROS);
-            let help = nearest(name, known).map(|near| format!("did you mean `.{near}`?"));
-            self.mistake(node, format!("unknown function `.{name}()`"), Some(help.unwrap_or_else(known_functions)));
+        let Some(function) = Function::after(name) else {
+            self.kinds(call);
+            let help = if Function::plain(name).is_some() {
+                format!("write it before the value: {name}(value)")
+            } else {
+                let known = FUNCTIONS.iter().filter(|known| matches!(known.style, Style::After(_)));
+                nearest(name, known.map(|known| known.name).chain(MACROS))
+                    .map_or_else(known_functions, |near| format!("did you mean `.{near}`?"))
+            };
+            self.mistake(node, format!("unknown function `.{name}()`"), Some(help));
             return None;
         };
-        if let (Some(wanted), Some(found)) = (member.of, on)
+        if let (Style::After(Some(wanted)), Some(found)) = (function.style, on)
             && wanted != found
         {
             self.mistake(node, format!("`.{name}()` needs {wanted}, this is {found}"), None);
         }
-        self.arity(node, &format!(".{name}"), member.arguments, call.args.len());
-        Some(member.returns)
+        self.domain_rule(node, name, target, call);
+        self.arguments(node, &format!(".{name}"), function, call)
+    }
+
+    fn namespaced(&mut self, node: &'a IdedExpr, namespace: &str, name: &str, call: &'a CallExpr) -> Option<Kind> {
+        let Some(function) = Function::within(namespace, name) else {
+            self.kinds(call);
+            let known = FUNCTIONS.iter().filter(|known| known.style == Style::In("base64")).map(|known| known.name);
+            let help = nearest(name, known).map(|near| format!("did you mean `{namespace}.{near}`?"));
+            let help = help.unwrap_or_else(|| format!("`{namespace}` has decode, encode"));
+            self.mistake(node, format!("unknown function `{namespace}.{name}()`"), Some(help));
+            return None;
+        };
+        self.arguments(node, &format!("{namespace}.{name}"), function, call)
     }
 
     fn function(&mut self, node: &'a IdedExpr, name: &str, call: &'a CallExpr) -> Option<Kind> {
-        call.args.iter().for_each(|argument| {
-            self.kind(argument);
-        });
         if let Some(kind) = self.group_function(node, name, call) {
             return Some(kind);
         }
-        let Some((_, returns)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
+        let Some(function) = Function::plain(name) else {
+            self.kinds(call);
             let help = if name == "has" {
                 "write has(user.email)".to_owned()
-            } else if MEMBERS.iter().any(|member| member.name == name) || MACROS.contains(&name) {
+            } else if Function::after(name).is_some() || MACROS.contains(&name) {
                 format!("write it after the value: value.{name}(…)")
+            } else if NAMESPACES.contains(&name) {
+                format!("write {name}.encode(…) or {name}.decode(…)")
             } else {
-                let members = MEMBERS.iter().map(|member| member.name);
-                nearest(
-                    name,
-                    FUNCTIONS.iter().map(|(known, _)| *known).chain(GROUP_FUNCTIONS).chain(MACROS).chain(members),
-                )
-                .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
+                nearest(name, FUNCTIONS.iter().map(|known| known.name).chain(GROUP_FUNCTIONS).chain(MACROS))
+                    .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
             };
             self.mistake(node, format!("unknown function `{name}()`"), Some(help));
             return None;
         };
-        self.arity(node, name, (1, 1), call.args.len());
-        Some(*returns)
+        self.arguments(node, name, function, call)
     }
 
-    fn arity(&mut self, node: &IdedExpr, name: &str, (least, most): (usize, usize), found: usize) {
-        if found < least || found > most {
-            let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            self.mistake(node, format!("`{name}()` takes {wanted} arguments, not {found}"), None);
+    fn kinds(&mut self, call: &'a CallExpr) {
+        for argument in &call.args {
+            self.kind(argument);
         }
     }
 
@@ -168,7 +193,7 @@ impl<'a> Walk<'a> {
             self.mistake(&loops.iter_range, format!("a list is needed, this is {kind}"), None);
         }
         let name = loops.iter_var.as_str();
-        if ROOTS.contains(&name) || self.named.is_condition(name) {
+        if ROOTS.contains(&name) || NAMESPACES.contains(&name) || self.named.is_condition(name) {
             self.mistake(node, format!("`{name}` already has a meaning"), Some("use another name: g, r, x".to_owned()));
         }
         self.depth += 1;
@@ -195,7 +220,14 @@ fn is_operator(name: &str) -> bool {
 }
 
 fn known_functions() -> String {
-    let members: Vec<_> = MEMBERS.iter().map(|member| member.name).collect();
-    let functions: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).chain(GROUP_FUNCTIONS).collect();
-    format!("functions are {}; after a value .{}; {}", functions.join(", "), members.join(", ."), MACROS.join(", "))
+    let names = |style: fn(Style) -> bool| {
+        let known = FUNCTIONS.iter().filter(|known| style(known.style));
+        known.map(|known| known.name).collect::<Vec<_>>()
+    };
+    let mut plain = names(|style| style == Style::Plain);
+    plain.extend(GROUP_FUNCTIONS);
+    let plain = plain.join(", ");
+    let after = names(|style| matches!(style, Style::After(_))).join(", .");
+    let namespaces = NAMESPACES.map(|name| format!("{name}.encode, {name}.decode")).join(", ");
+    format!("functions are {plain}; {namespaces}; after a value .{after}; {}", MACROS.join(", "))
 }

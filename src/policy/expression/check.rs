@@ -12,27 +12,31 @@ use std::ops::Range;
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators};
 
-use super::functions::MEMBERS;
+use super::functions::{FUNCTIONS, Style};
+use super::lower::{self, chosen, of_request};
 use super::named::Named;
-use super::scope::{REQUEST, ROOTS, SESSION};
-use super::{Kind, Mistake, place};
+use super::scope::{Chosen, Many, REQUEST, ROOTS, SESSION, TLS};
+use super::{Kind, Mistake, Reads, place};
 use crate::diagnostic::nearest;
+use crate::policy::request_header;
 
 /// What the check found out.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    /// Top-level claims that are read.
-    pub(super) claims: BTreeSet<Box<str>>,
-    /// The first place of each.
+    /// What is looked at.
+    pub(super) reads: Reads,
+    /// The first place of each claim that is named here.
     pub(super) places: Vec<(Box<str>, Range<usize>)>,
-    /// Claims that are read by what is used.
-    pub(super) inherited: BTreeSet<Box<str>>,
+    /// What is looked at by what is used.
+    pub(super) inherited: Reads,
     /// Definitions that are used.
     pub(super) uses: BTreeSet<usize>,
-    /// Whether the request or the time is read.
-    pub(super) reads_request: bool,
     /// The result's type, where known.
     pub(super) kind: Option<Kind>,
+    /// Literals in the form in which they are used, by node.
+    pub(super) constants: lower::Found,
+    /// What should be thought about again.
+    pub(super) warnings: Vec<Mistake>,
 }
 
 /// Checks a parsed expression.
@@ -92,6 +96,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes something to be thought about again.
+    pub(super) fn warning(&mut self, at: &IdedExpr, message: impl Into<String>, help: &str) {
+        let range = self.range(at);
+        self.found.warnings.push(Mistake { message: message.into(), range, help: Some(help.to_owned()) });
+    }
+
     /// The bytes of a node's own name or sign; the whole text where the parser tells no place.
     pub(super) fn range(&self, node: &IdedExpr) -> Range<usize> {
         let Some((start, _)) = self.source.offset_for(node.id) else { return 0..self.text.len() };
@@ -142,7 +152,8 @@ impl<'a> Walk<'a> {
         }
         match name {
             "now" => {
-                self.found.reads_request = true;
+                self.found.reads.request = true;
+                self.found.reads.surroundings = true;
                 Some(Kind::Number)
             }
             "app" => Some(Kind::Text),
@@ -175,7 +186,31 @@ impl<'a> Walk<'a> {
         None
     }
 
+    /// A parameter or field of the request; whether the node is one.
+    pub(super) fn chosen(&mut self, node: &IdedExpr) -> Option<Option<Kind>> {
+        let Chosen { of, name, presence } = chosen(node)?;
+        self.found.reads.request = true;
+        match of {
+            Many::Params if name.is_empty() => {
+                self.mistake(node, "a query parameter has no name", Some("request.params.view".to_owned()));
+            }
+            Many::Params => {
+                self.found.reads.parameters.insert(name.into());
+            }
+            Many::Headers => match request_header::readable(name) {
+                Ok(name) => {
+                    self.found.reads.headers.insert(name);
+                }
+                Err((message, help)) => self.mistake(node, message, Some(help)),
+            },
+        }
+        Some(Some(if presence { Kind::Bool } else { Kind::Text }))
+    }
+
     fn select(&mut self, node: &'a IdedExpr, select: &'a SelectExpr) -> Option<Kind> {
+        if let Some(kind) = self.chosen(node) {
+            return kind;
+        }
         let test = select.test.then_some(Kind::Bool);
         match &select.operand.expr {
             Expr::Ident(name) if self.locals.contains(&name.as_str()) => test,
@@ -190,11 +225,17 @@ impl<'a> Walk<'a> {
                 }
                 self.field(node, name, &select.field)
             }
+            Expr::Select(outer) if is_name(&outer.operand, "request") && outer.field == "tls" => {
+                self.found.reads.request = true;
+                self.known("request.tls", &select.field, &TLS, node).then_some(Kind::Text)
+            }
             _ => {
                 let kind = self.kind(&select.operand);
                 if let Some(kind @ (Kind::Bool | Kind::Number | Kind::Text | Kind::List)) = kind {
-                    let help = MEMBERS.iter().any(|member| member.name == select.field);
-                    let help = help.then(|| format!("write `.{}()`", select.field));
+                    let is_function = |function: &super::functions::Function| {
+                        function.name == select.field && matches!(function.style, Style::After(_))
+                    };
+                    let help = FUNCTIONS.iter().any(is_function).then(|| format!("write `.{}()`", select.field));
                     self.mistake(node, format!("{kind} has no member `{}`", select.field), help);
                 }
                 test
@@ -204,19 +245,41 @@ impl<'a> Walk<'a> {
 
     fn field(&mut self, node: &IdedExpr, of: &str, field: &str) -> Option<Kind> {
         let fields: &[&str] = if of == "request" { &REQUEST } else { &SESSION };
-        if !fields.contains(&field) {
-            let help = nearest(field, fields.iter().copied())
-                .map(|near| format!("did you mean `{of}.{near}`?"))
-                .unwrap_or_else(|| format!("`{of}` has {}", fields.join(", ")));
-            self.mistake(node, format!("`{of}` has no field `{field}`"), Some(help));
+        if !self.known(of, field, fields, node) {
             return None;
         }
-        self.found.reads_request |= of == "request" || field == "age";
+        self.found.reads.request |= of == "request" || field == "age";
+        self.found.reads.surroundings |= of == "session" || field == "client";
+        if of_request(node).is_some() {
+            let help =
+                format!("name one: request.{field}.view, request.{field}['x-name'], 'x-name' in request.{field}");
+            self.mistake(node, format!("`request.{field}` as a whole cannot be used"), Some(help));
+            return None;
+        }
+        if of == "request" && field == "tls" {
+            let help = "write request.tls.version".to_owned();
+            self.mistake(node, "`request.tls` as a whole cannot be used", Some(help));
+            return None;
+        }
         match field {
             "amr" => Some(Kind::List),
             "age" | "authenticated_at" => Some(Kind::Number),
             _ => Some(Kind::Text),
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Whether `of` has the field; a mistake where it has not.
+    fn known(&mut self, of: &str, field: &str, fields: &[&str], node: &IdedExpr) -> bool {
+        if fields.contains(&field) {
+            return true;
+        }
+        let help = nearest(field, fields.iter().copied())
+            .map(|near| format!("did you mean `{of}.{near}`?"))
+            .unwrap_or_else(|| format!("`{of}` has {}", fields.join(", ")));
+        self.mistake(node, format!("`{of}` has no field `{field}`"), Some(help));
+        false
     }
 }
 

@@ -1,17 +1,21 @@
 //! One CEL expression, compiled and evaluated. Nothing outside this folder knows the `cel` crate.
 //!
 //! An expression is bounded before it is parsed ([`bounds`]), its names and types are checked when it is compiled
-//! ([`check`]), and what it may cost is limited when it runs ([`scope`]). What it reads is known from then on: the names
-//! of claims, and whether it looks at the request or the time of day; one that does not is evaluated once per session.
+//! ([`check`]), and what it may cost is built into the tree that is evaluated ([`lower`]). What it reads is known from then on: the
+//! names of claims, parameters and fields, and whether it looks at the request or the time of day; one that does not is
+//! evaluated once per session.
 //!
 //! May touch: nothing but memory. Trust boundary: the text is an administrator's; the values are a provider's and a
 //! stranger's. The crate's parser and evaluator run inside a panic guard, and a panic there is a failed expression.
 //! Specification: the Common Expression Language, cel.dev, without optional values and structures.
 
+mod arguments;
 mod bounds;
 mod calls;
 mod check;
+mod constant;
 mod functions;
+mod lower;
 mod named;
 mod named_check;
 mod place;
@@ -23,6 +27,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use cel::common::ast::SourceInfo;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, Value};
@@ -95,50 +100,98 @@ impl fmt::Display for Failure {
 /// A compiled expression.
 pub(super) struct Expression {
     tree: cel::IdedExpr,
-    claims: BTreeSet<Box<str>>,
+    constants: Vec<constant::Constant>,
+    about: Box<About>,
+    kind: Option<Kind>,
+    claim_path: Option<Vec<Box<str>>>,
+}
+
+/// What is known of an expression and not needed to evaluate it.
+struct About {
+    reads: Reads,
     places: Vec<(Box<str>, Range<usize>)>,
     uses: BTreeSet<usize>,
     operators: usize,
     depth: usize,
-    reads_request: bool,
-    kind: Option<Kind>,
-    claim_path: Option<Vec<Box<str>>>,
+    warnings: Vec<Mistake>,
+}
+
+/// What an expression looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// Top-level claims.
+    pub(super) claims: BTreeSet<Box<str>>,
+    /// Parameters of the query.
+    pub(super) parameters: BTreeSet<Box<str>>,
+    /// Fields of the request's head, in lower case.
+    pub(super) headers: BTreeSet<Box<str>>,
+    /// Whether it looks at the request or the time, so that it must be evaluated for every request.
+    pub(super) request: bool,
+    /// Whether it looks at the session, the client's address or the time: what no client chooses.
+    pub(super) surroundings: bool,
+}
+
+impl Reads {
+    /// Looks at everything that another one looks at, too.
+    fn take_over(&mut self, other: &Self) {
+        self.claims.extend(other.claims.iter().cloned());
+        self.parameters.extend(other.parameters.iter().cloned());
+        self.headers.extend(other.headers.iter().cloned());
+        self.request |= other.request;
+        self.surroundings |= other.surroundings;
+    }
+
+    /// Whether all that it looks at is fields that a client fills in as it likes.
+    pub(super) fn only_what_clients_say(&self) -> bool {
+        !self.headers.is_empty() && self.claims.is_empty() && !self.surroundings
+    }
 }
 
 impl Expression {
     /// Parses and checks `text`, which can use what is `named`; gives all mistakes that were found.
     pub(super) fn compile(text: &str, named: &Named) -> Result<Self, Vec<Mistake>> {
-        let (tree, source) = bounds::parse(text)?;
-        let mut checked = check::check(&tree, text, &source, named)?;
-        checked.claims.append(&mut checked.inherited);
-        let expression = Self {
-            operators: bounds::operators(text),
-            depth: bounds::depth(&tree, &|name| named.depth(name)),
-            claim_path: check::claim_path(&tree),
-            tree: bounds::limit(tree),
-            claims: checked.claims,
-            places: checked.places,
-            uses: checked.uses,
-            reads_request: checked.reads_request,
-            kind: checked.kind,
+        let (tree, checked) = match read_quickly(text, named) {
+            Some(read) => read,
+            None => {
+                let (tree, source) = bounds::parse(text)?;
+                let checked = check::check(&tree, text, &source, named)?;
+                (tree, checked)
+            }
         };
+        let (depth, claim_path) = (bounds::depth(&tree, &|name| named.depth(name)), check::claim_path(&tree));
+        let (tree, constants) = lower::lower(tree, checked.constants);
+        let check::Checked { mut reads, inherited, places, uses, kind, warnings, .. } = checked;
+        reads.take_over(&inherited);
+        let operators = bounds::operators(text);
+        let about = Box::new(About { reads, places, uses, operators, depth, warnings });
+        let expression = Self { tree, constants, about, kind, claim_path };
         expression.check_together(text, named)?;
         Ok(expression)
     }
 
+    /// What it looks at, also by what it uses.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.about.reads
+    }
+
     /// The top-level claims that it reads, also by what it uses.
     pub(super) fn claims(&self) -> &BTreeSet<Box<str>> {
-        &self.claims
+        &self.about.reads.claims
+    }
+
+    /// What an administrator should think about again.
+    pub(super) fn warnings(&self) -> &[Mistake] {
+        &self.about.warnings
     }
 
     /// The claims that it names itself, each with the first place in its text.
     pub(super) fn places(&self) -> &[(Box<str>, Range<usize>)] {
-        &self.places
+        &self.about.places
     }
 
     /// The definitions that it uses, also by others.
     pub(super) fn uses(&self) -> &BTreeSet<usize> {
-        &self.uses
+        &self.about.uses
     }
 
     /// The keys of the claim that it is, where it is one and nothing else.
@@ -148,7 +201,7 @@ impl Expression {
 
     /// Whether it reads the request or the time of day, so that it must be evaluated for every request.
     pub(super) fn is_per_request(&self) -> bool {
-        self.reads_request
+        self.about.reads.request
     }
 
     /// The type of its value, where it is known.
@@ -162,8 +215,8 @@ impl Expression {
     }
 
     /// Evaluates a condition within the evaluation of what uses it, and its budget.
-    fn test_within(&self, scope: &scope::Scope<'_>) -> Result<bool, Failure> {
-        self.evaluate_within(scope, truth_of)
+    fn test_within<'a>(&'a self, scope: &scope::Scope<'a>) -> Result<bool, Failure> {
+        self.evaluate_within(&scope.of(&self.constants), truth_of)
     }
 
     /// Evaluates to text. A claim that is named directly keeps the exact text that the provider wrote (S06).
@@ -194,7 +247,8 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let scope = scope::Scope::new(view);
+        let shared = scope::Shared::default();
+        let scope = scope::Scope::new(view, &self.constants, &shared);
         catch_unwind(AssertUnwindSafe(|| self.evaluate_within(&scope, read)))
             .unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
     }
@@ -214,8 +268,15 @@ impl Expression {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression").field("claims", &self.claims).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Expression").field("reads", &self.about.reads).field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+/// The tree and what is known of it, where there is nothing to say to a person: the small parser knows no places.
+fn read_quickly(text: &str, named: &Named) -> Option<(cel::IdedExpr, check::Checked)> {
+    let tree = bounds::parse_quickly(text)?;
+    let checked = check::check(&tree, text, &SourceInfo::default(), named).ok()?;
+    checked.warnings.is_empty().then_some((tree, checked))
 }
 
 fn claim_at<'a>(path: &[Box<str>], view: &View<'a>) -> Result<&'a ClaimValue, Failure> {
@@ -295,7 +356,10 @@ fn failure(error: ExecutionError) -> Failure {
             )
         }
         ExecutionError::UnexpectedType { got, want } => format!("found {got} where {want} is needed"),
-        ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
+        ExecutionError::UndeclaredReference(name) => match scope::Chosen::shown(&name) {
+            Some(shown) => return Failure::Absent(shown),
+            None => format!("`{name}` is not known"),
+        },
         ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero".to_owned(),
         ExecutionError::Overflow(..) => "a number is too large".to_owned(),

@@ -111,13 +111,13 @@ impl Named {
     /// How many levels a name adds to the tree of the expression that uses it, its own included.
     pub(super) fn depth(&self, name: &str) -> usize {
         let definition = self.condition(name).and_then(|id| self.get(id));
-        definition.and_then(Definition::expression).map_or(0, |expression| expression.depth + 2)
+        definition.and_then(Definition::expression).map_or(0, |expression| expression.about.depth + 2)
     }
 
     /// How many operators these definitions have together, each counted once.
     pub(super) fn operators(&self, uses: &BTreeSet<usize>) -> usize {
         let used = uses.iter().filter_map(|id| self.get(*id)).filter_map(Definition::expression);
-        used.map(|expression| expression.operators).sum()
+        used.map(|expression| expression.about.operators).sum()
     }
 }
 

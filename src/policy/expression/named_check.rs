@@ -11,7 +11,7 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr};
 
 use super::check::{Walk, text_literal};
-use super::functions::{FUNCTIONS, MACROS, MEMBERS};
+use super::functions::{FUNCTIONS, MACROS, NAMESPACES};
 use super::named::{ALIAS_VARIABLE, ALIASES, ALIASES_VARIABLE, MEMBER_OF, Named};
 use super::scope::ROOTS;
 use super::{Expression, Kind, Mistake, bounds};
@@ -65,9 +65,8 @@ pub(in crate::policy) fn unfit_name(name: &str) -> Option<(String, &'static str)
         let help = "letters, digits and `_`, at most 100, not beginning with a digit: is_staff";
         return Some((format!("`{name}` is no name that an expression can use"), help));
     }
-    let functions = FUNCTIONS.iter().map(|(function, _)| *function).chain(GROUP_FUNCTIONS);
-    let mut taken =
-        ROOTS.into_iter().chain(functions).chain(MACROS).chain(MEMBERS.iter().map(|member| member.name)).chain(WORDS);
+    let functions = FUNCTIONS.iter().map(|function| function.name).chain(GROUP_FUNCTIONS);
+    let mut taken = ROOTS.into_iter().chain(functions).chain(NAMESPACES).chain(MACROS).chain(WORDS);
     taken
         .any(|word| word == name)
         .then(|| (format!("`{name}` already has a meaning in expressions"), "choose another name"))
@@ -121,9 +120,9 @@ pub(super) fn as_variable(call: &CallExpr) -> Option<Expr> {
 impl Expression {
     /// Finds what an expression must not become together with the conditions that it uses.
     pub(super) fn check_together(&self, text: &str, named: &Named) -> Result<(), Vec<Mistake>> {
-        let message = if self.depth > bounds::MAX_DEPTH {
+        let message = if self.about.depth > bounds::MAX_DEPTH {
             "with the conditions that it uses the expression is too deep".to_owned()
-        } else if self.operators + named.operators(&self.uses) > MAX_TOTAL_OPERATORS {
+        } else if self.about.operators + named.operators(&self.about.uses) > MAX_TOTAL_OPERATORS {
             format!("with the conditions that it uses the expression has more than {MAX_TOTAL_OPERATORS} operators")
         } else {
             return Ok(());
@@ -136,7 +135,7 @@ impl Expression {
 impl<'a> Walk<'a> {
     /// Notes that a claim is read at a node.
     pub(super) fn claim(&mut self, node: &IdedExpr, claim: &str) {
-        if self.found.claims.insert(claim.into()) {
+        if self.found.reads.claims.insert(claim.into()) {
             let range = self.range(node);
             self.found.places.push((claim.into(), range));
         }
@@ -155,9 +154,8 @@ impl<'a> Walk<'a> {
         let Some(definition) = self.named.get(id) else { return };
         self.found.uses.insert(id);
         if let Some(expression) = definition.expression() {
-            self.found.uses.extend(&expression.uses);
-            self.found.inherited.extend(expression.claims.iter().cloned());
-            self.found.reads_request |= expression.reads_request;
+            self.found.uses.extend(&expression.about.uses);
+            self.found.inherited.take_over(&expression.about.reads);
         }
     }
 

@@ -5,6 +5,7 @@
 //!
 //! May touch: nothing but memory. Trust boundary: requests are a stranger's; they enter as text values only.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cel::ExecutionError;
@@ -13,18 +14,99 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
 use super::Failure;
+use super::constant::Constant;
 use super::functions::{BUDGET, Budget};
 use super::named::{Definitions, Found, Meaning, meaning};
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::policy::decision::{RequestFacts, SessionFacts};
+use crate::policy::query::{Parameter, parameter};
+use crate::policy::request_header::{Field, field};
 
 /// The variables that every expression knows.
 pub(super) const ROOTS: [&str; 5] = ["app", "now", "request", "session", "user"];
 /// The fields of `request`.
-pub(super) const REQUEST: [&str; 5] = ["client", "host", "method", "path", "query"];
+pub(super) const REQUEST: [&str; 9] =
+    ["client", "headers", "host", "method", "params", "path", "query", "scheme", "tls"];
+/// The fields of `request.tls`.
+pub(super) const TLS: [&str; 1] = ["version"];
 /// The fields of `session`.
 pub(super) const SESSION: [&str; 5] = ["acr", "age", "amr", "authenticated_at", "provider"];
+
+/// The variable that says whether the provider vouches for `user.email`.
+pub(super) const VERIFIED: &str = "@verified";
+const CONSTANT: &str = "@constant:";
+
+/// The variable of a constant.
+pub(super) fn constant(index: usize) -> String {
+    format!("{CONSTANT}{index}")
+}
+
+/// A part of `request` that holds many values by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Many {
+    /// `request.headers`
+    Headers,
+    /// `request.params`
+    Params,
+}
+
+/// One named value of a [`Many`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chosen<'t> {
+    /// Where it is.
+    pub(super) of: Many,
+    /// Its name as written.
+    pub(super) name: &'t str,
+    /// Whether only its being there is asked for.
+    pub(super) presence: bool,
+}
+
+impl Many {
+    /// The part of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "headers" => Some(Self::Headers),
+            "params" => Some(Self::Params),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Params => "params",
+        }
+    }
+}
+
+impl<'t> Chosen<'t> {
+    /// The variable that holds it.
+    pub(super) fn variable(self) -> String {
+        let asked = if self.presence { "has" } else { "value" };
+        let name = match self.of {
+            Many::Headers => Cow::Owned(self.name.to_ascii_lowercase()),
+            Many::Params => Cow::Borrowed(self.name),
+        };
+        format!("@{asked}:{}:{name}", self.of.name())
+    }
+
+    fn of_variable(variable: &'t str) -> Option<Self> {
+        let mut parts = variable.strip_prefix('@')?.splitn(3, ':');
+        let presence = match parts.next()? {
+            "has" => true,
+            "value" => false,
+            _ => return None,
+        };
+        Some(Self { of: Many::named(parts.next()?)?, name: parts.next()?, presence })
+    }
+
+    /// A variable's name as a person wrote it.
+    pub(super) fn shown(variable: &'t str) -> Option<String> {
+        Self::of_variable(variable).map(|chosen| format!("request.{}['{}']", chosen.of.name(), chosen.name))
+    }
+}
 
 /// Everything that one evaluation may look at.
 #[derive(Clone, Copy)]
@@ -85,16 +167,34 @@ fn bind_number(text: &str) -> Box<dyn Val> {
 }
 
 /// The variables of one evaluation.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     view: &'a View<'a>,
+    constants: &'a [Constant],
+    shared: &'a Shared,
+}
+
+/// What all expressions of one evaluation share: that of a rule, and those that it uses by name.
+pub(super) struct Shared {
     budget: Budget,
     found: Found,
 }
 
+impl Default for Shared {
+    fn default() -> Self {
+        Self { budget: Budget::full(), found: Found::default() }
+    }
+}
+
 impl<'a> Scope<'a> {
     /// A scope over `view` with a full budget.
-    pub(super) fn new(view: &'a View<'a>) -> Self {
-        Self { view, budget: Budget::full(), found: Found::default() }
+    pub(super) fn new(view: &'a View<'a>, constants: &'a [Constant], shared: &'a Shared) -> Self {
+        Self { view, constants, shared }
+    }
+
+    /// The scope of another expression within the same evaluation.
+    pub(super) fn of(&self, constants: &'a [Constant]) -> Self {
+        Self { constants, ..*self }
     }
 
     /// What is looked at.
@@ -104,7 +204,7 @@ impl<'a> Scope<'a> {
 
     /// What this evaluation found out of definitions.
     pub(super) fn found(&self) -> &Found {
-        &self.found
+        &self.shared.found
     }
 
     /// Why a definition had no result, where that is what the error is about.
@@ -122,6 +222,43 @@ impl<'a> Scope<'a> {
                     names.into_iter().map(|name| Box::new(CelString::from(name)) as Box<dyn Val + '_>).collect();
                 Some(CowVal::owned(CelList::from(names)))
             }
+        }
+    }
+
+    fn constant(&self, variable: &str) -> Option<CowVal<'_, '_>> {
+        let index: usize = variable.strip_prefix(CONSTANT)?.parse().ok()?;
+        self.constants.get(index).map(|constant| CowVal::Borrowed(constant as &dyn Val))
+    }
+
+    /// A parameter or field; nothing where it is absent. What is ambiguous was denied before any expression was evaluated.
+    fn chosen(&self, variable: &str) -> Option<CowVal<'_, '_>> {
+        let chosen = Chosen::of_variable(variable)?;
+        let request = self.view.request?;
+        let found = match chosen.of {
+            Many::Params => match parameter(request.query, chosen.name) {
+                Parameter::One(value) => Some(value),
+                Parameter::Absent | Parameter::Ambiguous => None,
+            },
+            Many::Headers => match field(request.headers, chosen.name) {
+                Field::One(value) => Some(value),
+                Field::Absent | Field::Ambiguous => None,
+            },
+        };
+        if chosen.presence {
+            return Some(truth(found.is_some()));
+        }
+        Some(match found? {
+            Cow::Borrowed(value) => text(value),
+            Cow::Owned(value) => CowVal::owned(CelString::from(value)),
+        })
+    }
+
+    /// Whether the provider says that the person's address is theirs; some providers write it as a text.
+    fn verified(&self) -> bool {
+        match self.view.claims.value("email_verified") {
+            Some(ClaimValue::Bool(verified)) => *verified,
+            Some(ClaimValue::Text(text)) => &**text == "true",
+            _ => false,
         }
     }
 
@@ -147,7 +284,9 @@ impl<'a> Scope<'a> {
             "path" => Some(text(request.path.as_str())),
             "host" => Some(text(request.host.as_str())),
             "query" => Some(text(request.query.unwrap_or_default())),
-            "client" => Some(CowVal::owned(CelString::from(request.client.to_string()))),
+            "client" => Some(CowVal::owned(CelString::from(request.client.to_canonical().to_string()))),
+            "scheme" => Some(text(request.scheme.as_str())),
+            "tls.version" => Some(text(request.tls.map_or("", |tls| tls.version.as_str()))),
             _ => None,
         }
     }
@@ -159,7 +298,11 @@ impl VariableResolver for Scope<'_> {
             "user" => Some(CowVal::Borrowed(&self.view.bound.0)),
             "now" => Some(number(self.view.now.seconds())),
             "app" => Some(text(self.view.app)),
-            BUDGET => Some(CowVal::Borrowed(&self.budget)),
+            BUDGET => Some(CowVal::Borrowed(&self.shared.budget)),
+            VERIFIED => Some(truth(self.verified())),
+            _ if variable.starts_with('@') => {
+                self.constant(variable).or_else(|| self.chosen(variable)).or_else(|| self.definition(variable))
+            }
             _ => match variable.split_once('.') {
                 Some(("request", field)) => self.request(field),
                 Some(("session", field)) => self.session(field),
@@ -175,6 +318,10 @@ fn text(text: &str) -> CowVal<'_, '_> {
 
 fn texts(texts: &[String]) -> Vec<Box<dyn Val + '_>> {
     texts.iter().map(|text| Box::new(CelString::from(text.as_str())) as Box<dyn Val + '_>).collect()
+}
+
+fn truth<'b>(truth: bool) -> CowVal<'b, 'b> {
+    CowVal::owned(CelBool::from(truth))
 }
 
 fn number<'b>(number: i64) -> CowVal<'b, 'b> {

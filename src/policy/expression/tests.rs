@@ -1,15 +1,19 @@
 //! What expressions mean, what they refuse, and that nothing makes them panic or run away.
 
+mod documented;
+mod functions;
+mod parsers;
+
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
-use crate::http::{CanonicalPath, HostName};
-use crate::policy::decision::{RequestFacts, SessionFacts};
+use crate::http::{CanonicalPath, HostName, Scheme};
+use crate::policy::decision::{RequestFacts, SessionFacts, TlsFacts, TlsVersion};
 
 const ADA: &str = r#"{
     "email": "Ada@Example.org", "name": "Zoë 名前", "groups": ["staff", "royalty-admins"], "empty": [], "none": null,
@@ -18,6 +22,10 @@ const ADA: &str = r#"{
 }"#;
 
 fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
+    with_view_at(Timestamp::from_seconds(1090), claims, look)
+}
+
+fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
     let claims = Claims::from_json(claims.as_bytes()).unwrap();
     let wanted = claims.iter().map(|(name, _)| name.into()).collect();
     let bound = BoundClaims::bind(&claims, &wanted);
@@ -25,17 +33,22 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
         provider: "okta".into(),
         acr: Some("phr".into()),
         amr: vec!["pwd".into(), "otp".into()],
-        authenticated_at: Timestamp::from_seconds(1000),
+        authenticated_at: now.before(std::time::Duration::from_secs(90)),
     };
     let (host, path) = (HostName::parse("app.example").unwrap(), CanonicalPath::parse("/a/b").unwrap());
+    let mut headers = HeaderMap::new();
+    headers.insert("accept-language", HeaderValue::from_static("de-AT, en"));
+    headers.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
     let request = RequestFacts {
         method: &Method::POST,
         host: &host,
         path: &path,
-        query: Some("x=1"),
+        query: Some("x=1&view=full%20page"),
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        scheme: Scheme::Https,
+        tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
+        headers: &headers,
     };
-    let now = Timestamp::from_seconds(1090);
     let (named, truths) = (Named::default(), Truths::unknown(0));
     let definitions = Definitions { named: &named, truths: &truths };
     let request = Some(&request);
@@ -77,7 +90,7 @@ fn conditions_read_everything_that_is_there() {
         "has(user.email) && !has(user.missing) && 'email' in user && !('missing' in user)",
         "user.missing == 'x' || true",
         "request.method == 'POST' && request.path.startsWith('/a/') && request.host == 'app.example'",
-        "request.query == 'x=1' && request.client == '192.0.2.7'",
+        "request.query == 'x=1&view=full%20page' && request.client == '192.0.2.7'",
         "session.provider == 'okta' && session.acr == 'phr' && 'otp' in session.amr && session.age == 90",
         "session.authenticated_at == 1000 && now == 1090 && app == 'royalty'",
         "user.name == 'Zoë 名前' && user.name.contains('名')",
@@ -168,7 +181,7 @@ fn mistakes_are_found_when_compiling() {
         ("user.exists(k, true)", "`user` as a whole cannot be used", "name the claim"),
         ("user.email.startWith('x')", "unknown function `.startWith()`", "did you mean `.startsWith`?"),
         ("lower(user.email) == 'x'", "unknown function `lower()`", "value.lower("),
-        ("user.email.matches('x')", "unknown function `.matches()`", "after a value"),
+        ("user.email.matchs('x')", "unknown function `.matchs()`", "did you mean `.matches`?"),
         ("'x'.lower == 'x'", "a text has no member `lower`", "write `.lower()`"),
         ("user.email.lower(1) == 'x'", "`.lower()` takes 0 arguments, not 1", ""),
         ("'x' && true", "a condition is needed, this is a text", ""),
@@ -280,7 +293,7 @@ fn evaluation_is_bounded() {
 fn pieces() -> impl Strategy<Value = String> {
     let known = "user user.groups user['a'] request.path session.acr now app g x 'a' \"b\" 1 2u 1.5 true null . .a + - * / % == != < > \
         <= && || ! ? : ( ) [ ] { } , in has( size( .exists(g, .all(x, .map(g, .filter(g, .exists_one(g, .lower() .split(',') \
-        .join('-') .size() .startsWith( ' \" \\ $ @ # ä \u{0} r' b' .?a [? 0x1f 1e999 // \n";
+        .join('-') .size() .startsWith( .substring( .replace('a', domainOf( hasAny( base64.encode( .matches('a') request.params.x date( ' \" \\ $ @ # ä \u{0} r' b' .?a [? 0x1f 1e999 // \n";
     let known: Vec<_> = known.split(' ').filter(|piece| !piece.is_empty()).map(str::to_owned).collect();
     prop::collection::vec(prop::sample::select(known), 0..40).prop_map(|pieces| pieces.join(" "))
 }

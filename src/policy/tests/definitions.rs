@@ -320,7 +320,7 @@ fn a_claim_whose_scope_is_not_asked_for_is_a_warning_at_its_first_place() {
         [
             format!("app.toml:7:17: {}", about("email", "email", brings)),
             format!("app.toml:7:31: {}", about("email_verified", "email", brings)),
-            format!("app.toml:11:20: {}", about("phone_number", "phone", brings)),
+            format!("app.toml:11:29: {}", about("phone_number", "phone", brings)),
             format!("app.toml:11:55: {}", about("groups", "groups", "for which many providers send it")),
             format!("shared/x.toml:2:16: {}", about("address", "address", brings)),
         ]

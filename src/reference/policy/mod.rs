@@ -13,7 +13,7 @@ mod test;
 pub use definitions::{CONDITIONS, DEFINITIONS, GROUPS, HEADER_SETS};
 pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
-pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_SESSION};
+pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_HEADERS, TEST_SESSION};
 
 use super::key::{Key, Kind, Table, Word};
 

@@ -16,6 +16,12 @@ pub static TEST: Table = Table::new(
             .otherwise("nobody")
             .examples(&["{ preferred_username = \"ada\", groups = [\"royalty-artists\"] }"]),
         Key::optional("session", Kind::Table(&TEST_SESSION), "What the sign-in was."),
+        Key::optional("host", Kind::Text("host name"), "Which of the application's hosts is asked.")
+            .otherwise("the first"),
+        Key::optional("client", Kind::Text("address"), "The client's address.").otherwise("`127.0.0.1`"),
+        Key::optional("time", Kind::Moment, "When it happens; in UTC where it has no offset.")
+            .otherwise("`2026-01-01`"),
+        Key::optional("headers", Kind::Table(&TEST_HEADERS), "The fields of the request's head that rules look at."),
         Key::required("request", Kind::Text("request"), "`\"METHOD /path?query\"`; without a method, `GET`.")
             .examples(&["\"GET /admin/payouts\""]),
         Key::required(
@@ -37,6 +43,13 @@ pub static TEST_SESSION: Table = Table::new(
         Key::optional("amr", Kind::OneOrMore(&Kind::TEXT), "The authentication methods."),
         Key::optional("age", Kind::TIME, "How long ago it was.").otherwise("just now"),
     ],
+);
+
+/// `headers = { … }` of a test.
+pub static TEST_HEADERS: Table = Table::new("tests.headers", TESTS_AT, "The fields of a test's request.", &[]).names(
+    "NAME",
+    Kind::OneOrMore(&Kind::TEXT),
+    "The field's value; a list for a field that stands there several times.",
 );
 
 const DECISION: Kind = Kind::Words(&[

@@ -1,0 +1,140 @@
+//! What a thousand policies of a hundred rules cost: `cargo bench --bench policies`.
+//!
+//! Loading is reading and compiling all files, their own tests included; deciding is asked of one policy and of a thousand in turn,
+//! with one rule and with a hundred.
+//!
+//! Specification: docs/performance.md, which keeps the figures.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use divan::{Bencher, black_box};
+use http::{HeaderMap, Method};
+use lychgate::claims::Claims;
+use lychgate::clock::Timestamp;
+use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::http::{CanonicalPath, HostName, Scheme};
+use lychgate::policy::{
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
+    no_files,
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
+
+fn main() {
+    divan::main();
+}
+
+/// A policy as an administrator writes them: paths, methods, groups, three headers, a test.
+fn text(number: usize, rules: usize) -> String {
+    let mut text = format!(
+        "[app]\nhosts = [\"app-{number}.gmr.example\"]\nupstream = \"http://10.20.0.11:7001\"\n[login]\n[headers]\n\
+         X-Remote-User = \"${{user.preferred_username}}\"\nX-Remote-Email = {{ value = \"${{user.email}}\", missing = \"deny\" }}\n\
+         X-Remote-Groups = {{ list = \"${{user.groups.filter(g, g.startsWith('team-'))}}\", separator = \";\" }}\n"
+    );
+    for rule in 1..rules {
+        let (paths, allow) = match rule % 5 {
+            0 => (format!("\"/area-{rule}/**\""), format!("'team-{rule}' in user.groups")),
+            1 => (
+                format!("\"/reports/{rule}/*.pdf\", \"/reports/{rule}\""),
+                "user.groups.exists(g, g.startsWith('team-'))".to_owned(),
+            ),
+            2 => (
+                format!("\"/people/*/{rule}\""),
+                format!("hasAny(user.groups, ['team-{rule}', 'admins']) && user.email.endsWith('.example')"),
+            ),
+            3 => (
+                format!("\"/api/v1/items-{rule}/**\""),
+                format!("user.department == 'D{rule}' || 'admins' in user.groups"),
+            ),
+            _ => (
+                format!("\"/old/{rule}/**\""),
+                format!("has(user.level) && user.level >= {rule} && session.acr == 'mfa'"),
+            ),
+        };
+        let methods = if rule % 3 == 0 { "methods = [\"GET\", \"POST\"]\n" } else { "" };
+        write!(text, "[[rules]]\nname = \"rule {rule}\"\npaths = [{paths}]\n{methods}allow = \"{allow}\"\n").unwrap();
+    }
+    text + "[[rules]]\nname = \"all else\"\nallow = \"'staff' in user.groups\"\n[[tests]]\n\
+            user = { preferred_username = \"ada\", email = \"ada@gmr.example\", groups = [\"staff\"] }\nrequest = \"/x\"\nexpect = \"allow\"\n"
+}
+
+fn compiled(number: usize, source: &Arc<SourceFile>) -> Policy {
+    let secrets = |_: &SecretSource| Err("none".to_owned());
+    let providers = [ProviderFacts { name: "idp", scopes: None }];
+    let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let mut report = Report::default();
+    compile(&format!("app-{number}"), source, &environment, &mut report).unwrap_or_else(|| panic!("{report}"))
+}
+
+fn sources(policies: usize, rules: usize) -> Vec<Arc<SourceFile>> {
+    (0..policies).map(|number| SourceFile::new("app.toml", text(number, rules))).collect()
+}
+
+fn load(sources: &[Arc<SourceFile>]) -> Vec<Policy> {
+    sources.iter().enumerate().map(|(number, source)| compiled(number, source)).collect()
+}
+
+fn ada() -> Arc<Subject> {
+    let claims = br#"{"preferred_username":"ada","email":"ada@gmr.example","groups":["staff","team-5","team-7"]}"#;
+    let session = SessionFacts {
+        provider: "idp".into(),
+        acr: Some("mfa".into()),
+        amr: Vec::new(),
+        authenticated_at: NOW.before(std::time::Duration::from_secs(60)),
+    };
+    Arc::new(Subject { claims: Claims::from_json(claims).unwrap(), session })
+}
+
+/// Loads 1,000 policies of 100 rules.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn load_a_thousand_policies(bencher: Bencher) {
+    let sources = sources(1000, 100);
+    bencher.bench(|| load(black_box(&sources)));
+}
+
+/// Loads them and runs their tests.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn load_and_test_a_thousand_policies(bencher: Bencher) {
+    let sources = sources(1000, 100);
+    bencher.bench(|| load(black_box(&sources)).iter().flat_map(Policy::run_tests).filter(|test| test.passed).count());
+}
+
+/// One decision for a known person, of one of so many policies with so many rules.
+#[divan::bench(args = [(1, 1), (1, 100), (1000, 1), (1000, 100)])]
+fn decide(bencher: Bencher, (policies, rules): (usize, usize)) {
+    let policies = load(&sources(policies, rules));
+    let subject = ada();
+    let known: Vec<(Policy, Prepared)> = policies
+        .into_iter()
+        .map(|policy| {
+            let prepared = policy.prepare(Arc::clone(&subject));
+            (policy, prepared)
+        })
+        .collect();
+    let (host, path) =
+        (HostName::parse("app-1.gmr.example").unwrap(), CanonicalPath::parse("/statements/2026").unwrap());
+    let facts = RequestFacts {
+        method: &Method::GET,
+        host: &host,
+        path: &path,
+        query: None,
+        client: [127, 0, 0, 1].into(),
+        scheme: Scheme::Https,
+        tls: None,
+        headers: &HeaderMap::new(),
+    };
+    for (policy, prepared) in &known {
+        assert!(matches!(policy.decide(&facts, Some(prepared), NOW), Decision::Allow(_)));
+    }
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn = if turn + 1 == known.len() { 0 } else { turn + 1 };
+        let known = known.get(turn);
+        known.is_some_and(|(policy, prepared)| {
+            matches!(policy.decide(black_box(&facts), Some(prepared), NOW), Decision::Allow(_))
+        })
+    });
+}

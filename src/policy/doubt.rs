@@ -1,0 +1,52 @@
+//! What a policy reads of a request's query and head, and whether it is in doubt.
+//!
+//! A parameter or field that applications may read in another way than the policy denies the request before any rule is asked,
+//! so that no rule can be talked past with a second value (`query`, `request_header`).
+//!
+//! May touch: nothing. Trust boundary: the request is a stranger's.
+
+use std::collections::BTreeSet;
+
+use super::decision::{DenialReason, RequestFacts};
+use super::expression::Expression;
+use super::query::{Parameter, parameter};
+use super::request_header::{Field, field};
+
+/// The names that some rules read, each once and in order.
+#[derive(Debug, Default)]
+pub(super) struct Doubtful {
+    parameters: Vec<Box<str>>,
+    headers: Vec<Box<str>>,
+}
+
+impl Doubtful {
+    /// What selectors and expressions read.
+    pub(super) fn new<'e>(
+        selected: impl Iterator<Item = &'e str>,
+        expressions: impl Iterator<Item = &'e Expression>,
+    ) -> Self {
+        let mut parameters: BTreeSet<Box<str>> = selected.map(Into::into).collect();
+        let mut headers = BTreeSet::new();
+        for expression in expressions {
+            parameters.extend(expression.reads().parameters.iter().cloned());
+            headers.extend(expression.reads().headers.iter().cloned());
+        }
+        Self { parameters: parameters.into_iter().collect(), headers: headers.into_iter().collect() }
+    }
+
+    /// Why a request must be denied; nothing when all is clear.
+    pub(super) fn doubt(&self, request: &RequestFacts<'_>) -> Option<DenialReason> {
+        if request.query.is_some() {
+            let doubtful = |name: &&str| matches!(parameter(request.query, name), Parameter::Ambiguous);
+            if let Some(name) = self.parameters.iter().map(|name| &**name).find(doubtful) {
+                return Some(DenialReason::QueryAmbiguous(name.to_string()));
+            }
+        }
+        let doubtful = |name: &&str| matches!(field(request.headers, name), Field::Ambiguous);
+        self.headers
+            .iter()
+            .map(|name| &**name)
+            .find(doubtful)
+            .map(|name| DenialReason::RequestHeaderAmbiguous(name.to_string()))
+    }
+}

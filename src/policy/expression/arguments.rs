@@ -1,0 +1,148 @@
+//! The arguments of functions: how many, of what type, and literals that must be what they say.
+//!
+//! The third part of [`check`](super::check). Patterns, networks, zones and times are read here, once, and kept by the node that
+//! they stand in; [`lower`](super::lower) puts them into the tree.
+//!
+//! May touch: nothing. Trust boundary: the text is an administrator's.
+
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, Expr};
+use jiff::tz::TimeZone;
+
+use super::Kind;
+use super::check::{Walk, claim_path, text_literal};
+use super::constant::{Constant, Unusable};
+use super::functions::{Argument, Function};
+
+impl<'a> Walk<'a> {
+    /// Checks the arguments of a call; gives the type of its result.
+    pub(super) fn arguments(
+        &mut self,
+        node: &'a IdedExpr,
+        name: &str,
+        function: &Function,
+        call: &'a CallExpr,
+    ) -> Option<Kind> {
+        let (least, most, found) = (function.required, function.arguments.len(), call.args.len());
+        if found < least || found > most {
+            let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            self.mistake(node, format!("`{name}()` takes {wanted} arguments, not {found}"), None);
+        }
+        for (given, wanted) in call.args.iter().zip(function.arguments) {
+            self.argument(name, given, *wanted);
+        }
+        call.args.iter().skip(most).for_each(|argument| {
+            self.kind(argument);
+        });
+        self.time(node, function, call);
+        if function.name == "domainOf" && call.args.iter().any(|argument| self.may_be_of_email(argument)) {
+            self.found.reads.claims.insert("email_verified".into());
+        }
+        function.returns
+    }
+
+    fn argument(&mut self, name: &str, given: &'a IdedExpr, wanted: Argument) {
+        match wanted {
+            Argument::Any => {
+                self.kind(given);
+            }
+            Argument::Of(kind) => self.of_kind(name, given, &[kind]),
+            Argument::Texts => {
+                self.of_kind(name, given, &[Kind::List, Kind::Text]);
+                if matches!(&given.expr, Expr::List(list) if list.elements.is_empty()) {
+                    self.mistake(given, format!("`{name}()` of an empty list says nothing"), None);
+                }
+            }
+            Argument::Pattern => self.literal(given, "a pattern", Constant::pattern),
+            Argument::Zone => self.literal(given, "a time zone", Constant::zone),
+            Argument::Networks => self.networks(given),
+            Argument::Time(_) => self.of_kind(name, given, &[Kind::Text]),
+        }
+    }
+
+    fn of_kind(&mut self, name: &str, given: &'a IdedExpr, wanted: &[Kind]) {
+        let found = self.kind(given);
+        if let (Some(found), Some(first)) = (found.filter(|found| !wanted.contains(found)), wanted.first()) {
+            self.mistake(given, format!("`{name}()` needs {first}, this is {found}"), None);
+        }
+    }
+
+    fn literal(&mut self, given: &'a IdedExpr, what: &str, read: impl FnOnce(&str) -> Result<Constant, Unusable>) {
+        match text_literal(given) {
+            Some(text) => self.keep(given, read(text)),
+            None => {
+                self.kind(given);
+                self.mistake(given, format!("{what} must be a literal"), Some("write it in quotes".to_owned()));
+            }
+        }
+    }
+
+    fn networks(&mut self, given: &'a IdedExpr) {
+        let texts: Option<Vec<_>> = match &given.expr {
+            Expr::List(list) => list.elements.iter().map(|element| text_literal(element)).collect(),
+            _ => text_literal(given).map(|text| vec![text]),
+        };
+        match texts {
+            Some(texts) if texts.is_empty() => self.mistake(given, "there is no network in this list", None),
+            Some(texts) => self.keep(given, Constant::networks(texts)),
+            None => {
+                self.kind(given);
+                let help = "inCidr(request.client, ['10.0.0.0/8', '192.0.2.7'])".to_owned();
+                self.mistake(given, "networks must be literals", Some(help));
+            }
+        }
+    }
+
+    fn keep(&mut self, given: &IdedExpr, read: Result<Constant, Unusable>) {
+        match read {
+            Ok(constant) => {
+                self.found.constants.insert(given.id, constant);
+            }
+            Err((message, help)) => self.mistake(given, message, Some(help)),
+        }
+    }
+
+    /// A time in literals is read once, and stands for its number.
+    fn time(&mut self, node: &IdedExpr, function: &Function, call: &CallExpr) {
+        let (Some(Argument::Time(kind)), Some(text)) =
+            (function.arguments.first(), call.args.first().and_then(text_literal))
+        else {
+            return;
+        };
+        let zone = match call.args.get(1).map(|zone| self.found.constants.get(&zone.id)) {
+            None => TimeZone::UTC,
+            Some(Some(Constant::Zone(zone))) => zone.clone(),
+            Some(_) => return,
+        };
+        match (Constant::time(*kind, text, &zone), call.args.first()) {
+            (Ok(constant), _) => {
+                self.found.constants.insert(node.id, constant);
+            }
+            (Err((message, help)), Some(given)) => self.mistake(given, message, Some(help)),
+            (Err(_), None) => {}
+        }
+    }
+
+    /// Whether `user.email` may be in it: it is named, or a variable could hold it.
+    fn may_be_of_email(&self, node: &IdedExpr) -> bool {
+        super::lower::any(node, &mut |node| match &node.expr {
+            Expr::Ident(name) => self.locals.contains(&name.as_str()),
+            _ => is_email(node),
+        })
+    }
+
+    /// A domain rule that is written by hand asks neither for one `@` nor whether the provider vouches for the address (S09).
+    pub(super) fn domain_rule(&mut self, node: &IdedExpr, name: &str, target: &IdedExpr, call: &CallExpr) {
+        let by_hand = matches!(name, "endsWith" | "contains")
+            && call.args.first().and_then(text_literal).is_some_and(|text| text.contains('@'));
+        if by_hand && super::lower::any(target, &mut |node| is_email(node)) {
+            let help =
+                "write domainOf(user.email) == 'gmr.example': it asks for exactly one `@` and a verified address";
+            self.warning(node, "an address that nobody verified, or of two parts, could satisfy this", help);
+        }
+    }
+}
+
+fn is_email(node: &IdedExpr) -> bool {
+    claim_path(node).is_some_and(|path| matches!(path.as_slice(), [name] if &**name == "email"))
+}
