@@ -37,12 +37,16 @@ impl Doubtful {
     /// Why a request must be denied; nothing when all is clear.
     pub(super) fn doubt(&self, request: &RequestFacts<'_>) -> Option<DenialReason> {
         if request.query.is_some() {
-            let doubtful = |name: &&Box<str>| matches!(parameter(request.query, name), Parameter::Ambiguous);
-            if let Some(name) = self.parameters.iter().find(doubtful) {
+            let doubtful = |name: &&str| matches!(parameter(request.query, name), Parameter::Ambiguous);
+            if let Some(name) = self.parameters.iter().map(|name| &**name).find(doubtful) {
                 return Some(DenialReason::QueryAmbiguous(name.to_string()));
             }
         }
-        let doubtful = |name: &&Box<str>| matches!(field(request.headers, name), Field::Ambiguous);
-        self.headers.iter().find(doubtful).map(|name| DenialReason::RequestHeaderAmbiguous(name.to_string()))
+        let doubtful = |name: &&str| matches!(field(request.headers, name), Field::Ambiguous);
+        self.headers
+            .iter()
+            .map(|name| &**name)
+            .find(doubtful)
+            .map(|name| DenialReason::RequestHeaderAmbiguous(name.to_string()))
     }
 }

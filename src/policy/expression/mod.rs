@@ -97,7 +97,7 @@ impl fmt::Display for Failure {
 pub(super) struct Expression {
     tree: cel::IdedExpr,
     constants: Vec<constant::Constant>,
-    reads: Reads,
+    reads: Box<Reads>,
     kind: Option<Kind>,
     claim_path: Option<Vec<Box<str>>>,
     warnings: Vec<Mistake>,
@@ -139,7 +139,7 @@ impl Expression {
         let claim_path = check::claim_path(&tree);
         let (tree, constants) = lower::lower(tree, checked.constants);
         let check::Checked { reads, kind, warnings, .. } = checked;
-        Ok(Self { tree, constants, reads, kind, claim_path, warnings })
+        Ok(Self { tree, constants, reads: Box::new(reads), kind, claim_path, warnings })
     }
 
     /// What it looks at.
