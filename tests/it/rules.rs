@@ -241,7 +241,7 @@ paths = "/forged"
 allow = "'x-remote-user' in request.headers && 'staff' in user.groups"
 [[rules]]
 paths = "/print"
-allow = "request.params.view == 'print' && request.headers['x-app'] == '1' && request.tls.version == '' && has(user.sub)"
+allow = "request.params.view == 'print' && request.headers['accept-language'] == 'de' && request.tls.version == '' && has(user.sub)"
 [[rules]]
 "#;
     let site = site(rules).await;
@@ -251,9 +251,12 @@ allow = "request.params.view == 'print' && request.headers['x-app'] == '1' && re
         browser.send(Method::GET, &site.url(target), head, bytes::Bytes::new()).await.status
     };
     assert_eq!(ask("/forged", &[("x-remote-user", "root")]).await, StatusCode::FORBIDDEN);
-    assert_eq!(ask("/print?view=print", &[("x-app", "1")]).await, StatusCode::OK);
-    assert_eq!(ask("/print?view=print", &[("x-app", "2")]).await, StatusCode::FORBIDDEN);
-    assert_eq!(ask("/print?view=print", &[("x-app", "1"), ("x_app", "1")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("/print?view=print", &[("accept-language", "de")]).await, StatusCode::OK);
+    assert_eq!(ask("/print?view=print", &[("accept-language", "en")]).await, StatusCode::FORBIDDEN);
+    assert_eq!(
+        ask("/print?view=print", &[("accept-language", "de"), ("accept_language", "de")]).await,
+        StatusCode::FORBIDDEN
+    );
     assert_eq!(ask("/?view=print&view=full", &[]).await, StatusCode::FORBIDDEN);
     let log = site.gateway.stop().await;
     let reasons: Vec<_> = told(&log, &["path", "reason"]).iter().map(ToString::to_string).collect();

@@ -489,8 +489,8 @@ fn a_parameter_or_header_that_can_be_read_in_two_ways_denies() {
     let rules = "[login]\n[headers]\nX-Page = \"${request.params.page}\"\n[[rules]]\npaths = [\"/a\"]\n\
                  allow = \"'staff' in user.groups && request.params.view == 'print' && request.headers['x-app'] == '1'\"\n\
                  [[rules]]\nallow = \"'staff' in user.groups\"\n";
-    let app = [("x-app", "1")];
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let app = [("x-app", "1")];
     let cases: [Case<'_>; 12] = [
         ("/a?view=print", &app, "allow"),
         ("/a?view=%70rint", &app, "allow"),
