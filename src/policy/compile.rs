@@ -17,11 +17,12 @@ use super::header::Header;
 use super::header_set::HeaderSet;
 use super::header_table::{self, SecretSource};
 use super::reader::{Reading, Section};
+use super::response::{self, ResponseFields};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, test_table};
-use crate::crypto::Secret;
+use crate::crypto::{IdentityKeys, Secret};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
 
@@ -39,6 +40,8 @@ pub struct Environment<'a> {
     pub files: &'a dyn Fn(&Path) -> Result<Arc<SourceFile>, String>,
     /// The configured providers.
     pub providers: &'a [ProviderFacts<'a>],
+    /// What identity assertions are signed with; none where the gateway has no place for keys.
+    pub identity: Option<&'a Arc<IdentityKeys>>,
 }
 
 /// What policies are checked against of a configured provider.
@@ -109,7 +112,11 @@ fn read_sections(
     let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
     let headers = whole.section("headers", reading);
     let headers_span = headers.as_ref().map(Section::span);
-    let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
+    let mut headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
+    let cookies = whole.section("cookies", reading);
+    let headers_span = headers_span.or(cookies.as_ref().map(Section::span));
+    headers.extend(cookies.iter().flat_map(|section| header_table::read_cookies(section, environment, reading)));
+    let response = whole.section("response", reading).map(|section| response::read(section, reading));
     let rules = whole.sections("rules", reading);
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
@@ -126,7 +133,9 @@ fn read_sections(
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
-    if let Some(span) = headers_span.filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells())) {
+    if let Some(span) = headers_span.filter(|_| {
+        headers.iter().any(|one| one.for_everybody().is_none()) && !rules.iter().any(|entry| entry.rule.tells())
+    }) {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
     }
     let parts = Parts {
@@ -135,6 +144,7 @@ fn read_sections(
         login,
         session: session.unwrap_or_default(),
         headers,
+        response: response.unwrap_or_default(),
         rules,
         tests,
     };
@@ -159,6 +169,7 @@ struct Parts {
     login: Option<Login>,
     session: SessionLimits,
     headers: Vec<Header>,
+    response: ResponseFields,
     rules: Vec<RuleEntry>,
     tests: Vec<TestCase>,
 }
@@ -179,8 +190,8 @@ impl Parts {
         }
         let header_sets = vec![HeaderSet::new(self.headers)];
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
-        let told = header_sets.iter().flat_map(HeaderSet::expressions);
-        let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
+        let told = header_sets.iter().flat_map(HeaderSet::claims).map(Into::into);
+        let claims_read: BTreeSet<_> = asked.flat_map(Expression::claims).cloned().chain(told).collect();
         let parameters = |observing: bool| {
             let rules = rules.iter().filter(|rule| rule.observes == observing);
             let names: BTreeSet<Box<str>> = rules.flat_map(|rule| rule.selector.parameters()).map(Into::into).collect();
@@ -195,6 +206,7 @@ impl Parts {
             login: self.login,
             login_accepts,
             session: self.session,
+            response: self.response,
             header_sets,
             rules,
             routes,

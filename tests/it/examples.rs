@@ -28,7 +28,9 @@ fn sound_policy(file: &Arc<SourceFile>, providers: &[&str]) -> Policy {
     let mut report = Report::default();
     let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
     let providers: Vec<_> = providers.iter().map(|name| ProviderFacts { name, scopes: None }).collect();
-    let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let identity = Arc::default();
+    let environment =
+        policy::Environment { secrets: &secrets, files: &no_files, providers: &providers, identity: Some(&identity) };
     let policy = compile(name, file, &environment, &mut report);
     assert!(report.findings().is_empty(), "{report}");
     let policy = policy.unwrap();
