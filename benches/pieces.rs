@@ -87,7 +87,7 @@ fn scrub_a_request(bencher: Bencher) {
 #[divan::bench]
 fn withhold_our_cookies(bencher: Bencher) {
     bencher.with_inputs(request).bench_values(|mut headers| {
-        cookie::withhold_ours(&mut headers);
+        cookie::withhold(&mut headers, &cookie::IdentityCookies::default());
         headers
     });
 }
@@ -96,8 +96,14 @@ fn shipped() -> Policy {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/royalty.toml");
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
     let secrets = |_: &policy::SecretSource| Err("none".to_owned());
+    let identity = Arc::default();
     let providers = [policy::ProviderFacts { name: "demo", scopes: None }];
-    let environment = policy::Environment { secrets: &secrets, files: &policy::no_files, providers: &providers };
+    let environment = policy::Environment {
+        secrets: &secrets,
+        files: &policy::no_files,
+        providers: &providers,
+        identity: Some(&identity),
+    };
     policy::compile("royalty", &source, &environment, &mut Report::default()).unwrap()
 }
 

@@ -64,7 +64,7 @@ fn text(number: usize, rules: usize) -> String {
 fn compiled(number: usize, source: &Arc<SourceFile>) -> Policy {
     let secrets = |_: &SecretSource| Err("none".to_owned());
     let providers = [ProviderFacts { name: "idp", scopes: None }];
-    let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers, identity: None };
     let mut report = Report::default();
     compile(&format!("app-{number}"), source, &environment, &mut report).unwrap_or_else(|| panic!("{report}"))
 }

@@ -73,11 +73,14 @@ pub(crate) fn return_to(data: &[u8]) {
     assert_eq!(origin.join(kept.as_str()).unwrap().origin(), origin.origin(), "{kept}");
 }
 
-/// None of our cookies is left for the application.
+/// None of our cookies is left for the application, nor one that poses as a cookie by which it is told who asks.
 pub(crate) fn cookies(data: &[u8]) {
     let Some(mut headers) = cookie_field(data) else { return };
-    cookie::withhold_ours(&mut headers);
-    assert!(cookie::all(&headers).all(|(name, _)| !cookie::is_ours(name)));
+    cookie::withhold(&mut headers, &cookie::IdentityCookies::new(["user", "remote.id"]));
+    let posing = |name: &[u8]| name.eq_ignore_ascii_case(b"user") || name.eq_ignore_ascii_case(b"remote_id");
+    assert!(cookie::all(&headers).all(|(name, _)| !cookie::is_ours(name) && !posing(name)));
+    cookie::put_first(&mut headers, &HeaderValue::from_static("user=ada"));
+    assert_eq!(cookie::all(&headers).next(), Some((&b"user"[..], &b"ada"[..])));
 }
 
 /// Nothing that was not sealed opens.
@@ -155,10 +158,12 @@ pub(crate) fn policy_file(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let mut report = Report::default();
     let secrets = |_: &policy::SecretSource| Ok(Secret::new("secret".to_owned()));
+    let identity = Arc::default();
     let providers = [policy::ProviderFacts { name: "idp", scopes: None }];
     // The same text once more, as a file of definitions.
     let included = |path: &std::path::Path| Ok(SourceFile::new(path, text));
-    let environment = policy::Environment { secrets: &secrets, files: &included, providers: &providers };
+    let environment =
+        policy::Environment { secrets: &secrets, files: &included, providers: &providers, identity: Some(&identity) };
     let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &environment, &mut report);
     assert_eq!(compiled.is_none(), report.has_errors(), "{}", report.render());
     let Some(policy) = compiled else { return };

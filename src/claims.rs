@@ -109,6 +109,39 @@ impl ClaimValue {
         }
     }
 
+    /// Writes the value as JSON in printable ASCII: other characters as `\u` escapes, numbers as they came, members in the
+    /// order of their names.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+            Self::Number(text) => out.push_str(text),
+            Self::Text(text) => write_json_text(text, out),
+            Self::List(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    item.write_json(out);
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                out.push('{');
+                for (at, (name, value)) in members.iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write_json_text(name, out);
+                    out.push(':');
+                    value.write_json(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
     fn from_raw(raw: &RawValue, depth: usize) -> Result<Self, ClaimsError> {
         if depth > MAX_DEPTH {
             return Err(ClaimsError::TooDeep);
@@ -131,6 +164,23 @@ impl ClaimValue {
             _ => Ok(Self::Number(text.into())),
         }
     }
+}
+
+/// Writes a string as JSON in printable ASCII (RFC 8259 section 7).
+pub fn write_json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            ' '..='~' => out.push(character),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out.push('"');
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ClaimsError> {
@@ -162,6 +212,32 @@ mod tests {
         ];
         assert_eq!(*list, ClaimValue::List(expected));
         assert_eq!(claims.text("a2"), Some("z"));
+    }
+
+    fn rewritten(json: &str) -> String {
+        let claims = Claims::from_json(json.as_bytes()).unwrap();
+        let mut out = String::new();
+        claims.value("c").unwrap().write_json(&mut out);
+        out
+    }
+
+    #[test]
+    fn s06_json_is_written_in_ascii_and_numbers_as_they_came() {
+        let json = r#"{"c": {"z": [10000000000000000001, 1.50, -0, 1E400, null, true], "a": "名\n\"😀\u0080\\"}}"#;
+        let written =
+            r#"{"a":"\u540d\u000a\"\ud83d\ude00\u0080\\","z":[10000000000000000001,1.50,-0,1E400,null,true]}"#;
+        assert_eq!(rewritten(json), written);
+        assert_eq!((rewritten(r#"{"c":[]}"#), rewritten(r#"{"c":{}}"#)), ("[]".to_owned(), "{}".to_owned()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn t02_a_text_written_as_json_is_printable_and_reads_as_the_same(text in "\\PC{0,20}|.{0,20}|[\\x00-\\x7f]{0,20}") {
+            let mut out = String::new();
+            write_json_text(&text, &mut out);
+            proptest::prop_assert!(out.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+            proptest::prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
     }
 
     #[test]

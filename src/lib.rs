@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`](mod@reference), [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -33,6 +33,7 @@ pub mod policy;
 pub mod reference;
 pub mod server;
 pub mod session;
+pub mod size;
 pub mod snapshot;
 pub mod socket;
 pub mod upstream;

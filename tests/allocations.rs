@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
+use lychgate::crypto::Secret;
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::{CanonicalPath, HostName, Scheme};
 use lychgate::policy::{
@@ -67,12 +68,37 @@ allow = "user.groups.exists(g, g.startsWith('royalty-'))"
 step_up = { max_age = "10h" }
 "#;
 
+/// The same with what gets stale: a signed assertion, in a header and in a cookie.
+const SIGNED: &str = r#"
+[app]
+hosts = ["royalty.localhost"]
+upstream = "http://127.0.0.1:7001"
+[login]
+[headers]
+X-Remote-User = "${user.preferred_username}"
+X-Identity = { jwt = { audience = "royalty", subject = "${user.preferred_username}", claims = ["groups"] } }
+X-Proof = { secret = { env = "PROOF" } }
+[cookies]
+user = "${user.preferred_username}"
+token = { jwt = { audience = "royalty", subject = "${user.preferred_username}" } }
+[[rules]]
+paths = ["/static/**"]
+access = "public"
+[[rules]]
+"#;
+
 fn policy() -> Policy {
-    let secrets = |_: &SecretSource| Err("none".to_owned());
+    compiled(POLICY)
+}
+
+fn compiled(text: &str) -> Policy {
+    let secrets = |_: &SecretSource| Ok(Secret::new("proof".to_owned()));
+    let identity = Arc::default();
     let providers = [ProviderFacts { name: "idp", scopes: None }];
-    let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let environment =
+        Environment { secrets: &secrets, files: &no_files, providers: &providers, identity: Some(&identity) };
     let mut report = Report::default();
-    compile("royalty", &SourceFile::new("royalty.toml", POLICY), &environment, &mut report)
+    compile("royalty", &SourceFile::new("royalty.toml", text), &environment, &mut report)
         .unwrap_or_else(|| panic!("{report}"))
 }
 
@@ -126,4 +152,16 @@ fn an_allow_decision_of_a_known_session_allocates_nothing() {
     assert_eq!(allocations(&policy, Some(&who), "/songs/7?view=print"), (0, true), "functions, once for the session");
     allocations(&policy, Some(&who), "/office/1?view=print");
     assert_eq!(allocations(&policy, Some(&who), "/Office/1?page=7&view=print"), (0, true), "every selector");
+}
+
+#[test]
+fn an_assertion_that_is_kept_allocates_nothing() {
+    let policy = compiled(SIGNED);
+    let who = ada(&policy);
+    let (first, allowed) = allocations(&policy, Some(&who), "/statements");
+    assert!(allowed && first > 0, "the first decision signs: {first}");
+    // A thread's first look at what is swapped makes its place there.
+    allocations(&policy, Some(&who), "/statements");
+    assert_eq!(allocations(&policy, Some(&who), "/other"), (0, true));
+    assert_eq!(allocations(&policy, None, "/static/site.css"), (0, true), "a shared secret");
 }

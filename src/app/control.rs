@@ -30,6 +30,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How long files that do not become quiet are waited for, and the least time between two attempts that files cause.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a key is to be turned; far less than a key is published before it signs.
+const KEYS_LOOKED_AT: Duration = Duration::from_secs(60 * 60);
+
 /// What the thread does.
 pub(super) struct Duties {
     pub(super) providers: Arc<ArcSwap<Vec<Configured>>>,
@@ -81,6 +84,7 @@ impl Duties {
         if let Some(Ok(listener)) = self.listener.take().map(TcpListener::from_std) {
             tokio::spawn(Arc::clone(&self.admin).serve(listener));
         }
+        tokio::spawn(turn_identity_keys(Arc::clone(&self.reloader)));
         let changed = Arc::new(Notify::new());
         let mut watching = self.watched.take().and_then(|files| FileWatch::begin(&[files], &changed));
         let mut last = None;
@@ -111,6 +115,17 @@ impl Duties {
                 // Who asked may have gone.
                 let _ = asker.send(attempt.clone());
             }
+        }
+    }
+}
+
+/// Looks now and then whether a key that signs assertions is to be turned.
+async fn turn_identity_keys(reloader: Arc<Reloader>) {
+    loop {
+        tokio::time::sleep(KEYS_LOOKED_AT).await;
+        let reloader = Arc::clone(&reloader);
+        if tokio::task::spawn_blocking(move || reloader.turn_identity_keys()).await.is_err() {
+            tracing::error!("turning the identity keys ended with a panic; the keys in use stay");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
+use crate::crypto::IdentityKeys;
 use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile};
 use crate::http::Scheme;
 use crate::policy::{self, Policy, ProviderFacts, TestOutcome};
@@ -24,6 +25,8 @@ pub(super) struct Origin {
     file: PathBuf,
     environment: Environment,
     overrides: Vec<Override>,
+    /// What policies sign with: one for the whole life of the process, filled at the start.
+    pub(super) identity: Arc<IdentityKeys>,
 }
 
 /// What came of reading everything once.
@@ -45,7 +48,10 @@ impl Origin {
             Ok(config) => (&config.policies, facts_of(&config.providers)),
             Err(incomplete) => (&incomplete.policies, names_only(&incomplete.providers)),
         };
-        let policies = self.compile(sources, &providers, &files, &mut report);
+        // Where the settings are wrong, nothing is said about keys that they may name.
+        let can_sign = config.as_ref().map_or(true, |config| config.identity.can_sign());
+        let identity = can_sign.then_some(&self.identity);
+        let policies = self.compile(sources, (&providers, identity), &files, &mut report);
         check_claims(sources, &policies, &mut report);
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
@@ -57,7 +63,7 @@ impl Origin {
     fn compile(
         &self,
         sources: &[Arc<SourceFile>],
-        providers: &[ProviderFacts<'_>],
+        (providers, identity): (&[ProviderFacts<'_>], Option<&Arc<IdentityKeys>>),
         files: &FilesRead,
         report: &mut Report,
     ) -> Vec<Policy> {
@@ -68,7 +74,7 @@ impl Origin {
                 config::read_secret(&source_of(wanted), &folder, &self.environment, (files, &part))
             };
             let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
-            let surroundings = policy::Environment { secrets: &secrets, files: &included, providers };
+            let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };
             policy::compile(&name, source, &surroundings, report)
         };
         let policies: Vec<Policy> = sources.iter().filter_map(compile).collect();
@@ -85,7 +91,12 @@ impl Origin {
 impl Plan {
     /// Reads the configuration and compiles every policy; all findings of all files are in the report.
     pub fn read(path: &Path, environment: &Environment, overrides: &[Override]) -> (Option<Self>, Report) {
-        let origin = Origin { file: path.to_owned(), environment: environment.clone(), overrides: overrides.to_vec() };
+        let origin = Origin {
+            file: path.to_owned(),
+            environment: environment.clone(),
+            overrides: overrides.to_vec(),
+            identity: Arc::default(),
+        };
         let Reading { plan, report, .. } = origin.read();
         (plan, report)
     }
@@ -120,6 +131,11 @@ impl Plan {
     pub(super) fn read_for_policy(&self, name: &str, path: &Path) -> std::io::Result<Vec<u8>> {
         let folder = source_named(&self.config.policies, name).map(folder_of).unwrap_or_default();
         self.files.read(&Part::policy(name), &folder.join(path))
+    }
+
+    /// Whether any policy tells something that must be signed.
+    pub(super) fn signs(&self) -> bool {
+        self.policies.iter().any(Policy::signs)
     }
 
     /// The compiled policies.

@@ -16,7 +16,7 @@ use super::built::{Before, Built, Providers};
 use super::plan::{Origin, Plan, Reading};
 use super::{LevelSetter, StartError};
 use crate::admin::{Attempt, Board, Configured, InUse};
-use crate::config::{FilesRead, Part, Settings};
+use crate::config::{FilesRead, Identity, Part, Settings};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::Common;
 use crate::observe::Reloaded;
@@ -40,6 +40,8 @@ pub(super) struct State {
     /// The files of the set in use.
     pub(super) files: Arc<FilesRead>,
     pub(super) providers: Providers,
+    /// Where the keys that sign assertions come from.
+    pub(super) identity: Identity,
 }
 
 /// How an attempt ended, and what to watch from now on.
@@ -81,6 +83,7 @@ impl Reloader {
         if report.has_errors() {
             return Err(());
         }
+        let signs = plan.signs();
         let current = self.common.state.load_full();
         let before = Before { providers: &state.providers, snapshot: &current };
         let built = Built::new(&mut plan, Some(before), &self.common.clock, &self.common.metrics);
@@ -88,6 +91,12 @@ impl Reloader {
             StartError::Refused(found) => report.append(found),
             other => report.push(Diagnostic::error(other.to_string())),
         })?;
+        // Keys come before the policies that need them; those that are published already stay so.
+        if signs || self.common.identity.are_there() {
+            let made = plan.config.identity.ensure(&self.common.identity, self.common.clock.now().seconds());
+            made.map_err(|error| report.push(error))?.into_iter().for_each(|notice| report.push(notice));
+        }
+        state.identity = plan.config.identity.clone();
         for key in self.waiting(&plan) {
             report.push(Diagnostic::warning(format!("`{key}` changed and takes effect at the next start")));
         }
@@ -106,6 +115,19 @@ impl Reloader {
         tracing::info!(version, %new, %changed, %removed, took_ms, "policies applied");
         state.files = plan.files;
         Ok(Applied { in_use, report: std::mem::take(report) })
+    }
+
+    /// Makes or turns a key that signs assertions where that is due, once such keys are in use. Blocks for as long as that takes.
+    pub(super) fn turn_identity_keys(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.common.identity.are_there() {
+            return;
+        }
+        match state.identity.ensure(&self.common.identity, self.common.clock.now().seconds()) {
+            Ok(None) => {}
+            Ok(Some(notice)) => tracing::warn!("{}", notice.message),
+            Err(error) => tracing::error!("the keys in use stay: {}", error.message),
+        }
     }
 
     /// The keys of the settings, and the files that they name, which differ and wait for a start.

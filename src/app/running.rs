@@ -15,7 +15,7 @@ use super::reload::{Reloader, State, in_use};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
 use crate::config::{self, Config, Reload};
-use crate::crypto::KeyRing;
+use crate::crypto::{IdentityKeys, KeyRing};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
@@ -130,12 +130,17 @@ impl Plan {
             return Err(StartError::Refused(notices));
         }
         let metrics = Arc::new(Metrics::new());
+        let signs = self.signs();
         let Built { providers, snapshot } = Built::new(&mut self, None, &options.clock, &metrics)?;
         let Self { config, origin, files, .. } = self;
         let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
         made.into_iter().for_each(|notice| notices.push(notice));
+        if signs {
+            let made = config.identity.ensure(&origin.identity, options.clock.now().seconds());
+            made.map_err(StartError::refused)?.into_iter().for_each(|notice| notices.push(notice));
+        }
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
-        let common = Arc::new(common(&config, snapshot, keys, &metrics, options.clock));
+        let common = Arc::new(common(&config, snapshot, (keys, Arc::clone(&origin.identity)), &metrics, options.clock));
         // Sockets: from here on something is bound, and given back by dropping it.
         let mut sockets = bind_all(&config)?;
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
@@ -170,7 +175,7 @@ impl Plan {
             providers: Arc::clone(&configured),
             skip_tests: options.skip_tests,
             set_level: options.set_level,
-            state: Mutex::new(State { files: Arc::clone(&files), providers }),
+            state: Mutex::new(State { files: Arc::clone(&files), providers, identity: config.identity.clone() }),
         };
         let control = Control::start(Duties {
             providers: Arc::clone(&configured),
@@ -252,12 +257,19 @@ impl Drop for Running {
     }
 }
 
-fn common(config: &Config, snapshot: Snapshot, keys: Arc<KeyRing>, metrics: &Arc<Metrics>, clock: Clock) -> Common {
+fn common(
+    config: &Config,
+    snapshot: Snapshot,
+    (keys, identity): (Arc<KeyRing>, Arc<IdentityKeys>),
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Common {
     metrics.policy_version.set(snapshot.version());
     metrics.policy_applied.set(clock.now().seconds());
     Common {
         state: ArcSwap::from_pointee(snapshot),
         keys,
+        identity,
         clock,
         metrics: Arc::clone(metrics),
         trusted_proxies: config.trusted_proxies.clone(),

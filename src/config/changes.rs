@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use super::source::{Node, Value};
 
 /// Keys, or the tables that hold them, that take effect while the gateway runs.
-const AT_RUN_TIME: &[&str] = &["policies", "providers", "log.level"];
+const AT_RUN_TIME: &[&str] = &["policies", "providers", "identity", "log.level"];
 
 /// What the settings say, comparable key by key.
 pub struct Settings(BTreeMap<String, u64>);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::reader::{Findings, Section};
-use super::size::ByteSize;
+use crate::size::ByteSize;
 
 /// How much is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

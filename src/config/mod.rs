@@ -12,6 +12,7 @@
 mod changes;
 mod environment;
 mod files;
+mod identity;
 mod keys;
 mod limits;
 mod listener;
@@ -22,7 +23,6 @@ mod proxies;
 mod reader;
 mod reload;
 mod secrets;
-mod size;
 mod source;
 mod tls;
 
@@ -33,9 +33,11 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
 
+pub use crate::size::{ByteSize, ByteSizeError};
 pub use changes::Settings;
 pub use environment::{Environment, Override};
 pub use files::{FilesRead, Part};
+pub use identity::Identity;
 pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
 pub use listener::Listener;
@@ -43,7 +45,6 @@ pub use log::{AccessLog, Log};
 pub use provider::{ClientAuth, ProviderConfig};
 pub use reload::Reload;
 pub use secrets::{SecretSource, read_secret};
-pub use size::{ByteSize, ByteSizeError};
 pub use tls::ServerTls;
 
 use reader::{Findings, Section};
@@ -60,6 +61,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The keys that seal sessions.
     pub session_keys: SessionKeys,
+    /// Where the keys that sign assertions come from.
+    pub identity: Identity,
     /// The OpenID providers, in the order of their names.
     pub providers: Vec<ProviderConfig>,
     /// Peers whose forwarding headers are believed; empty unless configured.
@@ -143,6 +146,7 @@ fn read(
     let state = top.text("state", "a folder such as \"state\"", found).map(|text| found.resolve(text.value));
     let listeners = listener::read(top, found);
     let session_keys = keys::read(top, state.as_deref(), found);
+    let identity = identity::read(top, state.as_deref(), found);
     let providers = provider::read(top, found);
     let trusted_proxies = proxies::read(top, found);
     let limits = limits::read_limits(top, found);
@@ -156,6 +160,7 @@ fn read(
         workers,
         state,
         session_keys: session_keys?,
+        identity: identity?,
         providers,
         trusted_proxies,
         limits,

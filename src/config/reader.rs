@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::size::ByteSize;
 use super::source::{Entry, Node, Origin, Value};
 use super::{Environment, FilesRead};
 use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
 use crate::reference::{Kind, Table};
+use crate::size::ByteSize;
 
 /// The findings so far, and what reading needs besides the tree.
 pub(super) struct Findings<'e> {

@@ -29,6 +29,8 @@ impl Folder {
         folder.write("cert.pem", &certified.cert.pem());
         folder.write("key.pem", &certified.signing_key.serialize_pem());
         folder.write("other-key.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        folder.write("p384.pem", &p384.serialize_pem());
         folder.write("broken.pem", "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n");
         folder.write("garbage.pem", "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n");
         folder.write("good.key", &format!("{}\n", KeyRing::generate_key().expose()));

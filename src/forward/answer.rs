@@ -8,8 +8,9 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::http::cookie;
+use crate::http::cookie::{self, IdentityCookies};
 use crate::http::hop;
+use crate::policy::ResponseFields;
 
 /// What is needed to rewrite one answer.
 pub struct AnswerContext<'a> {
@@ -19,6 +20,10 @@ pub struct AnswerContext<'a> {
     pub inner_authority: Option<&'a str>,
     /// `scheme://authority` as the browser knows it.
     pub outer_origin: &'a dyn Fn() -> String,
+    /// The cookies that tell the application who asks; it cannot set one itself.
+    pub cookies: &'a IdentityCookies,
+    /// What the policy changes on answers.
+    pub fields: &'a ResponseFields,
 }
 
 /// Rewrites the head of an answer in place.
@@ -29,12 +34,13 @@ pub fn rewrite(status: StatusCode, headers: &mut HeaderMap, context: &AnswerCont
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
-    cookie::refuse_ours(headers);
+    cookie::refuse(headers, context.cookies);
     // For HEAD and 304 the length speaks of a body that is not sent; else the server writes it from the body itself.
     if *context.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         headers.remove(header::CONTENT_LENGTH);
     }
     bring_back(headers, context);
+    context.fields.apply(headers);
 }
 
 /// A `Location` on the application's own address is one on ours.
@@ -65,7 +71,13 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let origin = || "https://royalty.gmr.example".to_owned();
-        let context = AnswerContext { method: &Method::GET, inner_authority: inner, outer_origin: &origin };
+        let context = AnswerContext {
+            method: &Method::GET,
+            inner_authority: inner,
+            outer_origin: &origin,
+            cookies: &IdentityCookies::default(),
+            fields: &ResponseFields::default(),
+        };
         rewrite(StatusCode::from_u16(status).unwrap(), &mut headers, &context);
         headers
     }

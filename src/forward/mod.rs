@@ -8,8 +8,10 @@
 
 mod answer;
 mod scrub;
+mod spelling;
 mod upstream_request;
 
 pub use answer::{AnswerContext, rewrite};
 pub use scrub::{ScrubSet, Scrubbed, scrub};
+pub use spelling::Spelling;
 pub use upstream_request::{HostHeader, Telling, UpstreamRequest};

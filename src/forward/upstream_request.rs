@@ -10,8 +10,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
+use super::Spelling;
 use super::scrub::Scrubbed;
-use crate::http::cookie;
+use crate::http::cookie::{self, IdentityCookies};
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::policy::Permit;
@@ -40,6 +41,10 @@ pub struct Telling<'a> {
     pub host: &'a HostHeader,
     /// The request's identifier.
     pub request_id: &'a HeaderValue,
+    /// The cookies that tell the application who asks; no client can send one.
+    pub cookies: &'a IdentityCookies,
+    /// How the names of identity headers are written.
+    pub spelling: &'a Spelling,
 }
 
 /// A request that was scrubbed, allowed, and told who asks.
@@ -59,11 +64,15 @@ impl<B> UpstreamRequest<B> {
         has_body: bool,
     ) -> Option<Self> {
         let (mut headers, upgrade) = scrubbed.into_parts();
-        cookie::withhold_ours(&mut headers);
+        cookie::withhold(&mut headers, telling.cookies);
         set_framing(&mut headers, &head.method, has_body);
         set_forwarding(&mut headers, head, telling)?;
         for (name, value) in permit.headers() {
-            headers.insert(name, value.clone());
+            if *name == header::COOKIE {
+                cookie::put_first(&mut headers, value);
+            } else {
+                headers.insert(name, value.clone());
+            }
         }
         let is_upgrade = upgrade.is_some();
         if let Some(protocol) = upgrade {
@@ -74,6 +83,7 @@ impl<B> UpstreamRequest<B> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = target(head)?;
         *request.headers_mut() = headers;
+        *request.extensions_mut() = telling.spelling.extensions();
         Some(Self { request, upgrade: is_upgrade })
     }
 

@@ -10,6 +10,9 @@ pub(super) const LOGOUT: &str = "/.lychgate/logout";
 /// Where the provider sends people after its own logout; registered there as the post-logout redirect URI.
 pub(super) const SIGNED_OUT: &str = "/.lychgate/signed-out";
 
+/// Where the keys of the identity assertions are published.
+pub(super) const JWKS: &str = "/.lychgate/jwks";
+
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
 pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
     let head = path.as_str().get(..PREFIX.len());

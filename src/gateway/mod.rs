@@ -17,6 +17,7 @@ mod authenticate;
 mod callback;
 mod challenge;
 mod content;
+mod jwks;
 mod logout;
 mod observed;
 mod proxy;
@@ -37,7 +38,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
-use crate::crypto::KeyRing;
+use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
@@ -73,6 +74,8 @@ pub struct Common {
     pub state: ArcSwap<Snapshot>,
     /// The keys that seal sessions and pending logins.
     pub keys: Arc<KeyRing>,
+    /// The keys that sign what applications are told, published under `jwks`.
+    pub identity: Arc<IdentityKeys>,
     /// The time of day.
     pub clock: Clock,
     /// Counters.

@@ -113,6 +113,8 @@ async fn send(
         scheme: exchange.connection.scheme,
         host: application.host(),
         request_id: account.request_id().header(),
+        cookies: application.cookies_told(),
+        spelling: application.spelling(),
     };
     let has_body = !body.is_empty();
     let request =
@@ -128,8 +130,13 @@ async fn send(
         method: &exchange.head.method,
         inner_authority: application.inner_authority(),
         outer_origin: &|| exchange.outer_origin(),
+        cookies: application.cookies_told(),
+        fields: application.policy().response(),
     };
     rewrite(status, response.headers_mut(), &context);
+    if !application.answer_spelling().is_plain() {
+        response.extensions_mut().extend(application.answer_spelling().extensions());
+    }
     for cookie in renewal {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -6,16 +6,17 @@
 //! | --- | --- | --- |
 //! | `callback` | GET | the provider's response to a login |
 //! | `logout` | GET, POST | asks, then ends the sessions of this host |
+//! | `jwks` | GET, HEAD | the keys that identity assertions are verified with |
 //! | `signed-out` | GET | where the provider sends people back |
 
 use http::{HeaderMap, Method, Response};
 use hyper::body::Incoming;
 
 use super::account::Account;
-use super::addresses::{CALLBACK, LOGOUT, SIGNED_OUT};
+use super::addresses::{CALLBACK, JWKS, LOGOUT, SIGNED_OUT};
 use super::content::Content;
 use super::refusal::Refusal;
-use super::{Exchange, callback, logout};
+use super::{Exchange, callback, jwks, logout};
 use crate::snapshot::Route;
 
 /// Answers a request to a reserved address.
@@ -34,6 +35,8 @@ pub(super) async fn answer(
         (LOGOUT, _) => Err(Refusal::WrongMethod("GET, POST")),
         (SIGNED_OUT, &Method::GET | &Method::HEAD) => logout::signed_out(exchange, route, account),
         (SIGNED_OUT, _) => Err(Refusal::WrongMethod("GET, HEAD")),
+        (JWKS, &Method::GET | &Method::HEAD) => Ok(jwks::answer(exchange)),
+        (JWKS, _) => Err(Refusal::WrongMethod("GET, HEAD")),
         _ => Err(Refusal::UnknownReserved),
     }
 }

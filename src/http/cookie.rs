@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 
+use super::fold::FoldedNames;
+
 /// What the names of all our cookies start with, after a prefix.
 pub const BASE_NAME: &str = "lychgate";
 
@@ -54,16 +56,47 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     all(headers).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
-/// Takes our cookies out of a request and joins what is left to one line.
-pub fn withhold_ours(headers: &mut HeaderMap) {
+/// Names of cookies by which a gateway tells an application who asks.
+///
+/// Applications read cookies in different ways, so a client's cookie goes too when one of them could take it, or a part of it, for one of
+/// these: names count as alike when they fold to the same (PHP makes `_` of dots), are percent-decoded first (older PHP does) and end at a
+/// bracket (`user[0]` is `user` to PHP); and a value is looked into behind commas, spaces and quotes, where parsers after RFC 2965 begin anew.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityCookies(Option<FoldedNames>);
+
+impl IdentityCookies {
+    /// These names; most often none.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut names = names.into_iter().peekable();
+        Self(names.peek().is_some().then(|| FoldedNames::new(names, [])))
+    }
+
+    /// Whether an application could take a piece of a `Cookie` line for one of these.
+    fn pose(&self, piece: &[u8]) -> bool {
+        let Some(names) = &self.0 else { return false };
+        let starts = |byte: &u8| matches!(byte, b',' | b'"') || byte.is_ascii_whitespace();
+        let named = |part: &[u8]| covers(names, part.split(|byte| *byte == b'=').next().unwrap_or_default());
+        named(piece) || piece.split(starts).any(named)
+    }
+}
+
+fn covers(names: &FoldedNames, name: &[u8]) -> bool {
+    let decoded = percent_encoding::percent_decode(name).decode_utf8_lossy();
+    let bare = decoded.split('[').next().unwrap_or_default().trim();
+    names.covers(bare)
+}
+
+/// Takes our cookies, and those that could pose as one of `told`, out of a request and joins what is left to one line.
+pub fn withhold(headers: &mut HeaderMap, told: &IdentityCookies) {
+    let goes = |piece: &[u8]| is_ours(name_value(piece).0) || told.pose(piece);
     let mut lines = headers.get_all(COOKIE).iter();
     let (Some(first), second) = (lines.next(), lines.next()) else { return };
-    if second.is_none() && !pieces(first.as_bytes()).any(|piece| is_ours(name_value(piece).0)) {
+    if second.is_none() && !pieces(first.as_bytes()).any(goes) {
         return;
     }
     let mut kept = Vec::new();
     for piece in headers.get_all(COOKIE).iter().flat_map(|line| pieces(line.as_bytes())) {
-        if is_ours(name_value(piece).0) {
+        if goes(piece) {
             continue;
         }
         if !kept.is_empty() {
@@ -81,16 +114,30 @@ pub fn withhold_ours(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out of an application's answer every cookie that would be one of ours.
-pub fn refuse_ours(headers: &mut HeaderMap) {
-    let ours = |line: &HeaderValue| {
-        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        is_ours(name_value(pair.trim_ascii()).0)
+/// Puts cookies before those of a request, so that no open quote in a client's can swallow them.
+pub fn put_first(headers: &mut HeaderMap, cookies: &HeaderValue) {
+    let line = match headers.get(COOKIE) {
+        None => Ok(cookies.clone()),
+        Some(others) => {
+            let joined = [cookies.as_bytes(), b"; ", others.as_bytes()].concat();
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined))
+        }
     };
-    if !headers.get_all(SET_COOKIE).iter().any(ours) {
+    // Two valid values with `; ` between them are one.
+    headers.insert(COOKIE, line.unwrap_or_else(|_| cookies.clone()));
+}
+
+/// Takes out of an application's answer every cookie that would be one of ours, or one of `told`.
+pub fn refuse(headers: &mut HeaderMap, told: &IdentityCookies) {
+    let goes = |line: &HeaderValue| {
+        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        let name = name_value(pair.trim_ascii()).0;
+        is_ours(name) || told.0.as_ref().is_some_and(|names| covers(names, name))
+    };
+    if !headers.get_all(SET_COOKIE).iter().any(goes) {
         return;
     }
-    let kept: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter(|line| !ours(line)).cloned().collect();
+    let kept: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter(|line| !goes(line)).cloned().collect();
     headers.remove(SET_COOKIE);
     for line in kept {
         headers.append(SET_COOKIE, line);
@@ -146,7 +193,7 @@ mod tests {
 
     fn after(lines: &[&str]) -> Option<String> {
         let mut headers = request(lines);
-        withhold_ours(&mut headers);
+        withhold(&mut headers, &IdentityCookies::default());
         assert!(headers.get_all(COOKIE).iter().count() <= 1);
         headers.get(COOKIE).map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
     }
@@ -168,7 +215,7 @@ mod tests {
         {
             headers.append(SET_COOKIE, HeaderValue::from_static(line));
         }
-        refuse_ours(&mut headers);
+        refuse(&mut headers, &IdentityCookies::default());
         let left: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
         assert_eq!(left, ["JSESSIONID=1", "b=2"]);
     }
@@ -203,11 +250,48 @@ mod tests {
         assert_eq!(cookie.removal().unwrap(), "__Host-lychgate=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
     }
 
+    #[test]
+    fn s01_what_an_application_could_take_for_an_identity_cookie_goes() {
+        let told = IdentityCookies::new(["user", "remote.id"]);
+        for line in [
+            "user=x",
+            "USER=x",
+            "remote_id=x",
+            "us%65r=x",
+            "user[0]=x",
+            " user = x",
+            "user",
+            "a=1,user=x",
+            "a=1 user=x",
+            "a=\"b\"user=x",
+            "a=1,\tuser =x",
+        ] {
+            let mut headers = request(&[&format!("a=b; {line}; c=d")]);
+            withhold(&mut headers, &told);
+            assert_eq!(headers.get(COOKIE).unwrap(), "a=b; c=d", "{line}");
+        }
+        for line in ["users=x", "xuser=x", "a=user", "a=b%20user", "[user]=x", "remote=x", "a==user"] {
+            let mut headers = request(&[line]);
+            withhold(&mut headers, &told);
+            assert_eq!(headers.get(COOKIE).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn s03_identity_cookies_are_put_before_a_clients() {
+        let identity = HeaderValue::from_static("user=ada");
+        for (lines, expected) in [(&[][..], "user=ada"), (&["a=b"][..], "user=ada; a=b")] {
+            let mut headers = request(lines);
+            put_first(&mut headers, &identity);
+            assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), [expected]);
+        }
+    }
+
     proptest! {
         #[test]
         fn s07_no_spelling_of_ours_is_left(line in "[ ;=a-cLl_yYchgateHosST-]{0,60}") {
             let mut headers = request(&[&line, "__Host-lychgate=x"]);
-            withhold_ours(&mut headers);
+            withhold(&mut headers, &IdentityCookies::default());
             prop_assert!(all(&headers).all(|(name, _)| !is_ours(name)));
         }
     }

@@ -17,11 +17,12 @@ use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
 use super::header_table::SecretSource;
 use super::reader::{Reading, Section};
+use super::response::{self, ResponseFields};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, claim_check, include, test_table};
-use crate::crypto::Secret;
+use crate::crypto::{IdentityKeys, Secret};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
 
@@ -39,6 +40,8 @@ pub struct Environment<'a> {
     pub files: &'a dyn Fn(&Path) -> Result<Arc<SourceFile>, String>,
     /// The configured providers.
     pub providers: &'a [ProviderFacts<'a>],
+    /// What identity assertions are signed with; none where the gateway has no place for keys.
+    pub identity: Option<&'a Arc<IdentityKeys>>,
 }
 
 /// What policies are checked against of a configured provider.
@@ -109,7 +112,8 @@ fn read_sections<'f>(
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
     let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
     let mut choices = Choices::new(environment, definitions);
-    let headers = choices.read(&mut whole, reading);
+    let headers = choices.read_all(&mut whole, reading);
+    let response = whole.section("response", reading).map(|section| response::read(section, reading));
     let rules = whole.sections("rules", reading);
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
@@ -126,8 +130,7 @@ fn read_sections<'f>(
     let tests = test_table::read(tests, place, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
-    if let Some(span) =
-        headers.span.clone().filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells()))
+    if let Some(span) = headers.span.clone().filter(|_| headers.tell() && !rules.iter().any(|entry| entry.rule.tells()))
     {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
     }
@@ -154,6 +157,7 @@ fn read_sections<'f>(
         session: session.unwrap_or_default(),
         header_sets,
         named: Arc::clone(&definitions.named),
+        response: response.unwrap_or_default(),
         rules,
         tests,
     };
@@ -190,6 +194,7 @@ struct Parts {
     session: SessionLimits,
     header_sets: Vec<HeaderSet>,
     named: Arc<Named>,
+    response: ResponseFields,
     rules: Vec<RuleEntry>,
     tests: Vec<TestCase>,
 }
@@ -210,8 +215,8 @@ impl Parts {
         }
         let header_sets = self.header_sets;
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
-        let told = header_sets.iter().flat_map(HeaderSet::expressions);
-        let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
+        let told = header_sets.iter().flat_map(HeaderSet::claims).map(Into::into);
+        let claims_read: BTreeSet<_> = asked.flat_map(Expression::claims).cloned().chain(told).collect();
         let doubtful = |observing: bool| {
             let those = || rules.iter().filter(move |rule| rule.observes == observing);
             let selected = those().flat_map(|rule| rule.selector.parameters());
@@ -229,6 +234,7 @@ impl Parts {
             login: self.login,
             login_accepts,
             session: self.session,
+            response: self.response,
             header_sets,
             rules,
             routes,

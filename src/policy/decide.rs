@@ -142,7 +142,7 @@ impl<'p> Question<'p, '_> {
     fn headers(&self) -> Result<Headers<'p>, DenialReason> {
         let set = self.policy.header_sets.get(self.rule.header_set).ok_or(DenialReason::OtherPolicy)?;
         let ready = self.who.header_set(self.rule.header_set, self.glance).ok_or(DenialReason::OtherPolicy)?;
-        set.fields(ready, |header| self.who.with_view(self.glance, |view| header.evaluate(view)))
+        set.fields(ready, self.glance.now, |header| self.who.with_view(self.glance, |view| header.evaluate(view)))
     }
 }
 

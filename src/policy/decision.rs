@@ -147,6 +147,8 @@ pub struct Permit<'p> {
 pub(super) enum Headers<'p> {
     /// Made once for the session.
     Ready(&'p [(HeaderName, HeaderValue)]),
+    /// Made once in a while for the session.
+    Shared(Arc<[(HeaderName, HeaderValue)]>),
     /// Made for this request.
     Made(Vec<(HeaderName, HeaderValue)>),
 }
@@ -166,15 +168,16 @@ impl<'p> Permit<'p> {
         self.rule
     }
 
-    /// Whether the rule is for everybody; then there are no identity headers, whoever asks.
+    /// Whether the rule is for everybody; then no header tells of a person, whoever asks.
     pub fn is_public(&self) -> bool {
         self.public
     }
 
-    /// The identity headers, each name once, in the order of the policy file.
+    /// The identity headers, each name once, in the order of the policy file; all cookies are one `Cookie` field at the end.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         match &self.headers {
             Headers::Ready(ready) => ready,
+            Headers::Shared(shared) => shared,
             Headers::Made(made) => made,
         }
     }
@@ -212,16 +215,19 @@ pub enum DenialReason {
     HeaderFailed(HeaderName, String),
     /// A header's value cannot be sent as the policy says; why.
     HeaderUnencodable(HeaderName, &'static str),
-    /// A header's value is longer than [`MAX_HEADER_VALUE`](super::MAX_HEADER_VALUE).
+    /// A header's value is longer than its `max`, or than [`MAX_HEADER_VALUE`](super::MAX_HEADER_VALUE) without one.
     HeaderTooLong(HeaderName),
+    /// The same of a cookie of this name.
+    Cookie(Box<str>, Box<DenialReason>),
     /// The person was prepared for another policy: a fault of the gateway.
     OtherPolicy,
 }
 
 impl DenialReason {
     /// The reason code for logs and metrics.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
+            Self::Cookie(_, reason) => reason.code(),
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
             Self::RequestHeaderAmbiguous(_) => "request_header_ambiguous",
@@ -237,6 +243,19 @@ impl DenialReason {
     }
 }
 
+impl DenialReason {
+    /// What is said of the header or cookie.
+    fn of_a_value(&self) -> String {
+        match self {
+            Self::HeaderMissing(_) => "has no value and must have one".to_owned(),
+            Self::HeaderFailed(_, why) => format!("could not be evaluated: {why}"),
+            Self::HeaderUnencodable(_, why) => format!("cannot carry its value: {why}"),
+            Self::HeaderTooLong(_) => "is longer than it may be".to_owned(),
+            other => other.code().to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -248,10 +267,11 @@ impl fmt::Display for DenialReason {
             Self::Denied => write!(f, "the rule denies this person"),
             Self::NotAllowed => write!(f, "the rule does not allow this person"),
             Self::ExpressionFailed(why) => write!(f, "the rule's condition could not be evaluated: {why}"),
-            Self::HeaderMissing(name) => write!(f, "header `{name}` has no value and must have one"),
-            Self::HeaderFailed(name, why) => write!(f, "header `{name}` could not be evaluated: {why}"),
-            Self::HeaderUnencodable(name, why) => write!(f, "header `{name}` cannot carry its value: {why}"),
-            Self::HeaderTooLong(name) => write!(f, "header `{name}` is longer than {} bytes", super::MAX_HEADER_VALUE),
+            Self::HeaderMissing(name)
+            | Self::HeaderFailed(name, _)
+            | Self::HeaderUnencodable(name, _)
+            | Self::HeaderTooLong(name) => write!(f, "header `{name}` {}", self.of_a_value()),
+            Self::Cookie(name, reason) => write!(f, "cookie `{name}` {}", reason.of_a_value()),
             Self::OtherPolicy => write!(f, "the session was prepared for another policy"),
         }
     }

@@ -329,7 +329,7 @@ fn read_header_sets(
             Some(included) => included.secret(source, environment),
             None => (environment.secrets)(source),
         };
-        let environment = Environment { secrets: &secrets, files: environment.files, providers: environment.providers };
+        let environment = Environment { secrets: &secrets, ..*environment };
         reading.own(Some(Owner::HeaderSet(name.text.into())));
         let headers = header_table::read(&section, &environment, reading);
         reading.own(None);

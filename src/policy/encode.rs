@@ -5,7 +5,8 @@
 //! people of one name look alike to the application, so that too counts as not encodable.
 //!
 //! May touch: nothing. Trust boundary: values come from claims and requests.
-//! Specification: RFC 9110 section 5.5 (field values), RFC 3986 section 2.1 (percent), RFC 4648 section 4 (base64).
+//! Specification: RFC 9110 section 5.5 (field values), RFC 3986 section 2.1 (percent), RFC 4648 section 4
+//! (base64), RFC 2047 (encoded-words), RFC 6265 section 4.1.1 (cookies).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,20 @@ pub(super) enum Encoding {
     Latin1,
     /// Base64 of UTF-8.
     Base64,
+    /// Everything but ASCII, and `%`, as `%XX` of UTF-8; spaces too where they stand at an end.
+    Utf8Percent,
+    /// RFC 2047 encoded-words, where the text is not plain ASCII.
+    Rfc2047,
+}
+
+/// What carries a value to the application.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// A header field of its own.
+    #[default]
+    Header,
+    /// One cookie in the `Cookie` field (RFC 6265 section 4.1.1).
+    Cookie,
 }
 
 /// What happens to a value that its encoding cannot carry.
@@ -45,7 +60,46 @@ pub(super) enum EncodeError {
     Unencodable(&'static str),
 }
 
-/// Encodes `text`.
+/// Printable ASCII that no cookie can carry.
+const NOT_IN_COOKIES: &str = "\",;\\";
+
+impl Carrier {
+    /// The encoding where the policy names none.
+    pub(super) const fn encoding(self) -> Encoding {
+        match self {
+            Self::Header => Encoding::Utf8,
+            Self::Cookie => Encoding::Percent,
+        }
+    }
+
+    /// Printable ASCII that must be encoded too.
+    const fn also(self) -> &'static str {
+        match self {
+            Self::Header => "",
+            Self::Cookie => NOT_IN_COOKIES,
+        }
+    }
+
+    /// Whether it can carry these bytes.
+    pub(super) fn carries(self, bytes: &[u8]) -> bool {
+        let octet = |byte: &u8| byte.is_ascii_graphic() && !NOT_IN_COOKIES.as_bytes().contains(byte);
+        self == Self::Header || bytes.iter().all(octet)
+    }
+}
+
+/// Encodes `text` for `carrier`.
+pub(super) fn encode_for(text: &str, encoding: Encoding, carrier: Carrier) -> Result<Vec<u8>, EncodeError> {
+    if encoding == Encoding::Percent && !text.chars().any(char::is_control) {
+        return Ok(percent_with(text, carrier.also()).into_bytes());
+    }
+    let bytes = encode(text, encoding)?;
+    if !carrier.carries(&bytes) {
+        return Err(EncodeError::Unencodable("a character cannot stand in a cookie"));
+    }
+    Ok(bytes)
+}
+
+/// Encodes `text` for a header.
 pub(super) fn encode(text: &str, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
     if text.chars().any(char::is_control) {
         return Err(EncodeError::Control);
@@ -60,7 +114,45 @@ pub(super) fn encode(text: &str, encoding: Encoding) -> Result<Vec<u8>, EncodeEr
             })
             .collect(),
         Encoding::Base64 => Ok(STANDARD.encode(text).into_bytes()),
+        Encoding::Utf8Percent => Ok(percent_beyond_ascii(text).into_bytes()),
+        Encoding::Rfc2047 => Ok(encoded_words(text).into_bytes()),
     }
+}
+
+/// Percent-encodes `%`, everything that is not ASCII, and spaces at the ends, which would be lost.
+fn percent_beyond_ascii(text: &str) -> String {
+    let inner = text.trim_start_matches(' ');
+    let start = text.len() - inner.len();
+    let end = start + inner.trim_end_matches(' ').len();
+    let mut out = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        let edge = byte == b' ' && !(start..end).contains(&at);
+        if byte.is_ascii() && byte != b'%' && !edge {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// How many bytes of a text fit into one encoded-word: 75 less `=?UTF-8?B?` and `?=`, in Base64 (RFC 2047 section 2).
+const WORD: usize = (75 - 12) / 4 * 3;
+
+/// The text as RFC 2047 encoded-words of whole characters; plain ASCII that cannot be taken for one stays as it is.
+fn encoded_words(text: &str) -> String {
+    if text.is_ascii() && !text.contains("=?") && !has_edge_space(text) {
+        return text.to_owned();
+    }
+    let (mut out, mut rest) = (String::new(), text);
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.floor_char_boundary(WORD));
+        // White space between two encoded-words is no part of the text (section 6.2).
+        let space = if out.is_empty() { "" } else { " " };
+        out.push_str(&format!("{space}=?UTF-8?B?{}?=", STANDARD.encode(word)));
+        rest = after;
+    }
+    out
 }
 
 /// Percent-encodes what is no printable ASCII, and `%` and space.
@@ -98,7 +190,64 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Encoding; 4] = [Encoding::Utf8, Encoding::Percent, Encoding::Latin1, Encoding::Base64];
+    const ALL: [Encoding; 6] = [
+        Encoding::Utf8,
+        Encoding::Percent,
+        Encoding::Latin1,
+        Encoding::Base64,
+        Encoding::Utf8Percent,
+        Encoding::Rfc2047,
+    ];
+
+    /// What a reader of RFC 2047 takes from a field: encoded-words, the white space between two of them no part of the text.
+    fn read_words(field: &str) -> String {
+        if !field.contains("=?") {
+            return field.to_owned();
+        }
+        let word = |word: &str| {
+            assert!(word.len() <= 75, "{word}");
+            let content = word.strip_prefix("=?UTF-8?B?").and_then(|rest| rest.strip_suffix("?=")).unwrap();
+            String::from_utf8(STANDARD.decode(content).unwrap()).expect("whole characters in each word")
+        };
+        field.split(' ').map(word).collect()
+    }
+
+    #[test]
+    fn s06_encoded_words_are_75_bytes_at_most_and_hold_whole_characters() {
+        let word = |text: &str| String::from_utf8(encode(text, Encoding::Rfc2047).unwrap()).unwrap();
+        assert_eq!(word("Zoë"), "=?UTF-8?B?Wm/Dqw==?=");
+        for plain in ["", "Ada Lovelace", "a=?b".replace("=?", "?=").as_str()] {
+            assert_eq!(word(plain), plain, "plain ASCII stays");
+        }
+        for (text, words) in [("ä".repeat(22), 1), ("ä".repeat(23), 2), ("名".repeat(15), 1), ("名".repeat(16), 2)]
+        {
+            assert_eq!(word(&text).split(' ').count(), words, "{text}");
+        }
+        for text in ["=?UTF-8?Q?forged?=", " Ada", "名前 Lovelace "] {
+            assert!(word(text).starts_with("=?UTF-8?B?"), "{text:?} could be read in another way");
+            assert_eq!(read_words(&word(text)), text);
+        }
+    }
+
+    #[test]
+    fn s06_utf_8_percent_leaves_ascii_as_it_is() {
+        let cases: [(&str, &[u8]); 4] =
+            [("Zoë 5%", b"Zo%C3%AB 5%25"), (" a b ", b"%20a b%20"), ("  ", b"%20%20"), ("a;b", b"a;b")];
+        for (text, bytes) in cases {
+            assert_eq!(encode(text, Encoding::Utf8Percent).as_deref(), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn s06_a_cookie_carries_what_cookies_can() {
+        let cookie = |text: &str, encoding| encode_for(text, encoding, Carrier::Cookie);
+        assert_eq!(cookie("a b;\"c\",\\d", Encoding::Percent).as_deref(), Ok(&b"a%20b%3B%22c%22%2C%5Cd"[..]));
+        assert_eq!(cookie("ada", Encoding::Utf8).as_deref(), Ok(&b"ada"[..]));
+        for text in ["a b", "a;b", "a,b", "\"a\"", "a\\b", "名"] {
+            assert!(matches!(cookie(text, Encoding::Utf8), Err(EncodeError::Unencodable(_))), "{text}");
+        }
+        assert_eq!(cookie("a\nb", Encoding::Percent), Err(EncodeError::Control));
+    }
 
     #[test]
     fn s06_control_characters_pass_in_no_encoding() {
@@ -143,6 +292,32 @@ mod tests {
                     prop_assert!(bytes.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f));
                     prop_assert!(http::HeaderValue::from_bytes(&bytes).is_ok());
                 }
+            }
+        }
+
+        #[test]
+        fn t02_what_a_cookie_carries_are_cookie_octets_in_every_encoding(text in "\\PC{0,30}|.{0,30}|[ -~]{0,12}") {
+            for encoding in ALL {
+                if let Ok(bytes) = encode_for(&text, encoding, Carrier::Cookie) {
+                    let octets = |byte: &u8| matches!(*byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
+                    prop_assert!(bytes.iter().all(octets), "{:?}", bytes);
+                }
+            }
+        }
+
+        #[test]
+        fn t02_every_encoding_of_a_header_can_be_undone(text in "[ -~]{0,20}|\\PC{0,60}") {
+            let unpercent = |bytes: &[u8]| percent_encoding::percent_decode(bytes).decode_utf8().unwrap().into_owned();
+            for encoding in ALL {
+                let Ok(bytes) = encode(&text, encoding) else { continue };
+                let read = match encoding {
+                    Encoding::Utf8 => String::from_utf8(bytes).unwrap(),
+                    Encoding::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
+                    Encoding::Percent | Encoding::Utf8Percent => unpercent(&bytes),
+                    Encoding::Base64 => String::from_utf8(STANDARD.decode(&bytes).unwrap()).unwrap(),
+                    Encoding::Rfc2047 => read_words(std::str::from_utf8(&bytes).unwrap()),
+                };
+                prop_assert_eq!(&read, &text, "{:?}", encoding);
             }
         }
 

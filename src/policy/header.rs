@@ -1,31 +1,48 @@
-//! One identity header: where its value comes from and what happens when there is none or it does not fit.
+//! One thing that an application is told, in a header or a cookie: where its value comes from and what happens when there is none or it
+//! does not fit.
 //!
-//! A header is a text, a list with a separator, or HTTP Basic credentials. Evaluating gives exactly one field, none, or
-//! the reason why the request must be denied (S03, S06); a value is never shortened or repaired.
+//! A value is a text, a list with a separator, JSON, HTTP Basic credentials, a shared secret or a signed assertion. Evaluating gives
+//! exactly one value, none, or the reason why the request must be denied (S03, S06); a value is never shortened or repaired.
 //!
 //! May touch: nothing; the one secret, a Basic password, is exposed here to build its field, which is marked sensitive.
 //! Trust boundary: values come from claims and requests. Specification: RFC 9110 section 5.5, RFC 7617 (Basic).
+
+mod assertion;
+mod list;
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 
+pub(super) use assertion::{Assertion, OWN_CLAIMS};
+pub(super) use list::Contains;
+use list::join;
+
 use super::decision::DenialReason;
-use super::encode::{EncodeError, Encoding, Unencodable, encode, has_edge_space, percent_with};
+use super::encode::{Carrier, EncodeError, Encoding, Unencodable, encode_for};
 use super::expression::{Expression, Failure, View};
 use super::template::Template;
 use crate::crypto::Secret;
 
-/// The longest value of an identity header, in bytes; a longer one denies the request.
+/// The longest value of an identity header, in bytes, where the policy sets no `max`.
 pub const MAX_HEADER_VALUE: usize = 8 * 1024;
 
-/// A compiled header.
+/// A compiled header or cookie.
 pub(super) struct Header {
+    /// The field's name; for a cookie, its own in lower case, which stands in reasons only.
     pub(super) name: HeaderName,
+    /// The name as the policy spells it.
+    pub(super) spelled: Box<str>,
+    pub(super) carrier: Carrier,
     pub(super) source: Source,
     pub(super) missing: Missing,
     pub(super) encoding: Encoding,
     pub(super) unencodable: Unencodable,
+    /// The most bytes that the value may have.
+    pub(super) max: usize,
+    pub(super) too_long: TooLong,
 }
 
 /// Where a value comes from.
@@ -38,9 +55,11 @@ pub(super) enum Source {
         list: Expression,
         /// What stands between elements.
         separator: Box<str>,
-        /// Whether an element that contains the separator is percent-encoded; otherwise it denies.
-        percent: bool,
+        /// What happens to an element that could be taken for something else.
+        contains: Contains,
     },
+    /// A value of any sort as JSON.
+    Json(Expression),
     /// HTTP Basic credentials.
     Basic {
         /// What gives the user's name.
@@ -48,6 +67,15 @@ pub(super) enum Source {
         /// The shared password.
         password: Secret<String>,
     },
+    /// A shared secret, marked sensitive.
+    Shared {
+        /// The field's value.
+        value: HeaderValue,
+        /// Whether it goes with every request, whoever sends it.
+        everybody: bool,
+    },
+    /// A signed assertion.
+    Assertion(Assertion),
 }
 
 /// What happens when there is no value.
@@ -64,10 +92,20 @@ pub(super) enum Missing {
     Default(Box<str>),
 }
 
-/// One field, none, or why to deny.
+/// What happens to a value that is longer than the header's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TooLong {
+    /// The request is denied.
+    #[default]
+    Deny,
+    /// The header is not sent.
+    Omit,
+}
+
+/// One value, none, or why to deny.
 pub(super) type Outcome = Result<Option<HeaderValue>, DenialReason>;
 
-/// Why no field value was made.
+/// Why no value was made.
 enum Trouble {
     Failure(Failure),
     Encode(EncodeError),
@@ -79,8 +117,20 @@ impl Header {
     pub(super) fn expressions(&self) -> Vec<&Expression> {
         match &self.source {
             Source::Text(template) | Source::Basic { user: template, .. } => template.expressions().collect(),
-            Source::List { list, .. } => vec![list],
+            Source::List { list: expression, .. } | Source::Json(expression) => vec![expression],
+            Source::Shared { .. } => Vec::new(),
+            Source::Assertion(assertion) => assertion.subject.iter().flat_map(Template::expressions).collect(),
         }
+    }
+
+    /// All top-level claims that the value depends on.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &str> {
+        let named = match &self.source {
+            Source::Assertion(assertion) => Some(assertion.claims()),
+            _ => None,
+        };
+        let read = self.expressions().into_iter().flat_map(Expression::claims).map(|name| &**name);
+        read.chain(named.into_iter().flatten())
     }
 
     /// Whether the value must be made for every request.
@@ -88,25 +138,53 @@ impl Header {
         self.expressions().iter().any(|expression| expression.is_per_request())
     }
 
-    /// Makes the header's field.
+    /// How long a value may be used for the same person; for ever where there is none.
+    pub(super) fn fresh_for(&self) -> Option<Duration> {
+        match &self.source {
+            Source::Assertion(assertion) => Some(assertion.fresh_for()),
+            _ => None,
+        }
+    }
+
+    /// The value that goes with every request, whoever sends it.
+    pub(super) fn for_everybody(&self) -> Option<&HeaderValue> {
+        match &self.source {
+            Source::Shared { value, everybody: true } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether making it needs the gateway's signing key.
+    pub(super) fn is_signed(&self) -> bool {
+        matches!(self.source, Source::Assertion(_))
+    }
+
+    /// Makes the header's value.
     pub(super) fn evaluate(&self, view: &View<'_>) -> Outcome {
+        if let Source::Shared { value, .. } = &self.source {
+            return Ok(Some(value.clone()));
+        }
         let made = match self.bytes(view) {
             Ok(bytes) => Some(bytes),
             Err(Trouble::Failure(Failure::Absent(_))) => self.substitute()?,
             Err(Trouble::Failure(Failure::Failed(why))) => {
-                return Err(DenialReason::HeaderFailed(self.name.clone(), why));
+                return Err(self.reason(DenialReason::HeaderFailed(self.name.clone(), why)));
             }
             Err(Trouble::Unencodable(why)) => return Err(self.refuse(why)),
             Err(Trouble::Encode(EncodeError::Control)) => return Err(self.refuse("it has a control character")),
             Err(Trouble::Encode(EncodeError::Unencodable(why))) => self.instead(view, why)?,
         };
-        made.map(|bytes| self.field(bytes)).transpose()
+        match made {
+            Some(bytes) => self.value(bytes),
+            None => Ok(None),
+        }
     }
 
     fn bytes(&self, view: &View<'_>) -> Result<Vec<u8>, Trouble> {
         match &self.source {
-            Source::Text(_) | Source::List { .. } => encode(&self.text(view)?, self.encoding).map_err(Trouble::Encode),
             Source::Basic { user, password } => basic(&user.render(view).map_err(Trouble::Failure)?, password),
+            Source::Assertion(assertion) => assertion.sign(view).map(String::into_bytes).map_err(Trouble::Failure),
+            _ => encode_for(&self.text(view)?, self.encoding, self.carrier).map_err(Trouble::Encode),
         }
     }
 
@@ -115,19 +193,22 @@ impl Header {
             Source::Text(template) | Source::Basic { user: template, .. } => {
                 template.render(view).map_err(Trouble::Failure)
             }
-            Source::List { list, separator, percent } => {
+            Source::List { list, separator, contains } => {
                 let items = list.list(view).map_err(Trouble::Failure)?;
-                join(&items, separator, *percent)
+                join(&items, separator, *contains)
             }
+            Source::Json(expression) => expression.json(view).map_err(Trouble::Failure),
+            Source::Shared { .. } | Source::Assertion(_) => Err(Trouble::Unencodable("it is no text")),
         }
     }
 
     /// What is sent when the value cannot be encoded.
     fn instead(&self, view: &View<'_>, why: &'static str) -> Result<Option<Vec<u8>>, DenialReason> {
+        let percent = |text: String| encode_for(&text, Encoding::Percent, self.carrier);
         match self.unencodable {
             Unencodable::Deny => Err(self.refuse(why)),
             Unencodable::Omit => Ok(None),
-            Unencodable::Percent => match self.text(view).ok().map(|text| encode(&text, Encoding::Percent)) {
+            Unencodable::Percent => match self.text(view).ok().map(percent) {
                 Some(Ok(bytes)) => Ok(Some(bytes)),
                 _ => Err(self.refuse(why)),
             },
@@ -139,79 +220,37 @@ impl Header {
         match &self.missing {
             Missing::Omit => Ok(None),
             Missing::Empty => Ok(Some(Vec::new())),
-            Missing::Deny => Err(DenialReason::HeaderMissing(self.name.clone())),
-            Missing::Default(text) => match encode(text, self.encoding) {
+            Missing::Deny => Err(self.reason(DenialReason::HeaderMissing(self.name.clone()))),
+            Missing::Default(text) => match encode_for(text, self.encoding, self.carrier) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(_) => Err(self.refuse("its default cannot be encoded")),
             },
         }
     }
 
-    fn field(&self, bytes: Vec<u8>) -> Result<HeaderValue, DenialReason> {
-        if bytes.len() > MAX_HEADER_VALUE {
-            return Err(DenialReason::HeaderTooLong(self.name.clone()));
+    fn value(&self, bytes: Vec<u8>) -> Outcome {
+        if bytes.len() > self.max {
+            return match self.too_long {
+                TooLong::Deny => Err(self.reason(DenialReason::HeaderTooLong(self.name.clone()))),
+                TooLong::Omit => Ok(None),
+            };
         }
         let mut value = HeaderValue::try_from(bytes).map_err(|_| self.refuse("it is no field value"))?;
-        value.set_sensitive(matches!(self.source, Source::Basic { .. }));
-        Ok(value)
+        value.set_sensitive(matches!(self.source, Source::Basic { .. } | Source::Assertion(_)));
+        Ok(Some(value))
     }
 
     fn refuse(&self, why: &'static str) -> DenialReason {
-        DenialReason::HeaderUnencodable(self.name.clone(), why)
+        self.reason(DenialReason::HeaderUnencodable(self.name.clone(), why))
     }
-}
 
-/// Joins a list's elements so that the application takes it apart into the same ones. An empty list is a missing value.
-fn join(items: &[String], separator: &str, percent: bool) -> Result<String, Trouble> {
-    if items.is_empty() {
-        return Err(Trouble::Failure(Failure::Absent("an element".to_owned())));
-    }
-    let divides = Some(separator.trim()).filter(|trimmed| !trimmed.is_empty()).unwrap_or(separator);
-    let mut joined = String::new();
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            joined.push_str(separator);
-        }
-        if percent {
-            joined.push_str(&escape(item, separator));
-            continue;
-        }
-        if item.is_empty() {
-            return Err(Trouble::Unencodable("an element is empty"));
-        }
-        if item.contains(divides) {
-            return Err(Trouble::Unencodable("an element contains the separator"));
-        }
-        if has_edge_space(item) {
-            return Err(Trouble::Unencodable("an element begins or ends with a space"));
-        }
-        joined.push_str(item);
-    }
-    Ok(joined)
-}
-
-/// Percent-encodes the separator, `%` and, at the ends, spaces; other characters are the encoding's matter.
-fn escape(item: &str, separator: &str) -> String {
-    let mut out = String::with_capacity(item.len());
-    let inner = item.trim_matches(' ');
-    let mut start = item.len() - item.trim_start_matches(' ').len();
-    if inner.is_empty() {
-        start = 0;
-    }
-    for (at, character) in item.char_indices() {
-        let edge = character == ' ' && (at < start || at >= start + inner.len());
-        if edge || character == '%' || separator.contains(character) {
-            let mut buffer = [0; 4];
-            out.push_str(&percent_all(character.encode_utf8(&mut buffer)));
-        } else {
-            out.push(character);
+    /// The reason, said of a cookie where this is one.
+    fn reason(&self, reason: DenialReason) -> DenialReason {
+        match self.carrier {
+            Carrier::Header => reason,
+            Carrier::Cookie => DenialReason::Cookie(self.spelled.clone(), Box::new(reason)),
         }
     }
-    out
-}
-
-fn percent_all(text: &str) -> String {
-    percent_with(text, text)
 }
 
 fn basic(user: &str, password: &Secret<String>) -> Result<Vec<u8>, Trouble> {

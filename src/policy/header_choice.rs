@@ -38,9 +38,9 @@ pub(super) struct Choices<'a> {
 }
 
 impl Layer {
-    /// Whether there are no headers.
-    pub(super) fn is_empty(&self) -> bool {
-        self.headers.is_empty()
+    /// Whether any of them tells something of a person; others go with every request.
+    pub(super) fn tell(&self) -> bool {
+        self.headers.iter().any(|header| header.for_everybody().is_none())
     }
 }
 
@@ -53,6 +53,17 @@ impl<'a> Choices<'a> {
     /// Which header sets were taken in.
     pub(super) fn into_uses(self) -> Uses {
         self.uses
+    }
+
+    /// Reads what the policy tells with every rule: `headers`, `headers_from` and `cookies`.
+    pub(super) fn read_all(&mut self, whole: &mut Section<'_>, reading: &mut Reading<'_>) -> Layer {
+        let mut layer = self.read(whole, reading);
+        if let Some(cookies) = whole.section("cookies", reading) {
+            layer.span.get_or_insert_with(|| cookies.span());
+            let read = header_table::read_cookies(&cookies, self.environment, reading);
+            layer.headers.extend(read.into_iter().map(Arc::new));
+        }
+        layer
     }
 
     /// Reads `headers` and `headers_from` of the policy or of a rule.
@@ -115,15 +126,20 @@ impl<'a> Choices<'a> {
 /// What is wrong with a header of the set `name` beside those that were taken in before and those that stand beside the list.
 fn collision(header: &Header, name: &str, taken: &[(Arc<Header>, &str)], own: &[Arc<Header>]) -> Option<String> {
     if let Some(over) = own.iter().find(|over| is_same(over, header)) {
-        return (over.name != header.name).then(|| unlike(over, header));
+        return (!has_one_name(over, header)).then(|| unlike(over, header));
     }
     let (other, set) = taken.iter().find(|(other, _)| is_same(other, header))?;
     Some(format!("header sets `{set}` and `{name}` both give `{}`", other.name))
 }
 
-/// Whether applications may take one header for the other.
+/// Whether applications may take one header for the other, or one cookie for the other.
 fn is_same(one: &Header, other: &Header) -> bool {
-    fold(one.name.as_str()) == fold(other.name.as_str())
+    one.carrier == other.carrier && fold(one.name.as_str()) == fold(other.name.as_str())
+}
+
+/// Whether they stand under the same name in the same place.
+fn has_one_name(one: &Header, other: &Header) -> bool {
+    one.carrier == other.carrier && one.name == other.name
 }
 
 fn unlike(over: &Header, under: &Header) -> String {
@@ -133,9 +149,9 @@ fn unlike(over: &Header, under: &Header) -> String {
 /// `under` with what `over` replaces in its place, and the rest of `over` behind.
 fn overlaid(under: &[Arc<Header>], over: &[Arc<Header>]) -> Vec<Arc<Header>> {
     let mut all: Vec<Arc<Header>> = Vec::with_capacity(under.len() + over.len());
-    let replaced = under.iter().map(|header| over.iter().find(|over| over.name == header.name).unwrap_or(header));
+    let replaced = under.iter().map(|header| over.iter().find(|over| has_one_name(over, header)).unwrap_or(header));
     for header in replaced.chain(over) {
-        if !all.iter().any(|other| other.name == header.name) {
+        if !all.iter().any(|other| has_one_name(other, header)) {
             all.push(Arc::clone(header));
         }
     }
@@ -174,7 +190,7 @@ impl SetTable {
     pub(super) fn place(&mut self, rule: &Layer, reading: &mut Reading<'_>) -> usize {
         let base = self.sets.first().cloned().unwrap_or_default();
         for over in &rule.headers {
-            let under = base.iter().find(|under| is_same(under, over) && under.name != over.name);
+            let under = base.iter().find(|under| is_same(under, over) && !has_one_name(under, over));
             if let (Some(under), Some(span)) = (under, &rule.span) {
                 let help = format!("replace it under its own name: {}", under.name);
                 reading.error(unlike(over, under), span.clone(), help);

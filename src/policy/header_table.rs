@@ -1,46 +1,43 @@
-//! Reads `[headers]`: names that are safe to set, and values of a known form.
+//! Reads `[headers]` and `[cookies]`: names that are safe to set, and values of a known form.
 //!
 //! Refused are names that frame a message, that the gateway itself sets, or that say who a client is to proxies; and two
 //! names that an application may not be able to tell apart, because CGI and its heirs see both as one (S01, S03).
 //!
 //! May touch: secrets only through the caller's closure. Trust boundary: the file is an administrator's.
-//! Specification: RFC 9110 sections 5.1 and 7.6.1.
+//! Specification: RFC 9110 sections 5.1 and 7.6.1, RFC 6265 section 4.1.1 (names of cookies).
+
+mod forms;
+mod secret;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use http::HeaderName;
 
 use super::compile::Environment;
-use super::encode::{EncodeError, Encoding, Unencodable, encode};
-use super::expression::{Kind, Mistake};
-use super::header::{Header, Missing, Source};
+use super::encode::{Carrier, EncodeError, Encoding, Unencodable, encode_for};
+use super::expression::Mistake;
+use super::header::{Header, MAX_HEADER_VALUE, Missing, Source, TooLong};
 use super::reader::{Reading, Section, Text, Value};
 use super::template::Template;
-use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
+use crate::http::cookie;
 use crate::http::fold::fold;
 use crate::reference;
+pub use secret::SecretSource;
 
-/// Where a policy's secret lies; the caller of [`compile`](super::compile) reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// A file, as written in the policy; relative to the policy file.
-    File(PathBuf),
-    /// An environment variable.
-    Environment(String),
-}
-
-const ENCODINGS: [(&str, Encoding); 4] = [
+const ENCODINGS: [(&str, Encoding); 6] = [
     ("utf-8", Encoding::Utf8),
+    ("utf-8-percent", Encoding::Utf8Percent),
     ("percent", Encoding::Percent),
     ("latin1", Encoding::Latin1),
     ("base64", Encoding::Base64),
+    ("rfc2047", Encoding::Rfc2047),
 ];
 const UNENCODABLE: [(&str, Unencodable); 3] =
     [("deny", Unencodable::Deny), ("percent", Unencodable::Percent), ("omit", Unencodable::Omit)];
 const MISSING: [(&str, MissingWord); 3] =
     [("omit", MissingWord::Omit), ("empty", MissingWord::Empty), ("deny", MissingWord::Deny)];
+const TOO_LONG: [(&str, TooLong); 2] = [("deny", TooLong::Deny), ("omit", TooLong::Omit)];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MissingWord {
@@ -85,11 +82,33 @@ const RESERVED_PREFIXES: [&str; 8] =
 
 /// Reads all headers of `section` in the order of the file.
 pub(super) fn read(section: &Section<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Vec<Header> {
+    read_all(section, Carrier::Header, environment, reading)
+}
+
+/// Reads all cookies of `section` in the order of the file.
+pub(super) fn read_cookies(
+    section: &Section<'_>,
+    environment: &Environment<'_>,
+    reading: &mut Reading<'_>,
+) -> Vec<Header> {
+    read_all(section, Carrier::Cookie, environment, reading)
+}
+
+fn read_all(
+    section: &Section<'_>,
+    carrier: Carrier,
+    environment: &Environment<'_>,
+    reading: &mut Reading<'_>,
+) -> Vec<Header> {
     let mut headers = Vec::new();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for (key, value) in section.in_order() {
-        let name = read_name(&key, &mut seen, reading);
-        let header = read_value(&key, value, environment, reading);
+        let name = match carrier {
+            Carrier::Header => read_name(&key, &mut seen, reading),
+            Carrier::Cookie => read_cookie_name(&key, &mut seen, reading),
+        };
+        let form = Form { carrier, name: key.text };
+        let header = form.read(value, environment, reading);
         if let (Some(name), Some(header)) = (name, header) {
             headers.push(Header { name, ..header });
         }
@@ -106,7 +125,11 @@ fn read_name(key: &Text<'_>, seen: &mut BTreeMap<String, String>, reading: &mut 
     let folded = fold(key.text);
     if RESERVED.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix)) {
         let message = format!("header `{}` belongs to the client, the gateway or the protocol", key.text);
-        reading.error(message, key.span.clone(), "choose another name, for example `X-Remote-User`");
+        let help = match folded.as_str() {
+            "COOKIE" => "what is told in cookies stands in [cookies]",
+            _ => "choose another name, for example `X-Remote-User`",
+        };
+        reading.error(message, key.span.clone(), help);
         return None;
     }
     if let Some(other) = seen.insert(folded, key.text.to_owned()) {
@@ -117,84 +140,146 @@ fn read_name(key: &Text<'_>, seen: &mut BTreeMap<String, String>, reading: &mut 
     Some(name)
 }
 
-fn read_value(
+/// A cookie's name is a token; the header name that stands for it in reasons is the same in lower case.
+fn read_cookie_name(
     key: &Text<'_>,
-    value: &Value<'_>,
-    environment: &Environment<'_>,
+    seen: &mut BTreeMap<String, String>,
     reading: &mut Reading<'_>,
-) -> Option<Header> {
-    if value.get_ref().as_str().is_some() {
-        let text = reading.text(value, key.text)?;
-        return Some(header(Source::Text(template(&text, reading)?)));
-    }
-    let Some(table) = value.get_ref().as_table() else {
-        let expected = "a string, or a table with `value`, `list` or `basic`";
-        return reading.wrong_kind(key.text, expected, value.get_ref(), value.span());
+) -> Option<HeaderName> {
+    let token = HeaderName::from_bytes(key.text.as_bytes()).ok().filter(|_| !key.text.starts_with('$'));
+    let Some(name) = token.filter(|_| !key.text.contains('%')) else {
+        let help = "the name of a cookie has letters, digits, `-` and `_`; quote it when it has a dot";
+        reading.error(format!("`{}` is no name for a cookie", key.text), key.span.clone(), help);
+        return None;
     };
-    let mut section = reading.open(key.text, &reference::policy::HEADER, table, value.span());
-    let forms = reference::policy::HEADER_FORMS;
-    let given: Vec<_> = forms.iter().filter(|(form, _)| !section.lacks(form)).collect();
-    let [(form, keys)] = given.as_slice() else {
-        let help = "give exactly one of `value`, `list` and `basic`";
-        reading.error(format!("header `{}` has no clear value", key.text), value.span(), help);
-        for (form, _) in forms {
-            section.value(form);
+    if cookie::is_ours(key.text.as_bytes()) {
+        let message = format!("the cookie `{}` is the gateway's own", key.text);
+        reading.error(message, key.span.clone(), "choose a name that does not begin with `lychgate`");
+        return None;
+    }
+    if let Some(other) = seen.insert(fold(key.text), key.text.to_owned()) {
+        let message = format!("cookies `{other}` and `{}` are the same to some applications", key.text);
+        reading.error(message, key.span.clone(), "PHP sees `_` for other punctuation; rename one");
+        return None;
+    }
+    Some(name)
+}
+
+/// One entry, whose value is being read.
+struct Form<'n> {
+    carrier: Carrier,
+    name: &'n str,
+}
+
+impl Form<'_> {
+    fn read(&self, value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Header> {
+        if value.get_ref().as_str().is_some() {
+            let text = reading.text(value, self.name)?;
+            return Some(self.header(Source::Text(template(&text, reading)?)));
         }
-        return read_rest(None, section, reading);
-    };
-    section.narrow(keys);
-    let value = section.value(form)?;
-    let source = match *form {
-        "list" => read_list(value, &mut section, reading),
-        "basic" => read_basic(value, environment, reading),
-        _ => reading.text(value, form).and_then(|text| template(&text, reading)).map(Source::Text),
-    };
-    read_rest(source, section, reading)
+        let forms = match self.carrier {
+            Carrier::Header => reference::policy::HEADER_FORMS,
+            Carrier::Cookie => reference::policy::COOKIE_FORMS,
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            let expected = format!("a string, or a table with {}", names(forms, "or"));
+            return reading.wrong_kind(self.name, &expected, value.get_ref(), value.span());
+        };
+        let keys = match self.carrier {
+            Carrier::Header => &reference::policy::HEADER,
+            Carrier::Cookie => &reference::policy::COOKIE,
+        };
+        let mut section = reading.open(self.name, keys, table, value.span());
+        let given: Vec<_> = forms.iter().filter(|(form, _)| !section.lacks(form)).collect();
+        let [(form, keys)] = given.as_slice() else {
+            let what = if self.carrier == Carrier::Cookie { "cookie" } else { "header" };
+            let help = format!("give exactly one of {}", names(forms, "and"));
+            reading.error(format!("{what} `{}` has no clear value", self.name), value.span(), help);
+            for (form, _) in forms {
+                section.value(form);
+            }
+            return self.rest(None, section, reading);
+        };
+        section.narrow(keys);
+        let value = section.value(form)?;
+        let source = match *form {
+            "list" => forms::read_list(value, &mut section, reading),
+            "json" => forms::read_json(value, reading),
+            "basic" => forms::read_basic(value, environment, reading),
+            "bearer" => secret::read_bearer(value, environment, reading),
+            "secret" => secret::read_shared(value, self.carrier, environment, reading),
+            "jwt" => forms::read_jwt(value, environment, reading),
+            _ => reading.text(value, form).and_then(|text| template(&text, reading)).map(Source::Text),
+        };
+        self.rest(source, section, reading)
+    }
+
+    /// The keys that say what happens to values that are missing or do not fit.
+    fn rest(&self, source: Option<Source>, mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<Header> {
+        let missing = if section.allows("missing") { section.word("missing", &MISSING, reading) } else { None };
+        let (mut encoding, mut unencodable, mut default, mut max, mut too_long) = (None, None, None, None, None);
+        if section.allows("encoding") {
+            encoding = section.word("encoding", &ENCODINGS, reading);
+            unencodable = section.word("unencodable", &UNENCODABLE, reading);
+            default = section.text("default", reading);
+        }
+        if section.allows("max") {
+            max = section.size("max", reading);
+            too_long = section.word("too_long", &TOO_LONG, reading);
+        }
+        if let (Some(_), Some(default)) = (missing, &default) {
+            reading.error("`missing` and `default` contradict each other", default.span.clone(), "keep one of them");
+        }
+        let encoding = encoding.unwrap_or(self.carrier.encoding());
+        let max = max.map_or(MAX_HEADER_VALUE, |max| max.as_usize());
+        if let Some(default) = &default {
+            self.check_default(default, encoding, max, reading);
+        }
+        section.finish(reading);
+        let missing = match (default, missing) {
+            (Some(text), _) => Missing::Default(text.text.into()),
+            (None, Some(MissingWord::Empty)) => Missing::Empty,
+            (None, Some(MissingWord::Deny)) => Missing::Deny,
+            (None, Some(MissingWord::Omit) | None) => Missing::Omit,
+        };
+        let (unencodable, too_long) = (unencodable.unwrap_or_default(), too_long.unwrap_or_default());
+        Some(Header { missing, encoding, unencodable, max, too_long, ..self.header(source?) })
+    }
+
+    fn check_default(&self, default: &Text<'_>, encoding: Encoding, max: usize, reading: &mut Reading<'_>) {
+        let why = match encode_for(default.text, encoding, self.carrier) {
+            Ok(bytes) if bytes.len() <= max => return,
+            Ok(_) => "it is longer than `max`",
+            Err(EncodeError::Control) => "it has a control character",
+            Err(EncodeError::Unencodable(why)) => why,
+        };
+        reading.error(
+            format!("`default` cannot be sent: {why}"),
+            default.span.clone(),
+            "change the text or `encoding`",
+        );
+    }
+
+    fn header(&self, source: Source) -> Header {
+        Header {
+            name: HeaderName::from_static("x-unnamed"),
+            spelled: self.name.into(),
+            carrier: self.carrier,
+            source,
+            missing: Missing::default(),
+            encoding: self.carrier.encoding(),
+            unencodable: Unencodable::default(),
+            max: MAX_HEADER_VALUE,
+            too_long: TooLong::default(),
+        }
+    }
 }
 
-/// The keys that say what happens to values that are missing or do not fit.
-fn read_rest(source: Option<Source>, mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<Header> {
-    let missing = section.word("missing", &MISSING, reading);
-    let (mut encoding, mut unencodable, mut default) = (None, None, None);
-    if section.allows("encoding") {
-        encoding = section.word("encoding", &ENCODINGS, reading);
-        unencodable = section.word("unencodable", &UNENCODABLE, reading);
-        default = section.text("default", reading);
-    }
-    if let (Some(_), Some(default)) = (missing, &default) {
-        reading.error("`missing` and `default` contradict each other", default.span.clone(), "keep one of them");
-    }
-    let encoding = encoding.unwrap_or_default();
-    if let Some(default) = &default {
-        check_default(default, encoding, reading);
-    }
-    section.finish(reading);
-    let missing = match (default, missing) {
-        (Some(text), _) => Missing::Default(text.text.into()),
-        (None, Some(MissingWord::Empty)) => Missing::Empty,
-        (None, Some(MissingWord::Deny)) => Missing::Deny,
-        (None, Some(MissingWord::Omit) | None) => Missing::Omit,
-    };
-    Some(Header { missing, encoding, unencodable: unencodable.unwrap_or_default(), ..header(source?) })
-}
-
-fn check_default(default: &Text<'_>, encoding: Encoding, reading: &mut Reading<'_>) {
-    let why = match encode(default.text, encoding) {
-        Ok(_) => return,
-        Err(EncodeError::Control) => "it has a control character",
-        Err(EncodeError::Unencodable(why)) => why,
-    };
-    reading.error(format!("`default` cannot be sent: {why}"), default.span.clone(), "change the text or `encoding`");
-}
-
-fn header(source: Source) -> Header {
-    Header {
-        name: HeaderName::from_static("x-unnamed"),
-        source,
-        missing: Missing::default(),
-        encoding: Encoding::default(),
-        unencodable: Unencodable::default(),
-    }
+/// The keys of all forms: `value`, `list` and `basic`.
+fn names(forms: &[(&str, &reference::Table)], last: &str) -> String {
+    let mut names: Vec<_> = forms.iter().map(|(form, _)| format!("`{form}`")).collect();
+    let end = names.pop().unwrap_or_default();
+    format!("{} {last} {end}", names.join(", "))
 }
 
 /// A template that gives a text.
@@ -202,7 +287,8 @@ fn template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> {
     let template = any_template(text, reading)?;
     if let Some(kind) = template.has_no_text() {
         let message = format!("the value is {kind}, and a header needs a text");
-        reading.error(message, text.span.clone(), "use `{ list = \"${…}\", separator = \",\" }`, or .join(',')");
+        let help = "use `{ list = \"${…}\", separator = \",\" }`, `{ json = \"${…}\" }`, or .join(',')";
+        reading.error(message, text.span.clone(), help);
         return None;
     }
     Some(template)
@@ -230,80 +316,5 @@ pub(super) fn report(mistakes: Vec<Mistake>, text: &Text<'_>, reading: &mut Read
             None => finding,
         };
         reading.push(finding, place);
-    }
-}
-
-fn read_list(value: &Value<'_>, section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<Source> {
-    let separator = section.text("separator", reading);
-    if let Some(separator) = &separator
-        && (separator.text.is_empty() || separator.text.len() > 8 || separator.text.chars().any(char::is_control))
-    {
-        let help = "for example \",\" or \";\"";
-        reading.error("`separator` is 1 to 8 bytes without control characters", separator.span.clone(), help);
-    }
-    let contains = section.word("contains", &[("deny", false), ("percent", true)], reading);
-    let text = reading.text(value, "list")?;
-    let Some(list) = any_template(&text, reading)?.into_single() else {
-        let help = "write one expression: list = \"${user.groups}\"";
-        reading.error("`list` is more than one expression", text.span, help);
-        return None;
-    };
-    if let Some(kind) = list.kind().filter(|kind| *kind != Kind::List) {
-        let help = "use `value` for a text";
-        reading.error(format!("`list` needs a list, this is {kind}"), text.span, help);
-        return None;
-    }
-    let separator = separator.map_or(",", |separator| separator.text).into();
-    Some(Source::List { list, separator, percent: contains.unwrap_or(false) })
-}
-
-fn read_basic(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Source> {
-    let mut section = reading.section(value, "basic", &reference::policy::BASIC)?;
-    let user = section.text("user", reading);
-    let password = section.value("password");
-    let span = section.span();
-    section.finish(reading);
-    if user.is_none() || password.is_none() {
-        let help = "basic = { user = \"${user.preferred_username}\", password = { file = \"app.password\" } }";
-        reading.error("`basic` needs `user` and `password`", span, help);
-    }
-    let user = user.and_then(|user| template(&user, reading));
-    let password = password.and_then(|password| read_secret(password, environment, reading));
-    Some(Source::Basic { user: user?, password: password? })
-}
-
-fn read_secret(value: &Value<'_>, environment: &Environment<'_>, reading: &mut Reading<'_>) -> Option<Secret<String>> {
-    let help = "keep it in a file: password = { file = \"app.password\" }, or { env = \"NAME\" }";
-    if value.get_ref().as_str().is_some() {
-        reading.hide(value.span());
-        reading.error("a password cannot stand in a policy", value.span(), help);
-        return None;
-    }
-    let mut section = reading.section(value, "password", &reference::policy::SECRET)?;
-    if !section.lacks("value") {
-        reading.hide(section.span());
-        reading.error("a password cannot stand in a policy", value.span(), help);
-        return None;
-    }
-    let (file, variable) = (section.text("file", reading), section.text("env", reading));
-    section.finish(reading);
-    let (source, span) = match (file, variable) {
-        (Some(file), None) => (SecretSource::File(file.text.into()), file.span),
-        (None, Some(variable)) => (SecretSource::Environment(variable.text.to_owned()), variable.span),
-        _ => {
-            reading.error("a password comes from one of `file` and `env`", value.span(), help);
-            return None;
-        }
-    };
-    match (environment.secrets)(&source) {
-        Ok(secret) if secret.expose().chars().any(char::is_control) => {
-            reading.error("the password has a control character", span, "a file may end in one newline, no more");
-            None
-        }
-        Ok(secret) => Some(secret),
-        Err(why) => {
-            reading.error(format!("the password cannot be read: {why}"), span, "check the name and who may read it");
-            None
-        }
     }
 }

@@ -33,6 +33,7 @@ mod prepared;
 mod query;
 mod reader;
 mod request_header;
+mod response;
 mod route;
 mod rule;
 mod schedule;
@@ -62,9 +63,11 @@ pub use decision::{
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
+pub use response::ResponseFields;
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
+use encode::Carrier;
 
 /// One application's compiled policy. Immutable; shared behind an `Arc`.
 pub struct Policy {
@@ -74,7 +77,8 @@ pub struct Policy {
     login: Option<Login>,
     login_accepts: LoginAccepts,
     session: SessionLimits,
-    /// The first is `[headers]`.
+    response: ResponseFields,
+    /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
     rules: Vec<rule::Rule>,
     routes: route::RouteTable,
@@ -158,9 +162,33 @@ impl Policy {
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.
     pub fn emitted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let all = self.header_sets.iter().flat_map(header_set::HeaderSet::headers);
         let mut seen = BTreeSet::new();
-        all.map(|header| &header.name).filter(move |name| seen.insert(name.as_str()))
+        self.told(Carrier::Header).map(|header| &header.name).filter(move |name| seen.insert(name.as_str()))
+    }
+
+    /// The same headers as the policy spells them.
+    pub fn spelled_headers(&self) -> impl Iterator<Item = &str> {
+        self.told(Carrier::Header).map(|header| &*header.spelled)
+    }
+
+    /// Every cookie that this policy can emit; to be removed from what clients send and from what the application sets.
+    pub fn emitted_cookies(&self) -> impl Iterator<Item = &str> {
+        self.told(Carrier::Cookie).map(|cookie| &*cookie.spelled)
+    }
+
+    fn told(&self, carrier: Carrier) -> impl Iterator<Item = &header::Header> {
+        let all = self.header_sets.iter().flat_map(header_set::HeaderSet::headers).map(|header| &**header);
+        all.filter(move |header| header.carrier == carrier)
+    }
+
+    /// Whether anything that it tells must be signed.
+    pub fn signs(&self) -> bool {
+        self.header_sets.iter().flat_map(header_set::HeaderSet::headers).any(|header| header.is_signed())
+    }
+
+    /// What is added to and removed from the application's answers.
+    pub fn response(&self) -> &ResponseFields {
+        &self.response
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

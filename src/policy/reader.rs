@@ -17,7 +17,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::expression::Named;
 use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
-use crate::reference::Table;
+use crate::reference::{Kind, Table};
+use crate::size::ByteSize;
 
 /// One value of the file and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -331,6 +332,20 @@ impl<'d> Section<'d> {
                 None
             }
         }
+    }
+
+    /// The number of bytes at `key`, within the range of its row.
+    pub(super) fn size(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<ByteSize> {
+        let Some(Kind::Size(least, most)) = self.keys.ask(key) else { return None };
+        let text = self.text(key, reading)?;
+        let (least, most) = (ByteSize::bytes(least), ByteSize::bytes(most));
+        let message = match text.text.parse::<ByteSize>() {
+            Ok(size) if (least..=most).contains(&size) => return Some(size),
+            Ok(size) => format!("`{key}` is {size}"),
+            Err(why) => format!("`{key}` is no size: {why}"),
+        };
+        reading.error(message, text.span, format!("expected {least} to {most}"));
+        None
     }
 
     /// `true` or `false` at `key`.

@@ -157,7 +157,7 @@ fn check_told(rule: &Rule, layer: &Layer, reading: &mut Reading<'_>) {
     if rule.answer.is_some() {
         let help = "remove them: the application is not asked";
         reading.error("the gateway answers itself, so these headers are never sent", span.clone(), help);
-    } else if rule.access == Access::Public && !layer.is_empty() {
+    } else if rule.access == Access::Public && layer.tell() {
         let help = "a public rule tells nothing of anybody; access = \"optional\" tells who is signed in";
         let finding = Diagnostic::warning("these headers are never sent: the rule is public").help(help);
         reading.push(finding, span.clone());

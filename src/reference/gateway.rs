@@ -11,6 +11,7 @@ use super::key::{Key, Kind, Table, Word};
 
 const LISTENERS_AT: &str = "docs/configuration.md#listeners-at-least-one";
 const KEYS_AT: &str = "docs/configuration.md#keys";
+const IDENTITY_AT: &str = "docs/configuration.md#identity";
 const PROVIDERS_AT: &str = "docs/configuration.md#providersname";
 const LIMITS_AT: &str = "docs/configuration.md#limits";
 const TIMEOUTS_AT: &str = "docs/configuration.md#timeouts";
@@ -47,6 +48,9 @@ pub static FILE: Table = Table::new(
         Key::optional("keys", Kind::Table(&KEYS), "What seals sessions.")
             .otherwise("a key is made in `state`")
             .see(KEYS_AT),
+        Key::optional("identity", Kind::Table(&IDENTITY), "What signs the assertions of who asks.")
+            .otherwise("a key is made in `state` when a policy needs one")
+            .see(IDENTITY_AT),
         Key::optional("providers", Kind::Table(&PROVIDERS), "The OpenID providers that people sign in at.")
             .see(PROVIDERS_AT),
         Key::optional("limits", Kind::Table(&LIMITS), "How much is accepted.").see(LIMITS_AT),
@@ -110,6 +114,20 @@ pub static KEYS: Table = Table::new(
     )
     .otherwise("made in `state`")
     .examples(&["[{ file = \"keys/2026-11.key\" }, { file = \"keys/2026-05.key\" }]"])],
+);
+
+/// `[identity]`.
+pub static IDENTITY: Table = Table::new(
+    "identity",
+    IDENTITY_AT,
+    "What signs the assertions of who asks.",
+    &[Key::optional(
+        "keys",
+        Kind::List(&Kind::Table(&SECRET)),
+        "1 to 8 private keys in PEM, each an EC key on P-256. The first signs, all of them are published.",
+    )
+    .otherwise("made in `state`")
+    .examples(&["[{ file = \"keys/identity.pem\" }, { file = \"keys/identity-next.pem\" }]"])],
 );
 
 /// A secret, named by its source.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::diagnostic::Diagnostic;
-use crate::forward::HostHeader;
-use crate::http::{HostName, Scheme};
+use crate::forward::{HostHeader, Spelling};
+use crate::http::{HostName, Scheme, cookie};
 use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::{HostMode, Policy};
@@ -35,6 +35,9 @@ pub struct Application {
     metrics: AppMetrics,
     secure_cookies: CookieNames,
     plain_cookies: CookieNames,
+    cookies_told: cookie::IdentityCookies,
+    spelling: Spelling,
+    answer_spelling: Spelling,
     _in_memory: Arc<InMemory>,
 }
 
@@ -91,6 +94,9 @@ impl Application {
             metrics: surroundings.metrics.app(policy.name()),
             secure_cookies: CookieNames::new(true, cookie_app.as_deref()),
             plain_cookies: CookieNames::new(false, cookie_app.as_deref()),
+            cookies_told: cookie::IdentityCookies::new(policy.emitted_cookies()),
+            spelling: Spelling::of(policy.spelled_headers()),
+            answer_spelling: Spelling::of(policy.response().spelled()),
             _in_memory: Arc::clone(&surroundings.in_memory),
             policy,
         })
@@ -144,6 +150,21 @@ impl Application {
     /// Its counters.
     pub fn metrics(&self) -> &AppMetrics {
         &self.metrics
+    }
+
+    /// The cookies that tell it who asks.
+    pub fn cookies_told(&self) -> &cookie::IdentityCookies {
+        &self.cookies_told
+    }
+
+    /// How the names of its identity headers are written.
+    pub fn spelling(&self) -> &Spelling {
+        &self.spelling
+    }
+
+    /// How the names that its policy puts on answers are written.
+    pub fn answer_spelling(&self) -> &Spelling {
+        &self.answer_spelling
     }
 
     /// The names of its session cookies under this scheme.

@@ -135,5 +135,7 @@ fn copy_if_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestB
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
+    // The spelling of names.
+    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }

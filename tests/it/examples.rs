@@ -32,7 +32,9 @@ fn sound_policy(file: &Arc<SourceFile>, providers: &[&str]) -> Policy {
         let path = file.path().parent().unwrap().join(path);
         std::fs::read_to_string(&path).map(|text| SourceFile::new(path, text)).map_err(|error| error.to_string())
     };
-    let environment = policy::Environment { secrets: &secrets, files: &included, providers: &providers };
+    let identity = Arc::default();
+    let environment =
+        policy::Environment { secrets: &secrets, files: &included, providers: &providers, identity: Some(&identity) };
     let policy = compile(name, file, &environment, &mut report);
     assert!(report.findings().is_empty(), "{report}");
     let policy = policy.unwrap();

@@ -26,3 +26,4 @@ mod rules;
 mod seeds;
 mod sessions;
 mod shipped;
+mod telling;

@@ -103,7 +103,7 @@ async fn site(upstream: &str) -> Site {
 }
 
 /// Signs Ada in over the last listener, which must speak clear text; does not open the page asked for.
-async fn sign_in(gateway: &TestGateway) -> String {
+pub(crate) async fn sign_in(gateway: &TestGateway) -> String {
     let mut browser = Browser::new();
     let port = gateway.running().addresses().last().unwrap().port();
     let mut next = format!("http://{HOST}:{port}/");

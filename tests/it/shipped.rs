@@ -103,8 +103,10 @@ fn sound(path: &Path) {
     let name = path.file_stem().unwrap().to_str().unwrap();
     let mut report = Report::default();
     let secrets = |_: &SecretSource| Ok(Secret::new("a-secret-of-the-tests-as-long-as-a-good-one".to_owned()));
+    let identity = Arc::default();
     let providers = [ProviderFacts { name: "idp", scopes: None }];
-    let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let environment =
+        policy::Environment { secrets: &secrets, files: &no_files, providers: &providers, identity: Some(&identity) };
     let policy = compile(name, &Arc::clone(&source), &environment, &mut report);
     assert!(report.findings().is_empty(), "{}", report.render());
     let outcomes = policy.unwrap().run_tests();

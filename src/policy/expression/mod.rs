@@ -15,6 +15,7 @@ mod calls;
 mod check;
 mod constant;
 mod functions;
+mod json;
 mod lower;
 mod named;
 mod named_check;
@@ -240,6 +241,22 @@ impl Expression {
             Some(list) => list.inner().iter().map(|item| text_of(&**item)).collect(),
             None => text_of(value).map(|text| vec![text]),
         })
+    }
+
+    /// Evaluates to JSON in printable ASCII. A claim that is named directly keeps the exact text of its numbers.
+    pub(super) fn json(&self, view: &View<'_>) -> Result<String, Failure> {
+        let mut text = String::new();
+        match &self.claim_path {
+            Some(path) => match claim_at(path, view)? {
+                ClaimValue::Null => return Err(Failure::Absent(path.join("."))),
+                value => value.write_json(&mut text),
+            },
+            None => match self.evaluate(view, |value| json::value_of(value, 0))? {
+                ClaimValue::Null => return Err(Failure::Absent("null".to_owned())),
+                value => value.write_json(&mut text),
+            },
+        }
+        Ok(text)
     }
 
     fn evaluate<T>(

@@ -24,7 +24,8 @@ pub(super) fn compile_into(
         SecretSource::File(path) if path == Path::new("shared/app.password") => Ok(Secret::new("s3cret".to_owned())),
         other => secrets(other),
     };
-    let environment = Environment { secrets: &secrets, files: &read, providers };
+    let identity = Arc::default();
+    let environment = Environment { secrets: &secrets, files: &read, providers, identity: Some(&identity) };
     compile("app", &SourceFile::new("app.toml", text), &environment, report)
 }
 

@@ -11,7 +11,10 @@ mod rule;
 mod test;
 
 pub use definitions::{CONDITIONS, DEFINITIONS, GROUPS, HEADER_SETS};
-pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
+pub use header::{
+    BASIC, COOKIE, COOKIE_FORMS, COOKIES, HEADER, HEADER_BASIC, HEADER_BEARER, HEADER_FORMS, HEADER_JSON, HEADER_JWT,
+    HEADER_LIST, HEADER_SECRET, HEADER_TEXT, HEADERS, JWT, RESPONSE, RESPONSE_ADD, RESPONSE_SET, SECRET, TTL,
+};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
 pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_HEADERS, TEST_SESSION};
 
@@ -57,6 +60,10 @@ pub static FILE: Table = Table::new(
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
         Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
         HEADERS_FROM,
+        Key::optional("cookies", Kind::Table(&COOKIES), "What the application is told in cookies.")
+            .see("docs/policy.md#cookies"),
+        Key::optional("response", Kind::Table(&RESPONSE), "What is changed on the application's answers.")
+            .see("docs/policy.md#response"),
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
             .see(RULES_AT),
         Key::optional("tests", Kind::Tables(&TEST), "What the file says that it does.").see(TESTS_AT),
