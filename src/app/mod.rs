@@ -6,11 +6,16 @@
 //! Trust boundary: the administrator's files.
 
 mod built;
+mod beside;
 mod control;
 mod plan;
 mod reload;
+mod replay;
 mod running;
+mod story;
 mod watch;
 
 pub use plan::Plan;
+pub use replay::{Changed, Replay, Unknown};
 pub use running::{LevelSetter, Options, Running, StartError};
+pub use story::{Decided, Place, Question, Receives, Story, Taken};

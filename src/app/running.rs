@@ -263,6 +263,7 @@ fn common(config: &Config, snapshot: Snapshot, keys: Arc<KeyRing>, metrics: &Arc
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        records: config.log.replay,
     }
 }
 

@@ -11,12 +11,15 @@
 mod answer;
 mod app;
 mod case;
+mod compared;
 mod compile;
 mod condition;
 mod coverage;
 mod decide;
 mod decision;
+mod consulted;
 mod encode;
+mod explain;
 mod expression;
 mod header;
 mod header_set;
@@ -25,9 +28,12 @@ mod method_set;
 mod pattern;
 mod prepared;
 mod query;
+mod reach;
 mod reader;
+mod record;
 mod route;
 mod rule;
+mod saved;
 mod schedule;
 mod selector;
 mod template;
@@ -46,11 +52,18 @@ use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
+pub use consulted::Consulted;
 pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing};
+pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
+pub use record::RecordedParameter;
+pub use saved::SavedError;
+pub use reach::{Coverage, Reachable};
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
@@ -148,6 +161,11 @@ impl Policy {
         let all = self.header_sets.iter().flat_map(header_set::HeaderSet::headers);
         let mut seen = BTreeSet::new();
         all.map(|header| &header.name).filter(move |name| seen.insert(name.as_str()))
+    }
+
+    /// The rule with this label.
+    fn rule_labelled(&self, label: Option<&str>) -> Option<&rule::Rule> {
+        self.rules.iter().find(|rule| Some(&*rule.label) == label)
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

@@ -14,6 +14,8 @@ mod check;
 mod functions;
 mod place;
 mod scope;
+mod seen;
+mod spelled;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,6 +28,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, Value};
 
 pub(super) use scope::{BoundClaims, View};
+pub use seen::Seen;
 
 use crate::claims::ClaimValue;
 
@@ -163,16 +166,24 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let scope = scope::Scope::new(view);
-        let mut context = Context::with_env(Arc::clone(functions::environment()));
-        context.set_variable_resolver(&scope);
-        let run = || -> Result<T, Failure> {
-            let value: CowVal<'_, '_> = Value::resolve_val(&self.tree, &context).map_err(failure)?;
-            read(value.as_ref())
-        };
-        catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
+        evaluate(&self.tree, view, read)
     }
+}
+
+/// Evaluates a tree, or a part of one.
+fn evaluate<T>(
+    tree: &cel::IdedExpr,
+    view: &View<'_>,
+    read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let scope = scope::Scope::new(view);
+    let mut context = Context::with_env(Arc::clone(functions::environment()));
+    context.set_variable_resolver(&scope);
+    let run = || -> Result<T, Failure> {
+        let value: CowVal<'_, '_> = Value::resolve_val(tree, &context).map_err(failure)?;
+        read(value.as_ref())
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
 }
 
 impl fmt::Debug for Expression {
