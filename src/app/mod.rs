@@ -5,8 +5,8 @@
 //!
 //! Trust boundary: the administrator's files.
 
-mod built;
 mod beside;
+mod built;
 mod control;
 mod plan;
 mod reload;

@@ -378,7 +378,9 @@ fn query(recorded: &Recorded) -> Option<String> {
     let known = recorded.query.as_ref()?;
     let mut text = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in known {
-        value.iter().for_each(|value| drop(text.append_pair(name, value)));
+        if let Some(value) = value {
+            text.append_pair(name, value);
+        }
     }
     for name in &recorded.doubtful {
         text.append_pair(name, "1").append_pair(name, "2");
@@ -387,12 +389,7 @@ fn query(recorded: &Recorded) -> Option<String> {
 }
 
 /// The person as far as they were recorded; none where the application would not know them, or where nothing can be read.
-fn subject(
-    line: &Line<'_>,
-    recorded: Option<&Recorded>,
-    policy: &Policy,
-    now: Timestamp,
-) -> Option<Option<Subject>> {
+fn subject(line: &Line<'_>, recorded: Option<&Recorded>, policy: &Policy, now: Timestamp) -> Option<Option<Subject>> {
     let provider = policy.login().map(|login| Arc::clone(&login.provider));
     let of_another = recorded.and_then(|recorded| recorded.session.as_ref()).map(|session| &*session.provider);
     if of_another.is_some_and(|provider_then| Some(provider_then) != provider.as_deref()) {

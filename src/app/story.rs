@@ -20,9 +20,7 @@ use crate::gateway::{decided, is_reserved};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
-use crate::policy::{
-    Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
-};
+use crate::policy::{Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject};
 use crate::snapshot::{Application, Snapshot};
 
 /// What is asked.
@@ -181,7 +179,8 @@ impl Question {
             ..Story::default()
         };
         if let Err((reason, why)) = self.tell(snapshot, &mut story) {
-            story.decision = Decided { decision: "refused", reason: Some(reason.to_owned()), why: Some(why), rule: None };
+            story.decision =
+                Decided { decision: "refused", reason: Some(reason.to_owned()), why: Some(why), rule: None };
         }
         story
     }

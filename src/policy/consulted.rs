@@ -35,7 +35,8 @@ impl Policy {
         let asking = Asking { policy: self, request, who, now };
         let decides = self.find(request, now).decides;
         let mut consulted = Consulted::default();
-        let candidates = asking.candidates().into_iter().filter(|index| decides.is_none_or(|decides| *index <= decides));
+        let candidates =
+            asking.candidates().into_iter().filter(|index| decides.is_none_or(|decides| *index <= decides));
         for rule in candidates.filter_map(|index| self.rules.get(index)).filter(|rule| !rule.observes) {
             if rule.selector.refuses_beside_query(request, now).is_none() {
                 consulted.parameters.extend(rule.selector.parameters().map(str::to_owned));

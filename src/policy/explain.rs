@@ -171,7 +171,13 @@ impl Policy {
             };
             let asked = matches!(standing, Standing::Decides | Standing::Observes);
             let checks = if asked { asking.checks(rule) } else { Vec::new() };
-            ExplainedRule { rule: rule.label.to_string(), line: rule.written.line, observes: rule.observes, standing, checks }
+            ExplainedRule {
+                rule: rule.label.to_string(),
+                line: rule.written.line,
+                observes: rule.observes,
+                standing,
+                checks,
+            }
         });
         let rules = rules.collect();
         let headers = asking.headers(&decision);
@@ -225,9 +231,8 @@ impl<'p> Asking<'p, '_> {
     /// A rule that the route table does not offer, because of its methods or its paths.
     fn elsewhere(&self, index: usize, rule: &Rule) -> Standing {
         let methods = self.policy.routes.methods(index);
-        let path_matches = methods
-            .and_then(|methods| methods.first())
-            .is_some_and(|method| self.offered(method).contains(&index));
+        let path_matches =
+            methods.and_then(|methods| methods.first()).is_some_and(|method| self.offered(method).contains(&index));
         let (by, wanted, found) = match methods.filter(|_| path_matches) {
             Some(methods) => ("methods", methods.to_string(), self.request.method.to_string()),
             None => ("paths", rule.written.paths.join(", "), self.request.path.to_string()),
@@ -317,9 +322,7 @@ impl<'p> Asking<'p, '_> {
             Ok(Some(value)) if value.is_sensitive() => {
                 ExplainedHeader { value: Some(MASK.to_owned()), masked: true, ..none }
             }
-            Ok(Some(value)) => {
-                ExplainedHeader { value: Some(value.as_bytes().escape_ascii().to_string()), ..none }
-            }
+            Ok(Some(value)) => ExplainedHeader { value: Some(value.as_bytes().escape_ascii().to_string()), ..none },
             Ok(None) => ExplainedHeader { why: Some(self.omitted(header, who)), ..none },
             Err(reason) => ExplainedHeader { why: Some(reason.to_string()), ..none },
         }
@@ -329,7 +332,9 @@ impl<'p> Asking<'p, '_> {
     fn omitted(&self, header: &Header, who: &Prepared) -> String {
         let absent = who.with_view(self.glance(), |view| {
             header.expressions().iter().find_map(|expression| match (expression.text(view), expression.list(view)) {
-                (Err(Failure::Absent(name)), _) | (_, Err(Failure::Absent(name))) => Some(format!("`{name}` is absent")),
+                (Err(Failure::Absent(name)), _) | (_, Err(Failure::Absent(name))) => {
+                    Some(format!("`{name}` is absent"))
+                }
                 (Err(_), Ok(items)) if items.is_empty() => Some("the list is empty".to_owned()),
                 _ => None,
             })

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_no_person_is_refused_with_its_reason() {
-        for json in ["", "[]", "null", "{", r#"{"claims":{"a":1},"session":7}"#, r#"{"claims":{},"session":{"acr":1}}"#] {
+        for json in ["", "[]", "null", "{", r#"{"claims":{"a":1},"session":7}"#, r#"{"claims":{},"session":{"acr":1}}"#]
+        {
             assert!(read(json).is_err(), "{json}");
         }
         let odd = read(r#"{"claims":{},"session":{"authenticated_at":"yesterday"}}"#);

@@ -10,10 +10,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Policy, Prepared};
 use super::answer::Answer;
 use super::compared::{Compare, Compared};
 use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject};
+use super::{Policy, Prepared};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::CanonicalPath;

@@ -1,5 +1,6 @@
 //! Whole policies: compiled, prepared and asked.
 
+mod explained;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};

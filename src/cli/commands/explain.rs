@@ -68,7 +68,9 @@ fn question(plan: &Plan, options: &ExplainOptions) -> Result<Question, String> {
         None => Clock::system().now(),
     };
     let host = HostName::parse_authority(&authority).ok().map(|(host, _)| host);
-    let policy = app.or_else(|| plan.policies().iter().find(|policy| host.as_ref().is_some_and(|host| policy.hosts().contains(host))));
+    let policy = app.or_else(|| {
+        plan.policies().iter().find(|policy| host.as_ref().is_some_and(|host| policy.hosts().contains(host)))
+    });
     Ok(Question {
         method,
         scheme,
@@ -120,7 +122,8 @@ fn only_host(plan: &Plan) -> Result<String, String> {
 fn headers(texts: &[String]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for text in texts {
-        let (name, value) = text.split_once(':').ok_or_else(|| format!("`{text}` is no header: write 'Name: value'"))?;
+        let (name, value) =
+            text.split_once(':').ok_or_else(|| format!("`{text}` is no header: write 'Name: value'"))?;
         let name = name.parse::<HeaderName>().map_err(|_| format!("`{name}` is no header name"))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| format!("the value of `{name}` is none"))?;
         headers.append(name, value);
@@ -135,12 +138,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Reads who is signed in. What neither the file nor a flag says is as a sign-in at the application just now would be.
-fn person(
-    file: &Path,
-    options: &ExplainOptions,
-    policy: Option<&Policy>,
-    now: Timestamp,
-) -> Result<Subject, String> {
+fn person(file: &Path, options: &ExplainOptions, policy: Option<&Policy>, now: Timestamp) -> Result<Subject, String> {
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(MAX_CLAIMS).read_to_end(&mut bytes)

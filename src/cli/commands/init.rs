@@ -166,8 +166,11 @@ expect  = {{ decision = "allow", headers = {{ X-Remote-User = "ada", X-Remote-Em
 }
 
 fn next_steps(options: &InitOptions, config: &Path) -> String {
-    let origin =
-        if is_loopback(&options.host) { format!("http://{}:8080", options.host) } else { format!("https://{}", options.host) };
+    let origin = if is_loopback(&options.host) {
+        format!("http://{}:8080", options.host)
+    } else {
+        format!("https://{}", options.host)
+    };
     format!(
         "\nnext\n  1. register the client `{}` at {} with the redirect URI {origin}/.lychgate/callback\n  2. put its secret into {} (a fresh one is there, for a provider that takes yours)\n  3. lychgate check --config {config} && lychgate test --config {config} && lychgate run --config {config}\n",
         options.client_id,

@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use super::super::USAGE;
-use super::super::arguments::{TestOptions, TestFormat};
-use super::super::render::tested::{self, Tested};
+use super::super::arguments::{TestFormat, TestOptions};
 use super::super::render::junit;
+use super::super::render::tested::{self, Tested};
 use super::plan;
 use crate::app::Plan;
 use crate::clock::Clock;

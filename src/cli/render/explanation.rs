@@ -40,7 +40,8 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
         let _ = writeln!(out, "scrubbed  {}: {}", taken.name, taken.why);
     }
     if let Some(name) = &story.doubtful {
-        let _ = writeln!(out, "doubt     the query parameter `{name}` can be read in different ways, so no rule is asked");
+        let _ =
+            writeln!(out, "doubt     the query parameter `{name}` can be read in different ways, so no rule is asked");
     }
     rules(&story.rules, &file(app), &mut out);
     if let Some(shadow) = &story.shadow {
@@ -57,7 +58,9 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
     headers(&story.headers, &mut out);
     if let Some(receives) = &story.receives {
         let _ = writeln!(out, "\nthe application receives\n  {}", receives.line);
-        receives.fields.iter().for_each(|(name, value)| drop(writeln!(out, "  {name}: {value}")));
+        for (name, value) in &receives.fields {
+            let _ = writeln!(out, "  {name}: {value}");
+        }
     }
     out
 }

@@ -38,7 +38,13 @@ pub(in crate::cli) fn text(replay: &Replay) -> String {
     }
     for unknown in replay.missing.iter().take(NAMED) {
         let rule = unknown.rule.as_ref().map(|rule| format!(" rule `{rule}`")).unwrap_or_default();
-        let _ = writeln!(out, "not known: {}:{rule} needs {}: {}", unknown.app, unknown.missing, requests(unknown.requests));
+        let _ = writeln!(
+            out,
+            "not known: {}:{rule} needs {}: {}",
+            unknown.app,
+            unknown.missing,
+            requests(unknown.requests)
+        );
     }
     rest(replay.missing.len(), "more things that are missing", &mut out);
     if !replay.missing.is_empty() {
@@ -68,7 +74,9 @@ fn changed(change: &Changed, out: &mut String) {
         requests(change.requests)
     );
     let _ = writeln!(out, "  by {}", people(&change.people));
-    change.examples.iter().for_each(|example| drop(writeln!(out, "  {example}")));
+    for example in &change.examples {
+        let _ = writeln!(out, "  {example}");
+    }
     out.push('\n');
 }
 

@@ -161,10 +161,10 @@ pub(in crate::cli) fn json(all: &[Tested]) -> String {
 }
 
 fn one(one: &Tested) -> One<'_> {
-    let coverage = one.coverage.as_ref().map(|coverage| Reach {
-        all: coverage.all,
-        missed: coverage.missed.iter().map(missed_one).collect(),
-    });
+    let coverage = one
+        .coverage
+        .as_ref()
+        .map(|coverage| Reach { all: coverage.all, missed: coverage.missed.iter().map(missed_one).collect() });
     One { policy: &one.policy, file: &one.file, tests: one.outcomes.iter().map(test).collect(), coverage }
 }
 

@@ -158,12 +158,8 @@ fn comprehension(loops: &ComprehensionExpr) -> Option<String> {
         _ => ("map", vec![appended(&loops.loop_step)?]),
     };
     let variables = [Some(loops.iter_var.as_str()), loops.iter_var2.as_deref()];
-    let arguments: Vec<_> = variables
-        .into_iter()
-        .flatten()
-        .map(str::to_owned)
-        .chain(arguments.into_iter().map(spelled))
-        .collect();
+    let arguments: Vec<_> =
+        variables.into_iter().flatten().map(str::to_owned).chain(arguments.into_iter().map(spelled)).collect();
     Some(format!("{}.{name}({})", within(unguarded(&loops.iter_range), WHOLE), arguments.join(", ")))
 }
 
