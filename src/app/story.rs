@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::header::{HOST, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::claims::{AsJson, Claims};
 use crate::clock::Timestamp;
@@ -20,7 +21,9 @@ use crate::gateway::{decided, is_reserved};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
-use crate::policy::{Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject};
+use crate::policy::{
+    Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject, printed,
+};
 use crate::snapshot::{Application, Snapshot};
 
 /// What is asked.
@@ -68,9 +71,8 @@ pub struct Story {
     pub who: Option<String>,
     /// The provider, acr, amr and moment of the sign-in.
     pub session: Option<SignIn>,
-    /// The claims that the session keeps, as JSON.
-    #[serde(skip)]
-    pub claims: Option<String>,
+    /// The claims that the session keeps.
+    pub claims: Option<Box<RawValue>>,
     /// Claims that the policy reads and that the person has not.
     pub absent_claims: Vec<String>,
     /// Why the person counts as nobody here.
@@ -282,7 +284,7 @@ fn recognise(
     person.claims.retain(|name| wanted.contains(name));
     let absent = wanted.iter().filter(|name| person.claims.value(name).is_none());
     story.absent_claims = absent.map(|name| name.to_string()).collect();
-    story.claims = serde_json::to_string(&AsJson::<Claims>(&person.claims)).ok();
+    story.claims = to_raw_value(&AsJson::<Claims>(&person.claims)).ok();
     let provider = application.policy().login().map(|login| &*login.provider);
     if provider != Some(&*person.session.provider) {
         story.not_signed_in = Some("session_other_provider");
@@ -335,8 +337,7 @@ fn words(decision: &Decision<'_>) -> Decided {
 
 fn receives(request: &Request<()>) -> Receives {
     let fields = request.headers().iter().map(|(name, value)| {
-        let shown =
-            if value.is_sensitive() { "(secret)".to_owned() } else { value.as_bytes().escape_ascii().to_string() };
+        let shown = if value.is_sensitive() { "(secret)".to_owned() } else { printed(value.as_bytes()) };
         (name.to_string(), shown)
     });
     Receives { line: format!("{} {} HTTP/1.1", request.method(), request.uri()), fields: fields.collect() }

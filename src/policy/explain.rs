@@ -322,7 +322,7 @@ impl<'p> Asking<'p, '_> {
             Ok(Some(value)) if value.is_sensitive() => {
                 ExplainedHeader { value: Some(MASK.to_owned()), masked: true, ..none }
             }
-            Ok(Some(value)) => ExplainedHeader { value: Some(value.as_bytes().escape_ascii().to_string()), ..none },
+            Ok(Some(value)) => ExplainedHeader { value: Some(printed(value.as_bytes())), ..none },
             Ok(None) => ExplainedHeader { why: Some(self.omitted(header, who)), ..none },
             Err(reason) => ExplainedHeader { why: Some(reason.to_string()), ..none },
         }
@@ -345,6 +345,19 @@ impl<'p> Asking<'p, '_> {
     pub(super) fn glance(&self) -> Glance<'_> {
         Glance { policy: self.policy, request: self.request, now: self.now }
     }
+}
+
+/// A field value for showing: printable ASCII as it is, every other byte as `\x1f`, and a backslash as two.
+pub fn printed(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b' '..=b'~' => out.push(char::from(*byte)),
+            other => out.push_str(&format!("\\x{other:02x}")),
+        }
+    }
+    out
 }
 
 impl DenialReason {

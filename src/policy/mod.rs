@@ -56,7 +56,7 @@ pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use consulted::Consulted;
 pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
-pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing};
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
 pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;

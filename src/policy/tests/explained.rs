@@ -1,7 +1,6 @@
 //! Explanations agree with decisions, and what a decision did not consult cannot change it.
 
 use super::*;
-use crate::crypto::Secret;
 
 /// The decision that follows from what an explanation says was asked: the rule's label and a word.
 fn implied(explained: &Explained<'_>) -> (Option<String>, &'static str) {
@@ -65,44 +64,9 @@ fn trees_agree(explained: &Explained<'_>) -> bool {
     })
 }
 
-fn toml_files(folder: &Path, all: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            toml_files(&path, all);
-        } else if path.extension().is_some_and(|end| end == "toml") {
-            all.push(path);
-        }
-    }
-}
-
-/// Every policy in the tree that can be used by itself.
-fn policies() -> Vec<Policy> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = Vec::new();
-    ["policies", "tests/data/policies/good", "examples"]
-        .iter()
-        .for_each(|folder| toml_files(&root.join(folder), &mut paths));
-    let secrets = |_: &SecretSource| Ok(Secret::new("a long enough shared secret of forty-two bytes".to_owned()));
-    let compiled = paths.iter().filter_map(|path| {
-        let files = |wanted: &Path| {
-            let whole = path.parent().unwrap().join(wanted);
-            std::fs::read_to_string(&whole).map(|text| SourceFile::new(&whole, text)).map_err(|why| why.to_string())
-        };
-        let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
-        // A file may leave its provider away where there is only one.
-        ["okta", "idp", "dev"].into_iter().find_map(|name| {
-            let providers = [ProviderFacts { name, scopes: None }];
-            let environment = Environment { secrets: &secrets, files: &files, providers: &providers };
-            compile(&path.file_stem().unwrap().to_string_lossy(), &source, &environment, &mut Report::default())
-        })
-    });
-    compiled.collect()
-}
-
 #[test]
 fn explanations_agree_with_decisions_for_every_test_of_every_policy_in_the_tree() {
-    let policies = policies();
+    let policies = policies_of_the_tree();
     let mut count = 0;
     for policy in &policies {
         for test in &policy.tests {
