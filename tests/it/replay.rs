@@ -185,11 +185,9 @@ fn what_cannot_be_read_or_used_ends_with_64() {
 /// A policy that reads a query parameter and claims, and whose headers read more.
 fn selecting(upstream: &str) -> String {
     let printing = "[[rules]]\nname = \"printing\"\npaths = [\"/reports/**\"]\nquery = { view = \"print\" }\nallow = \"'staff' in user.groups && !has(user.locked)\"\n[[rules]]\nallow = ";
-    policy(upstream).replace("X-Remote-Groups", "X-Remote-Mail = \"${user.email}\"\nX-Remote-Groups").replacen(
-        "[[rules]]\nallow = ",
-        printing,
-        1,
-    )
+    let headers =
+        policy(upstream).replace("user.preferred_username", "has(user.email) ? user.preferred_username : 'x'");
+    headers.replacen("[[rules]]\nallow = ", printing, 1)
 }
 
 #[tokio::test]
