@@ -22,9 +22,9 @@ pub struct Plan {
 /// What a plan is read from, at the start and at every reload: the file may change, the environment and the flags stay as they were.
 #[derive(Clone)]
 pub(super) struct Origin {
-    file: PathBuf,
-    environment: Environment,
-    overrides: Vec<Override>,
+    pub(super) file: PathBuf,
+    pub(super) environment: Environment,
+    pub(super) overrides: Vec<Override>,
     /// What policies sign with: one for the whole life of the process, filled at the start.
     pub(super) identity: Arc<IdentityKeys>,
 }
@@ -60,7 +60,7 @@ impl Origin {
     }
 
     /// Compiles the policies, each with the files and secrets that it names.
-    fn compile(
+    pub(super) fn compile(
         &self,
         sources: &[Arc<SourceFile>],
         (providers, identity): (&[ProviderFacts<'_>], Option<&Arc<IdentityKeys>>),
@@ -143,13 +143,18 @@ impl Plan {
         &self.policies
     }
 
+    /// The file of the policy `name`.
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceFile>> {
+        source_named(&self.config.policies, name)
+    }
+
     /// The checked settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
 }
 
-fn facts_of(providers: &[config::ProviderConfig]) -> Vec<ProviderFacts<'_>> {
+pub(super) fn facts_of(providers: &[config::ProviderConfig]) -> Vec<ProviderFacts<'_>> {
     providers.iter().map(|provider| ProviderFacts { name: &provider.name, scopes: Some(&provider.scopes) }).collect()
 }
 
@@ -205,7 +210,7 @@ fn folder_of(source: &Arc<SourceFile>) -> PathBuf {
 }
 
 /// No two applications may claim one place, and a shadow needs one to stand beside.
-fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
+pub(super) fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
     for (index, finding) in snapshot::claimed_twice(policies).into_iter().chain(snapshot::shadows_astray(policies)) {
         let policy = policies.get(index);
         let source = policy.and_then(|policy| source_named(sources, policy.name()));
@@ -217,7 +222,7 @@ fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut R
 }
 
 /// Sessions in clear text are for loopback names only.
-fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
+pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
     let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
     let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
     for policy in policies.iter().filter(|policy| policy.login().is_some()) {

@@ -275,6 +275,7 @@ fn common(
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        records: config.log.replay,
     }
 }
 

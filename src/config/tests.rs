@@ -148,7 +148,10 @@ fn every_key_reaches_its_place() {
         }
     );
     assert_eq!(config.admin, Some("127.0.0.1:9999".parse().unwrap()));
-    assert_eq!(config.log, Log { access: AccessLog::File(folder.0.join("access.log")), level: "debug".to_owned() });
+    assert_eq!(
+        config.log,
+        Log { access: AccessLog::File(folder.0.join("access.log")), level: "debug".to_owned(), replay: true }
+    );
     let policies: Vec<&Path> = config.policies.iter().map(|file| file.path()).collect();
     assert_eq!(policies, [folder.0.join("more/other.toml"), folder.0.join("policies/app.toml")]);
 }
@@ -177,7 +180,7 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.admin, Some("127.0.0.1:9180".parse().unwrap()));
-    assert_eq!(config.log, Log { access: AccessLog::Stdout, level: "info".to_owned() });
+    assert_eq!(config.log, Log { access: AccessLog::Stdout, level: "info".to_owned(), replay: false });
     assert!(config.workers >= 1 && config.trusted_proxies.is_empty() && config.providers.is_empty());
 }
 

@@ -1,7 +1,8 @@
 //! What is known of a request for its one log line and its counters, and the answer's body that closes it.
 //!
 //! An [`Account`] is opened with the request, filled on the way, and written when the answer's last byte has gone, the client has left, or
-//! the request was dropped: dropping it writes it, so no request goes unlogged. It has no place for a query, a cookie or a token.
+//! the request was dropped: dropping it writes it, so no request goes unlogged. It has no place for a query, a cookie or a token; what of the query and the claims rules decide by is
+//! written only where the configuration asks for it ([`record`]).
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use serde_json::value::RawValue;
 
 use super::authenticate::Known;
 use super::content::Content;
 use super::observed::Observed;
 use super::request_id::RequestId;
-use super::{ClientConnection, Gateway};
+use super::{ClientConnection, Gateway, record};
 use crate::http::RequestHead;
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
@@ -158,7 +160,14 @@ impl Account {
         response.map(|content| Body { content, account: self })
     }
 
-    fn event<'a>(&'a self, took: Duration) -> AccessEvent<'a> {
+    /// What rules decided by, where that is recorded.
+    fn record(&self) -> Option<Box<RawValue>> {
+        let application = self.application.as_deref().filter(|_| self.gateway.common.records)?;
+        let query = self.head.as_deref().and_then(|head| head.query.as_deref());
+        record::record(application, query, self.known.as_deref().map(Known::prepared))
+    }
+
+    fn event<'a>(&'a self, took: Duration, replay: Option<&'a RawValue>) -> AccessEvent<'a> {
         let known = self.known.as_deref();
         AccessEvent {
             time: self.gateway.now(),
@@ -184,6 +193,7 @@ impl Account {
             upstream_ms: self.upstream.as_ref().map(|(_, took)| millis(*took)),
             complete: self.complete,
             policy_version: self.snapshot.as_deref().map_or(0, Snapshot::version),
+            replay,
         }
     }
 }
@@ -191,7 +201,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        self.gateway.log.write(&self.event(took));
+        let record = self.record();
+        self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),
             (None, Some(snapshot)) => snapshot.nowhere().count(self.decision, self.status, took),

@@ -14,7 +14,7 @@ pub(super) const SIGNED_OUT: &str = "/.lychgate/signed-out";
 pub(super) const JWKS: &str = "/.lychgate/jwks";
 
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
-pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
+pub fn is_reserved(path: &CanonicalPath) -> bool {
     let head = path.as_str().get(..PREFIX.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
         && matches!(path.as_str().as_bytes().get(PREFIX.len()), None | Some(b'/'))

@@ -21,6 +21,7 @@ mod jwks;
 mod logout;
 mod observed;
 mod proxy;
+mod record;
 mod refusal;
 mod reply;
 mod request_id;
@@ -50,7 +51,9 @@ use crate::upstream::{BodyLimits, Pool};
 
 use account::Account;
 pub use account::Body;
+pub use addresses::is_reserved;
 use authenticate::Known;
+pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 
@@ -86,6 +89,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// Whether the access log keeps what rules decided by.
+    pub records: bool,
 }
 
 /// One worker's gateway.
@@ -176,7 +181,7 @@ impl Gateway {
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
         exchange.refuse_clear_text(&route)?;
-        if addresses::is_reserved(&head.path) {
+        if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
         }
@@ -235,8 +240,7 @@ impl Exchange<'_> {
 
     /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
     fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
-        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
-        if self.is_secure() || route.host.is_loopback() || !signs_in {
+        if self.is_secure() || route.host.is_loopback() || !route.signs_in() {
             return Ok(());
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();

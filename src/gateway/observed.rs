@@ -37,7 +37,7 @@ impl Observed {
 }
 
 /// The word for a decision.
-pub(super) fn decided(decision: &Decision<'_>) -> Decided {
+pub fn decided(decision: &Decision<'_>) -> Decided {
     match decision {
         Decision::Allow(permit) if permit.is_public() => Decided::Public,
         Decision::Allow(_) => Decided::Allow,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 
@@ -81,6 +82,9 @@ pub struct AccessEvent<'a> {
     pub complete: bool,
     /// The version of the policies that decided.
     pub policy_version: u64,
+    /// What rules decided by, where the configuration asks for it to be recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<&'a RawValue>,
 }
 
 /// What would have been decided, beside what was.
@@ -252,6 +256,7 @@ mod tests {
             upstream_ms: None,
             complete: true,
             policy_version: 1,
+            replay: None,
         }
     }
 

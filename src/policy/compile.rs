@@ -226,6 +226,9 @@ impl Parts {
             Doubtful::new(selected, asked.chain(told))
         };
         let (doubtful, observed_doubtful) = (doubtful(false), doubtful(true));
+        let selected = rules.iter().flat_map(|rule| rule.selector.parameters()).map(Into::into);
+        let read = rules.iter().flat_map(Rule::conditions).flat_map(|one| one.expression().reads().parameters.iter());
+        let asked_parameters: BTreeSet<Box<str>> = selected.chain(read.cloned()).collect();
         let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
         Policy {
             id: next_id(),
@@ -243,6 +246,7 @@ impl Parts {
             named: self.named,
             conditions,
             doubtful,
+            asked_parameters: asked_parameters.into_iter().collect(),
             observed_doubtful,
             observes: self.observes,
         }

@@ -150,13 +150,18 @@ fn expression_failed(why: &Failure) -> DenialReason {
     DenialReason::ExpressionFailed(why.to_string())
 }
 
-fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
+pub(super) fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
     session.acr.as_ref().is_some_and(|held| acr.contains(held))
 }
 
 impl LoginAccepts {
+    /// Everything that is good enough; none where nothing is asked.
+    pub(super) fn asked_for(&self) -> Option<Vec<String>> {
+        (!self.asked.is_empty()).then(|| self.asked.iter().chain(&self.stronger).cloned().collect())
+    }
+
     /// What to ask for when the login is not good enough for the application.
-    fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
+    pub(super) fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
         if self.asked.is_empty() || holds_one(session, &self.asked) || holds_one(session, &self.stronger) {
             return None;
         }

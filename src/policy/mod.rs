@@ -13,14 +13,17 @@ mod app;
 mod case;
 mod circumstances;
 mod claim_check;
+mod compared;
 mod compile;
 mod condition;
+mod consulted;
 mod coverage;
 mod decide;
 mod decision;
 mod definitions;
 mod doubt;
 mod encode;
+mod explain;
 mod expression;
 mod header;
 mod header_choice;
@@ -31,11 +34,14 @@ mod method_set;
 mod pattern;
 mod prepared;
 mod query;
+mod reach;
 mod reader;
+mod record;
 mod request_header;
 mod response;
 mod route;
 mod rule;
+mod saved;
 mod schedule;
 mod selector;
 mod template;
@@ -54,16 +60,23 @@ use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
+pub use consulted::Consulted;
 pub use decision::{
     Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject, TlsFacts,
     TlsVersion,
 };
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
+pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
+pub use reach::{Coverage, Reachable};
+pub use record::RecordedParameter;
 pub use response::ResponseFields;
+pub use saved::SavedError;
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
@@ -90,6 +103,8 @@ pub struct Policy {
     conditions: usize,
     /// What rules read of a query and a head; in doubt about it, a request is denied.
     doubtful: doubt::Doubtful,
+    /// The query parameters that rules select by and conditions read, for recordings.
+    asked_parameters: Vec<Box<str>>,
     /// The same for the rules that only observe.
     observed_doubtful: doubt::Doubtful,
     /// Whether the whole policy only observes.
@@ -189,6 +204,11 @@ impl Policy {
     /// What is added to and removed from the application's answers.
     pub fn response(&self) -> &ResponseFields {
         &self.response
+    }
+
+    /// The rule with this label.
+    fn rule_labelled(&self, label: Option<&str>) -> Option<&rule::Rule> {
+        self.rules.iter().find(|rule| Some(&*rule.label) == label)
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

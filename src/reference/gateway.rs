@@ -288,6 +288,12 @@ pub static LOG: Table = Table::new(
             "The least weight of the gateway's own messages on standard error.",
         )
         .by_default("\"info\""),
+        Key::optional(
+            "replay",
+            Kind::Boolean,
+            "Also log what rules decide by (the query parameters that a rule names, the claims that conditions read, how the person signed in), so that [`lychgate replay`](commands.md#replay) can decide it again. These are personal data: [access-log.md](access-log.md#replay).",
+        )
+        .by_default("false"),
     ],
 );
 

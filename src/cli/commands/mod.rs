@@ -7,7 +7,10 @@
 
 mod check;
 mod completions;
+mod explain;
+mod init;
 mod keygen;
+mod replay;
 mod schema;
 mod serve;
 mod test;
@@ -23,7 +26,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { files, skip_tests } => serve::run(&files, skip_tests),
         Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
-        Command::Test(files) => test::run(&files),
+        Command::Test(options) => test::run(&options),
+        Command::Explain(options) => explain::run(options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Init(options) => init::run(&options),
         Command::Keygen => keygen::run(),
         Command::Schema { kind } => schema::run(&kind),
         Command::Completions { shell } => completions::run(shell),
