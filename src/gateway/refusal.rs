@@ -11,7 +11,7 @@ use super::addresses;
 use super::authenticate::Known;
 use super::content::Content;
 use crate::http::{HeadError, PathError};
-use crate::oidc::LoginError;
+use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
 use crate::upstream::UpstreamError;
 
@@ -139,9 +139,11 @@ impl Refusal {
             Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| addresses::LOGOUT) },
             Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
-            Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {
-                Page::StepUpFailed { app, retry_url: "/" }
-            }
+            Self::Login(
+                LoginError::AcrNotReached
+                | LoginError::AuthenticationTooOld
+                | LoginError::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements),
+            ) => Page::StepUpFailed { app, retry_url: "/" },
             Self::Login(error) => {
                 Page::LoginFailed { what: "You are not signed in.", advice: error.advice(), retry_url: Some("/") }
             }

@@ -10,6 +10,7 @@ pub mod forwarded;
 pub mod head;
 pub mod hop;
 pub mod host;
+pub mod login_options;
 pub mod path;
 pub mod return_to;
 

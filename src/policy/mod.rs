@@ -21,6 +21,7 @@ mod expression;
 mod header;
 mod header_set;
 mod header_table;
+mod login;
 mod method_set;
 mod pattern;
 mod prepared;

@@ -130,8 +130,35 @@ pub static LOGIN: Table = Table::new(
             "Authentication contexts, any one of which is required for every request that is not public.",
         )
         .examples(&["[\"urn:okta:loa:2fa:any\"]"]),
+        Key::optional(
+            "max_age",
+            Kind::TIME,
+            "How old a sign-in at the provider may be when a login here begins. For single rules there is `step_up`.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "prompt",
+            Kind::Text("words"),
+            "What the provider shows in any case: one or more of `login`, `consent`, `select_account`, `create`, with a space between.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "parameters",
+            Kind::Table(&LOGIN_PARAMETERS),
+            "Further parameters of authorization requests; they go before those of the provider's configuration.",
+        )
+        .examples(&["{ domain_hint = \"gmr.example\" }"]),
     ],
 );
+
+/// `[login.parameters]`.
+pub static LOGIN_PARAMETERS: Table = Table::new(
+    "login.parameters",
+    LOGIN_AT,
+    "Further parameters of authorization requests; none that the gateway sets itself.",
+    &[],
+)
+.names("PARAMETER", Kind::TEXT, "Its value.");
 
 /// `[session]`.
 pub static SESSION: Table = Table::new(
