@@ -13,6 +13,7 @@
 //! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
 //! | `logout` | RP-initiated logout |
+//! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
@@ -21,6 +22,7 @@
 
 mod availability;
 mod callback;
+mod checkup;
 mod client_auth;
 mod endpoint;
 mod error;
