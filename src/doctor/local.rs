@@ -24,7 +24,11 @@ const KEY_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) fn clock(now: Timestamp) -> Finding {
     if now < EARLIEST {
         let found = format!("this machine's clock shows {now}, which is past");
-        return Finding::problem("system_clock", found, "set the clock (NTP): sessions and tokens would all be of the future");
+        return Finding::problem(
+            "system_clock",
+            found,
+            "set the clock (NTP): sessions and tokens would all be of the future",
+        );
     }
     Finding::ok("system_clock", format!("this machine's clock shows {now}"))
 }
@@ -64,9 +68,19 @@ pub(super) fn state(folder: &Path) -> Vec<Finding> {
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let advice = format!("mkdir -m 700 {shown}, owned by the user that the gateway runs as");
-            return vec![Finding::warning("state_folder", format!("{shown} is not there; it is made when it is needed"), advice)];
+            return vec![Finding::warning(
+                "state_folder",
+                format!("{shown} is not there; it is made when it is needed"),
+                advice,
+            )];
         }
-        Err(error) => return vec![Finding::problem("state_folder", format!("{shown} cannot be looked at: {error}"), "look at the owner and permissions of the folders above")],
+        Err(error) => {
+            return vec![Finding::problem(
+                "state_folder",
+                format!("{shown} cannot be looked at: {error}"),
+                "look at the owner and permissions of the folders above",
+            )];
+        }
         Ok(found) if !found.is_dir() => {
             return vec![Finding::problem("state_folder", format!("{shown} is no folder"), "name a folder as `state`")];
         }
@@ -92,8 +106,16 @@ fn permissions(check: &'static str, path: &Path, mode: &str) -> Finding {
     let shown = path.display();
     match open_to_others(path) {
         Some(false) => Finding::ok(check, format!("only its owner has access to {shown}")),
-        Some(true) => Finding::warning(check, format!("others than its owner have access to {shown}"), format!("chmod {mode} {shown}")),
-        None => Finding::problem(check, format!("{shown} cannot be looked at"), "look at the owner and permissions of the folders above"),
+        Some(true) => Finding::warning(
+            check,
+            format!("others than its owner have access to {shown}"),
+            format!("chmod {mode} {shown}"),
+        ),
+        None => Finding::problem(
+            check,
+            format!("{shown} cannot be looked at"),
+            "look at the owner and permissions of the folders above",
+        ),
     }
 }
 
@@ -104,8 +126,14 @@ pub(super) fn listener(address: SocketAddr) -> Finding {
         Err(error) => {
             let found = format!("{address} cannot be listened at: {error}");
             match error.kind() {
-                ErrorKind::AddrInUse => Finding::warning("address", format!("{address} is in use"), "fine while this gateway runs; otherwise see what listens there: ss -ltnp"),
-                ErrorKind::PermissionDenied => Finding::problem("address", found, "ports below 1024 need the capability CAP_NET_BIND_SERVICE"),
+                ErrorKind::AddrInUse => Finding::warning(
+                    "address",
+                    format!("{address} is in use"),
+                    "fine while this gateway runs; otherwise see what listens there: ss -ltnp",
+                ),
+                ErrorKind::PermissionDenied => {
+                    Finding::problem("address", found, "ports below 1024 need the capability CAP_NET_BIND_SERVICE")
+                }
                 ErrorKind::AddrNotAvailable => Finding::problem("address", found, "this machine has no such address"),
                 _ => Finding::problem("address", found, "see the system's message"),
             }

@@ -87,7 +87,11 @@ async fn examine_provider(provider: &Arc<Provider>, subject: &Subject<'_>) -> Ve
     match tokio::time::timeout(PROVIDER_LIMIT, provider.examine(&addresses)).await {
         Ok(mut findings) => {
             if addresses.is_empty() {
-                findings.push(Finding::warning("redirect_uri", "no policy signs people in here", "remove it, or name it in a policy's [login]"));
+                findings.push(Finding::warning(
+                    "redirect_uri",
+                    "no policy signs people in here",
+                    "remove it, or name it in a policy's [login]",
+                ));
             }
             findings
         }

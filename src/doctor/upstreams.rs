@@ -48,11 +48,15 @@ const fn words(error: UpstreamError) -> &'static str {
 
 const fn advice(error: UpstreamError) -> &'static str {
     match error {
-        UpstreamError::Connect => "see that the application runs and listens there, and that nothing on the way refuses",
+        UpstreamError::Connect => {
+            "see that the application runs and listens there, and that nothing on the way refuses"
+        }
         UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => {
             "see whether a firewall swallows packets, or the application hangs"
         }
-        UpstreamError::Tls => "set `ca` in [app] to the authority that signed its certificate; the certificate must name the host of `upstream`",
+        UpstreamError::Tls => {
+            "set `ca` in [app] to the authority that signed its certificate; the certificate must name the host of `upstream`"
+        }
         _ => "see that the port speaks HTTP/1.1, and whether it wants https",
     }
 }

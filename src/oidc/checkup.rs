@@ -46,7 +46,11 @@ impl Provider {
             back_channel_logout(&metadata),
         ]);
         if let Err(error) = self.discovered_now().await {
-            findings.push(Finding::problem("keys", format!("the key set cannot be used: {}", error.reason), KEYS_ADVICE));
+            findings.push(Finding::problem(
+                "keys",
+                format!("the key set cannot be used: {}", error.reason),
+                KEYS_ADVICE,
+            ));
             return findings;
         }
         let Ok(discovered) = self.discovered() else { return findings };
@@ -113,7 +117,9 @@ impl Provider {
         ];
         let answer = match self.ask_as_client(discovered, Endpoint::Token, &form).await {
             Ok(answer) => answer,
-            Err(error) => return Finding::problem("client", format!("the token endpoint: {error}"), fetch_advice(error)),
+            Err(error) => {
+                return Finding::problem("client", format!("the token endpoint: {error}"), fetch_advice(error));
+            }
         };
         match token::refusal(&answer) {
             TokenEndpointError::InvalidGrant => {
@@ -175,7 +181,9 @@ fn fetch_advice(error: FetchError) -> &'static str {
     match error {
         FetchError::NameUnknown => "look at the name in `issuer`, and at this machine's resolver",
         FetchError::Connect(_) => "look at address and port, firewalls, and whether a proxy is needed to go out",
-        FetchError::Tls(_) => "set `ca` to the authority that signed the provider's certificate; look at this machine's clock",
+        FetchError::Tls(_) => {
+            "set `ca` to the authority that signed the provider's certificate; look at this machine's clock"
+        }
         FetchError::TimedOut => "something on the way swallows packets, or the provider is very slow",
         FetchError::TurnedAway | FetchError::Resting => "wait, and see what else asks the provider this often",
         FetchError::Protocol | FetchError::TooLarge => "see what answers at this address: it may be no OpenID provider",
@@ -185,11 +193,17 @@ fn fetch_advice(error: FetchError) -> &'static str {
 
 /// The provider's clock by its `Date`, which is to the second.
 fn clock(answer: &HttpResponse, now: Timestamp, tolerated: Duration) -> Finding {
-    let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(|date| {
-        httpdate::parse_http_date(date).ok().map(Timestamp::from_system_time)
-    });
+    let date = answer
+        .headers()
+        .get(DATE)
+        .and_then(|date| date.to_str().ok())
+        .and_then(|date| httpdate::parse_http_date(date).ok().map(Timestamp::from_system_time));
     let Some(theirs) = date else {
-        return Finding::warning("clock", "the provider's answer has no readable Date", "see that this machine keeps its clock (NTP)");
+        return Finding::warning(
+            "clock",
+            "the provider's answer has no readable Date",
+            "see that this machine keeps its clock (NTP)",
+        );
     };
     let off = now.since(theirs).max(theirs.since(now));
     let seconds = off.as_secs();
@@ -209,7 +223,11 @@ fn algorithms(metadata: &Metadata, accepted: Vec<&'static str>) -> Finding {
         return Finding::problem("algorithms", "no algorithm that the provider publishes is accepted", advice);
     }
     if metadata.id_token_signing_alg_values_supported.is_empty() {
-        return Finding::warning("algorithms", "the provider does not say how it signs", "all known algorithms are accepted; `algorithms` can name those that are used");
+        return Finding::warning(
+            "algorithms",
+            "the provider does not say how it signs",
+            "all known algorithms are accepted; `algorithms` can name those that are used",
+        );
     }
     Finding::ok("algorithms", format!("ID tokens may be signed with {}", accepted.join(", ")))
 }
@@ -218,7 +236,11 @@ fn algorithms(metadata: &Metadata, accepted: Vec<&'static str>) -> Finding {
 fn pkce(metadata: &Metadata) -> Finding {
     match &metadata.code_challenge_methods_supported {
         Some(_) => Finding::ok("pkce", "the provider knows PKCE with S256"),
-        None => Finding::warning("pkce", "the provider does not say whether it knows PKCE", "S256 is sent in any case; see that the provider checks it"),
+        None => Finding::warning(
+            "pkce",
+            "the provider does not say whether it knows PKCE",
+            "S256 is sent in any case; see that the provider checks it",
+        ),
     }
 }
 
@@ -239,7 +261,8 @@ fn client_methods(metadata: &Metadata, settings: &ProviderSettings) -> Finding {
     let names = ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"];
     let named: Vec<&str> = names.into_iter().filter(|name| offered.iter().any(|one| one == name)).collect();
     let advice = match named.as_slice() {
-        [] => "it names none of those that this gateway knows; sign in once to see whether it is taken all the same".to_owned(),
+        [] => "it names none of those that this gateway knows; sign in once to see whether it is taken all the same"
+            .to_owned(),
         some => format!("it offers {}; set `client_auth`", some.join(", ")),
     };
     Finding::warning("client_auth", format!("the provider does not list {ours}"), advice)
@@ -258,7 +281,9 @@ fn pushed_requests(metadata: &Metadata, settings: &ProviderSettings) -> Finding 
     let offered = metadata.pushed_authorization_request_endpoint.is_some();
     match (metadata.pushes(settings), offered) {
         (true, _) => Finding::ok("pushed_requests", "authorization requests are pushed (PAR)"),
-        (false, true) => Finding::ok("pushed_requests", "PAR is offered and not used; `pushed_requests = true` uses it"),
+        (false, true) => {
+            Finding::ok("pushed_requests", "PAR is offered and not used; `pushed_requests = true` uses it")
+        }
         (false, false) => Finding::ok("pushed_requests", "PAR is not offered"),
     }
 }
@@ -277,7 +302,11 @@ fn back_channel_logout(metadata: &Metadata) -> Finding {
     }
     let front = metadata.frontchannel_logout_supported;
     let found = if front { "no back-channel logout, but front-channel logout" } else { "no back-channel logout" };
-    Finding::warning("backchannel_logout", found, "sessions here end by their own limits; keep `[session] max` short where that matters")
+    Finding::warning(
+        "backchannel_logout",
+        found,
+        "sessions here end by their own limits; keep `[session] max` short where that matters",
+    )
 }
 
 /// What came of the silent request.
@@ -310,7 +339,8 @@ fn redirected(answer: &HttpResponse, redirect_uri: &str, endpoint: &Url) -> Find
 }
 
 fn came_back(location: &Url, redirect_uri: &str) -> Finding {
-    let error = location.query_pairs().find(|(name, _)| name == "error").map(|(_, error)| ProviderErrorCode::parse(&error));
+    let error =
+        location.query_pairs().find(|(name, _)| name == "error").map(|(_, error)| ProviderErrorCode::parse(&error));
     match error {
         Some(
             error @ (ProviderErrorCode::UnauthorizedClient

@@ -25,7 +25,7 @@ const ALGORITHMS: &[Word] = &[
 ];
 
 /// How old a sign-in may be.
-const AGE: Kind = Kind::Duration(Duration::from_secs(1), Duration::from_hours(24 * 365));
+const AGE: Kind = Kind::Duration(Duration::from_secs(1), Duration::from_hours(24 * 30));
 
 /// `[providers]`.
 pub static PROVIDERS: Table =

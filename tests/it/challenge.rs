@@ -353,7 +353,8 @@ async fn r13_a_provider_that_cannot_reach_the_level_gives_403_and_never_a_loop()
 #[tokio::test]
 async fn what_a_policy_asks_of_its_logins_goes_to_the_provider_with_every_one_of_them() {
     let asking = |upstream: &str| {
-        let more = "[login]\nprompt = \"select_account\"\nmax_age = \"1h\"\nparameters = { domain_hint = \"gmr.example\" }";
+        let more =
+            "[login]\nprompt = \"select_account\"\nmax_age = \"1h\"\nparameters = { domain_hint = \"gmr.example\" }";
         policy(upstream).replace("[login]", more)
     };
     let general = "prompt = \"consent\"\nui_locales = [\"de-AT\"]\nparameters = { domain_hint = \"x\", hd = \"y\" }\n";
@@ -362,7 +363,10 @@ async fn what_a_policy_asks_of_its_logins_goes_to_the_provider_with_every_one_of
     let address = site.begin(&mut browser, "/").await;
     let asked = |name: &str| parameter(&address, name).unwrap_or_default();
     assert_eq!((asked("prompt"), asked("max_age")), ("select_account".to_owned(), "3600".to_owned()));
-    assert_eq!((asked("domain_hint"), asked("hd"), asked("ui_locales")), ("gmr.example".into(), "y".into(), "de-AT".into()));
+    assert_eq!(
+        (asked("domain_hint"), asked("hd"), asked("ui_locales")),
+        ("gmr.example".into(), "y".into(), "de-AT".into())
+    );
 }
 
 #[tokio::test]

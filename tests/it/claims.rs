@@ -71,7 +71,8 @@ async fn groups_that_the_provider_leaves_out_are_told_and_never_taken_for_none()
     ];
     let mut replies = Vec::new();
     for claims in cases {
-        let mut person: Vec<(String, Value)> = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut person: Vec<(String, Value)> =
+            claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         person.push(("preferred_username".to_owned(), json!("ada")));
         *site.provider.script() = Script { person, ..Script::default() };
         let mut browser = Browser::new();
@@ -103,6 +104,7 @@ async fn groups_that_no_policy_reads_may_be_left_out() {
         text.replace("X-Remote-Groups = { list = \"${user.groups}\", separator = \";\" }", "")
     };
     let site = Site::with(everybody, |setup| setup).await;
-    site.provider.script().person = vec![("hasgroups".to_owned(), json!(true)), ("preferred_username".to_owned(), json!("ada"))];
+    site.provider.script().person =
+        vec![("hasgroups".to_owned(), json!(true)), ("preferred_username".to_owned(), json!("ada"))];
     assert_eq!(Browser::new().open(&site.url("/")).await.text(), "hello");
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::harness::browser::{Browser, Reply};
-use crate::harness::gateway::HOST;
+use crate::harness::gateway::{Folder, HOST};
 use crate::harness::provider::{Claim, posted};
 use crate::harness::site::{Site, policy};
 
@@ -163,4 +163,17 @@ async fn r08_an_expired_posted_login_begins_again_by_itself_at_most_once() {
     site.clock.advance(Duration::from_secs(16 * 60));
     let end = post_across(&mut browser, &site, &action, &body).await;
     assert_eq!((end.status, end.location()), (StatusCode::BAD_REQUEST, None), "{}", end.text());
+}
+
+#[tokio::test]
+async fn posted_responses_are_refused_where_a_host_is_served_over_plain_http() {
+    let folder = Folder::new();
+    folder.write("policies/app.toml", &policy("http://127.0.0.1:9"));
+    let config = folder.write(
+        "lychgate.toml",
+        "policies = [\"policies/*.toml\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.2:0\"\nscheme = \"https\"\n[providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\nresponse_mode = \"form_post\"\n",
+    );
+    let (code, _, err) = crate::harness::program::command("check", &config);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("served over plain http, and its provider has response_mode"), "{err}");
 }
