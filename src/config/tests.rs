@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::crypto::{ClientKey, SignatureAlgorithm, KeyRing, random};
+use crate::crypto::{ClientKey, KeyRing, SignatureAlgorithm, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
 

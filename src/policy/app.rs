@@ -60,6 +60,8 @@ pub struct Login {
     pub provider: Arc<str>,
     /// Any one of these is required of every signed-in request; nothing is when empty.
     pub acr: Vec<String>,
+    /// Claims that the provider sends without being asked by scope.
+    pub claims: Vec<String>,
     /// How old the sign-in at the provider may be when a login begins.
     pub max_age: Option<Duration>,
     /// What the provider shows in any case.
@@ -229,6 +231,7 @@ pub(super) fn read_login(
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
     let acr = section.texts("acr", reading);
+    let claims = section.texts("claims", reading);
     let asking = login::read(&mut section, reading);
     section.finish(reading);
     let provider = match (provider, providers.as_slice()) {
@@ -249,9 +252,11 @@ pub(super) fn read_login(
             None
         }
     };
-    let acr = acr.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    let owned =
+        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
     let login::Asking { max_age, prompt, parameters } = asking;
-    Some(Login { provider: provider?.into(), acr, max_age, prompt, parameters })
+    let (acr, claims) = (owned(acr), owned(claims));
+    Some(Login { provider: provider?.into(), acr, claims, max_age, prompt, parameters })
 }
 
 /// Reads `[session]`.

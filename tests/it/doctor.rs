@@ -103,9 +103,26 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
         assert_eq!(finding["advice"], Value::Null, "{finding}");
     }
     for check in [
-        "system_clock", "key_ring", "key_file", "state_permissions", "state_writable", "address", "reachable", "clock",
-        "metadata", "algorithms", "pkce", "client_auth", "iss", "pushed_requests", "logout", "backchannel_logout", "keys",
-        "client", "redirect_uri", "server",
+        "system_clock",
+        "key_ring",
+        "key_file",
+        "state_permissions",
+        "state_writable",
+        "address",
+        "reachable",
+        "clock",
+        "metadata",
+        "algorithms",
+        "pkce",
+        "client_auth",
+        "iss",
+        "pushed_requests",
+        "logout",
+        "backchannel_logout",
+        "keys",
+        "client",
+        "redirect_uri",
+        "server",
     ] {
         of(&findings, check);
     }
@@ -123,7 +140,13 @@ async fn doctor_names_what_is_wrong_with_a_provider_and_what_to_do() {
     type Case = (&'static str, fn(&mut Script), &'static str, &'static str, &'static str);
     let cases: &[Case] = &[
         ("500", |s| s.discovery_answer = Answer::Status(500), "metadata", "problem", "`issuer`"),
-        ("another issuer", |s| s.metadata = vec![("issuer".into(), json!("https://x"))], "metadata", "problem", "issuer"),
+        (
+            "another issuer",
+            |s| s.metadata = vec![("issuer".into(), json!("https://x"))],
+            "metadata",
+            "problem",
+            "issuer",
+        ),
         (
             "a clear-text endpoint",
             |s| s.metadata = vec![("token_endpoint".into(), json!("http://idp.example/token"))],
@@ -241,7 +264,9 @@ async fn doctor_looks_at_keys_state_addresses_and_applications() {
     let line = text.lines().find(|line| line.starts_with("address")).unwrap().to_owned();
     let taken_line = format!("address = \"{}\"", taken.local_addr().unwrap());
     ward.folder.write("lychgate.toml", &text.replacen(&line, &taken_line, 1));
-    let policy = format!("[app]\nhosts = [\"app.localhost\"]\nupstream = \"http://{gone}\"\n[login]\n[[rules]]\nallow = \"true\"\n");
+    let policy = format!(
+        "[app]\nhosts = [\"app.localhost\"]\nupstream = \"http://{gone}\"\n[login]\n[[rules]]\nallow = \"true\"\n"
+    );
     ward.folder.write("policies/app.toml", &policy);
     let (code, findings) = ward.examine().await;
     assert_eq!((code, verdict(&findings, "server"), verdict(&findings, "address")), (1, "problem", "warning"));
