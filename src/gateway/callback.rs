@@ -16,9 +16,9 @@ use super::account::Account;
 use super::authenticate::{authenticate, give};
 use super::challenge::begin;
 use super::content::{Content, redirect};
-use super::logout;
 use super::refusal::Refusal;
-use super::{Exchange, provider_of};
+use super::{Exchange, logout, provider_of, refresh};
+use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{CanonicalPath, ReturnTo};
@@ -51,7 +51,7 @@ pub(super) async fn answer(
     let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
     match finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now())) {
         Ok(signed_in) => {
-            let mut response = match begin_session(exchange, route, application, &signed_in, headers, now) {
+            let mut response = match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
                 Ok(fields) => {
                     metrics.succeeded.inc();
                     arrived(exchange, &pending, headers, fields)?
@@ -172,16 +172,12 @@ fn begin_session(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
-    signed_in: &SignedIn,
+    (signed_in, nonce): (&SignedIn, &str),
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
     let provider = provider_of(application)?;
-    let wanted = application.claims_read();
-    let mut claims = signed_in.claims.clone();
-    claims.retain(|name| name == "preferred_username" || wanted.contains(name));
-    let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
-    let session = Session {
+    let mut session = Session {
         id: SessionId::new(),
         provider: provider.name().into(),
         subject: signed_in.subject.as_str().into(),
@@ -191,13 +187,17 @@ fn begin_session(
         authenticated_at: signed_in.authenticated_at,
         started_at: now,
         seen_at: now,
-        claims,
-        absent_claims,
+        refresh_at: None,
+        claims: Claims::default(),
+        absent_claims: Vec::new(),
     };
+    session.take_claims(signed_in.claims.clone(), application.claims_read());
+    let ticket = refresh::provide(exchange, application, route.host, &mut session, (signed_in, nonce), headers);
     let mut fields = give(exchange, application, route.host, &session, headers).map_err(|error| {
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
+    fields.extend(ticket);
     fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)
 }

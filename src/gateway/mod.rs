@@ -17,9 +17,11 @@ mod authenticate;
 mod callback;
 mod challenge;
 mod content;
+mod flights;
 mod logout;
 mod observed;
 mod proxy;
+mod refresh;
 mod refusal;
 mod reply;
 mod request_id;
@@ -49,6 +51,7 @@ use crate::upstream::{BodyLimits, Pool};
 use account::Account;
 pub use account::Body;
 use authenticate::Known;
+use flights::Flights;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 
@@ -80,6 +83,14 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What is remembered of sessions beside the browsers' cookies.
+    pub memory: SessionMemory,
+}
+
+/// What a process remembers of sessions beside the browsers' cookies: refreshes under way. Only requests that need it look.
+#[derive(Default)]
+pub struct SessionMemory {
+    flights: Arc<Flights>,
 }
 
 /// One worker's gateway.
@@ -194,6 +205,7 @@ impl Gateway {
     pub fn tidy(&self) {
         self.follow(&self.common.state.load_full());
         self.pool.tidy();
+        self.common.memory.flights.tidy(self.now());
     }
 
     /// Forgets opened sessions when other policies are in use: they hold on to the old ones.

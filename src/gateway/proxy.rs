@@ -17,11 +17,14 @@ use super::account::Account;
 use super::authenticate::{Known, authenticate, renew};
 use super::content::Content;
 use super::observed::{decided, observe};
+use super::refresh::refresh;
 use super::refusal::Refusal;
 use super::{Exchange, challenge, reply};
+use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
 use crate::policy::{Decision, Permit, RequestFacts};
+use crate::session::NoSession;
 use crate::snapshot::Application;
 use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
 
@@ -49,10 +52,6 @@ pub(super) async fn forward(
 ) -> Result<Response<Content>, Refusal> {
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
-    let who = authenticate(exchange, application, host, scrubbed.headers(), now);
-    if let Ok(known) = &who {
-        account.recognised(known);
-    }
     let facts = RequestFacts {
         method: &exchange.head.method,
         host,
@@ -60,10 +59,47 @@ pub(super) async fn forward(
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
     };
+    let (who, cookies) = match authenticate(exchange, application, host, scrubbed.headers(), now) {
+        Ok(known) if known.is_due(now) && !is_public(application, &facts, now) => {
+            Box::pin(refresh(exchange, application, host, known, scrubbed.headers(), now)).await
+        }
+        who => (who, Vec::new()),
+    };
+    if let Ok(known) = &who {
+        account.recognised(known);
+    }
+    let answered = decide(exchange, application, &facts, scrubbed, sent, &who, account).await;
+    if cookies.is_empty() {
+        return answered;
+    }
+    // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
+    let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Whether nobody needs to be known for the request; then no session is refreshed for it, and no cookie goes out with its answer.
+fn is_public(application: &Application, facts: &RequestFacts<'_>, now: Timestamp) -> bool {
+    matches!(application.policy().decide(facts, None, now), Decision::Allow(permit) if permit.is_public())
+}
+
+/// Decides, and does what was decided.
+async fn decide(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    facts: &RequestFacts<'_>,
+    scrubbed: Scrubbed,
+    sent: Sent,
+    who: &Result<Arc<Known>, NoSession>,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let (host, now) = (facts.host, exchange.gateway.now());
     let known = who.as_deref().ok();
-    let decision = application.policy().decide(&facts, known.map(Known::prepared), now);
+    let decision = application.policy().decide(facts, known.map(Known::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
-    observe(application, &facts, known, now, account);
+    observe(application, facts, known, now, account);
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
@@ -78,7 +114,7 @@ pub(super) async fn forward(
             Err(Refusal::Denied)
         }
         Decision::SignIn { .. } => {
-            if let Err(no_session) = &who {
+            if let Err(no_session) = who {
                 account.failed(no_session.code());
             }
             challenge::sign_in(exchange, application, host, &scrubbed, now).await

@@ -149,6 +149,7 @@ pub struct Metrics {
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
+    refreshes: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
     /// Connections that are open.
     pub connections: Gauge,
@@ -185,6 +186,7 @@ impl Metrics {
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
+        let refreshes = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
         let (connections, accepted, turned_away, timed_out) =
             (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
@@ -198,6 +200,7 @@ impl Metrics {
             upstream_failures.clone(),
         );
         registry.register("logins", "Finished logins by outcome", logins.clone());
+        registry.register("refreshes", "Refreshes of sessions by outcome", refreshes.clone());
         registry.register(
             "provider_ready",
             "Whether the provider's metadata and keys are known",
@@ -236,6 +239,7 @@ impl Metrics {
             durations,
             upstream_failures,
             logins,
+            refreshes,
             provider_ready,
             connections,
             accepted,
@@ -285,8 +289,15 @@ impl Metrics {
             let labels = LoginLabels { provider: provider.to_owned(), outcome };
             self.logins.get_or_create_owned(&labels)
         };
+        let refresh = |outcome| {
+            let labels = LoginLabels { provider: provider.to_owned(), outcome };
+            self.refreshes.get_or_create_owned(&labels)
+        };
         let labels = ProviderLabels { provider: provider.to_owned() };
         ProviderMetrics {
+            refreshed: refresh("succeeded"),
+            refresh_ended: refresh("ended"),
+            refresh_failed: refresh("failed"),
             succeeded: login("succeeded"),
             failed: login("failed"),
             ready: self.provider_ready.get_or_create_owned(&labels),
@@ -340,6 +351,12 @@ pub struct ProviderMetrics {
     pub succeeded: Counter,
     /// Logins that were refused.
     pub failed: Counter,
+    /// Refreshes after which a session went on.
+    pub refreshed: Counter,
+    /// Refreshes that ended a session.
+    pub refresh_ended: Counter,
+    /// Refreshes that the provider could not be asked for.
+    pub refresh_failed: Counter,
     /// 1 when metadata and keys are known.
     pub ready: Gauge,
 }

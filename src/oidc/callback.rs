@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::error::{IdTokenError, LoginError, ProviderErrorCode};
-use super::id_token::{self, Expected, VerifiedIdToken};
+use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use super::token::Tokens;
@@ -44,6 +44,8 @@ pub struct SignedIn {
     pub claims: Claims,
     /// The ID token as it was received, for `id_token_hint`.
     pub id_token: Secret<String>,
+    /// What refreshes the session, where the provider gave one.
+    pub refresh_token: Option<Secret<String>>,
     /// The provider's session.
     pub sid: Option<String>,
     /// The authentication context that was reached.
@@ -136,7 +138,7 @@ impl Provider {
             true => self.userinfo(&discovered, &tokens.access_token, &token.subject).await?,
             false => Claims::default(),
         };
-        Ok(signed_in(token, userinfo, self.now()))
+        Ok(SignedIn { refresh_token: tokens.refresh_token, ..signed_in(token, userinfo, self.now()) })
     }
 
     /// The response belongs to this pending login (R08), and both to this provider (R10).
@@ -176,7 +178,7 @@ impl Provider {
     ) -> Result<VerifiedIdToken, IdTokenError> {
         let expected = Expected {
             settings: self.settings(),
-            pending,
+            nonce: NonceRule::Sent(&pending.nonce),
             keys: &discovered.keys,
             published_algorithms: &discovered.metadata.id_token_signing_alg_values_supported,
             access_token: &tokens.access_token,
@@ -210,6 +212,7 @@ fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> Signed
         subject: token.subject,
         claims,
         id_token: Secret::new(token.text),
+        refresh_token: None,
         sid,
         acr,
         amr,

@@ -10,6 +10,7 @@
 //! | `http_client` | bounded requests: no redirect followed, limited in time and size |
 //! | `login`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `refresh` | new tokens for a session that goes on |
 //! | `logout` | RP-initiated logout |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
@@ -28,6 +29,7 @@ mod logout;
 mod metadata;
 pub mod pending;
 mod provider;
+mod refresh;
 mod settings;
 mod token;
 mod userinfo;
@@ -39,4 +41,5 @@ pub use http_client::Limits;
 pub use login::{Begun, LoginRequest};
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
+pub use refresh::{RefreshError, Refreshed};
 pub use settings::{ClientAuth, ProviderSettings, SettingsError};

@@ -18,14 +18,16 @@ use super::id_token;
 use super::pending::PendingLogin;
 use super::provider::{Client, Provider};
 use crate::claims::Claims;
+use crate::crypto::Secret;
 
 /// What the token endpoint answered, nothing of it verified yet. No `Debug`: these are tokens.
 pub(super) struct Tokens {
     pub(super) id_token: CoreIdToken,
     pub(super) access_token: AccessToken,
+    pub(super) refresh_token: Option<Secret<String>>,
 }
 
-type TokenError = RequestTokenError<FetchError, StandardErrorResponse<CoreErrorResponseType>>;
+pub(super) type TokenError = RequestTokenError<FetchError, StandardErrorResponse<CoreErrorResponseType>>;
 
 impl Provider {
     /// Redeems a code.
@@ -45,12 +47,13 @@ impl Provider {
             return Err(TokenEndpointError::TokenType.into());
         }
         let id_token = response.id_token().ok_or(IdTokenError::Missing)?.clone();
-        Ok(Tokens { id_token, access_token: response.access_token().clone() })
+        let refresh_token = response.refresh_token().map(|token| Secret::new(token.secret().clone()));
+        Ok(Tokens { id_token, access_token: response.access_token().clone(), refresh_token })
     }
 }
 
 /// Keeps of an error what may be known.
-fn reduce(error: &TokenError) -> LoginError {
+pub(super) fn reduce(error: &TokenError) -> LoginError {
     let found = match error {
         RequestTokenError::Request(error) => TokenEndpointError::Fetch(*error),
         RequestTokenError::ServerResponse(answer) => match answer.error() {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use toml::de::DeTable;
 
-use super::app::{self, App, Login, SessionLimits};
+use super::app::{self, App, Login};
 use super::condition::Condition;
 use super::expression::Expression;
 use super::header::Header;
@@ -20,6 +20,7 @@ use super::reader::{Reading, Section};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::test_case::TestCase;
+use super::session::{self, SessionSettings};
 use super::{LoginAccepts, Policy, test_table};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
@@ -106,7 +107,7 @@ fn read_sections(
     let login = whole.section("login", reading);
     let has_login = login.is_some();
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
-    let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
+    let session = whole.section("session", reading).map(|section| session::read(section, reading));
     let headers = whole.section("headers", reading);
     let headers_span = headers.as_ref().map(Section::span);
     let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
@@ -157,7 +158,7 @@ struct Parts {
     observes: bool,
     app: App,
     login: Option<Login>,
-    session: SessionLimits,
+    session: SessionSettings,
     headers: Vec<Header>,
     rules: Vec<RuleEntry>,
     tests: Vec<TestCase>,
