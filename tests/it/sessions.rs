@@ -1,5 +1,7 @@
 //! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
 
+mod refresh;
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};
