@@ -144,6 +144,24 @@ pub(super) fn authenticate(
     Ok(known)
 }
 
+/// Whom the browser's session was of, whether it is still good or not.
+pub(super) fn last_person(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+) -> Option<Box<str>> {
+    let scope = application.session_scope(host);
+    let sealed = sealed(exchange, application, &scope);
+    let session = sealed.open(&sealed.text(headers).ok()?).ok()?;
+    Some(person(&session))
+}
+
+/// A person of one provider, in one text.
+pub(super) fn person(session: &Session) -> Box<str> {
+    format!("{}/{}", session.provider, session.subject).into()
+}
+
 /// The `Set-Cookie` fields that give a session to the browser.
 pub(super) fn give(
     exchange: &Exchange<'_>,

@@ -13,11 +13,12 @@ use http::Response;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::account::Account;
+use super::addresses::SIGN_IN;
 use super::authenticate::{authenticate, give};
 use super::challenge::begin;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
-use super::{Exchange, logout, provider_of, refresh};
+use super::{Exchange, logout, provider_of, refresh, sign_in};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
@@ -64,10 +65,16 @@ pub(super) async fn answer(
             append(&mut response, spent);
             Ok(response)
         }
+        Err(error) if pending.silent && error.is_unseen() => {
+            // Nobody is signed in at the provider, or it must show something: once more, with its pages.
+            let again = Again { spent, force: false, counts: false };
+            begin_again(exchange, route, application, &pending, headers, again, now).await
+        }
         Err(error) if may_begin_again(&error) && cookie::find(headers, again_name(exchange)).is_none() => {
             account.failed(error.code());
             let force = error == LoginError::AuthenticationTooOld;
-            begin_again(exchange, route, application, &pending, headers, (spent, force), now).await
+            let again = Again { spent, force, counts: true };
+            begin_again(exchange, route, application, &pending, headers, again, now).await
         }
         Err(error) => {
             metrics.failed.inc();
@@ -119,7 +126,11 @@ fn find_pending(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap,
 
 /// The application that the person wanted; the provider's callback is one for the whole host.
 fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc<Application>> {
-    let path = return_to.as_str().split('?').next().and_then(|path| CanonicalPath::parse(path).ok())?;
+    let (path, query) = return_to.as_str().split_once('?').unwrap_or((return_to.as_str(), ""));
+    if path == SIGN_IN {
+        return sign_in::application(route, query);
+    }
+    let path = CanonicalPath::parse(path).ok()?;
     route.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
 }
 
@@ -145,25 +156,36 @@ fn heal_unknown(
     }
 }
 
-/// Begins a login once more, for the page that was asked for; `force` makes the provider ask for credentials.
+/// How a login begins once more.
+struct Again {
+    /// Takes away the cookie of the one before.
+    spent: Option<HeaderValue>,
+    /// Makes the provider ask for credentials.
+    force: bool,
+    /// Whether it is the one time that a login may begin again by itself.
+    counts: bool,
+}
+
+/// Begins a login once more, for the page that was asked for.
 async fn begin_again(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
     pending: &PendingLogin,
     headers: &HeaderMap,
-    (spent, force): (Option<HeaderValue>, bool),
+    again: Again,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     let redirect_uri = exchange.redirect_uri();
     let request = LoginRequest {
         acr: &pending.acr,
         max_age: pending.max_age,
-        force,
+        force: again.force,
         ..LoginRequest::new(&redirect_uri, pending.return_to.clone())
     };
     let mut response = begin(exchange, provider_of(application)?, route.host, request, headers, now).await?;
-    append(&mut response, spent.into_iter().chain(again_cookie(exchange).header()));
+    let counted = again.counts.then(|| again_cookie(exchange).header()).flatten();
+    append(&mut response, again.spent.into_iter().chain(counted));
     Ok(response)
 }
 

@@ -18,6 +18,7 @@ mod callback;
 mod challenge;
 mod content;
 mod flights;
+mod kept_form;
 mod logout;
 mod observed;
 mod proxy;
@@ -25,7 +26,9 @@ mod refresh;
 mod refusal;
 mod reply;
 mod request_id;
+mod resend;
 mod reserved;
+mod sign_in;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -52,6 +55,7 @@ use account::Account;
 pub use account::Body;
 use authenticate::Known;
 use flights::Flights;
+use kept_form::Forms;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 
@@ -87,10 +91,12 @@ pub struct Common {
     pub memory: SessionMemory,
 }
 
-/// What a process remembers of sessions beside the browsers' cookies: refreshes under way. Only requests that need it look.
+/// What a process remembers of sessions beside the browsers' cookies: refreshes under way, kept forms that were sent. Only requests that
+/// need it look.
 #[derive(Default)]
 pub struct SessionMemory {
     flights: Arc<Flights>,
+    forms: Forms,
 }
 
 /// One worker's gateway.
@@ -183,7 +189,7 @@ impl Gateway {
         exchange.refuse_clear_text(&route)?;
         if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
-            return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
+            return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
         let application = route.application.ok_or(Refusal::UnknownPath)?;
         account.routed(application);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -19,7 +20,7 @@ use super::content::Content;
 use super::observed::{decided, observe};
 use super::refresh::refresh;
 use super::refusal::Refusal;
-use super::{Exchange, challenge, reply};
+use super::{Exchange, challenge, kept_form, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
@@ -30,15 +31,38 @@ use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
-    pub(super) body: Incoming,
-    upgrade: OnUpgrade,
+    pub(super) body: SentBody,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// A body that is still to be read, or one that was kept.
+pub(super) enum SentBody {
+    Coming(Incoming),
+    Kept(Bytes),
+}
+
+impl Sent {
+    /// A form that was kept.
+    pub(super) fn kept(body: Bytes) -> Self {
+        Self { body: SentBody::Kept(body), upgrade: None }
+    }
+}
+
+impl SentBody {
+    /// The fewest bytes that it may have.
+    pub(super) fn at_least(&self) -> u64 {
+        match self {
+            Self::Coming(body) => body.size_hint().lower(),
+            Self::Kept(bytes) => bytes.len() as u64,
+        }
+    }
 }
 
 /// Takes a request apart; what hyper keeps in it for an upgrade is kept too.
 pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = Some(hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
-    (Sent { body, upgrade }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade }, parts)
 }
 
 /// Sends the request to the application if the policy allows it.
@@ -117,7 +141,10 @@ async fn decide(
             if let Err(no_session) = who {
                 account.failed(no_session.code());
             }
-            challenge::sign_in(exchange, application, host, &scrubbed, now).await
+            match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
+                true => kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body).await,
+                false => challenge::sign_in(exchange, application, host, &scrubbed, now).await,
+            }
         }
         Decision::StepUp(requirement) => {
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
@@ -136,10 +163,13 @@ async fn send(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let limits = exchange.gateway.common.body;
-    if sent.body.size_hint().lower() > limits.size {
+    if sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
-    let (body, progress) = RequestBody::new(sent.body, limits);
+    let (body, progress) = match sent.body {
+        SentBody::Coming(body) => RequestBody::new(body, limits),
+        SentBody::Kept(bytes) => RequestBody::whole(bytes),
+    };
     account.sending(progress.as_ref());
     let telling = Telling {
         origin: &exchange.origin,
@@ -153,7 +183,10 @@ async fn send(
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
-    let mut response = if upgraded { switch(answer, sent.upgrade, stall) } else { answer.response.map(Content::App) };
+    let mut response = match sent.upgrade {
+        Some(client) if upgraded => switch(answer, client, stall),
+        _ => answer.response.map(Content::App),
+    };
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;

@@ -34,12 +34,14 @@ pub struct LoginRequest<'a> {
     pub max_age: Option<Duration>,
     /// Whether the provider must ask for credentials again (`prompt=login`).
     pub force: bool,
+    /// Whether the provider must show nothing (`prompt=none`): whoever is signed in there is signed in, or nobody.
+    pub silent: bool,
 }
 
 impl<'a> LoginRequest<'a> {
     /// An ordinary login.
     pub fn new(redirect_uri: &'a str, return_to: ReturnTo) -> Self {
-        Self { redirect_uri, return_to, acr: &[], also_good: &[], max_age: None, force: false }
+        Self { redirect_uri, return_to, acr: &[], also_good: &[], max_age: None, force: false, silent: false }
     }
 }
 
@@ -72,6 +74,7 @@ impl Provider {
             return_to: request.return_to,
             max_age: request.max_age,
             started_at: self.now(),
+            silent: request.silent,
         };
         let client = discovered.client(self.settings(), request.redirect_uri)?;
         let challenge =
@@ -90,6 +93,9 @@ impl Provider {
         }
         if request.force {
             outward = outward.add_prompt(CoreAuthPrompt::Login);
+        }
+        if request.silent {
+            outward = outward.add_prompt(CoreAuthPrompt::None);
         }
         let (url, _, _) = outward.url();
         Ok(Begun { authorize_url: url.into(), pending })
