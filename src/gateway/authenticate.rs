@@ -192,7 +192,11 @@ pub(super) fn renew(exchange: &Exchange<'_>, known: &Known, request: &HeaderMap,
 }
 
 /// The sealing of an application's sessions; `scope` matters only where something is sealed or opened.
-pub(super) fn sealed<'a>(exchange: &'a Exchange<'_>, application: &'a Application, scope: &'a str) -> SealedSessions<'a> {
+pub(super) fn sealed<'a>(
+    exchange: &'a Exchange<'_>,
+    application: &'a Application,
+    scope: &'a str,
+) -> SealedSessions<'a> {
     let names = application.cookie_names(exchange.connection.scheme);
     SealedSessions { keys: &exchange.gateway.common.keys, names, scope }
 }

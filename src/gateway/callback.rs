@@ -29,6 +29,8 @@ use crate::snapshot::{Application, Route};
 
 /// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
+/// How long a browser remembers that it was given a large session.
+const ARRIVED: Duration = Duration::from_secs(30);
 
 /// Finishes a login.
 pub(super) async fn answer(
@@ -52,16 +54,17 @@ pub(super) async fn answer(
     let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
     match finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now())) {
         Ok(signed_in) => {
-            let mut response = match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
-                Ok(fields) => {
-                    metrics.succeeded.inc();
-                    arrived(exchange, &pending, headers, fields)?
-                }
-                Err(refusal) => {
-                    metrics.failed.inc();
-                    refusal.answer(exchange.form.read(), account)
-                }
-            };
+            let mut response =
+                match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
+                    Ok(fields) => {
+                        metrics.succeeded.inc();
+                        arrived(exchange, &pending, headers, fields)?
+                    }
+                    Err(refusal) => {
+                        metrics.failed.inc();
+                        refusal.answer(exchange.form.read(), account)
+                    }
+                };
             append(&mut response, spent);
             Ok(response)
         }
@@ -94,8 +97,22 @@ fn arrived(
 ) -> Result<Response<Content>, Refusal> {
     let mut response = redirect(pending.return_to.as_str())?;
     let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
-    append(&mut response, session.into_iter().chain(again));
+    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
+    append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)
+}
+
+/// Whether a field sets the second cookie of a session: only a session of several cookies can be too large for a browser.
+fn is_chunk(field: &HeaderValue) -> bool {
+    let name = field.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    name.ends_with(b".1") && !field.as_bytes().ends_with(b"Max-Age=0")
+}
+
+/// Says that a large session was just given to this browser: coming without one now means that it was not kept, and another login would be no
+/// better (C05).
+pub(super) fn arrived_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
+    let name = if exchange.is_secure() { "__Host-lychgate-arrived" } else { "lychgate-arrived" };
+    SetCookie { name, value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
 }
 
 /// A rule counts the age of a sign-in from now and without leeway; what it would find too old at once is too old here,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{Method, Response};
 
+use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
@@ -42,6 +43,10 @@ pub(super) async fn sign_in(
     if !is_navigation(exchange, scrubbed) {
         let realm = format!("Bearer realm=\"{}\"", application.name());
         return Ok(unauthorised(exchange, application, scrubbed, &realm));
+    }
+    if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
+        tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
+        return Err(Refusal::SessionTooLarge);
     }
     ordinary(exchange, application, host, asked_for(exchange), scrubbed.headers(), now).await
 }

@@ -13,13 +13,14 @@ use http::Response;
 use http::header::{HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 use url::form_urlencoded;
 
-use super::{Exchange, kept_form};
 use super::account::Account;
 use super::addresses::{LOGOUT, SIGNED_OUT};
 use super::authenticate::{Known, authenticate, take_away};
+use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
+use super::{Exchange, kept_form};
 use crate::crypto::{Binding, Secret, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
@@ -79,7 +80,9 @@ pub(super) async fn end(
         };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
     let hint = hint_cookie(exchange, "").removal();
-    for field in sessions.chain(hint) {
+    let arrived = arrived_cookie(exchange);
+    let arrived = cookie::find(headers, arrived.name).and_then(|_| arrived.removal());
+    for field in sessions.chain(hint).chain(arrived) {
         response.headers_mut().append(SET_COOKIE, field);
     }
     Ok(response)

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE, TRANSFER_ENCODING,
+};
 use http::{Method, Response};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
@@ -40,7 +42,8 @@ pub(super) async fn answer(
     let room = exchange.gateway.common.memory.forms.room().ok_or(refused(KeptFormError::NoRoom))?;
     let sent = kept_form::read(body, MAX_SEALED, READING).await.map_err(|_| refused(KeptFormError::Unreadable))?;
     let sealed = token(&sent).ok_or(refused(KeptFormError::Unreadable))?;
-    let (tag, text) = sealed.split_once('.').filter(|(tag, _)| kept_form::is_tag(tag)).ok_or(refused(KeptFormError::Unreadable))?;
+    let (tag, text) =
+        sealed.split_once('.').filter(|(tag, _)| kept_form::is_tag(tag)).ok_or(refused(KeptFormError::Unreadable))?;
     let name = kept_form::cookie_name(exchange, tag);
     let opened = exchange.gateway.common.keys.open(kept_form::binding(&name, route.host), text.as_bytes());
     let opened = opened.map_err(|_| refused(KeptFormError::Unreadable))?;
@@ -112,10 +115,11 @@ fn fields(headers: &HeaderMap, form: &KeptForm<'_>) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONTENT_LENGTH);
-    let mut set = |name: HeaderName, value: Option<&[u8]>| match value.and_then(|value| HeaderValue::from_bytes(value).ok()) {
-        Some(value) => drop(headers.insert(name, value)),
-        None => drop(headers.remove(name)),
-    };
+    let mut set =
+        |name: HeaderName, value: Option<&[u8]>| match value.and_then(|value| HeaderValue::from_bytes(value).ok()) {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        };
     set(CONTENT_TYPE, Some(form.content_type));
     set(ORIGIN, form.origin);
     set(REFERER, form.referer);

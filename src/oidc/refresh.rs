@@ -157,7 +157,11 @@ impl Provider {
             Ok(claims) => Ok((Some(claims), false)),
             Err(error @ (UserInfoError::Subject | UserInfoError::NotAnObject)) => Err(ended(error.into())),
             Err(error) => {
-                tracing::warn!(provider = self.name(), reason = LoginError::from(error).code(), "userinfo not refreshed");
+                tracing::warn!(
+                    provider = self.name(),
+                    reason = LoginError::from(error).code(),
+                    "userinfo not refreshed"
+                );
                 Ok((None, true))
             }
         }

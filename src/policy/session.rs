@@ -21,7 +21,7 @@ pub struct SessionSettings {
     pub refresh: Option<Duration>,
     /// What becomes of a form that somebody sends without a session.
     pub posts: Posts,
-    /// The group of applications whose sessions begin and end together.
+    /// The group of applications that share the sign-in at their provider.
     pub group: Option<Arc<str>>,
 }
 

@@ -160,7 +160,7 @@ pub static SESSION: Table = Table::new(
         Key::optional(
             "group",
             Kind::Text("name"),
-            "Applications of one group and provider sign in silently where one of them did, and sign out together: [Groups](sessions.md#groups).",
+            "Applications of one group share the sign-in at their provider: who has a session there gets one here without being shown anything: [Groups](sessions.md#groups).",
         )
         .otherwise("each application by itself")
         .examples(&["\"intranet\""]),

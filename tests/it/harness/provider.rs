@@ -84,6 +84,8 @@ pub(crate) struct Script {
     pub(crate) id_token: Option<String>,
     pub(crate) token_type: Option<&'static str>,
     pub(crate) access_token: Option<&'static str>,
+    /// Nobody is signed in at the provider: `prompt=none` is answered with an error, everything else by signing in.
+    pub(crate) nobody: bool,
     /// Gives refresh tokens.
     pub(crate) refresh_tokens: bool,
     /// A refresh token stays good after its use.
@@ -350,7 +352,8 @@ impl Shared {
                 answer.append_pair("iss", other.unwrap_or(&self.issuer));
             }
         }
-        match script.error {
+        let unseen = (script.nobody && get("prompt") == "none").then_some("login_required");
+        match script.error.or(unseen) {
             Some(error) => {
                 answer.append_pair("error", error).append_pair("error_description", "<b>call 555-0100</b>");
             }

@@ -134,12 +134,16 @@ async fn c10_refreshed_claims_count_at_once() {
 #[tokio::test]
 async fn c10_userinfo_is_read_again_too() {
     let policy = |upstream: &str| {
-        refreshing(upstream).replace("[[rules]]\nallow", "[[rules]]\npaths = [\"/archive/**\"]\nallow = \"user.department == 'archives'\"\n[[rules]]\nallow")
+        refreshing(upstream).replace(
+            "[[rules]]\nallow",
+            "[[rules]]\npaths = [\"/archive/**\"]\nallow = \"user.department == 'archives'\"\n[[rules]]\nallow",
+        )
     };
     let site = Site::with(policy, |setup| setup.provider_settings("userinfo = true")).await;
     site.provider.script().refresh_tokens = true;
     let mut browser = site.signed_in().await;
-    let archive = async |browser: &mut Browser| browser.fetch(Method::GET, &site.url("/archive/1")).await.status.as_u16();
+    let archive =
+        async |browser: &mut Browser| browser.fetch(Method::GET, &site.url("/archive/1")).await.status.as_u16();
     assert_eq!(archive(&mut browser).await, 200);
     site.provider.script().userinfo = vec![Claim::Set("department", json!("payroll"))];
     site.provider.script().refresh_without_id_token = true;
