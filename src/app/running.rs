@@ -18,7 +18,7 @@ use crate::config::{self, Config, Reload};
 use crate::crypto::KeyRing;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
-use crate::gateway::{Common, Gateway};
+use crate::gateway::{Common, Gateway, SessionMemory};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
@@ -278,6 +278,7 @@ fn common(config: &Config, snapshot: Snapshot, keys: Arc<KeyRing>, metrics: &Arc
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        memory: SessionMemory::default(),
     }
 }
 

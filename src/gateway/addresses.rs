@@ -10,6 +10,11 @@ pub(super) const LOGOUT: &str = "/.lychgate/logout";
 /// Where the provider sends people after its own logout; registered there as the post-logout redirect URI.
 pub(super) const SIGNED_OUT: &str = "/.lychgate/signed-out";
 
+/// Where a kept form is sent from its page.
+pub(super) const RESEND: &str = "/.lychgate/resend";
+/// Where people sign in beside a form that waits in another tab.
+pub(super) const SIGN_IN: &str = "/.lychgate/sign-in";
+
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
 pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
     let head = path.as_str().get(..PREFIX.len());

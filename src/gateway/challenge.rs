@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{Method, Response};
 
+use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
@@ -18,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::forward::Scrubbed;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{HostName, ReturnTo};
-use crate::oidc::pending::{self, LIFETIME};
+use crate::oidc::pending::{self, COOKIE_LIFETIME};
 use crate::oidc::{Begun, LoginError, LoginRequest, Provider};
 use crate::pages::{Form, Page};
 use crate::policy::Requirement;
@@ -43,11 +44,28 @@ pub(super) async fn sign_in(
         let realm = format!("Bearer realm=\"{}\"", application.name());
         return Ok(unauthorised(exchange, application, scrubbed, &realm));
     }
+    if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
+        tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
+        return Err(Refusal::SessionTooLarge);
+    }
+    ordinary(exchange, application, host, asked_for(exchange), scrubbed.headers(), now).await
+}
+
+/// Begins the login that the application asks of everybody.
+pub(super) async fn ordinary(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    return_to: ReturnTo,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
     let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
     let redirect_uri = exchange.redirect_uri();
     let also_good = application.policy().stronger_acr();
-    let request = LoginRequest { acr, also_good, ..login_of(application, &redirect_uri, asked_for(exchange)) };
-    begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+    let silent = application.policy().session().group.is_some();
+    let request = LoginRequest { acr, also_good, silent, ..login_of(application, &redirect_uri, return_to) };
+    begin(exchange, provider_of(application)?, host, request, headers, now).await
 }
 
 /// Asks a known person for a stronger or fresher sign-in.
@@ -127,7 +145,7 @@ fn pending_cookies(
     let sealed = pending::seal(&begun.pending, keys, host.as_str(), secure);
     let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
     let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
-    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
+    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(COOKIE_LIFETIME) };
     let new = ours(&sealed.name, &sealed.value);
     // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
     let new = if across_sites { new.header_across_sites() } else { new.header() };
@@ -141,10 +159,12 @@ fn asked_for(exchange: &Exchange<'_>) -> ReturnTo {
 
 /// Whether a person waits for a page.
 fn is_navigation(exchange: &Exchange<'_>, scrubbed: &Scrubbed) -> bool {
-    let headers = scrubbed.headers();
-    exchange.head.method == Method::GET
-        && scrubbed.upgrade().is_none()
-        && is_navigation_or_unknown(headers)
+    exchange.head.method == Method::GET && scrubbed.upgrade().is_none() && wants_page(scrubbed.headers())
+}
+
+/// Whether a request's fields are those of a person who goes to a page.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    is_navigation_or_unknown(headers)
         && !headers.contains_key(&X_REQUESTED_WITH)
         && !headers.contains_key(&SEC_PURPOSE)
         && accepts_html(headers)

@@ -17,13 +17,18 @@ mod authenticate;
 mod callback;
 mod challenge;
 mod content;
+mod flights;
+mod kept_form;
 mod logout;
 mod observed;
 mod proxy;
+mod refresh;
 mod refusal;
 mod reply;
 mod request_id;
+mod resend;
 mod reserved;
+mod sign_in;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -49,6 +54,8 @@ use crate::upstream::{BodyLimits, Pool};
 use account::Account;
 pub use account::Body;
 use authenticate::Known;
+use flights::Flights;
+use kept_form::Forms;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 
@@ -80,6 +87,16 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What is remembered of sessions beside the browsers' cookies.
+    pub memory: SessionMemory,
+}
+
+/// What a process remembers of sessions beside the browsers' cookies: refreshes under way, kept forms that were sent. Only requests that
+/// need it look.
+#[derive(Default)]
+pub struct SessionMemory {
+    flights: Arc<Flights>,
+    forms: Forms,
 }
 
 /// One worker's gateway.
@@ -172,7 +189,7 @@ impl Gateway {
         exchange.refuse_clear_text(&route)?;
         if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
-            return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
+            return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
         let application = route.application.ok_or(Refusal::UnknownPath)?;
         account.routed(application);
@@ -193,6 +210,7 @@ impl Gateway {
     pub fn tidy(&self) {
         self.follow(&self.common.state.load_full());
         self.pool.tidy();
+        self.common.memory.flights.tidy(self.now());
     }
 
     /// Forgets opened sessions when other policies are in use: they hold on to the old ones.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -17,25 +18,51 @@ use super::account::Account;
 use super::authenticate::{Known, authenticate, renew};
 use super::content::Content;
 use super::observed::{decided, observe};
+use super::refresh::refresh;
 use super::refusal::Refusal;
-use super::{Exchange, challenge, reply};
+use super::{Exchange, challenge, kept_form, reply};
+use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
 use crate::policy::{Decision, Permit, RequestFacts};
+use crate::session::NoSession;
 use crate::snapshot::Application;
 use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
-    pub(super) body: Incoming,
-    upgrade: OnUpgrade,
+    pub(super) body: SentBody,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// A body that is still to be read, or one that was kept.
+pub(super) enum SentBody {
+    Coming(Incoming),
+    Kept(Bytes),
+}
+
+impl Sent {
+    /// A form that was kept.
+    pub(super) fn kept(body: Bytes) -> Self {
+        Self { body: SentBody::Kept(body), upgrade: None }
+    }
+}
+
+impl SentBody {
+    /// The fewest bytes that it may have.
+    pub(super) fn at_least(&self) -> u64 {
+        match self {
+            Self::Coming(body) => body.size_hint().lower(),
+            Self::Kept(bytes) => bytes.len() as u64,
+        }
+    }
 }
 
 /// Takes a request apart; what hyper keeps in it for an upgrade is kept too.
 pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = Some(hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
-    (Sent { body, upgrade }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade }, parts)
 }
 
 /// Sends the request to the application if the policy allows it.
@@ -49,10 +76,6 @@ pub(super) async fn forward(
 ) -> Result<Response<Content>, Refusal> {
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
-    let who = authenticate(exchange, application, host, scrubbed.headers(), now);
-    if let Ok(known) = &who {
-        account.recognised(known);
-    }
     let facts = RequestFacts {
         method: &exchange.head.method,
         host,
@@ -60,10 +83,47 @@ pub(super) async fn forward(
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
     };
+    let (who, cookies) = match authenticate(exchange, application, host, scrubbed.headers(), now) {
+        Ok(known) if known.is_due(now) && !is_public(application, &facts, now) => {
+            Box::pin(refresh(exchange, application, host, known, scrubbed.headers(), now)).await
+        }
+        who => (who, Vec::new()),
+    };
+    if let Ok(known) = &who {
+        account.recognised(known);
+    }
+    let answered = decide(exchange, application, &facts, scrubbed, sent, &who, account).await;
+    if cookies.is_empty() {
+        return answered;
+    }
+    // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
+    let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Whether nobody needs to be known for the request; then no session is refreshed for it, and no cookie goes out with its answer.
+fn is_public(application: &Application, facts: &RequestFacts<'_>, now: Timestamp) -> bool {
+    matches!(application.policy().decide(facts, None, now), Decision::Allow(permit) if permit.is_public())
+}
+
+/// Decides, and does what was decided.
+async fn decide(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    facts: &RequestFacts<'_>,
+    scrubbed: Scrubbed,
+    sent: Sent,
+    who: &Result<Arc<Known>, NoSession>,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let (host, now) = (facts.host, exchange.gateway.now());
     let known = who.as_deref().ok();
-    let decision = application.policy().decide(&facts, known.map(Known::prepared), now);
+    let decision = application.policy().decide(facts, known.map(Known::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
-    observe(application, &facts, known, now, account);
+    observe(application, facts, known, now, account);
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
@@ -78,10 +138,13 @@ pub(super) async fn forward(
             Err(Refusal::Denied)
         }
         Decision::SignIn { .. } => {
-            if let Err(no_session) = &who {
+            if let Err(no_session) = who {
                 account.failed(no_session.code());
             }
-            challenge::sign_in(exchange, application, host, &scrubbed, now).await
+            match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
+                true => kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body).await,
+                false => challenge::sign_in(exchange, application, host, &scrubbed, now).await,
+            }
         }
         Decision::StepUp(requirement) => {
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
@@ -100,10 +163,13 @@ async fn send(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let limits = exchange.gateway.common.body;
-    if sent.body.size_hint().lower() > limits.size {
+    if sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
-    let (body, progress) = RequestBody::new(sent.body, limits);
+    let (body, progress) = match sent.body {
+        SentBody::Coming(body) => RequestBody::new(body, limits),
+        SentBody::Kept(bytes) => RequestBody::whole(bytes),
+    };
     account.sending(progress.as_ref());
     let telling = Telling {
         origin: &exchange.origin,
@@ -117,7 +183,10 @@ async fn send(
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
-    let mut response = if upgraded { switch(answer, sent.upgrade, stall) } else { answer.response.map(Content::App) };
+    let mut response = match sent.upgrade {
+        Some(client) if upgraded => switch(answer, client, stall),
+        _ => answer.response.map(Content::App),
+    };
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;

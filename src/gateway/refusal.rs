@@ -10,6 +10,7 @@ use super::account::Account;
 use super::addresses;
 use super::authenticate::Known;
 use super::content::Content;
+use super::kept_form::KeptFormError;
 use crate::http::{HeadError, PathError};
 use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
@@ -49,6 +50,8 @@ pub(super) enum Refusal {
     SessionTooLarge,
     /// A sign-out did not come from our own form.
     ForeignSignOut,
+    /// A form that was kept cannot be sent.
+    KeptForm(KeptFormError),
     /// The application gave no answer.
     Upstream(UpstreamError),
     /// The gateway could not build a request; a fault of ours.
@@ -80,6 +83,7 @@ impl Refusal {
             Self::Login(error) => error.code(),
             Self::SessionTooLarge => "session_too_large",
             Self::ForeignSignOut => "sign_out_foreign",
+            Self::KeptForm(error) => error.code(),
             Self::Upstream(error) => error.code(),
             Self::Internal => "internal",
         }
@@ -153,6 +157,7 @@ impl Refusal {
                 retry_url: None,
             },
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
+            Self::KeptForm(error) => Page::BadRequest { reason: error.reason() },
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }

@@ -156,6 +156,7 @@ pub struct Metrics {
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
+    refreshes: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
     provider_stale: Family<ProviderLabels, Gauge>,
     provider_requests: Family<ProviderRequestLabels, Counter>,
@@ -194,6 +195,7 @@ impl Metrics {
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
+        let refreshes = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
@@ -209,6 +211,7 @@ impl Metrics {
             upstream_failures.clone(),
         );
         registry.register("logins", "Finished logins by outcome", logins.clone());
+        registry.register("refreshes", "Refreshes of sessions by outcome", refreshes.clone());
         registry.register(
             "provider_ready",
             "Whether the provider's metadata and keys are known",
@@ -257,6 +260,7 @@ impl Metrics {
             durations,
             upstream_failures,
             logins,
+            refreshes,
             provider_ready,
             provider_stale,
             provider_requests,
@@ -316,8 +320,15 @@ impl Metrics {
             let labels = LoginLabels { provider: provider.to_owned(), outcome };
             self.logins.get_or_create_owned(&labels)
         };
+        let refresh = |outcome| {
+            let labels = LoginLabels { provider: provider.to_owned(), outcome };
+            self.refreshes.get_or_create_owned(&labels)
+        };
         let labels = ProviderLabels { provider: provider.to_owned() };
         ProviderMetrics {
+            refreshed: refresh("succeeded"),
+            refresh_ended: refresh("ended"),
+            refresh_failed: refresh("failed"),
             succeeded: login("succeeded"),
             failed: login("failed"),
             ready: self.provider_ready.get_or_create_owned(&labels),
@@ -372,6 +383,12 @@ pub struct ProviderMetrics {
     pub succeeded: Counter,
     /// Logins that were refused.
     pub failed: Counter,
+    /// Refreshes after which a session went on.
+    pub refreshed: Counter,
+    /// Refreshes that ended a session.
+    pub refresh_ended: Counter,
+    /// Refreshes that the provider could not be asked for.
+    pub refresh_failed: Counter,
     /// 1 when metadata and keys are known.
     pub ready: Gauge,
     /// 1 when they could not be fetched anew.

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::error::{IdTokenError, LoginError, ProviderErrorCode};
-use super::id_token::{self, Expected, VerifiedIdToken};
+use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use super::settings::ResponseMode;
@@ -47,6 +47,8 @@ pub struct SignedIn {
     pub claims: Claims,
     /// The ID token as it was received, for `id_token_hint`.
     pub id_token: Secret<String>,
+    /// What refreshes the session, where the provider gave one.
+    pub refresh_token: Option<Secret<String>>,
     /// The provider's session.
     pub sid: Option<String>,
     /// The authentication context that was reached.
@@ -151,7 +153,7 @@ impl Provider {
             true => self.userinfo(&discovered, tokens.access_token.expose(), &token.subject).await?,
             false => Claims::default(),
         };
-        Ok(signed_in(token, userinfo, self.now()))
+        Ok(SignedIn { refresh_token: tokens.refresh_token, ..signed_in(token, userinfo, self.now()) })
     }
 
     /// The response belongs to this pending login (R08), and both to this provider (R10).
@@ -191,7 +193,7 @@ impl Provider {
     ) -> Result<VerifiedIdToken, IdTokenError> {
         let expected = Expected {
             settings: self.settings(),
-            pending,
+            nonce: NonceRule::Sent(&pending.nonce),
             keys: &discovered.keys,
             algorithms: &self.algorithms_of(discovered),
             access_token: tokens.access_token.expose(),
@@ -201,25 +203,23 @@ impl Provider {
     }
 }
 
-impl SignedIn {
-    /// Whether the provider left out `claim` because it has more values than it puts into a token: what Entra ID does with the groups of a
-    /// person who is in many (`hasgroups`, or `_claim_names` that lead elsewhere, OpenID Connect Core 5.6.2). A policy that reads such a
-    /// claim would decide as if the person were in no group.
-    pub fn left_out(&self, claim: &str) -> bool {
-        if self.claims.value(claim).is_some() {
-            return false;
-        }
-        let elsewhere = match self.claims.value("_claim_names") {
-            Some(ClaimValue::Object(names)) => names.contains_key(claim),
-            _ => false,
-        };
-        let has_groups = match self.claims.value("hasgroups") {
-            Some(ClaimValue::Bool(has)) => *has,
-            Some(ClaimValue::Text(text)) => &**text == "true",
-            _ => false,
-        };
-        elsewhere || (claim == "groups" && has_groups)
+/// Whether the provider left `claim` out of `claims` because it has more values than it puts into a token: what Entra ID does with the groups
+/// of a person who is in many (`hasgroups`, or `_claim_names` that lead elsewhere, OpenID Connect Core 5.6.2). A policy that reads
+/// such a claim would decide as if the person were in no group.
+pub fn left_out(claims: &Claims, claim: &str) -> bool {
+    if claims.value(claim).is_some() {
+        return false;
     }
+    let elsewhere = match claims.value("_claim_names") {
+        Some(ClaimValue::Object(names)) => names.contains_key(claim),
+        _ => false,
+    };
+    let has_groups = match claims.value("hasgroups") {
+        Some(ClaimValue::Bool(has)) => *has,
+        Some(ClaimValue::Text(text)) => &**text == "true",
+        _ => false,
+    };
+    elsewhere || (claim == "groups" && has_groups)
 }
 
 /// RFC 9207 section 2.4: compared as strings; where the metadata promises it, its absence is a refusal (R09).
@@ -246,6 +246,7 @@ fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> Signed
         subject: token.subject,
         claims,
         id_token: Secret::new(token.text),
+        refresh_token: None,
         sid,
         acr,
         amr,

@@ -306,6 +306,22 @@ impl LoginError {
         }
     }
 
+    /// Whether a provider that was asked to show nothing (`prompt=none`) would have had to show something (OIDC Core 3.1.2.6).
+    pub const fn is_unseen(&self) -> bool {
+        matches!(
+            self,
+            Self::ProviderError(
+                ProviderErrorCode::LoginRequired
+                    | ProviderErrorCode::InteractionRequired
+                    | ProviderErrorCode::ConsentRequired
+                    | ProviderErrorCode::AccountSelectionRequired
+                    | ProviderErrorCode::UnmetAuthenticationRequirements
+                    | ProviderErrorCode::AccessDenied
+                    | ProviderErrorCode::Other
+            ) | Self::AcrNotReached
+        )
+    }
+
     /// Whether nothing but age went wrong, so that the login may begin again by itself, once (R08).
     pub const fn is_stale(&self) -> bool {
         matches!(self, Self::StateUnknown | Self::StateReplayed | Self::Expired)

@@ -19,6 +19,7 @@ use super::settings::ProviderSettings;
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::crypto::SignatureAlgorithm;
+use crate::session::{NonceTag, RefreshTicket};
 
 /// The longest `sub`: Core section 2 says 255 ASCII characters.
 const MAX_SUBJECT: usize = 255;
@@ -28,11 +29,30 @@ const TYPES: [&str; 2] = ["", "jwt"];
 /// What a token must fit.
 pub(super) struct Expected<'a> {
     pub(super) settings: &'a ProviderSettings,
-    pub(super) pending: &'a PendingLogin,
+    pub(super) nonce: NonceRule<'a>,
     pub(super) keys: &'a KeySet,
     pub(super) algorithms: &'a [SignatureAlgorithm],
     pub(super) access_token: &'a str,
     pub(super) now: Timestamp,
+}
+
+/// Which nonce a token must have.
+#[derive(Clone, Copy)]
+pub(super) enum NonceRule<'a> {
+    /// A first token: exactly the one that was sent.
+    Sent(&'a str),
+    /// A refreshed token: none, or the one of the first (Core 12.2).
+    Repeated(&'a NonceTag),
+}
+
+impl NonceRule<'_> {
+    fn is_met_by(self, found: Option<&str>) -> bool {
+        match (self, found) {
+            (Self::Sent(sent), found) => found.unwrap_or_default().as_bytes().ct_eq(sent.as_bytes()).into(),
+            (Self::Repeated(_), None) => true,
+            (Self::Repeated(tag), Some(found)) => RefreshTicket::tag(found).ct_eq(tag).into(),
+        }
+    }
 }
 
 /// An ID token that passed every check; [`verify`] is the only maker.
@@ -162,14 +182,13 @@ fn check_issue_time(claims: &Claims, expected: &Expected<'_>) -> Result<Timestam
     if begun && issued_at >= oldest && issued_at <= newest { Ok(issued_at) } else { Err(IdTokenError::IssuedAt) }
 }
 
-/// 11. `nonce` MUST be there and be the one that was sent.
+/// 11. `nonce` MUST be there and be the one that was sent; for a refreshed token, see [`NonceRule`].
 fn check_nonce(claims: &Claims, expected: &Expected<'_>) -> Result<(), IdTokenError> {
-    let found = claims.text("nonce").unwrap_or_default();
-    if bool::from(found.as_bytes().ct_eq(expected.pending.nonce.as_bytes())) {
-        Ok(())
-    } else {
-        Err(IdTokenError::Nonce)
-    }
+    let sound = match claims.value("nonce") {
+        None => expected.nonce.is_met_by(None),
+        Some(found) => found.as_text().is_some_and(|found| expected.nonce.is_met_by(Some(found))),
+    };
+    if sound { Ok(()) } else { Err(IdTokenError::Nonce) }
 }
 
 /// Core 2: `sub` is required, and at most 255 characters long.

@@ -37,10 +37,12 @@ pub struct LoginRequest<'a> {
     pub max_age: Option<Duration>,
     /// Whether the provider must ask for credentials again (`prompt=login`).
     pub force: bool,
-    /// What the provider shows; where nothing is said, what is configured for it.
+    /// What the provider shows; where nothing is said, what is configured for it. Says nothing for a silent login, unless it is `login`.
     pub prompt: Option<&'a str>,
     /// Further parameters; they go before those that are configured for the provider.
     pub parameters: &'a [(String, String)],
+    /// Whether the provider must show nothing (`prompt=none`): whoever is signed in there is signed in, or nobody.
+    pub silent: bool,
 }
 
 impl<'a> LoginRequest<'a> {
@@ -55,6 +57,7 @@ impl<'a> LoginRequest<'a> {
             force: false,
             prompt: None,
             parameters: &[],
+            silent: false,
         }
     }
 }
@@ -75,6 +78,11 @@ pub struct Begun {
     pub pending: PendingLogin,
 }
 
+/// Whether a `prompt` makes the provider ask for credentials.
+fn asks_for_credentials(prompt: &str) -> bool {
+    prompt.split(' ').any(|word| word == "login")
+}
+
 impl Provider {
     /// Begins a login. Fails when the provider was never reached, or refuses a pushed request.
     pub async fn begin(&self, request: LoginRequest<'_>) -> Result<Begun, LoginError> {
@@ -88,6 +96,8 @@ impl Provider {
             return_to: request.return_to.clone(),
             max_age: request.max_age.or(self.settings().asking.max_age),
             started_at: self.now(),
+            // Where credentials are to be asked for every time, a sign-in without them would be none of what was configured.
+            silent: request.silent && !self.prompt_of(&request).is_some_and(asks_for_credentials),
         };
         let parameters = self.parameters(&request, &pending);
         let parameters = match discovered.metadata.pushes(self.settings()) {
@@ -104,7 +114,11 @@ impl Provider {
         let (settings, asking) = (self.settings(), &self.settings().asking);
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(pending.verifier.expose()));
         let acr = if request.acr.is_empty() { &asking.acr_values } else { request.acr };
-        let prompt = if request.force { Some("login") } else { request.prompt.or(asking.prompt.as_deref()) };
+        let prompt = match (request.force, pending.silent) {
+            (true, _) => Some("login"),
+            (false, true) => Some("none"),
+            (false, false) => self.prompt_of(request),
+        };
         let mut parameters = vec![
             ("response_type", "code".to_owned()),
             ("client_id", settings.client_id.clone()),
@@ -131,6 +145,10 @@ impl Provider {
             }
         }
         all
+    }
+
+    fn prompt_of<'a>(&'a self, request: &LoginRequest<'a>) -> Option<&'a str> {
+        request.prompt.or(self.settings().asking.prompt.as_deref())
     }
 
     /// The configured scopes, `openid` first.

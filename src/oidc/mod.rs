@@ -12,6 +12,7 @@
 //! | `jws` | signed tokens of the provider |
 //! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `refresh` | new tokens for a session that goes on |
 //! | `logout` | RP-initiated logout |
 //! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
@@ -37,13 +38,14 @@ mod patience;
 pub mod pending;
 mod provider;
 mod pushed;
+mod refresh;
 mod settings;
 mod token;
 mod traffic;
 mod userinfo;
 
 pub use availability::{FetchError, MetadataError, ProviderUnavailable};
-pub use callback::{CallbackParams, MAX_RESPONSE, SignedIn};
+pub use callback::{CallbackParams, MAX_RESPONSE, SignedIn, left_out};
 pub use endpoint::Endpoint;
 pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;
@@ -51,5 +53,6 @@ pub use jws::JwsError;
 pub use login::{Begun, LoginRequest};
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
+pub use refresh::{RefreshError, Refreshed};
 pub use settings::{Asking, AssertionAudience, ClientAuth, ProviderSettings, ResponseMode, SettingsError};
 pub use traffic::RequestOutcome;

@@ -18,6 +18,7 @@ use crate::crypto::Secret;
 pub(super) struct Tokens {
     pub(super) id_token: Secret<String>,
     pub(super) access_token: Secret<String>,
+    pub(super) refresh_token: Option<Secret<String>>,
 }
 
 /// A token endpoint's answer (RFC 6749 section 5.1). No `Debug`.
@@ -27,6 +28,8 @@ pub(super) struct TokenAnswer {
     token_type: String,
     #[serde(default)]
     pub(super) id_token: Option<Secret<String>>,
+    #[serde(default)]
+    pub(super) refresh_token: Option<Secret<String>>,
 }
 
 /// An error answer (RFC 6749 section 5.2); its description is not read.
@@ -53,7 +56,7 @@ impl Provider {
         let response = self.ask_as_client(discovered, Endpoint::Token, &form).await;
         let answer = TokenAnswer::read(&response.map_err(TokenEndpointError::Fetch)?)?;
         let id_token = answer.id_token.ok_or(IdTokenError::Missing)?;
-        Ok(Tokens { id_token, access_token: answer.access_token })
+        Ok(Tokens { id_token, access_token: answer.access_token, refresh_token: answer.refresh_token })
     }
 }
 
@@ -70,13 +73,18 @@ impl TokenAnswer {
 
 /// Keeps of an error answer what may be known.
 pub(super) fn refusal(response: &HttpResponse) -> TokenEndpointError {
-    let answer: Result<ErrorAnswer, _> = serde_json::from_slice(response.body());
-    match answer {
-        Err(_) => TokenEndpointError::Malformed,
-        Ok(answer) => match answer.error.as_str() {
-            "invalid_grant" => TokenEndpointError::InvalidGrant,
-            "invalid_client" => TokenEndpointError::InvalidClient,
-            _ => TokenEndpointError::Refused,
-        },
+    match error_word(response).as_deref() {
+        None => TokenEndpointError::Malformed,
+        Some("invalid_grant") => TokenEndpointError::InvalidGrant,
+        Some("invalid_client") => TokenEndpointError::InvalidClient,
+        Some(_) => TokenEndpointError::Refused,
     }
+}
+
+/// The word of an error answer; to be compared, never to be shown.
+pub(super) fn error_word(response: &HttpResponse) -> Option<String> {
+    if response.status() == StatusCode::OK {
+        return None;
+    }
+    serde_json::from_slice(response.body()).ok().map(|answer: ErrorAnswer| answer.error)
 }

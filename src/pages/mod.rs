@@ -65,6 +65,33 @@ pub enum Page<'a> {
         /// Where signing in starts.
         sign_in_url: &'a str,
     },
+    /// A form came without a session and is kept in this very page until the person has signed in (C13).
+    FormKept {
+        /// The application's name.
+        app: &'a str,
+        /// Where the form goes once it is confirmed; the one thing of it that is told.
+        path: &'a str,
+        /// Where the page is posted.
+        action: &'a str,
+        /// The form, sealed.
+        token: &'a str,
+        /// Where signing in starts, in a tab of its own.
+        sign_in_url: &'a str,
+    },
+    /// A form came without a session and could not be kept.
+    FormNotKept {
+        /// The application's name.
+        app: &'a str,
+        /// Why, in lower case without a full stop.
+        reason: &'a str,
+        /// Where signing in starts.
+        sign_in_url: &'a str,
+    },
+    /// Somebody signed in beside a form that waits in another tab.
+    SignedIn {
+        /// The application's name.
+        app: &'a str,
+    },
     /// A login ended without a session.
     LoginFailed {
         /// What happened, as a sentence.
@@ -148,9 +175,9 @@ impl Page<'_> {
     /// The status under which it is sent.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::SignedOut { .. } | Self::SignOut { .. } => StatusCode::OK,
+            Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
-            Self::SignInRequired { .. } => StatusCode::UNAUTHORIZED,
+            Self::SignInRequired { .. } | Self::FormKept { .. } | Self::FormNotKept { .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
             Self::ProviderUnavailable { .. } | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
@@ -170,6 +197,9 @@ impl Page<'_> {
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",
+            Self::FormKept { .. } => "form_kept",
+            Self::FormNotKept { .. } => "form_not_kept",
+            Self::SignedIn { .. } => "signed_in",
             Self::LoginFailed { .. } => "login_failed",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::Unavailable { .. } => "unavailable",
@@ -192,7 +222,7 @@ impl Page<'_> {
     pub fn json(&self, request_id: &str) -> Bytes {
         let content = texts::content(self);
         let sign_in_url = match self {
-            Self::SignInRequired { sign_in_url, .. } => Some(*sign_in_url),
+            Self::SignInRequired { sign_in_url, .. } | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
             _ => None,
         };
         let problem = Problem { error: self.code(), message: &content.said, request_id, sign_in_url };

@@ -1,4 +1,4 @@
-//! Reads `[app]`, `[login]` and `[session]`: where an application is found, where it runs, and for how long a login lasts.
+//! Reads `[app]` and `[login]`: where an application is found, where it runs, and how people sign in.
 //!
 //! May touch: nothing; a CA file is only named here, the caller reads it. Trust boundary: the file is an administrator's.
 //! Specification: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2.
@@ -68,21 +68,6 @@ pub struct Login {
     pub prompt: Option<String>,
     /// Further parameters of authorization requests; never one that the gateway sets itself.
     pub parameters: Vec<(String, String)>,
-}
-
-/// How long a session lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Without a request.
-    pub idle: Duration,
-    /// In all.
-    pub max: Duration,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(60 * 60), max: Duration::from_secs(12 * 60 * 60) }
-    }
 }
 
 /// `[app]` as read.
@@ -257,18 +242,4 @@ pub(super) fn read_login(
     let login::Asking { max_age, prompt, parameters } = asking;
     let (acr, claims) = (owned(acr), owned(claims));
     Some(Login { provider: provider?.into(), acr, claims, max_age, prompt, parameters })
-}
-
-/// Reads `[session]`.
-pub(super) fn read_session(mut section: Section<'_>, reading: &mut Reading<'_>) -> SessionLimits {
-    let span = section.span();
-    let default = SessionLimits::default();
-    let (idle, max) = (section.duration("idle", reading), section.duration("max", reading));
-    section.finish(reading);
-    let max = max.unwrap_or(default.max);
-    if let Some(idle) = idle.filter(|idle| *idle > max) {
-        let message = format!("`idle` ({}) is longer than `max`", humantime::format_duration(idle));
-        reading.error(message, span, "a session cannot be idle for longer than it lasts");
-    }
-    SessionLimits { idle: idle.unwrap_or(default.idle.min(max)), max }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::app::{self, App, Login, SessionLimits};
+use super::app::{self, App, Login};
 use super::condition::Condition;
 use super::definitions::{self, Definitions, Part};
 use super::expression::{Expression, Named};
@@ -18,6 +18,7 @@ use super::header_table::SecretSource;
 use super::reader::{Reading, Section};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
+use super::session::{self, SessionSettings};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, claim_check, include, test_table};
 use crate::crypto::Secret;
@@ -106,7 +107,7 @@ fn read_sections<'f>(
     let login = whole.section("login", reading);
     let has_login = login.is_some();
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
-    let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
+    let session = whole.section("session", reading).map(|section| session::read(section, reading));
     let mut choices = Choices::new(environment, definitions);
     let headers = choices.read(&mut whole, reading);
     let rules = whole.sections("rules", reading);
@@ -186,7 +187,7 @@ struct Parts {
     observes: bool,
     app: App,
     login: Option<Login>,
-    session: SessionLimits,
+    session: SessionSettings,
     header_sets: Vec<HeaderSet>,
     named: Arc<Named>,
     rules: Vec<RuleEntry>,

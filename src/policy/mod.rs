@@ -35,6 +35,7 @@ mod route;
 mod rule;
 mod schedule;
 mod selector;
+mod session;
 mod template;
 mod test_case;
 mod test_table;
@@ -50,13 +51,14 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use app::{HostMode, Login, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
 pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
+pub use session::{Posts, SessionSettings};
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
@@ -68,7 +70,7 @@ pub struct Policy {
     app: app::App,
     login: Option<Login>,
     login_accepts: LoginAccepts,
-    session: SessionLimits,
+    session: SessionSettings,
     /// The first is `[headers]`.
     header_sets: Vec<header_set::HeaderSet>,
     rules: Vec<rule::Rule>,
@@ -146,9 +148,9 @@ impl Policy {
         &self.login_accepts.stronger
     }
 
-    /// How long a session lasts.
-    pub fn session(&self) -> SessionLimits {
-        self.session
+    /// How long a session lasts, and how it is kept.
+    pub fn session(&self) -> &SessionSettings {
+        &self.session
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.

@@ -1,7 +1,7 @@
 // A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout; then pushed requests,
 // a signed assertion and step-up (parts/strict.mjs).
 //
-// Refreshing tokens is not walked here: the gateway keeps no refresh token, and renews a session by a new login.
+// Refreshing tokens is not walked here: tests/it/sessions/refresh.rs does, against a provider that rotates them.
 
 import { createServer } from "node:http";
 import { once } from "node:events";

@@ -202,5 +202,28 @@ pub static SESSION: Table = Table::new(
     &[
         Key::optional("idle", Kind::TIME, "A session without a request ends after this.").by_default("\"1h\""),
         Key::optional("max", Kind::TIME, "Every session ends after this.").by_default("\"12h\""),
+        Key::optional(
+            "refresh",
+            Kind::TIME,
+            "How old the claims of a session become before the provider is asked for new ones, from `1m`. It needs a provider that gives refresh tokens: [Refresh](sessions.md#refresh).",
+        )
+        .otherwise("never: the claims are those of the sign-in")
+        .examples(&["\"10m\""]),
+        Key::optional(
+            "posts",
+            Kind::Words(&[
+                Word::new("keep", "it is kept, sealed, until the person has signed in and confirms it"),
+                Word::new("refuse", "it is refused with a page that says so"),
+            ]),
+            "What becomes of a form that meets no session: [Kept forms](sessions.md#kept-forms).",
+        )
+        .by_default("\"keep\""),
+        Key::optional(
+            "group",
+            Kind::Text("name"),
+            "Applications of one group share the sign-in at their provider: who has a session there gets one here without being shown anything: [Groups](sessions.md#groups).",
+        )
+        .otherwise("each application by itself")
+        .examples(&["\"intranet\""]),
     ],
 );

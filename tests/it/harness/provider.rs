@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use url::{Url, form_urlencoded};
 
 use super::client::{self, ClientPublicKey};
+use super::grants::Grants;
 use super::keys::{KEYS, Signing, access_token_hash, encode};
 
 pub(crate) const CLIENT_ID: &str = "lychgate";
@@ -86,6 +87,16 @@ pub(crate) struct Script {
     pub(crate) id_token: Option<String>,
     pub(crate) token_type: Option<&'static str>,
     pub(crate) access_token: Option<&'static str>,
+    /// Nobody is signed in at the provider: `prompt=none` is answered with an error, everything else by signing in.
+    pub(crate) nobody: bool,
+    /// Gives refresh tokens.
+    pub(crate) refresh_tokens: bool,
+    /// A refresh token stays good after its use.
+    pub(crate) keeps_refresh_token: bool,
+    /// A refresh brings no ID token.
+    pub(crate) refresh_without_id_token: bool,
+    /// What refreshes answer instead of tokens.
+    pub(crate) refresh_answer: Answer,
     /// Puts `at_hash` of the access token into the ID token.
     pub(crate) at_hash: bool,
     pub(crate) userinfo: Vec<Claim>,
@@ -132,6 +143,7 @@ struct Shared {
     clock: Clock,
     script: Mutex<Script>,
     codes: Mutex<HashMap<String, Asked>>,
+    grants: Mutex<Grants>,
     recorded: Mutex<Vec<Recorded>>,
     /// Requests that were pushed, by their reference.
     pushed: Mutex<HashMap<String, Vec<(String, String)>>>,
@@ -176,6 +188,7 @@ impl FakeProvider {
             clock,
             script: Mutex::default(),
             codes: Mutex::default(),
+            grants: Mutex::default(),
             recorded: Mutex::default(),
             pushed: Mutex::default(),
             assertions: Mutex::default(),
@@ -197,6 +210,17 @@ impl FakeProvider {
     pub(crate) fn requests(&self, path: &str) -> Vec<Recorded> {
         let recorded = self.shared.recorded.lock().unwrap();
         recorded.iter().filter(|request| request.path == path).cloned().collect()
+    }
+
+    /// The refresh tokens that were given.
+    pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.shared.grants.lock().unwrap()
+    }
+
+    /// How many refreshes were asked for.
+    pub(crate) fn refreshes(&self) -> usize {
+        let is_refresh = |request: &Recorded| value(&request.form, "grant_type") == Some("refresh_token");
+        self.requests("/token").iter().filter(|request| is_refresh(request)).count()
     }
 
     /// Signs the scripted person in, without HTTP: the address that the browser would be sent back to.
@@ -257,6 +281,9 @@ impl Shared {
             }
             (&Method::GET, "/jwks") => {
                 self.cached(self.scripted(|script| &mut script.jwks_answer, || self.key_set()).await)
+            }
+            (&Method::POST, "/token") if value(&request.form, "grant_type") == Some("refresh_token") => {
+                self.scripted(|script| &mut script.refresh_answer, || self.refresh(&request)).await
             }
             (&Method::POST, "/token") => {
                 self.scripted(|script| &mut script.token_answer, || self.token(&request)).await
@@ -423,7 +450,8 @@ impl Shared {
                 answer.append_pair("iss", other.unwrap_or(&self.issuer));
             }
         }
-        match script.error {
+        let unseen = (script.nobody && get("prompt") == "none").then_some("login_required");
+        match script.error.or(unseen) {
             Some(error) => {
                 answer.append_pair("error", error).append_pair("error_description", "<b>call 555-0100</b>");
             }
@@ -461,20 +489,50 @@ impl Shared {
             "token_type": script.token_type.unwrap_or("Bearer"),
             "expires_in": 300,
         });
-        let token = script.id_token.clone().unwrap_or_else(|| self.id_token(&script, &asked, access_token));
+        let now = self.clock.now().seconds();
+        let token = script.id_token.clone().unwrap_or_else(|| self.id_token(&script, &asked, access_token, now));
         if !token.is_empty() {
             answer["id_token"] = token.into();
+        }
+        if script.refresh_tokens {
+            answer["refresh_token"] = self.grants.lock().unwrap().grant(&asked.parameters, now).into();
         }
         (200, answer)
     }
 
-    fn id_token(&self, script: &Script, asked: &Asked, access_token: &str) -> String {
+    /// RFC 6749 section 6; the ID token has no nonce (OIDC Core 12.2).
+    fn refresh(&self, request: &Recorded) -> (u16, Value) {
+        if !self.authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let script = self.script.lock().unwrap();
+        let token = value(&request.form, "refresh_token").unwrap_or_default();
+        let Some(exchanged) = self.grants.lock().unwrap().exchange(token, !script.keeps_refresh_token) else {
+            return (400, json!({"error": "invalid_grant"}));
+        };
+        let access_token = script.access_token.unwrap_or("access-token-of-the-person");
+        let mut answer = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 300});
+        if !script.keeps_refresh_token {
+            answer["refresh_token"] = exchanged.token.into();
+        }
+        if !script.refresh_without_id_token {
+            let mut asked = Asked { parameters: exchanged.parameters };
+            asked.parameters.remove("nonce");
+            answer["id_token"] = self.id_token(&script, &asked, access_token, exchanged.auth_time).into();
+        }
+        (200, answer)
+    }
+
+    fn id_token(&self, script: &Script, asked: &Asked, access_token: &str, auth_time: i64) -> String {
         let now = self.clock.now().seconds();
         let get = |name: &str| asked.parameters.get(name).map(String::as_str).unwrap_or_default();
         let mut claims = json!({
             "iss": self.issuer, "aud": CLIENT_ID, "sub": "ada-7", "nonce": get("nonce"),
-            "iat": now, "exp": now + 300, "auth_time": now, "sid": "session-1", "amr": ["pwd", "otp"],
+            "iat": now, "exp": now + 300, "auth_time": auth_time, "sid": "session-1", "amr": ["pwd", "otp"],
         });
+        if !asked.parameters.contains_key("nonce") {
+            claims.as_object_mut().unwrap().remove("nonce");
+        }
         if let Some(acr) = get("acr_values").split(' ').next().filter(|acr| !acr.is_empty()) {
             claims["acr"] = acr.into();
         }
