@@ -12,7 +12,7 @@ use lychgate::clock::Timestamp;
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::{CanonicalPath, HostName};
 use lychgate::policy::{
-    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, SessionKind, Subject, compile,
     no_files,
 };
 
@@ -64,6 +64,7 @@ fn policy() -> Policy {
 fn ada(policy: &Policy) -> Prepared {
     let claims = br#"{"preferred_username":"ada","groups":["staff","royalty-artists"]}"#;
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "idp".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),

@@ -14,13 +14,15 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::account::Account;
-use super::authenticate::{Known, authenticate, renew};
+use super::bearer;
+use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::observed::{decided, observe};
 use super::refusal::Refusal;
 use super::{Exchange, challenge, reply};
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
+use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::snapshot::Application;
 use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
@@ -43,13 +45,18 @@ pub(super) async fn forward(
     exchange: &Exchange<'_>,
     host: &HostName,
     application: &Arc<Application>,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     sent: Sent,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let token = token_of(application, &mut headers, exchange, account)?;
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
-    let who = authenticate(exchange, application, host, scrubbed.headers(), now);
+    let who = match Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await {
+        Ok(caller) => Ok(caller),
+        Err(Nobody::Session(no_session)) => Err(no_session),
+        Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
+    };
     if let Ok(known) = &who {
         account.recognised(known);
     }
@@ -60,18 +67,20 @@ pub(super) async fn forward(
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
     };
-    let known = who.as_deref().ok();
-    let decision = application.policy().decide(&facts, known.map(Known::prepared), now);
+    let known = who.as_ref().ok();
+    let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, &facts, known, now, account);
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
-                Some(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
+                Some(known) if !permit.is_public() => known.renew(exchange, scrubbed.headers(), now),
                 _ => Vec::new(),
             };
-            send(exchange, application, scrubbed, &permit, sent, renewal, account).await
+            let token = token.as_ref().filter(|_| application.policy().bearer().is_some_and(|bearer| bearer.forward));
+            let outgoing = Outgoing { scrubbed, permit: &permit, token, sent, renewal };
+            send(exchange, application, outgoing, account).await
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
@@ -83,6 +92,9 @@ pub(super) async fn forward(
             }
             challenge::sign_in(exchange, application, host, &scrubbed, now).await
         }
+        Decision::StepUp(requirement) if token.is_some() => {
+            Ok(challenge::step_up_token(exchange, application, &requirement))
+        }
         Decision::StepUp(requirement) => {
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
         }
@@ -90,15 +102,37 @@ pub(super) async fn forward(
     }
 }
 
+/// The token of a request, taken out of its fields before anything else reads them.
+fn token_of(
+    application: &Application,
+    headers: &mut HeaderMap,
+    exchange: &Exchange<'_>,
+    account: &mut Account,
+) -> Result<Option<BearerToken>, Refusal> {
+    let token = bearer::take(application, headers, exchange.head);
+    if !matches!(token, Ok(None)) {
+        account.brings_token();
+    }
+    token.map_err(Refusal::Bearer)
+}
+
+/// What goes to the application, and what goes back with its answer.
+struct Outgoing<'a> {
+    scrubbed: Scrubbed,
+    permit: &'a Permit<'a>,
+    /// The accepted token, where the application is to have it.
+    token: Option<&'a BearerToken>,
+    sent: Sent,
+    renewal: Vec<HeaderValue>,
+}
+
 async fn send(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
-    scrubbed: Scrubbed,
-    permit: &Permit<'_>,
-    sent: Sent,
-    renewal: Vec<HeaderValue>,
+    outgoing: Outgoing<'_>,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let Outgoing { scrubbed, permit, token, sent, renewal } = outgoing;
     let limits = exchange.gateway.common.body;
     if sent.body.size_hint().lower() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
@@ -110,6 +144,8 @@ async fn send(
         scheme: exchange.connection.scheme,
         host: application.host(),
         request_id: account.request_id().header(),
+        // What is public tells nothing of anybody.
+        authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
     };
     let has_body = !body.is_empty();
     let request =

@@ -23,6 +23,8 @@ pub(super) struct Metadata {
     #[serde(default)]
     pub(super) userinfo_endpoint: Option<Url>,
     #[serde(default)]
+    pub(super) introspection_endpoint: Option<Url>,
+    #[serde(default)]
     pub(super) end_session_endpoint: Option<Url>,
     #[serde(default)]
     pub(super) id_token_signing_alg_values_supported: Vec<String>,
@@ -59,6 +61,7 @@ impl Metadata {
             ("token_endpoint", Some(&self.token_endpoint)),
             ("jwks_uri", Some(&self.jwks_uri)),
             ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
+            ("introspection_endpoint", self.introspection_endpoint.as_ref()),
             ("end_session_endpoint", self.end_session_endpoint.as_ref()),
         ];
         let doubtful = |(name, url): (&'static str, Option<&Url>)| {

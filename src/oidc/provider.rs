@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::http_client::HttpClient;
+use super::introspection_cache::Introspections;
 use super::metadata::Metadata;
 use super::settings::{self, ClientAuth, ProviderSettings, SettingsError};
 use super::{keys, pending};
@@ -75,6 +76,7 @@ pub struct Provider {
     /// Held while the provider is asked: everybody else waits for that one answer.
     asking: tokio::sync::Mutex<Asked>,
     used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
+    introspections: Introspections,
 }
 
 /// When the provider was last asked out of turn.
@@ -105,6 +107,7 @@ impl Provider {
             readiness: watch::Sender::new(not_yet),
             asking: tokio::sync::Mutex::default(),
             used_states: Mutex::new(LruCache::new(USED_STATES)),
+            introspections: Introspections::new(),
         }))
     }
 
@@ -256,6 +259,20 @@ impl Provider {
     /// Whether it was made with these settings.
     pub fn is_configured_as(&self, settings: &ProviderSettings) -> bool {
         self.settings.is_same_as(settings)
+    }
+
+    /// The client that was registered for this gateway.
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
+    /// Whether `keys` are those in use.
+    pub(super) fn has_still(&self, keys: &Arc<Discovered>) -> bool {
+        self.discovered.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, keys))
+    }
+
+    pub(super) fn introspections(&self) -> &Introspections {
+        &self.introspections
     }
 
     pub(super) fn settings(&self) -> &ProviderSettings {

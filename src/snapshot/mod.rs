@@ -23,7 +23,7 @@ use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::Policy;
 
-pub use application::Application;
+pub use application::{Application, BearerAccess};
 use application::Surroundings;
 use routes::Routes;
 pub use routes::{Route, claimed_twice};

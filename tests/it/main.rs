@@ -8,6 +8,7 @@ mod access_log;
 mod admin;
 mod applications;
 mod architecture;
+mod bearer;
 mod callback;
 mod challenge;
 mod check;

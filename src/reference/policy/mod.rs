@@ -5,10 +5,12 @@
 //!
 //! May touch: nothing.
 
+mod bearer;
 mod header;
 mod rule;
 mod test;
 
+pub use bearer::BEARER;
 pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
 pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_SESSION};
@@ -20,6 +22,7 @@ pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
 
 const APP_AT: &str = "docs/policy.md#app";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
+const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
 const RULES_AT: &str = "docs/policy.md#rules";
 const SELECTORS_AT: &str = "docs/policy.md#query-hosts-networks-and-times";
@@ -46,9 +49,11 @@ pub static FILE: Table = Table::new(
         .by_default("\"enforce\"")
         .see(OBSERVE_AT),
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
-        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
+        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it, and without `bearer`, every rule must be public.")
             .see(LOGIN_AT),
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
+        Key::optional("bearer", Kind::Table(&BEARER), "API clients that bring an access token in place of a session.")
+            .see(BEARER_AT),
         Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
             .see(RULES_AT),

@@ -98,6 +98,9 @@ pub(crate) struct Script {
     pub(crate) jwks_answer: Answer,
     pub(crate) token_answer: Answer,
     pub(crate) userinfo_answer: Answer,
+    /// What is said of these opaque tokens; of others, that they are not active.
+    pub(crate) introspection: Vec<(String, Value)>,
+    pub(crate) introspection_answer: Answer,
 }
 
 /// One request that the provider got.
@@ -239,6 +242,9 @@ impl Shared {
             }
             (&Method::GET, "/jwks") => self.scripted(|script| &script.jwks_answer, || self.key_set()).await,
             (&Method::POST, "/token") => self.scripted(|script| &script.token_answer, || self.token(&request)).await,
+            (&Method::POST, "/introspect") => {
+                self.scripted(|script| &script.introspection_answer, || self.introspect(&request)).await
+            }
             (&Method::GET, "/userinfo") => {
                 self.scripted(|script| &script.userinfo_answer, || self.userinfo(&request)).await
             }
@@ -282,6 +288,7 @@ impl Shared {
             "token_endpoint": at("/token"),
             "userinfo_endpoint": at("/userinfo"),
             "jwks_uri": at("/jwks"),
+            "introspection_endpoint": at("/introspect"),
             "end_session_endpoint": at("/logout"),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
@@ -389,6 +396,15 @@ impl Shared {
         change(&mut claims, &script.claims, now);
         let payload = script.payload.clone().unwrap_or_else(|| claims.to_string());
         KEYS.token(script.signing, &script.header, &payload, CLIENT_SECRET)
+    }
+
+    fn introspect(&self, request: &Recorded) -> (u16, Value) {
+        if !authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let script = self.script.lock().unwrap();
+        let known = script.introspection.iter().find(|(token, _)| value(&request.form, "token") == Some(token));
+        (200, known.map_or_else(|| json!({"active": false}), |(_, says)| says.clone()))
     }
 
     fn userinfo(&self, request: &Recorded) -> (u16, Value) {
