@@ -50,7 +50,7 @@ fn block(path: &Path, from: &str, to: &str, indent: usize) -> Arc<SourceFile> {
 
 #[test]
 fn every_example_loads_without_a_finding_and_its_policies_pass_their_own_tests() {
-    for name in ["minimal", "several-applications", "behind-load-balancer"] {
+    for name in ["minimal", "several-applications", "behind-load-balancer", "api-clients"] {
         let file = root().join("examples").join(name).join("lychgate.toml");
         let (config, report) = load(&file, &environment(), &[]);
         assert!(report.findings().is_empty(), "{name}\n{report}");
