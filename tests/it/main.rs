@@ -16,6 +16,7 @@ mod cli;
 mod documentation;
 mod examples;
 mod harness;
+mod hostile_provider;
 mod login;
 mod logout;
 mod oidc;
