@@ -9,12 +9,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
-use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use url::form_urlencoded::byte_serialize;
 
 use super::account::Account;
+use super::addresses::CALLBACK;
 use super::authenticate::{authenticate, give};
-use super::challenge::begin;
+use super::challenge::{begin, login_of};
 use super::content::{Content, redirect};
 use super::logout;
 use super::refusal::Refusal;
@@ -22,22 +27,73 @@ use super::{Exchange, provider_of};
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{CanonicalPath, ReturnTo};
-use crate::oidc::{CallbackParams, LoginError, LoginRequest, PendingLogin, SignedIn, pending};
+use crate::oidc::{CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, SignedIn, pending};
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
 
 /// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
 
-/// Finishes a login.
+/// Finishes a login whose response came in a redirect.
 pub(super) async fn answer(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let now = exchange.gateway.now();
     let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default()).map_err(Refusal::Login)?;
+    finish(exchange, route, headers, &params, account).await
+}
+
+/// Finishes a login whose response a page of the provider posted. Such a request comes from another site: of our cookies it has
+/// those alone that were made for it, so who is signed in already cannot be seen before the browser came once more by itself.
+pub(super) async fn answer_posted(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    body: Incoming,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let form = posted_form(exchange, headers, body).await.map_err(Refusal::Login)?;
+    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref()).map_err(Refusal::Login)?;
+    let known = params.state().is_some_and(|state| {
+        find_pending(exchange, route, headers, &pending::name_for_state(state, exchange.is_secure())).is_some()
+    });
+    let mut response = match params.state() {
+        Some(state) if !known => {
+            let state: String = byte_serialize(state.as_bytes()).collect();
+            redirect(&format!("{CALLBACK}?state={state}"))?
+        }
+        _ => finish(exchange, route, headers, &params, account).await?,
+    };
+    // A form was posted, and what comes next is a page (RFC 9110 section 15.4.4).
+    if response.status() == StatusCode::FOUND {
+        *response.status_mut() = StatusCode::SEE_OTHER;
+    }
+    Ok(response)
+}
+
+/// A posted response, within [`MAX_RESPONSE`] and the time limit for bodies.
+async fn posted_form(exchange: &Exchange<'_>, headers: &HeaderMap, body: Incoming) -> Result<Bytes, LoginError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(LoginError::MalformedResponse);
+    }
+    let limit = exchange.gateway.common.body.stall;
+    let collected = tokio::time::timeout(limit, Limited::new(body, MAX_RESPONSE).collect()).await;
+    Ok(collected.ok().and_then(Result::ok).ok_or(LoginError::MalformedResponse)?.to_bytes())
+}
+
+/// Finishes a login.
+async fn finish(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    params: &CallbackParams,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let now = exchange.gateway.now();
     let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
     let Some(pending) = find_pending(exchange, route, headers, &cookie_name) else {
@@ -48,8 +104,9 @@ pub(super) async fn answer(
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
     let spent = pending_cookie(&cookie_name, exchange).removal();
-    let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
-    match finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now())) {
+    let finished = provider.finish(&pending, params, &exchange.redirect_uri()).await;
+    let finished = finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now()));
+    match finished.and_then(|signed_in| complete(signed_in, application)) {
         Ok(signed_in) => {
             let mut response = match begin_session(exchange, route, application, &signed_in, headers, now) {
                 Ok(fields) => {
@@ -71,6 +128,10 @@ pub(super) async fn answer(
         }
         Err(error) => {
             metrics.failed.inc();
+            if let Some(help) = error.operator_help() {
+                let (provider, reason) = (provider.name(), error.code());
+                tracing::warn!(provider, app = application.name(), reason, help, "a login failed");
+            }
             let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
@@ -98,6 +159,14 @@ fn young_enough(signed_in: SignedIn, pending: &PendingLogin, now: Timestamp) -> 
     match pending.max_age {
         Some(max_age) if age > max_age => Err(LoginError::AuthenticationTooOld),
         _ => Ok(signed_in),
+    }
+}
+
+/// Nothing is missing that the policy reads and that the provider has and left out: it would decide as if there were nothing.
+fn complete(signed_in: SignedIn, application: &Application) -> Result<SignedIn, LoginError> {
+    match application.claims_read().iter().find(|claim| signed_in.left_out(claim)) {
+        Some(claim) => Err(LoginError::ClaimLeftOut(claim.clone())),
+        None => Ok(signed_in),
     }
 }
 
@@ -160,10 +229,13 @@ async fn begin_again(
         acr: &pending.acr,
         max_age: pending.max_age,
         force,
-        ..LoginRequest::new(&redirect_uri, pending.return_to.clone())
+        ..login_of(application, &redirect_uri, pending.return_to.clone())
     };
-    let mut response = begin(exchange, provider_of(application)?, route.host, request, headers, now).await?;
-    append(&mut response, spent.into_iter().chain(again_cookie(exchange).header()));
+    let provider = provider_of(application)?;
+    let mut response = begin(exchange, provider, route.host, request, headers, now).await?;
+    let again = again_cookie(exchange);
+    let again = if provider.posts_back() { again.header_across_sites() } else { again.header() };
+    append(&mut response, spent.into_iter().chain(again));
     Ok(response)
 }
 

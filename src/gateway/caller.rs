@@ -59,9 +59,7 @@ impl Caller {
         now: Timestamp,
     ) -> Result<Self, Nobody> {
         match token {
-            None => {
-                authenticate(exchange, application, host, headers, now).map(Self::Browser).map_err(Nobody::Session)
-            }
+            None => authenticate(exchange, application, host, headers, now).map(Self::Browser).map_err(Nobody::Session),
             Some(token) => {
                 let found = bearer::authenticate(exchange, application, token, now).await;
                 found.map(Self::Client).map_err(Nobody::Token)

@@ -19,7 +19,7 @@ use crate::forward::Scrubbed;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{HostName, ReturnTo};
 use crate::oidc::pending::{self, LIFETIME};
-use crate::oidc::{Begun, LoginRequest, Provider};
+use crate::oidc::{Begun, LoginError, LoginRequest, Provider};
 use crate::pages::{Form, Page};
 use crate::policy::Requirement;
 use crate::snapshot::Application;
@@ -46,7 +46,7 @@ pub(super) async fn sign_in(
     let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
     let redirect_uri = exchange.redirect_uri();
     let also_good = application.policy().stronger_acr();
-    let request = LoginRequest { acr, also_good, ..LoginRequest::new(&redirect_uri, asked_for(exchange)) };
+    let request = LoginRequest { acr, also_good, ..login_of(application, &redirect_uri, asked_for(exchange)) };
     begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
 }
 
@@ -76,12 +76,21 @@ pub(super) async fn step_up(
         return Ok(unauthorised(exchange, application, scrubbed, &insufficient(requirement)));
     }
     let redirect_uri = exchange.redirect_uri();
-    let request = LoginRequest {
-        acr: requirement.acr,
-        max_age: requirement.max_age,
-        ..LoginRequest::new(&redirect_uri, asked_for(exchange))
-    };
+    let login = login_of(application, &redirect_uri, asked_for(exchange));
+    let max_age = requirement.max_age.or(login.max_age);
+    let request = LoginRequest { acr: requirement.acr, max_age, ..login };
     begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+}
+
+/// What every login at an application asks for, by its policy.
+pub(super) fn login_of<'a>(
+    application: &'a Application,
+    redirect_uri: &'a str,
+    return_to: ReturnTo,
+) -> LoginRequest<'a> {
+    let request = LoginRequest::new(redirect_uri, return_to);
+    let Some(login) = application.policy().login() else { return request };
+    LoginRequest { max_age: login.max_age, prompt: login.prompt.as_deref(), parameters: &login.parameters, ..request }
 }
 
 /// Begins a login: a redirect to the provider, and a cookie that remembers what it is for.
@@ -93,18 +102,30 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
-    let begun = match provider.begin(request.clone()) {
-        Ok(begun) => begun,
-        Err(_) => {
+    let begun = match provider.begin(request.clone()).await {
+        Err(LoginError::Unavailable(_)) => {
             provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
-            provider.begin(request).map_err(|_| Refusal::ProviderUnavailable)?
+            provider.begin(request).await
         }
+        begun => begun,
     };
+    let begun = begun.map_err(|error| refused(provider, error))?;
     let mut response = redirect(&begun.authorize_url)?;
-    for field in pending_cookies(exchange, host, &begun, headers, now) {
+    for field in pending_cookies(exchange, host, &begun, headers, (provider.posts_back(), now)) {
         response.headers_mut().append(SET_COOKIE, field);
     }
     Ok(response)
+}
+
+/// A login that could not begin; what an operator can do about it is logged.
+fn refused(provider: &Provider, error: LoginError) -> Refusal {
+    if let LoginError::Unavailable(_) = error {
+        return Refusal::ProviderUnavailable;
+    }
+    let (provider, reason) = (provider.name(), error.code());
+    let help = error.operator_help().unwrap_or("`lychgate doctor` asks the provider and says what it finds");
+    tracing::warn!(provider, reason, help, "a login could not begin");
+    Refusal::Login(error)
 }
 
 /// The cookie of this login, and the removal of those that are over or too many.
@@ -113,14 +134,16 @@ fn pending_cookies(
     host: &HostName,
     begun: &Begun,
     headers: &HeaderMap,
-    now: Timestamp,
+    (across_sites, now): (bool, Timestamp),
 ) -> Vec<HeaderValue> {
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
     let sealed = pending::seal(&begun.pending, keys, host.as_str(), secure);
     let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
     let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
     let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
-    let new = ours(&sealed.name, &sealed.value).header();
+    let new = ours(&sealed.name, &sealed.value);
+    // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
+    let new = if across_sites { new.header_across_sites() } else { new.header() };
     stale.into_iter().take(REMOVALS).filter_map(|name| ours(name, "").removal()).chain(new).collect()
 }
 
@@ -183,10 +206,15 @@ pub(super) fn set<B>(response: &mut Response<B>, challenge: &str) {
 fn insufficient(requirement: &Requirement<'_>) -> String {
     let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
     if !requirement.acr.is_empty() {
-        text.push_str(&format!(", acr_values=\"{}\"", requirement.acr.join(" ")));
+        text.push_str(&format!(", acr_values=\"{}\"", quoted(&requirement.acr.join(" "))));
     }
     if let Some(max_age) = requirement.max_age {
         text.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
     }
     text
+}
+
+/// The inside of a quoted string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -12,7 +12,7 @@ use super::bearer::BearerError;
 use super::caller::Caller;
 use super::content::Content;
 use crate::http::{HeadError, PathError};
-use crate::oidc::LoginError;
+use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
 use crate::upstream::UpstreamError;
 
@@ -149,12 +149,18 @@ impl Refusal {
             Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
             Self::Bearer(error) => Page::TokenRefused { reason: error.advice(), code: error.answer().1 },
-            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.filter(|_| !account.is_by_token()).map(|_| addresses::LOGOUT) },
+            Self::Denied => Page::Forbidden {
+                app,
+                person,
+                sign_out_url: person.filter(|_| !account.is_by_token()).map(|_| addresses::LOGOUT),
+            },
             Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
-            Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {
-                Page::StepUpFailed { app, retry_url: "/" }
-            }
+            Self::Login(
+                LoginError::AcrNotReached
+                | LoginError::AuthenticationTooOld
+                | LoginError::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements),
+            ) => Page::StepUpFailed { app, retry_url: "/" },
             Self::Login(error) => {
                 Page::LoginFailed { what: "You are not signed in.", advice: error.advice(), retry_url: Some("/") }
             }

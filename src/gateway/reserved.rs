@@ -4,7 +4,7 @@
 //!
 //! | address | methods | what |
 //! | --- | --- | --- |
-//! | `callback` | GET | the provider's response to a login |
+//! | `callback` | GET, POST | the provider's response to a login |
 //! | `logout` | GET, POST | asks, then ends the sessions of this host |
 //! | `signed-out` | GET | where the provider sends people back |
 
@@ -28,7 +28,8 @@ pub(super) async fn answer(
 ) -> Result<Response<Content>, Refusal> {
     match (exchange.head.path.as_str(), &exchange.head.method) {
         (CALLBACK, &Method::GET) => callback::answer(exchange, route, headers, account).await,
-        (CALLBACK, _) => Err(Refusal::WrongMethod("GET")),
+        (CALLBACK, &Method::POST) => callback::answer_posted(exchange, route, headers, body, account).await,
+        (CALLBACK, _) => Err(Refusal::WrongMethod("GET, POST")),
         (LOGOUT, &Method::GET) => logout::ask(exchange, route, headers, account),
         (LOGOUT, &Method::POST) => logout::end(exchange, route, headers, body, account).await,
         (LOGOUT, _) => Err(Refusal::WrongMethod("GET, POST")),

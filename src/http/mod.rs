@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod head;
 pub mod hop;
 pub mod host;
+pub mod login_options;
 pub mod path;
 pub mod return_to;
 

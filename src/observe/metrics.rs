@@ -212,11 +212,7 @@ impl Metrics {
             "Requests with an access token by what became of it",
             bearer_requests.clone(),
         );
-        registry.register(
-            "bearer_validations",
-            "Access tokens that no worker remembered",
-            bearer_validations.clone(),
-        );
+        registry.register("bearer_validations", "Access tokens that no worker remembered", bearer_validations.clone());
         registry.register("logins", "Finished logins by outcome", logins.clone());
         registry.register(
             "provider_ready",

@@ -79,19 +79,16 @@ impl Provider {
     }
 
     async fn accept_jwt(&self, text: &str, terms: &Bearer) -> Result<AccessToken, TokenError> {
-        let token = UnverifiedJwt::parse(text)?;
-        token.check_header(terms)?;
+        let token = UnverifiedJwt::parse(text, &terms.algorithms, terms.any_type)?;
         self.discovered_now().await.map_err(|_| TokenError::Unavailable)?;
         let mut keys = self.discovered().map_err(|_| TokenError::Unavailable)?;
-        let mut signature = token.check_signature(&keys.keys);
-        if signature == Err(TokenError::KeyUnknown) {
+        let mut claims = token.verify(&keys.keys);
+        if claims == Err(TokenError::KeyUnknown) {
             keys = self.newer_keys(&keys).await.ok_or(TokenError::KeyUnknown)?;
-            signature = token.check_signature(&keys.keys);
+            claims = token.verify(&keys.keys);
         }
-        signature?;
-        let claims = token.into_claims()?;
         let by = if terms.any_type { Vouched::Signature } else { Vouched::Rfc9068 };
-        let facts = token_terms::check(claims, by, terms, self.settings(), self.now())?;
+        let facts = token_terms::check(claims?, by, terms, self.settings(), self.now())?;
         Ok(AccessToken { good_until: facts.expires.unwrap_or(self.now()), facts, keys: Some(keys) })
     }
 

@@ -4,24 +4,18 @@
 //! against the clock on each use, so neither outlives the other. Requests with one token wait for one question; the outcome of a
 //! failed question is shared by those who waited and then forgotten.
 //!
-//! May touch: the network through `http_client`. Trust boundary: the token is a stranger's, the answer comes over TLS and is believed
+//! May touch: the network through `endpoint`. Trust boundary: the token is a stranger's, the answer comes over TLS and is believed
 //! when it is a sound one. A provider that does not answer makes tokens unknown, never bad (503, not 401). Bounds: see
 //! `introspection_cache`. Specification: RFC 7662.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, StatusCode};
-use openidconnect::HttpRequest;
-use url::Url;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use http::StatusCode;
 
+use super::endpoint::Endpoint;
 use super::introspection_cache::{Answer, Found};
 use super::provider::Provider;
-use super::settings::{ClientAuth, ProviderSettings};
 use super::token_error::TokenError;
 use crate::claims::{ClaimValue, Claims};
 
@@ -40,12 +34,9 @@ impl Provider {
     async fn ask_about(&self, token: &str) -> Result<Answer, TokenError> {
         self.discovered_now().await.map_err(|_| TokenError::Unavailable)?;
         let discovered = self.discovered().map_err(|_| TokenError::Unavailable)?;
-        let Some(endpoint) = discovered.metadata.introspection_endpoint.as_ref() else {
-            tracing::warn!(provider = self.name(), "the provider publishes no introspection_endpoint");
-            return Err(TokenError::Unavailable);
-        };
-        let request = request(endpoint, self.settings(), token).ok_or(TokenError::Unavailable)?;
-        let response = self.http().fetch(request).await.map_err(|error| {
+        let form = [("token", token), ("token_type_hint", "access_token")];
+        let answer = self.ask_as_client(&discovered, Endpoint::Introspection, &form).await;
+        let response = answer.map_err(|error| {
             tracing::warn!(provider = self.name(), %error, "the provider was not reached about a token");
             TokenError::Unavailable
         })?;
@@ -78,36 +69,6 @@ fn read(body: &[u8]) -> Option<Option<Arc<Claims>>> {
     Some(Some(Arc::new(claims)))
 }
 
-/// RFC 7662 section 2.1, with the client's own authentication (RFC 6749 section 2.3.1).
-fn request(endpoint: &Url, settings: &ProviderSettings, token: &str) -> Option<HttpRequest> {
-    let mut form = Serializer::new(String::new());
-    form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(endpoint.as_str())
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-    match (settings.client_auth, &settings.client_secret) {
-        (ClientAuth::Basic, Some(secret)) => request = request.header(AUTHORIZATION, basic(settings, secret.expose())?),
-        (ClientAuth::Post, Some(secret)) => {
-            form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret.expose());
-        }
-        _ => {
-            form.append_pair("client_id", &settings.client_id);
-        }
-    }
-    request.body(form.finish().into_bytes()).ok()
-}
-
-/// Client id and secret are form-encoded before Basic.
-fn basic(settings: &ProviderSettings, secret: &str) -> Option<HeaderValue> {
-    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let credentials = STANDARD.encode(format!("{}:{}", encode(&settings.client_id), encode(secret)));
-    let mut value = HeaderValue::try_from(format!("Basic {credentials}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,23 +92,5 @@ mod tests {
         assert_eq!(read(br#"{"active":false,"sub":"ada"}"#), Some(None));
         let claims = read(br#"{"active":true,"sub":"ada"}"#).unwrap().unwrap();
         assert_eq!(claims.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["sub"]);
-    }
-
-    #[test]
-    fn the_gateway_says_who_it_is() {
-        let endpoint = Url::parse("https://idp.example/introspect").unwrap();
-        let mut settings = ProviderSettings::new("idp", "https://idp.example", "a b");
-        settings.client_secret = Some(crate::crypto::Secret::new("p:ö".to_owned()));
-        let sent = |settings: &ProviderSettings| {
-            let request = request(&endpoint, settings, "t+/=").unwrap();
-            let authorization = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
-            (authorization, String::from_utf8(request.into_body()).unwrap())
-        };
-        let form = "token=t%2B%2F%3D&token_type_hint=access_token";
-        assert_eq!(sent(&settings), (Some(format!("Basic {}", STANDARD.encode("a+b:p%3A%C3%B6"))), form.to_owned()));
-        settings.client_auth = ClientAuth::Post;
-        assert_eq!(sent(&settings), (None, format!("{form}&client_id=a+b&client_secret=p%3A%C3%B6")));
-        settings.client_auth = ClientAuth::None;
-        assert_eq!(sent(&settings), (None, format!("{form}&client_id=a+b")));
     }
 }

@@ -196,10 +196,8 @@ mod tests {
         let mut gone = Box::pin(first.land(std::future::pending()));
         assert!(futures_pending(&mut gone).await);
         drop(gone);
-        let (second, third) = tokio::join!(
-            second.land(async { Ok(answer(true, 100)) }),
-            third.land(async { panic!("asked twice") })
-        );
+        let (second, third) =
+            tokio::join!(second.land(async { Ok(answer(true, 100)) }), third.land(async { panic!("asked twice") }));
         assert!(second.is_ok() && third.is_ok() && cache.state().flights.is_empty());
     }
 

@@ -7,7 +7,7 @@
 pub enum TokenError {
     /// It is longer than [`MAX_TOKEN`](super::MAX_TOKEN).
     TooLarge,
-    /// It is no JWT, or a part of it is no JSON object whose names are unique.
+    /// It is no JWT, a part of it is no JSON object whose names are unique, or its header asks for what is not understood.
     Malformed,
     /// It is an encrypted JWT.
     Encrypted,
@@ -17,8 +17,6 @@ pub enum TokenError {
     NotAccess,
     /// It is not signed, or not as the policy allows.
     Algorithm,
-    /// The header has an extension that must be understood.
-    Critical,
     /// The provider has no such key.
     KeyUnknown,
     /// Several of the provider's keys could be meant.
@@ -74,7 +72,6 @@ impl TokenError {
             Self::Type => "token_type",
             Self::NotAccess => "token_not_access",
             Self::Algorithm => "token_algorithm",
-            Self::Critical => "token_critical",
             Self::KeyUnknown => "token_unknown_key",
             Self::KeyAmbiguous => "token_ambiguous_key",
             Self::Signature => "token_signature",

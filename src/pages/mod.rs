@@ -159,7 +159,9 @@ impl Page<'_> {
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. } | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::ProviderUnavailable { .. } | Self::TokenRefused { code: None, .. } | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ProviderUnavailable { .. } | Self::TokenRefused { code: None, .. } | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,

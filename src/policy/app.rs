@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::case::Case;
 use super::compile::ProviderFacts;
+use super::login;
 use super::reader::{Reading, Section, Text, unknown_name};
 use crate::http::{CanonicalPath, HostName};
 
@@ -59,6 +60,12 @@ pub struct Login {
     pub provider: Arc<str>,
     /// Any one of these is required of every signed-in request; nothing is when empty.
     pub acr: Vec<String>,
+    /// How old the sign-in at the provider may be when a login begins.
+    pub max_age: Option<Duration>,
+    /// What the provider shows in any case.
+    pub prompt: Option<String>,
+    /// Further parameters of authorization requests; never one that the gateway sets itself.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// How long a session lasts.
@@ -221,10 +228,12 @@ pub(super) fn read_login(
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
     let acr = section.texts("acr", reading);
+    let asking = login::read(&mut section, reading);
     section.finish(reading);
     let provider = read_provider("login", provider, named, span, providers, reading);
     let acr = acr.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
-    Some(Login { provider: provider?, acr })
+    let login::Asking { max_age, prompt, parameters } = asking;
+    Some(Login { provider: provider?, acr, max_age, prompt, parameters })
 }
 
 /// The provider that the section `of` names, or the only one. `named`: the key is there, whatever stands under it.

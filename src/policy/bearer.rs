@@ -9,10 +9,7 @@ use std::time::Duration;
 use super::app::{self, Login};
 use super::compile::ProviderFacts;
 use super::reader::{Reading, Section, Text, unknown_name};
-
-/// Every algorithm that a token may be signed with. Never `none`, never a shared secret.
-pub const TOKEN_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+use crate::crypto::SignatureAlgorithm;
 
 /// How long the provider's word on an opaque token is good, unless the policy says otherwise.
 const CACHE: Duration = Duration::from_secs(30);
@@ -42,7 +39,7 @@ pub struct Bearer {
     /// The clients whose tokens are accepted; every client's when empty.
     pub clients: Vec<String>,
     /// The algorithms of a JWT; not empty.
-    pub algorithms: Vec<String>,
+    pub algorithms: Vec<SignatureAlgorithm>,
     /// Whether a JWT may say `typ` `JWT` or nothing instead of `at+jwt`.
     pub any_type: bool,
     /// Any one of these must be vouched for; what the login asks for when the policy does not say.
@@ -103,7 +100,7 @@ pub(super) fn read(
         audience: owned(audience?),
         scopes: owned(scopes),
         clients: clients.map(owned).unwrap_or_default(),
-        algorithms: algorithms.unwrap_or_else(|| TOKEN_ALGORITHMS.map(str::to_owned).to_vec()),
+        algorithms: algorithms.unwrap_or_else(|| SignatureAlgorithm::ALL.to_vec()),
         any_type: any_type.unwrap_or(false),
         acr: acr.map(owned),
         cache: cache.unwrap_or(CACHE),
@@ -138,10 +135,15 @@ fn check_scope(scope: &Text<'_>, reading: &mut Reading<'_>) {
     }
 }
 
-fn read_algorithms(texts: &[Text<'_>], reading: &mut Reading<'_>) -> Vec<String> {
-    for text in texts.iter().filter(|text| !TOKEN_ALGORITHMS.contains(&text.text)) {
-        let message = format!("tokens cannot be signed with `{}`", text.text);
-        unknown_name(reading, &message, text.text, text.span.clone(), &TOKEN_ALGORITHMS);
-    }
-    texts.iter().map(|text| text.text.to_owned()).collect()
+fn read_algorithms(texts: &[Text<'_>], reading: &mut Reading<'_>) -> Vec<SignatureAlgorithm> {
+    let names = SignatureAlgorithm::ALL.map(SignatureAlgorithm::name);
+    let read = |text: &Text<'_>| {
+        let found = SignatureAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text.text);
+        if found.is_none() {
+            let message = format!("tokens cannot be signed with `{}`", text.text);
+            unknown_name(reading, &message, text.text, text.span.clone(), &names);
+        }
+        found
+    };
+    texts.iter().filter_map(read).collect()
 }

@@ -130,7 +130,11 @@ fn read_sections(
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let defaults = test_table::Defaults {
         browser: acr.map(String::as_str),
-        bearer: bearer.as_ref().and_then(|bearer| bearer.acr.as_ref()).map_or(acr, |acr| acr.first()).map(String::as_str),
+        bearer: bearer
+            .as_ref()
+            .and_then(|bearer| bearer.acr.as_ref())
+            .map_or(acr, |acr| acr.first())
+            .map(String::as_str),
     };
     let tests = test_table::read(tests, &prefix, defaults, reading);
     whole.finish(reading);

@@ -22,6 +22,7 @@ mod expression;
 mod header;
 mod header_set;
 mod header_table;
+mod login;
 mod method_set;
 mod pattern;
 mod prepared;
@@ -47,9 +48,11 @@ use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
-pub use bearer::{Bearer, TOKEN_ALGORITHMS, TokenForm};
+pub use bearer::{Bearer, TokenForm};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
-pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject};
+pub use decision::{
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
+};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;

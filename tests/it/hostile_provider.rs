@@ -58,7 +58,9 @@ async fn run_all(file: &str, least: usize) {
     let wrong: Vec<String> = cases
         .iter()
         .zip(&replies)
-        .filter(|(case, reply)| case.reason != "*" && reply.location().is_none() && line_of(&log, reply)["reason"] != *case.reason)
+        .filter(|(case, reply)| {
+            case.reason != "*" && reply.location().is_none() && line_of(&log, reply)["reason"] != *case.reason
+        })
         .map(|(case, reply)| format!("{}: {} ({})", case.name, line_of(&log, reply)["reason"], case.rests_on))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");

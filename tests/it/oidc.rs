@@ -53,12 +53,12 @@ impl Pair {
         Self { fake, provider, time }
     }
 
-    fn begin(&self) -> Begun {
-        self.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).ok().unwrap()
+    async fn begin(&self) -> Begun {
+        self.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).await.ok().unwrap()
     }
 
     async fn sign_in(&self) -> Result<SignedIn, LoginError> {
-        self.come_back(self.begin()).await
+        self.come_back(self.begin().await).await
     }
 
     async fn come_back(&self, begun: Begun) -> Result<SignedIn, LoginError> {

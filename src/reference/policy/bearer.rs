@@ -16,6 +16,7 @@ const ALGORITHM: Kind = Kind::Words(&[
     Word::new("PS512", ""),
     Word::new("ES256", ""),
     Word::new("ES384", ""),
+    Word::new("ES512", ""),
     Word::new("EdDSA", ""),
 ]);
 
@@ -25,8 +26,12 @@ pub static BEARER: Table = Table::new(
     BEARER_AT,
     "API clients that bring an access token in place of a session.",
     &[
-        Key::optional("provider", Kind::TEXT, "Whose tokens are accepted: a name from `[providers]` in `lychgate.toml`.")
-            .otherwise("that of `login`, or the only one"),
+        Key::optional(
+            "provider",
+            Kind::TEXT,
+            "Whose tokens are accepted: a name from `[providers]` in `lychgate.toml`.",
+        )
+        .otherwise("that of `login`, or the only one"),
         Key::optional(
             "tokens",
             Kind::Words(&[

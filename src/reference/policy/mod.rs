@@ -49,8 +49,12 @@ pub static FILE: Table = Table::new(
         .by_default("\"enforce\"")
         .see(OBSERVE_AT),
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
-        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it, and without `bearer`, every rule must be public.")
-            .see(LOGIN_AT),
+        Key::optional(
+            "login",
+            Kind::Table(&LOGIN),
+            "How people sign in. Without it, and without `bearer`, every rule must be public.",
+        )
+        .see(LOGIN_AT),
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
         Key::optional("bearer", Kind::Table(&BEARER), "API clients that bring an access token in place of a session.")
             .see(BEARER_AT),
@@ -135,8 +139,35 @@ pub static LOGIN: Table = Table::new(
             "Authentication contexts, any one of which is required for every request that is not public.",
         )
         .examples(&["[\"urn:okta:loa:2fa:any\"]"]),
+        Key::optional(
+            "max_age",
+            Kind::TIME,
+            "How old a sign-in at the provider may be when a login here begins. For single rules there is `step_up`.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "prompt",
+            Kind::Text("words"),
+            "What the provider shows in any case: one or more of `login`, `consent`, `select_account`, `create`, with a space between.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "parameters",
+            Kind::Table(&LOGIN_PARAMETERS),
+            "Further parameters of authorization requests; they go before those of the provider's configuration.",
+        )
+        .examples(&["{ domain_hint = \"gmr.example\" }"]),
     ],
 );
+
+/// `[login.parameters]`.
+pub static LOGIN_PARAMETERS: Table = Table::new(
+    "login.parameters",
+    LOGIN_AT,
+    "Further parameters of authorization requests; none that the gateway sets itself.",
+    &[],
+)
+.names("PARAMETER", Kind::TEXT, "Its value.");
 
 /// `[session]`.
 pub static SESSION: Table = Table::new(

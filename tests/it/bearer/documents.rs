@@ -14,8 +14,7 @@ fn page() -> String {
 #[test]
 fn every_policy_on_the_page_compiles() {
     let page = page();
-    let blocks: Vec<&str> =
-        page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
     assert!(blocks.len() >= 2);
     for block in blocks {
         let mut report = Report::default();

@@ -119,7 +119,13 @@ type Case = (&'static str, &'static str, fn(&mut Value), u16, &'static str);
 
 const HOSTILE: &[Case] = &[
     ("not active", "RFC 7662 2.2", |says| says["active"] = false.into(), 401, "token_inactive"),
-    ("active in words", "RFC 7662 2.2: boolean", |says| says["active"] = "true".into(), 503, "token_provider_unavailable"),
+    (
+        "active in words",
+        "RFC 7662 2.2: boolean",
+        |says| says["active"] = "true".into(),
+        503,
+        "token_provider_unavailable",
+    ),
     ("active a number", "RFC 7662 2.2: boolean", |says| says["active"] = 1.into(), 503, "token_provider_unavailable"),
     ("active null", "RFC 7662 2.2: REQUIRED", |says| says["active"] = Value::Null, 503, "token_provider_unavailable"),
     ("a list", "RFC 7662 2.2: a JSON object", |says| *says = json!([true]), 503, "token_provider_unavailable"),
@@ -128,7 +134,13 @@ const HOSTILE: &[Case] = &[
     ("of another issuer", "RFC 7662 2.2", |says| says["iss"] = "https://evil.example".into(), 401, "token_issuer"),
     ("over, but active", "RFC 7662 4", |says| says["exp"] = 1.into(), 401, "token_expired"),
     ("exp a text", "RFC 7662 2.2", |says| says["exp"] = "tomorrow".into(), 401, "token_expired"),
-    ("not yet good, but active", "RFC 7662 4", |says| says["nbf"] = 9_999_999_999_u64.into(), 401, "token_not_yet_valid"),
+    (
+        "not yet good, but active",
+        "RFC 7662 4",
+        |says| says["nbf"] = 9_999_999_999_u64.into(),
+        401,
+        "token_not_yet_valid",
+    ),
     ("of another kind", "RFC 7662 2.2: token_type", |says| says["token_type"] = "DPoP".into(), 401, "token_not_access"),
     ("a refresh token", "RFC 7662 4", |says| says["token_type"] = "refresh_token".into(), 401, "token_not_access"),
     ("bound to a key", "RFC 9449 7.1", |says| says["cnf"] = json!({"jkt": "x"}), 401, "token_bound"),

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use http::Method;
+use lychgate::app::{Options, Plan};
+use lychgate::config::Environment;
 use serde_json::json;
 
 use super::{AUDIENCE, Api, HOST, ask, assert_refused, error_of, policy, signed};
 use crate::harness::browser::Browser;
 use crate::harness::keys::{KEYS, Signing};
 use crate::harness::log;
-use crate::harness::provider::{Answer, CLIENT_SECRET};
+use crate::harness::provider::{Answer, CLIENT_ID, CLIENT_SECRET};
 use crate::harness::site::{SESSION, line_of};
 use crate::harness::wire::Wire;
 
@@ -144,12 +146,14 @@ async fn a_token_wins_over_a_session_and_a_bad_one_does_not_fall_back_on_it() {
     api.clock.advance(Duration::from_secs(600));
     let both = |token: String| format!("Bearer {token}");
     let good = both(api.token(json!({"preferred_username": "grace"})));
-    let reply = browser.send(Method::GET, &api.gateway.url("/"), &[("authorization", &good)], bytes::Bytes::new()).await;
+    let reply =
+        browser.send(Method::GET, &api.gateway.url("/"), &[("authorization", &good)], bytes::Bytes::new()).await;
     assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (200, None));
     assert_eq!(api.application.last().header("x-remote-user").as_deref(), Some("grace"));
     let before = api.application.seen().len();
     let bad = both(api.token(json!({"aud": "other"})));
-    let reply = browser.send(Method::POST, &api.gateway.url("/"), &[("authorization", &bad)], bytes::Bytes::new()).await;
+    let reply =
+        browser.send(Method::POST, &api.gateway.url("/"), &[("authorization", &bad)], bytes::Bytes::new()).await;
     assert_refused(&reply, 401, "invalid_token", "a bad token beside a session");
     assert_eq!(api.application.seen().len(), before);
     assert_eq!(browser.cookie(HOST, SESSION), Some(&cookie));
@@ -230,7 +234,10 @@ async fn r16_without_keys_nothing_is_known_of_a_token() {
         .start_unready();
     let reply = ask(&gateway.url("/"), &[("authorization", &format!("Bearer {}", signed("{}")))]).await;
     assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, Some("5")));
-    assert_eq!((reply.header("www-authenticate"), reply.json()["error"].as_str()), (None, Some("provider_unavailable")));
+    assert_eq!(
+        (reply.header("www-authenticate"), reply.json()["error"].as_str()),
+        (None, Some("provider_unavailable"))
+    );
     let log = gateway.stop().await;
     assert_eq!(line_of(&log, &reply)["reason"], "token_provider_unavailable");
 }
@@ -269,9 +276,8 @@ async fn an_application_without_login_takes_tokens_and_redirects_nobody() {
 #[tokio::test]
 async fn s01_other_applications_do_not_lose_their_own_authorization() {
     let api = Api::with("", |setup, url| {
-        let policy = format!(
-            "[app]\nhosts = [\"old.localhost\"]\nupstream = \"{url}\"\n[[rules]]\naccess = \"public\"\n"
-        );
+        let policy =
+            format!("[app]\nhosts = [\"old.localhost\"]\nupstream = \"{url}\"\n[[rules]]\naccess = \"public\"\n");
         setup.policy("old", &policy)
     })
     .await;
@@ -307,13 +313,31 @@ async fn r17_no_token_stands_in_any_log_and_all_are_counted() {
 #[tokio::test]
 async fn a_token_in_clear_text_is_refused_and_not_sent_on_to_https() {
     let api = Api::with("", |setup, url| {
-        let setup = setup.listeners("[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n");
+        let setup = setup.listeners(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n",
+        );
         setup.policy("real", &policy(url, "api.gmr.example", ""))
     })
     .await;
-    let request = format!("GET / HTTP/1.1\r\nHost: api.gmr.example\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n", api.token(json!({})));
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: api.gmr.example\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        api.token(json!({}))
+    );
     let answer = exchange(&api, &request).await;
     let text = String::from_utf8_lossy(&answer).to_lowercase();
     assert!(text.starts_with("http/1.1 400") && !text.contains("location:"), "{text}");
     assert!(AUDIENCE.starts_with("https"));
+}
+
+#[tokio::test]
+async fn tokens_of_any_type_for_the_gateways_own_client_are_refused_before_anything_starts() {
+    let clock = crate::harness::gateway::clock();
+    let provider = crate::harness::gateway::provider(&clock).await;
+    let text = policy("http://127.0.0.1:9", HOST, "type = \"any\"").replace(AUDIENCE, CLIENT_ID);
+    let setup = crate::harness::gateway::Setup::new(&clock).provider(&provider).policy("app", &text);
+    let path = setup.write();
+    let (plan, report) = Plan::read(&path, &Environment::from_iter([]), &[]);
+    let plan = plan.unwrap_or_else(|| panic!("{}", report.render()));
+    let error = plan.start(Options::default()).err().unwrap().to_string();
+    assert!(error.contains("which is the audience of ID tokens, too"), "{error}");
 }

@@ -117,7 +117,8 @@ async fn both() -> Api {
 async fn brought(api: &Api, host: &str, token: &str) -> Reply {
     let url = format!("http://{host}:{}/", api.gateway.address().port());
     // As a browser would ask for a page: even then nobody is redirected.
-    let headers = [("authorization", &*format!("Bearer {token}")), ("accept", "text/html"), ("sec-fetch-mode", "navigate")];
+    let headers =
+        [("authorization", &*format!("Bearer {token}")), ("accept", "text/html"), ("sec-fetch-mode", "navigate")];
     Browser::new().send(Method::GET, &url, &headers, bytes::Bytes::new()).await
 }
 

@@ -20,7 +20,7 @@ async fn r11_every_login_has_its_own_state_nonce_and_s256_challenge_and_no_secre
     let pair = Pair::new().await;
     let mut seen = std::collections::HashSet::new();
     for _ in 0..10 {
-        let begun = pair.begin();
+        let begun = pair.begin().await;
         let url = Url::parse(&begun.authorize_url).unwrap();
         let query: Vec<_> = url.query_pairs().into_owned().collect();
         let get = |name: &str| value(&query, name).unwrap_or_default();
@@ -50,7 +50,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
         request.acr = &acr;
         request.max_age = Some(Duration::from_secs(600));
         request.force = true;
-        pair.provider.begin(request).ok().unwrap()
+        pair.provider.begin(request).await.ok().unwrap()
     };
     let address = begin().authorize_url;
     for part in ["&acr_values=phr+urn%3Amfa", "&max_age=600", "&prompt=login"] {
@@ -79,7 +79,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
 #[tokio::test]
 async fn a_plain_http_client_can_walk_through_the_fake_provider() {
     let pair = Pair::new().await;
-    let begun = pair.begin();
+    let begun = pair.begin().await;
     let at_provider = begun.authorize_url.strip_prefix(pair.fake.issuer()).unwrap();
     let address = pair.fake.issuer().strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -132,7 +132,7 @@ async fn r17_no_log_line_at_any_level_holds_a_secret() {
     for script in scripts {
         pair.time.advance(Duration::from_secs(60));
         pair.play(script);
-        let begun = pair.begin();
+        let begun = pair.begin().await;
         let pending: &PendingLogin = &begun.pending;
         secrets.extend([pending.state.clone(), pending.nonce.clone()]);
         let outcome = pair.come_back(begun).await;
