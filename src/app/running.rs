@@ -14,6 +14,7 @@ use super::control::{Control, Duties, WAITING};
 use super::reload::{Reloader, State, in_use};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
+use crate::doctor;
 use crate::config::{self, Config, Reload};
 use crate::crypto::KeyRing;
 use crate::diagnostic::{Diagnostic, Report};
@@ -120,6 +121,20 @@ impl Plan {
     /// Builds everything that a start builds before it binds, and gives it back: what a start would refuse is refused here.
     pub fn rehearse(mut self) -> Result<(), StartError> {
         Built::new(&mut self, None, &Clock::system(), &Metrics::new()).map(drop)
+    }
+
+    /// Examines what the gateway needs and depends on. Nothing is bound for longer than a moment, and nothing is changed.
+    pub async fn examine(mut self) -> Result<Vec<doctor::Examined>, StartError> {
+        let clock = Clock::system();
+        let Built { providers, snapshot } = Built::new(&mut self, None, &clock, &Metrics::new())?;
+        let subject = doctor::Subject {
+            config: &self.config,
+            files: &self.files,
+            providers: providers.into_values().collect(),
+            applications: snapshot.applications(),
+            clock,
+        };
+        Ok(doctor::examine(&subject).await)
     }
 
     /// Starts the gateway; returns when it listens.

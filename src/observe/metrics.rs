@@ -92,6 +92,13 @@ struct AppLabels {
     app: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProviderRequestLabels {
+    provider: String,
+    endpoint: &'static str,
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProviderLabels {
     provider: String,
@@ -158,6 +165,8 @@ pub struct Metrics {
     bearer_validations: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
+    provider_stale: Family<ProviderLabels, Gauge>,
+    provider_requests: Family<ProviderRequestLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Connections accepted so far.
@@ -196,6 +205,8 @@ impl Metrics {
         let bearer_validations = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
+        let provider_stale = Family::<ProviderLabels, Gauge>::default();
+        let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
         let (connections, accepted, turned_away, timed_out) =
             (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let policy_version = Gauge::<u64, AtomicU64>::default();
@@ -218,6 +229,16 @@ impl Metrics {
             "provider_ready",
             "Whether the provider's metadata and keys are known",
             provider_ready.clone(),
+        );
+        registry.register(
+            "provider_stale",
+            "Whether the provider's metadata and keys could not be fetched anew and old ones are in use",
+            provider_stale.clone(),
+        );
+        registry.register(
+            "provider_requests",
+            "Requests to the provider by endpoint and outcome",
+            provider_requests.clone(),
         );
         registry.register("connections", "Open client connections", connections.clone());
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
@@ -255,6 +276,8 @@ impl Metrics {
             bearer_validations,
             logins,
             provider_ready,
+            provider_stale,
+            provider_requests,
             connections,
             accepted,
             turned_away,
@@ -275,7 +298,9 @@ impl Metrics {
 
     /// Says no more whether this provider is ready: it is no longer configured. Its logins stay counted.
     pub fn forget_provider(&self, provider: &str) {
-        self.provider_ready.remove(&ProviderLabels { provider: provider.to_owned() });
+        let labels = ProviderLabels { provider: provider.to_owned() };
+        self.provider_ready.remove(&labels);
+        self.provider_stale.remove(&labels);
     }
 
     /// The handles for one application; `-` stands for requests that found none.
@@ -311,6 +336,12 @@ impl Metrics {
         }
     }
 
+    /// Counts requests to a provider.
+    pub fn asked(&self, provider: &str, endpoint: &'static str, outcome: &'static str, count: u64) {
+        let labels = ProviderRequestLabels { provider: provider.to_owned(), endpoint, outcome };
+        self.provider_requests.get_or_create(&labels).inc_by(count);
+    }
+
     /// The handles for one provider.
     pub fn provider(&self, provider: &str) -> ProviderMetrics {
         let login = |outcome| {
@@ -322,6 +353,7 @@ impl Metrics {
             succeeded: login("succeeded"),
             failed: login("failed"),
             ready: self.provider_ready.get_or_create_owned(&labels),
+            stale: self.provider_stale.get_or_create_owned(&labels),
         }
     }
 
@@ -406,6 +438,8 @@ pub struct ProviderMetrics {
     pub failed: Counter,
     /// 1 when metadata and keys are known.
     pub ready: Gauge,
+    /// 1 when they could not be fetched anew.
+    pub stale: Gauge,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
 //! | `introspection`, `introspection_cache` | asking the provider about them |
 //! | `logout` | RP-initiated logout |
+//! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
@@ -25,6 +26,7 @@
 mod access_token;
 mod availability;
 mod callback;
+mod checkup;
 mod client_auth;
 mod endpoint;
 mod error;

@@ -281,6 +281,12 @@ impl Provider {
         }
     }
 
+    /// The endpoints that are left alone because the provider asked for it, and for how much longer; for `/readyz`.
+    pub fn resting(&self) -> Vec<(Endpoint, Duration)> {
+        let left = |endpoint| self.rests.left(endpoint, self.now()).map(|left| (endpoint, left));
+        Endpoint::ALL.into_iter().filter_map(left).collect()
+    }
+
     /// Whether its responses are posted by the browser, from a page of its own.
     pub fn posts_back(&self) -> bool {
         self.settings.response_mode == ResponseMode::FormPost

@@ -17,11 +17,10 @@ use crate::harness::gateway::HOST;
 use crate::harness::provider::Script;
 use crate::harness::site::{SESSION, Site, ada, line_of, policy};
 
-/// Whether the token endpoint may have been asked before this was found.
-fn before_tokens(reason: &str) -> bool {
-    ["state_", "issuer_", "code_missing", "duplicate", "malformed_response", "provider_error"]
-        .iter()
-        .any(|prefix| reason.starts_with(prefix))
+/// Whether what is wrong is found before the token endpoint may be asked.
+fn before_tokens(case: &Case) -> bool {
+    let found = ["state_", "issuer_", "code_missing", "duplicate", "malformed_response"];
+    case.is_error() || found.iter().any(|prefix| case.reason.starts_with(prefix))
 }
 
 async fn run_all(file: &str, least: usize) {
@@ -46,7 +45,7 @@ async fn run_all(file: &str, least: usize) {
         if !case.reason.starts_with("userinfo") {
             assert_eq!(site.provider.requests("/userinfo").len(), userinfo, "{name} led to userinfo");
         }
-        if before_tokens(&case.reason) {
+        if before_tokens(case) {
             assert_eq!(site.provider.requests("/token").len(), tokens, "{name} led to the token endpoint");
         }
         assert!(!reply.text().contains("<script") && !reply.text().contains("evil.example"), "{name} is shown");

@@ -3,10 +3,13 @@
 //! Refusals are tables; each case names the paragraph that it rests on and the code that must come out. Every table ends
 //! with a login that succeeds, so that no case passes because everything fails.
 
+mod clients;
 mod discovery;
 mod endpoints;
 mod id_tokens;
 mod logins;
+mod patience;
+mod requests;
 mod responses;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 
 mod check;
 mod completions;
+mod doctor;
 mod keygen;
 mod schema;
 mod serve;
@@ -23,6 +24,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { files, skip_tests } => serve::run(&files, skip_tests),
         Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
+        Command::Doctor { files, format } => doctor::run(&files, format),
         Command::Test(files) => test::run(&files),
         Command::Keygen => keygen::run(),
         Command::Schema { kind } => schema::run(&kind),

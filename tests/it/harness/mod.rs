@@ -2,6 +2,7 @@
 
 pub(crate) mod application;
 pub(crate) mod browser;
+pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod log;

@@ -137,6 +137,11 @@ impl Case {
         }
     }
 
+    /// Whether the browser comes back with an error.
+    pub(super) fn is_error(&self) -> bool {
+        self.response.as_ref().is_some_and(|query| query.contains("&error="))
+    }
+
     /// With what the browser comes back, made of the sound address.
     pub(super) fn callback(&self, back: &str) -> String {
         let Some(response) = &self.response else { return back.to_owned() };

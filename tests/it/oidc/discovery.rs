@@ -131,7 +131,10 @@ async fn r14_keys_rotate_without_restart_and_a_flood_of_unknown_keys_asks_once_a
         s.header = header("kid", "new");
     };
     pair.play(rotated);
-    let parallel: Vec<_> = (0..10).map(|_| pair.begin()).collect();
+    let mut parallel = Vec::new();
+    for _ in 0..10 {
+        parallel.push(pair.begin().await);
+    }
     let logins = parallel.into_iter().map(|begun| {
         let back = params(&pair.fake.authorize(&begun.authorize_url)).ok().unwrap();
         let provider = Arc::clone(&pair.provider);
