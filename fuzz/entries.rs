@@ -3,15 +3,16 @@
 //! One function a parser of untrusted bytes. The targets in `fuzz_targets/` call them with bytes that libFuzzer makes; the ordinary test
 //! run calls them with every file in `seeds/NAME/`, where what a fuzzer has found stays for good (T01).
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
-use lychgate::crypto::{KeyRing, Secret};
+use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
 use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, cookie};
-use lychgate::oidc::{CallbackParams, pending};
+use lychgate::oidc::{CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts};
 use lychgate::session::{CookieNames, SealedSessions};
 
@@ -30,6 +31,8 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("forwarded", forwarded),
     ("framing", framing),
     ("claims", claims),
+    ("authorization", authorization),
+    ("access_token", access_token),
     ("policy", policy_file),
 ];
 
@@ -141,6 +144,34 @@ pub(crate) fn framing(data: &[u8]) {
 pub(crate) fn claims(data: &[u8]) {
     if let Ok(claims) = Claims::from_json(data) {
         assert!(claims.iter().all(|(name, value)| claims.value(name) == Some(value)));
+    }
+}
+
+/// Whatever stands in the field, none of it is left in the request, and a token is of the grammar's characters.
+pub(crate) fn authorization(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(4) {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        headers.append(AUTHORIZATION, value);
+    }
+    let (lines, mentions) = (headers.len(), authorization::mentions_bearer(&headers));
+    let taken = authorization::take(&mut headers);
+    assert!(headers.is_empty());
+    if let Ok(Authorization::Bearer(token)) = taken {
+        assert!(lines == 1 && mentions && !token.text().is_empty());
+        assert!(token.text().bytes().all(|byte| byte.is_ascii_graphic() && byte != b',' && byte != b'"'));
+        assert!(token.field().is_sensitive());
+    }
+}
+
+/// A JWT is three parts, each spelled in one way only, or it is refused.
+pub(crate) fn access_token(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let parse = |text: &str| UnverifiedJwt::parse(text, &SignatureAlgorithm::ALL, true).map(drop);
+    if parse(text).is_ok() {
+        assert_eq!(text.split('.').count(), 3);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')));
+        assert!(parse(&format!("{text}=")).is_err() && parse(&format!("{text}.")).is_err());
     }
 }
 

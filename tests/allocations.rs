@@ -12,8 +12,8 @@ use lychgate::clock::Timestamp;
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::{CanonicalPath, HostName};
 use lychgate::policy::{
-    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
-    no_files,
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, SessionKind,
+    Subject, compile, no_files,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
@@ -73,6 +73,7 @@ fn policy() -> Policy {
 fn ada(policy: &Policy) -> Prepared {
     let claims = br#"{"preferred_username":"ada","groups":["staff","royalty-artists"]}"#;
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "idp".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),

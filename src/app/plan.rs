@@ -205,7 +205,7 @@ fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut R
 fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
     let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
     let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
-    for policy in policies.iter().filter(|policy| policy.login().is_some()) {
+    for policy in policies.iter().filter(|policy| policy.knows_people()) {
         for host in policy.hosts() {
             if !host.is_loopback() && !has_https {
                 let message =

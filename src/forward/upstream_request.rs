@@ -40,6 +40,8 @@ pub struct Telling<'a> {
     pub host: &'a HostHeader,
     /// The request's identifier.
     pub request_id: &'a HeaderValue,
+    /// The client's own `Authorization`, accepted here and to be seen by the application.
+    pub authorization: Option<&'a HeaderValue>,
 }
 
 /// A request that was scrubbed, allowed, and told who asks.
@@ -62,6 +64,9 @@ impl<B> UpstreamRequest<B> {
         cookie::withhold_ours(&mut headers);
         set_framing(&mut headers, &head.method, has_body);
         set_forwarding(&mut headers, head, telling)?;
+        if let Some(authorization) = telling.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
         for (name, value) in permit.headers() {
             headers.insert(name, value.clone());
         }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use super::Exchange;
 use crate::clock::Timestamp;
 use crate::http::HostName;
-use crate::policy::{Prepared, SessionFacts, Subject};
+use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{NoSession, SealError, SealedSessions, Session};
 use crate::snapshot::Application;
 
@@ -37,6 +37,7 @@ impl Known {
         let subject = Subject {
             claims: session.claims.clone(),
             session: SessionFacts {
+                kind: SessionKind::Browser,
                 provider: (*session.provider).into(),
                 acr: session.acr.as_deref().map(str::to_owned),
                 amr: session.amr.iter().map(|method| (**method).to_owned()).collect(),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 
 use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
@@ -40,7 +40,7 @@ pub(super) async fn sign_in(
     scrubbed: &Scrubbed,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
-    if !is_navigation(exchange, scrubbed) {
+    if !is_navigation(exchange, scrubbed) || application.provider().is_none() {
         let realm = format!("Bearer realm=\"{}\"", application.name());
         return Ok(unauthorised(exchange, application, scrubbed, &realm));
     }
@@ -66,6 +66,19 @@ pub(super) async fn ordinary(
     let silent = application.policy().session().group.is_some();
     let request = LoginRequest { acr, also_good, silent, ..login_of(application, &redirect_uri, return_to) };
     begin(exchange, provider_of(application)?, host, request, headers, now).await
+}
+
+/// Tells an API client that its token does not vouch for enough (RFC 9470 section 3).
+pub(super) fn step_up_token(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    requirement: &Requirement<'_>,
+) -> Response<Content> {
+    let page = Page::StepUpFailed { app: application.name(), retry_url: "/" };
+    let mut response = page.answer(Form::Json, exchange.request_id.as_str()).map(Content::own);
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    set(&mut response, &insufficient(requirement));
+    response
 }
 
 /// Asks a known person for a stronger or fresher sign-in.
@@ -198,10 +211,15 @@ fn unauthorised(
     let form = if by_person { exchange.form.read() } else { Form::Json };
     let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
+    set(&mut response, challenge);
+    response
+}
+
+/// Sets the challenge of an answer.
+pub(super) fn set<B>(response: &mut Response<B>, challenge: &str) {
     if let Ok(value) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, value);
     }
-    response
 }
 
 /// RFC 9470 section 3: what a program must bring.

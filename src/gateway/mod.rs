@@ -14,7 +14,9 @@
 mod account;
 mod addresses;
 mod authenticate;
+mod bearer;
 mod callback;
+mod caller;
 mod challenge;
 mod content;
 mod flights;
@@ -37,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -54,6 +56,7 @@ use crate::upstream::{BodyLimits, Pool};
 use account::Account;
 pub use account::Body;
 use authenticate::Known;
+use bearer::{BearerError, TokenCache, TokenHolder};
 use flights::Flights;
 use kept_form::Forms;
 use refusal::Refusal;
@@ -61,6 +64,9 @@ use request_id::{RequestId, RequestIds};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// Accepted tokens that a worker remembers.
+const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +110,7 @@ pub struct Gateway {
     common: Arc<Common>,
     pool: Arc<Pool>,
     sessions: SessionCache<Known>,
+    tokens: TokenCache,
     log: LogLane,
     request_ids: RequestIds,
     /// The version of the policies that the opened sessions were prepared for.
@@ -137,6 +144,7 @@ impl Gateway {
             common,
             pool: Arc::new(Pool::default()),
             sessions: SessionCache::new(CACHED_SESSIONS),
+            tokens: SessionCache::new(CACHED_TOKENS),
             log,
             request_ids: RequestIds::new(),
             prepared_for: AtomicU64::new(0),
@@ -186,7 +194,7 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
-        exchange.refuse_clear_text(&route)?;
+        exchange.refuse_clear_text(&route, &parts.headers)?;
         if addresses::is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
@@ -219,6 +227,7 @@ impl Gateway {
         if self.prepared_for.load(Ordering::Relaxed) < snapshot.version() {
             self.prepared_for.store(snapshot.version(), Ordering::Relaxed);
             self.sessions.clear();
+            self.tokens.clear();
         }
     }
 
@@ -226,6 +235,13 @@ impl Gateway {
     fn keep_session(&self, snapshot: &Snapshot, text: &[u8], known: &Arc<Known>) {
         if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
             self.sessions.keep(text, Arc::clone(known));
+        }
+    }
+
+    /// Keeps an accepted token in the same way.
+    fn keep_token(&self, snapshot: &Snapshot, text: &[u8], holders: Vec<Arc<TokenHolder>>) {
+        if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
+            self.tokens.keep(text, Arc::new(holders));
         }
     }
 
@@ -245,11 +261,16 @@ impl Exchange<'_> {
         format!("{}{}", self.outer_origin(), addresses::CALLBACK)
     }
 
-    /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
-    fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
-        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
+    /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
+    fn refuse_clear_text(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+        let signs_in = route.neighbours.iter().any(|application| application.policy().knows_people());
         if self.is_secure() || route.host.is_loopback() || !signs_in {
             return Ok(());
+        }
+        // A redirect would have the client send the token once more, and tell nobody that it has been seen.
+        let takes_tokens = route.neighbours.iter().any(|application| application.bearer().is_some());
+        if takes_tokens && bearer::is_brought(headers) {
+            return Err(Refusal::Bearer(BearerError::ClearText));
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })

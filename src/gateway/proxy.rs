@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::account::Account;
-use super::authenticate::{Known, authenticate, renew};
+use super::bearer;
+use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::observed::{decided, observe};
 use super::refresh::refresh;
@@ -24,6 +25,7 @@ use super::{Exchange, challenge, kept_form, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
+use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
@@ -70,10 +72,11 @@ pub(super) async fn forward(
     exchange: &Exchange<'_>,
     host: &HostName,
     application: &Arc<Application>,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     sent: Sent,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let token = token_of(application, &mut headers, exchange, account)?;
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
     let facts = RequestFacts {
@@ -83,16 +86,22 @@ pub(super) async fn forward(
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
     };
-    let (who, cookies) = match authenticate(exchange, application, host, scrubbed.headers(), now) {
-        Ok(known) if known.is_due(now) && !is_public(application, &facts, now) => {
-            Box::pin(refresh(exchange, application, host, known, scrubbed.headers(), now)).await
+    let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
+    let (who, cookies) = match found {
+        Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
+        Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
+        Ok(Caller::Browser(known)) if known.is_due(now) && !is_public(application, &facts, now) => {
+            let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
+            let (who, cookies) = Box::pin(refreshing).await;
+            (who.map(Caller::Browser), cookies)
         }
-        who => (who, Vec::new()),
+        Ok(caller) => (Ok(caller), Vec::new()),
     };
     if let Ok(known) = &who {
         account.recognised(known);
     }
-    let answered = decide(exchange, application, &facts, scrubbed, sent, &who, account).await;
+    let brought = Brought { scrubbed, token, sent };
+    let answered = decide(exchange, application, &facts, brought, &who, account).await;
     if cookies.is_empty() {
         return answered;
     }
@@ -109,29 +118,39 @@ fn is_public(application: &Application, facts: &RequestFacts<'_>, now: Timestamp
     matches!(application.policy().decide(facts, None, now), Decision::Allow(permit) if permit.is_public())
 }
 
+/// A request that is to be decided, beyond its head.
+struct Brought {
+    scrubbed: Scrubbed,
+    /// An accepted token.
+    token: Option<BearerToken>,
+    sent: Sent,
+}
+
 /// Decides, and does what was decided.
 async fn decide(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     facts: &RequestFacts<'_>,
-    scrubbed: Scrubbed,
-    sent: Sent,
-    who: &Result<Arc<Known>, NoSession>,
+    brought: Brought,
+    who: &Result<Caller, NoSession>,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let Brought { scrubbed, token, sent } = brought;
     let (host, now) = (facts.host, exchange.gateway.now());
-    let known = who.as_deref().ok();
-    let decision = application.policy().decide(facts, known.map(Known::prepared), now);
+    let known = who.as_ref().ok();
+    let decision = application.policy().decide(facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, facts, known, now, account);
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
-                Some(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
+                Some(known) if !permit.is_public() => known.renew(exchange, scrubbed.headers(), now),
                 _ => Vec::new(),
             };
-            send(exchange, application, scrubbed, &permit, sent, renewal, account).await
+            let token = token.as_ref().filter(|_| application.policy().bearer().is_some_and(|bearer| bearer.forward));
+            let outgoing = Outgoing { scrubbed, permit: &permit, token, sent, renewal };
+            send(exchange, application, outgoing, account).await
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
@@ -146,6 +165,9 @@ async fn decide(
                 false => challenge::sign_in(exchange, application, host, &scrubbed, now).await,
             }
         }
+        Decision::StepUp(requirement) if token.is_some() => {
+            Ok(challenge::step_up_token(exchange, application, &requirement))
+        }
         Decision::StepUp(requirement) => {
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
         }
@@ -153,15 +175,37 @@ async fn decide(
     }
 }
 
+/// The token of a request, taken out of its fields before anything else reads them.
+fn token_of(
+    application: &Application,
+    headers: &mut HeaderMap,
+    exchange: &Exchange<'_>,
+    account: &mut Account,
+) -> Result<Option<BearerToken>, Refusal> {
+    let token = bearer::take(application, headers, exchange.head);
+    if !matches!(token, Ok(None)) {
+        account.brings_token();
+    }
+    token.map_err(Refusal::Bearer)
+}
+
+/// What goes to the application, and what goes back with its answer.
+struct Outgoing<'a> {
+    scrubbed: Scrubbed,
+    permit: &'a Permit<'a>,
+    /// The accepted token, where the application is to have it.
+    token: Option<&'a BearerToken>,
+    sent: Sent,
+    renewal: Vec<HeaderValue>,
+}
+
 async fn send(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
-    scrubbed: Scrubbed,
-    permit: &Permit<'_>,
-    sent: Sent,
-    renewal: Vec<HeaderValue>,
+    outgoing: Outgoing<'_>,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let Outgoing { scrubbed, permit, token, sent, renewal } = outgoing;
     let limits = exchange.gateway.common.body;
     if sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
@@ -176,6 +220,8 @@ async fn send(
         scheme: exchange.connection.scheme,
         host: application.host(),
         request_id: account.request_id().header(),
+        // What is public tells nothing of anybody.
+        authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
     };
     let has_body = !body.is_empty();
     let request =

@@ -82,6 +82,12 @@ struct ObservedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    app: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AppLabels {
     app: String,
 }
@@ -155,6 +161,8 @@ pub struct Metrics {
     observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
+    bearer_requests: Family<TokenLabels, Counter>,
+    bearer_validations: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
     refreshes: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
@@ -194,6 +202,8 @@ impl Metrics {
         let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
+        let bearer_requests = Family::<TokenLabels, Counter>::default();
+        let bearer_validations = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
         let refreshes = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
@@ -210,6 +220,12 @@ impl Metrics {
             "Requests that the application did not answer",
             upstream_failures.clone(),
         );
+        registry.register(
+            "bearer_requests",
+            "Requests with an access token by what became of it",
+            bearer_requests.clone(),
+        );
+        registry.register("bearer_validations", "Access tokens that no worker remembered", bearer_validations.clone());
         registry.register("logins", "Finished logins by outcome", logins.clone());
         registry.register("refreshes", "Refreshes of sessions by outcome", refreshes.clone());
         registry.register(
@@ -259,6 +275,8 @@ impl Metrics {
             observed,
             durations,
             upstream_failures,
+            bearer_requests,
+            bearer_validations,
             logins,
             refreshes,
             provider_ready,
@@ -305,6 +323,20 @@ impl Metrics {
             requests: DECISIONS.map(|decision| STATUS_CLASSES.map(|status| counter(decision, status))),
             durations: self.durations.get_or_create_owned(&labels),
             upstream_failures: self.upstream_failures.get_or_create_owned(&labels),
+        }
+    }
+
+    /// The handles for the access tokens of one application.
+    pub fn tokens(&self, app: &str) -> TokenMetrics {
+        let counter = |outcome| {
+            let labels = TokenLabels { app: app.to_owned(), outcome };
+            self.bearer_requests.get_or_create_owned(&labels)
+        };
+        TokenMetrics {
+            accepted: counter("accepted"),
+            refused: counter("refused"),
+            unavailable: counter("unavailable"),
+            validations: self.bearer_validations.get_or_create_owned(&AppLabels { app: app.to_owned() }),
         }
     }
 
@@ -374,6 +406,38 @@ impl AppMetrics {
             counter.inc();
         }
     }
+}
+
+/// What becomes of one application's access tokens.
+#[derive(Clone)]
+pub struct TokenMetrics {
+    accepted: Counter,
+    refused: Counter,
+    unavailable: Counter,
+    /// Tokens that were verified, or asked about, because the worker did not remember them.
+    pub validations: Counter,
+}
+
+impl TokenMetrics {
+    /// Counts one request with a token.
+    pub fn count(&self, outcome: TokenOutcome) {
+        match outcome {
+            TokenOutcome::Accepted => self.accepted.inc(),
+            TokenOutcome::Refused => self.refused.inc(),
+            TokenOutcome::Unavailable => self.unavailable.inc(),
+        };
+    }
+}
+
+/// What became of the token of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOutcome {
+    /// It is good.
+    Accepted,
+    /// It is not.
+    Refused,
+    /// Nobody could say.
+    Unavailable,
 }
 
 /// One provider's handles.

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::endpoint::Endpoint;
 use super::http_client::{HttpClient, HttpResponse};
+use super::introspection_cache::Introspections;
 use super::keys::KeySet;
 use super::metadata::Metadata;
 use super::patience::{Rests, jittered};
@@ -72,6 +73,7 @@ pub struct Provider {
     /// Held while the provider is asked: everybody else waits for that one answer.
     asking: tokio::sync::Mutex<Asked>,
     used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
+    introspections: Introspections,
     rests: Rests,
     traffic: Traffic,
 }
@@ -106,6 +108,7 @@ impl Provider {
             readiness: watch::Sender::new(not_yet),
             asking: tokio::sync::Mutex::default(),
             used_states: Mutex::new(LruCache::new(USED_STATES)),
+            introspections: Introspections::new(),
             rests: Rests::default(),
             traffic: Traffic::default(),
         }))
@@ -303,6 +306,20 @@ impl Provider {
     /// Whether it was made with these settings.
     pub fn is_configured_as(&self, settings: &ProviderSettings) -> bool {
         self.settings.is_same_as(settings)
+    }
+
+    /// The client that was registered for this gateway.
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
+    /// Whether `keys` are those in use.
+    pub(super) fn has_still(&self, keys: &Arc<Discovered>) -> bool {
+        self.discovered.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, keys))
+    }
+
+    pub(super) fn introspections(&self) -> &Introspections {
+        &self.introspections
     }
 
     pub(super) fn settings(&self) -> &ProviderSettings {

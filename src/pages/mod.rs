@@ -42,6 +42,13 @@ pub enum Page<'a> {
         /// against the policy of this page.
         provider: Option<&'a str>,
     },
+    /// An API client's access token is not accepted, or cannot be checked just now.
+    TokenRefused {
+        /// Why, in lower case without a full stop.
+        reason: &'a str,
+        /// The error code of RFC 6750; none where nothing is known of the token.
+        code: Option<&'static str>,
+    },
     /// A rule said no.
     Forbidden {
         /// The application's name.
@@ -177,9 +184,14 @@ impl Page<'_> {
         match self {
             Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
-            Self::SignInRequired { .. } | Self::FormKept { .. } | Self::FormNotKept { .. } => StatusCode::UNAUTHORIZED,
+            Self::SignInRequired { .. }
+            | Self::FormKept { .. }
+            | Self::FormNotKept { .. }
+            | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::ProviderUnavailable { .. } | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ProviderUnavailable { .. } | Self::TokenRefused { code: None, .. } | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -194,6 +206,8 @@ impl Page<'_> {
         match self {
             Self::SignedOut { .. } => "signed_out",
             Self::SignOut { .. } => "sign_out",
+            Self::TokenRefused { code: Some(code), .. } => code,
+            Self::TokenRefused { code: None, .. } => "provider_unavailable",
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",

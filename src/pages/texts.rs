@@ -96,6 +96,16 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             format!("You are signed in to {app}."),
             "Close this tab, go back to the one with your form, and send it there.",
         ),
+        Page::TokenRefused { reason, code: Some(_) } => Content::new(
+            "The access token was refused",
+            format!("The request was not accepted as it was sent: {reason}."),
+            "Ask the provider for a token for this application, then send the request again.",
+        ),
+        Page::TokenRefused { code: None, .. } => Content::new(
+            "The access token cannot be checked just now",
+            "The provider that vouches for the access token cannot be asked about it.",
+            "Wait a moment, then send the request again with the same token.",
+        ),
         Page::Forbidden { app, person, sign_out_url } => {
             let said = match person {
                 Some(person) => format!("You are signed in as {person}, and this account may not open this page of {app}."),

@@ -211,7 +211,6 @@ pub(super) fn read_login(
     providers: &[ProviderFacts<'_>],
     reading: &mut Reading<'_>,
 ) -> Option<Login> {
-    let providers: Vec<&str> = providers.iter().map(|provider| provider.name).collect();
     let span = section.span();
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
@@ -219,27 +218,40 @@ pub(super) fn read_login(
     let claims = section.texts("claims", reading);
     let asking = login::read(&mut section, reading);
     section.finish(reading);
-    let provider = match (provider, providers.as_slice()) {
-        (Some(text), _) if providers.contains(&text.text) => Some(text.text),
+    let provider = read_provider("login", provider, named, span, providers, reading);
+    let owned =
+        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    let login::Asking { max_age, prompt, parameters } = asking;
+    let (acr, claims) = (owned(acr), owned(claims));
+    Some(Login { provider: provider?, acr, claims, max_age, prompt, parameters })
+}
+
+/// The provider that the section `of` names, or the only one. `named`: the key is there, whatever stands under it.
+pub(super) fn read_provider(
+    of: &str,
+    provider: Option<Text<'_>>,
+    named: bool,
+    span: Range<usize>,
+    providers: &[ProviderFacts<'_>],
+    reading: &mut Reading<'_>,
+) -> Option<Arc<str>> {
+    let providers: Vec<&str> = providers.iter().map(|provider| provider.name).collect();
+    match (provider, providers.as_slice()) {
+        (Some(text), _) if providers.contains(&text.text) => Some(text.text.into()),
         (Some(text), _) => {
             unknown_name(reading, &format!("unknown provider `{}`", text.text), text.text, text.span, &providers);
             None
         }
         (None, _) if named => None,
-        (None, [only]) => Some(*only),
+        (None, [only]) => Some((*only).into()),
         (None, []) => {
             reading.error("no provider is configured", span, "add [providers.NAME] to the gateway's configuration");
             None
         }
         (None, several) => {
             let help = format!("provider = \"…\", one of {}", several.join(", "));
-            reading.error("`login` must name its provider: there are several", span, help);
+            reading.error(format!("`{of}` must name its provider: there are several"), span, help);
             None
         }
-    };
-    let owned =
-        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
-    let login::Asking { max_age, prompt, parameters } = asking;
-    let (acr, claims) = (owned(acr), owned(claims));
-    Some(Login { provider: provider?.into(), acr, claims, max_age, prompt, parameters })
+    }
 }

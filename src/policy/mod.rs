@@ -10,6 +10,7 @@
 
 mod answer;
 mod app;
+mod bearer;
 mod case;
 mod claim_check;
 mod compile;
@@ -52,9 +53,12 @@ use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, Upstream, UpstreamTarget};
+pub use bearer::{Bearer, TokenForm};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
-pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
+pub use decision::{
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
+};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
@@ -69,6 +73,7 @@ pub struct Policy {
     name: Arc<str>,
     app: app::App,
     login: Option<Login>,
+    bearer: Option<Bearer>,
     login_accepts: LoginAccepts,
     session: SessionSettings,
     /// The first is `[headers]`.
@@ -94,16 +99,19 @@ pub struct Policy {
 struct LoginAccepts {
     /// What `[login]` asks for.
     asked: Vec<String>,
+    /// What a token must vouch for, where that is another thing.
+    asked_of_tokens: Option<Vec<String>>,
     /// What rules ask for in `step_up`: a login that was stepped up must not be asked to step down again.
     stronger: Vec<String>,
 }
 
 impl LoginAccepts {
-    fn new(login: Option<&Login>, rules: &[rule::Rule]) -> Self {
+    fn new(login: Option<&Login>, bearer: Option<&Bearer>, rules: &[rule::Rule]) -> Self {
         let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
         // A rule that observes makes nothing easier for anybody.
         let step_ups = rules.iter().filter(|rule| !rule.observes).filter_map(|rule| rule.step_up.as_ref());
-        Self { asked, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
+        let asked_of_tokens = bearer.and_then(|bearer| bearer.acr.clone());
+        Self { asked, asked_of_tokens, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
     }
 }
 
@@ -138,9 +146,19 @@ impl Policy {
         &self.app.upstream
     }
 
-    /// How people sign in; none when every rule is public.
+    /// How people sign in; none when nobody can with a browser.
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
+    }
+
+    /// Which tokens API clients may bring; none when they cannot.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// Whether it asks who somebody is, by a session or by a token.
+    pub fn knows_people(&self) -> bool {
+        self.login.is_some() || self.bearer.is_some()
     }
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.

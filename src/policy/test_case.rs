@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Policy;
 use super::answer::Answer;
-use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject};
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, SessionKind, Subject};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::CanonicalPath;
@@ -34,6 +34,7 @@ pub(super) struct TestCase {
 
 /// Who asks.
 pub(super) struct Person {
+    pub(super) kind: SessionKind,
     pub(super) claims: Claims,
     pub(super) acr: Option<String>,
     pub(super) amr: Vec<String>,
@@ -116,9 +117,13 @@ impl TestCase {
 
 impl Person {
     fn subject(&self, policy: &Policy) -> Subject {
-        let provider = policy.login().map_or_else(|| Arc::from(""), |login| Arc::clone(&login.provider));
+        let provider = match self.kind {
+            SessionKind::Browser => policy.login().map(|login| &login.provider),
+            SessionKind::Bearer => policy.bearer().map(|bearer| &bearer.provider),
+        };
         let session = SessionFacts {
-            provider,
+            kind: self.kind,
+            provider: provider.cloned().unwrap_or_else(|| Arc::from("")),
             acr: self.acr.clone(),
             amr: self.amr.clone(),
             authenticated_at: NOW.before(self.age),

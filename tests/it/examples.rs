@@ -58,7 +58,7 @@ fn every_example_loads_without_a_finding_and_its_policies_pass_their_own_tests()
     let providers: Vec<String> =
         providers.map(|entry| format!("providers/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
     assert_eq!(providers.len(), 7, "{providers:?}");
-    let others = ["minimal", "several-applications", "behind-load-balancer"].map(str::to_owned);
+    let others = ["minimal", "several-applications", "behind-load-balancer", "api-clients"].map(str::to_owned);
     for name in others.into_iter().chain(providers) {
         let file = root().join("examples").join(&name).join("lychgate.toml");
         let (config, report) = load(&file, &environment(), &[]);

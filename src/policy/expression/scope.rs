@@ -24,7 +24,7 @@ pub(super) const ROOTS: [&str; 5] = ["app", "now", "request", "session", "user"]
 /// The fields of `request`.
 pub(super) const REQUEST: [&str; 5] = ["client", "host", "method", "path", "query"];
 /// The fields of `session`.
-pub(super) const SESSION: [&str; 5] = ["acr", "age", "amr", "authenticated_at", "provider"];
+pub(super) const SESSION: [&str; 6] = ["acr", "age", "amr", "authenticated_at", "kind", "provider"];
 
 /// Everything that one evaluation may look at.
 #[derive(Clone, Copy)]
@@ -129,6 +129,7 @@ impl<'a> Scope<'a> {
         let session = self.view.session;
         match field {
             "provider" => Some(text(&session.provider)),
+            "kind" => Some(text(session.kind.as_str())),
             "acr" => Some(text(session.acr.as_deref().unwrap_or_default())),
             "amr" => Some(CowVal::owned(CelList::from(texts(&session.amr)))),
             "authenticated_at" => Some(number(session.authenticated_at.seconds())),

@@ -9,7 +9,7 @@ use super::*;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName};
-use crate::policy::decision::{RequestFacts, SessionFacts};
+use crate::policy::decision::{RequestFacts, SessionFacts, SessionKind};
 
 const ADA: &str = r#"{
     "email": "Ada@Example.org", "name": "Zoë 名前", "groups": ["staff", "royalty-admins"], "empty": [], "none": null,
@@ -22,6 +22,7 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
     let wanted = claims.iter().map(|(name, _)| name.into()).collect();
     let bound = BoundClaims::bind(&claims, &wanted);
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "okta".into(),
         acr: Some("phr".into()),
         amr: vec!["pwd".into(), "otp".into()],

@@ -5,11 +5,13 @@
 //!
 //! May touch: nothing.
 
+mod bearer;
 mod definitions;
 mod header;
 mod rule;
 mod test;
 
+pub use bearer::BEARER;
 pub use definitions::{CONDITIONS, DEFINITIONS, GROUPS, HEADER_SETS};
 pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
@@ -25,6 +27,7 @@ pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 
 const APP_AT: &str = "docs/policy.md#app";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
+const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
 const RULES_AT: &str = "docs/policy.md#rules";
 const SELECTORS_AT: &str = "docs/policy.md#query-hosts-networks-and-times";
@@ -52,9 +55,15 @@ pub static FILE: Table = Table::new(
         .see(OBSERVE_AT),
         INCLUDE,
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
-        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
-            .see(LOGIN_AT),
+        Key::optional(
+            "login",
+            Kind::Table(&LOGIN),
+            "How people sign in. Without it, and without `bearer`, every rule must be public.",
+        )
+        .see(LOGIN_AT),
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
+        Key::optional("bearer", Kind::Table(&BEARER), "API clients that bring an access token in place of a session.")
+            .see(BEARER_AT),
         Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
         HEADERS_FROM,
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")

@@ -112,6 +112,9 @@ pub(crate) struct Script {
     pub(crate) jwks_answer: Answer,
     pub(crate) token_answer: Answer,
     pub(crate) userinfo_answer: Answer,
+    /// What is said of these opaque tokens; of others, that they are not active.
+    pub(crate) introspection: Vec<(String, Value)>,
+    pub(crate) introspection_answer: Answer,
     pub(crate) pushed_answer: Answer,
     /// The userinfo answer is a token, signed so, with `iss` and `aud` in it.
     pub(crate) userinfo_signed: Option<Signing>,
@@ -289,6 +292,9 @@ impl Shared {
                 self.scripted(|script| &mut script.token_answer, || self.token(&request)).await
             }
             (&Method::POST, "/par") => self.scripted(|script| &mut script.pushed_answer, || self.push(&request)).await,
+            (&Method::POST, "/introspect") => {
+                self.scripted(|script| &mut script.introspection_answer, || self.introspect(&request)).await
+            }
             (&Method::GET, "/userinfo") => {
                 self.scripted(|script| &mut script.userinfo_answer, || self.userinfo(&request)).await
             }
@@ -404,6 +410,7 @@ impl Shared {
             "token_endpoint": at("/token"),
             "userinfo_endpoint": at("/userinfo"),
             "jwks_uri": at("/jwks"),
+            "introspection_endpoint": at("/introspect"),
             "end_session_endpoint": at("/logout"),
             "pushed_authorization_request_endpoint": at("/par"),
             "response_types_supported": ["code"],
@@ -545,6 +552,15 @@ impl Shared {
         change(&mut claims, &script.claims, now);
         let payload = script.payload.clone().unwrap_or_else(|| claims.to_string());
         KEYS.token(script.signing, &script.header, &payload, CLIENT_SECRET)
+    }
+
+    fn introspect(&self, request: &Recorded) -> (u16, Value) {
+        if !self.authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let script = self.script.lock().unwrap();
+        let known = script.introspection.iter().find(|(token, _)| value(&request.form, "token") == Some(token));
+        (200, known.map_or_else(|| json!({"active": false}), |(_, says)| says.clone()))
     }
 
     fn userinfo(&self, request: &Recorded) -> (u16, Value) {
