@@ -55,6 +55,7 @@ impl Origin {
         check_claims(sources, &policies, &mut report);
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
+        check_response_modes(&config, &policies, &mut report);
         let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
         Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
     }
@@ -225,7 +226,7 @@ pub(super) fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], rep
 pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
     let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
     let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
-    for policy in policies.iter().filter(|policy| policy.login().is_some()) {
+    for policy in policies.iter().filter(|policy| policy.knows_people()) {
         for host in policy.hosts() {
             if !host.is_loopback() && !has_https {
                 let message =
@@ -241,6 +242,25 @@ pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut R
                         .docs(reference::gateway::LISTENER.docs),
                 );
             }
+        }
+    }
+}
+
+/// The cookie of a login whose response is posted from another site goes over https only: over plain http nobody could sign in.
+fn check_response_modes(config: &Config, policies: &[Policy], report: &mut Report) {
+    let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
+    let posts = |login: &policy::Login| {
+        let provider = config.providers.iter().find(|provider| provider.name == login.provider);
+        provider.is_some_and(|provider| provider.response_mode == config::ResponseMode::FormPost)
+    };
+    for policy in policies.iter().filter(|policy| has_http && policy.login().is_some_and(posts)) {
+        if let Some(host) = policy.hosts().iter().find(|host| host.is_loopback()) {
+            let message = format!(
+                "`{host}` of policy `{}` is served over plain http, and its provider has response_mode = \"form_post\"",
+                policy.name()
+            );
+            let help = "serve it over https, or use response_mode = \"query\": browsers send the login's cookie with a posted response over https only";
+            report.push(Diagnostic::error(message).help(help).docs(reference::gateway::PROVIDER.docs));
         }
     }
 }

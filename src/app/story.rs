@@ -244,6 +244,7 @@ impl Question {
                 request_id: &HeaderValue::from_static("(the request's id)"),
                 cookies: application.cookies_told(),
                 spelling: application.spelling(),
+                authorization: None,
             };
             let request = UpstreamRequest::new(scrubbed, permit, &head, &telling, (), false);
             story.receives = request.map(|request| receives(&request.into_request()));

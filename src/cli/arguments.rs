@@ -36,6 +36,14 @@ pub(super) enum Command {
         #[arg(long)]
         deny_warnings: bool,
     },
+    /// Ask each provider and each application, look at keys, state and addresses, and say what is wrong and what to do.
+    Doctor {
+        #[command(flatten)]
+        files: Files,
+        /// How the findings are shown.
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+        format: Format,
+    },
     /// Run the `[[tests]]` of all policies, or of some.
     Test(TestOptions),
     /// Say how a request is decided, and why.

@@ -39,6 +39,7 @@ struct Record<'a> {
 
 #[derive(Serialize)]
 struct SignIn<'a> {
+    kind: &'static str,
     provider: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<&'a str>,
@@ -91,6 +92,7 @@ impl<'a> Record<'a> {
         self.claims = Some(claims);
         let session = &subject.session;
         self.session = Some(SignIn {
+            kind: session.kind.as_str(),
             provider: &session.provider,
             acr: session.acr.as_deref(),
             amr: &session.amr,

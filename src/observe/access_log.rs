@@ -60,12 +60,18 @@ pub struct AccessEvent<'a> {
     /// What a rule or policy that only observes would have decided.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub observed: Option<ObservedEvent<'a>>,
+    /// What vouches for who it is, or tries to: `cookie` or `bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<&'a str>,
     /// Who: `preferred_username`, else `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<&'a str>,
     /// The first 32 bits of the session's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'a str>,
+    /// The client that the access token was given to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
     /// The application's server that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
@@ -247,8 +253,10 @@ mod tests {
             decision: "allow",
             reason: None,
             observed: None,
+            auth: Some("cookie"),
             who: Some("ada"),
             session: None,
+            client_id: None,
             upstream: None,
             bytes_in: 0,
             bytes_out: 5,

@@ -10,7 +10,7 @@
 
 use super::condition::Condition;
 use super::decision::{
-    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts,
+    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind,
 };
 use super::expression::Failure;
 use super::prepared::{Glance, Prepared};
@@ -162,9 +162,13 @@ impl LoginAccepts {
 
     /// What to ask for when the login is not good enough for the application.
     pub(super) fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
-        if self.asked.is_empty() || holds_one(session, &self.asked) || holds_one(session, &self.stronger) {
+        let asked = match (session.kind, &self.asked_of_tokens) {
+            (SessionKind::Bearer, Some(asked)) => asked,
+            _ => &self.asked,
+        };
+        if asked.is_empty() || holds_one(session, asked) || holds_one(session, &self.stronger) {
             return None;
         }
-        Some(&self.asked)
+        Some(asked)
     }
 }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod app;
+mod bearer;
 mod case;
 mod circumstances;
 mod claim_check;
@@ -30,6 +31,7 @@ mod header_choice;
 mod header_set;
 mod header_table;
 mod include;
+mod login;
 mod method_set;
 mod pattern;
 mod prepared;
@@ -44,6 +46,7 @@ mod rule;
 mod saved;
 mod schedule;
 mod selector;
+mod session;
 mod template;
 mod test_case;
 mod test_table;
@@ -59,14 +62,15 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use app::{HostMode, Login, Upstream, UpstreamTarget};
+pub use bearer::{Bearer, TokenForm};
 pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
 pub use consulted::Consulted;
 pub use decision::{
-    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject, TlsFacts,
-    TlsVersion,
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
+    TlsFacts, TlsVersion,
 };
 pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
 pub use expression::Seen;
@@ -77,6 +81,7 @@ pub use reach::{Coverage, Reachable};
 pub use record::RecordedParameter;
 pub use response::ResponseFields;
 pub use saved::SavedError;
+pub use session::{Posts, SessionSettings};
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
@@ -88,8 +93,9 @@ pub struct Policy {
     name: Arc<str>,
     app: app::App,
     login: Option<Login>,
+    bearer: Option<Bearer>,
     login_accepts: LoginAccepts,
-    session: SessionLimits,
+    session: SessionSettings,
     response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
@@ -116,16 +122,19 @@ pub struct Policy {
 struct LoginAccepts {
     /// What `[login]` asks for.
     asked: Vec<String>,
+    /// What a token must vouch for, where that is another thing.
+    asked_of_tokens: Option<Vec<String>>,
     /// What rules ask for in `step_up`: a login that was stepped up must not be asked to step down again.
     stronger: Vec<String>,
 }
 
 impl LoginAccepts {
-    fn new(login: Option<&Login>, rules: &[rule::Rule]) -> Self {
+    fn new(login: Option<&Login>, bearer: Option<&Bearer>, rules: &[rule::Rule]) -> Self {
         let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
         // A rule that observes makes nothing easier for anybody.
         let step_ups = rules.iter().filter(|rule| !rule.observes).filter_map(|rule| rule.step_up.as_ref());
-        Self { asked, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
+        let asked_of_tokens = bearer.and_then(|bearer| bearer.acr.clone());
+        Self { asked, asked_of_tokens, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
     }
 }
 
@@ -160,9 +169,19 @@ impl Policy {
         &self.app.upstream
     }
 
-    /// How people sign in; none when every rule is public.
+    /// How people sign in; none when nobody can with a browser.
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
+    }
+
+    /// Which tokens API clients may bring; none when they cannot.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// Whether it asks who somebody is, by a session or by a token.
+    pub fn knows_people(&self) -> bool {
+        self.login.is_some() || self.bearer.is_some()
     }
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.
@@ -170,9 +189,9 @@ impl Policy {
         &self.login_accepts.stronger
     }
 
-    /// How long a session lasts.
-    pub fn session(&self) -> SessionLimits {
-        self.session
+    /// How long a session lasts, and how it is kept.
+    pub fn session(&self) -> &SessionSettings {
+        &self.session
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.

@@ -1,6 +1,6 @@
 //! A person in a file: claims alone, or claims with how they signed in.
 //!
-//! Two forms: `{"preferred_username": "ada", …}`, and `{"claims": {…}, "session": {"provider", "acr", "amr",
+//! Two forms: `{"preferred_username": "ada", …}`, and `{"claims": {…}, "session": {"kind", "provider", "acr", "amr",
 //! "authenticated_at"}}`, which is what the gateway says of a sign-in. Members that are not known are passed over.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's, its contents a provider's.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::decision::{SessionFacts, Subject};
+use super::decision::{SessionFacts, SessionKind, Subject};
 use crate::claims::{Claims, ClaimsError};
 use crate::clock::Timestamp;
 
@@ -48,6 +48,7 @@ struct Saved<'a> {
 
 #[derive(Default, Deserialize)]
 struct Session<'a> {
+    kind: Option<String>,
     provider: Option<String>,
     acr: Option<String>,
     amr: Option<Vec<String>>,
@@ -66,7 +67,13 @@ impl Subject {
         let session = saved.session.map(|session| serde_json::from_str::<Session<'_>>(session.get()));
         let session = session.transpose().map_err(|why| SavedError::Session(why.to_string()))?.unwrap_or_default();
         let authenticated_at = session.authenticated_at.map(|raw| moment(raw.get())).transpose()?;
+        let kind = match session.kind.as_deref() {
+            Some("browser") => SessionKind::Browser,
+            Some("bearer") => SessionKind::Bearer,
+            _ => otherwise.kind,
+        };
         let session = SessionFacts {
+            kind,
             provider: session.provider.map_or(otherwise.provider, Arc::from),
             acr: session.acr.or(otherwise.acr),
             amr: session.amr.unwrap_or(otherwise.amr),
@@ -90,6 +97,7 @@ mod tests {
 
     fn read(json: &str) -> Result<Subject, SavedError> {
         let nobody = SessionFacts {
+            kind: SessionKind::Browser,
             provider: "okta".into(),
             acr: Some("pwd".to_owned()),
             amr: Vec::new(),
@@ -104,11 +112,12 @@ mod tests {
         assert_eq!((bare.claims.text("email"), &*bare.session.provider), (Some("ada@gmr.example"), "okta"));
         for (moment, seconds) in [("1767225600", 1_767_225_600), ("\"2026-01-01T00:00:00Z\"", 1_767_225_600)] {
             let json = format!(
-                r#"{{"claims":{{"sub":"1","claims":"c"}},"more":1,"session":{{"provider":"entra","acr":"mfa","amr":["pwd","otp"],"authenticated_at":{moment}}}}}"#
+                r#"{{"claims":{{"sub":"1","claims":"c"}},"more":1,"session":{{"kind":"bearer","provider":"entra","acr":"mfa","amr":["pwd","otp"],"authenticated_at":{moment}}}}}"#
             );
             let saved = read(&json).unwrap();
             assert_eq!((saved.claims.text("sub"), saved.claims.text("claims")), (Some("1"), Some("c")));
-            let SessionFacts { provider, acr, amr, authenticated_at } = saved.session;
+            let SessionFacts { kind, provider, acr, amr, authenticated_at } = saved.session;
+            assert_eq!(kind, SessionKind::Bearer);
             assert_eq!((&*provider, acr.as_deref(), amr.len()), ("entra", Some("mfa"), 2));
             assert_eq!(authenticated_at.seconds(), seconds);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::compared::{Compare, Compared};
-use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject, TlsFacts, TlsVersion};
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, SessionKind, Subject, TlsFacts, TlsVersion};
 use super::{Policy, Prepared};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
@@ -54,6 +54,7 @@ impl Default for Circumstances {
 
 /// Who asks.
 pub(super) struct Person {
+    pub(super) kind: SessionKind,
     pub(super) claims: Claims,
     pub(super) acr: Option<String>,
     pub(super) amr: Vec<String>,
@@ -182,9 +183,13 @@ impl Person {
     }
 
     fn subject(&self, policy: &Policy, now: Timestamp) -> Subject {
-        let provider = policy.login().map_or_else(|| Arc::from(""), |login| Arc::clone(&login.provider));
+        let provider = match self.kind {
+            SessionKind::Browser => policy.login().map(|login| &login.provider),
+            SessionKind::Bearer => policy.bearer().map(|bearer| &bearer.provider),
+        };
         let session = SessionFacts {
-            provider,
+            kind: self.kind,
+            provider: provider.cloned().unwrap_or_else(|| Arc::from("")),
             acr: self.acr.clone(),
             amr: self.amr.clone(),
             authenticated_at: now.before(self.age),

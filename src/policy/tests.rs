@@ -84,6 +84,7 @@ fn errors(report: &Report) -> Vec<String> {
 
 fn subject(claims: &str) -> Subject {
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "okta".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),

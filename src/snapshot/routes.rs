@@ -30,7 +30,7 @@ pub struct Route<'a> {
 impl Route<'_> {
     /// Whether people sign in at any application on this host.
     pub fn signs_in(&self) -> bool {
-        self.neighbours.iter().any(|application| application.provider().is_some())
+        self.neighbours.iter().any(|application| application.policy().knows_people())
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::clock::Timestamp;
 use crate::gateway::decided;
 use crate::http::{CanonicalPath, HostName, RequestHead, Scheme};
-use crate::policy::{Answer, Consulted, Decision, Policy, RequestFacts, SessionFacts, Subject};
+use crate::policy::{Answer, Consulted, Decision, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 use crate::snapshot::Snapshot;
 
 /// A line of the access log, as far as it matters.
@@ -55,6 +55,8 @@ struct Recorded {
 
 #[derive(Deserialize)]
 struct Provider {
+    #[serde(default)]
+    kind: String,
     provider: String,
 }
 
@@ -163,12 +165,17 @@ fn query(recorded: &Recorded) -> Option<String> {
 
 /// The person as far as they were recorded; none where the application would not know them, or where nothing can be read.
 fn subject(line: &Line<'_>, recorded: Option<&Recorded>, policy: &Policy, now: Timestamp) -> Option<Option<Subject>> {
-    let provider = policy.login().map(|login| Arc::clone(&login.provider));
-    let of_another = recorded.and_then(|recorded| recorded.session.as_ref()).map(|session| &*session.provider);
+    let session = recorded.and_then(|recorded| recorded.session.as_ref());
+    let provider = match session.map(|session| &*session.kind) {
+        Some("bearer") => policy.bearer().map(|bearer| Arc::clone(&bearer.provider)),
+        _ => policy.login().map(|login| Arc::clone(&login.provider)),
+    };
+    let of_another = session.map(|session| &*session.provider);
     if of_another.is_some_and(|provider_then| Some(provider_then) != provider.as_deref()) {
         return Some(None);
     }
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: provider.unwrap_or_else(|| "".into()),
         acr: None,
         amr: Vec::new(),

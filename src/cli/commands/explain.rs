@@ -15,7 +15,7 @@ use super::{plan, refuse};
 use crate::app::{Plan, Question};
 use crate::clock::{Clock, Timestamp};
 use crate::http::{HostName, Scheme};
-use crate::policy::{Policy, SessionFacts, Subject};
+use crate::policy::{Policy, SessionFacts, SessionKind, Subject};
 
 /// The largest file of claims, in bytes.
 const MAX_CLAIMS: u64 = 1024 * 1024;
@@ -148,6 +148,7 @@ fn person(file: &Path, options: &ExplainOptions, policy: Option<&Policy>, now: T
     read.map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let login = policy.and_then(Policy::login);
     let usual = SessionFacts {
+        kind: SessionKind::Browser,
         provider: login.map_or_else(|| "".into(), |login| login.provider.clone()),
         acr: login.and_then(|login| login.acr.first().cloned()),
         amr: Vec::new(),

@@ -7,6 +7,7 @@
 
 mod check;
 mod completions;
+mod doctor;
 mod explain;
 mod init;
 mod keygen;
@@ -26,6 +27,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { files, skip_tests } => serve::run(&files, skip_tests),
         Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
+        Command::Doctor { files, format } => doctor::run(&files, format),
         Command::Test(options) => test::run(&options),
         Command::Explain(options) => explain::run(options),
         Command::Replay(options) => replay::run(&options),

@@ -189,6 +189,7 @@ impl Asked {
             claims.merge(one);
         }
         let session = SessionFacts {
+            kind: SessionKind::Browser,
             provider: "okta".into(),
             acr: self.acr.map(str::to_owned),
             amr: Vec::new(),
