@@ -21,6 +21,7 @@ use crate::gateway::{Common, Gateway};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
+use crate::session::Revocations;
 use crate::snapshot::Snapshot;
 use crate::upstream::BodyLimits;
 
@@ -114,6 +115,7 @@ pub struct Running {
     workers: Vec<Worker>,
     control: Option<Control>,
     access_log: Option<AccessLog>,
+    revocations: Arc<Revocations>,
 }
 
 impl Plan {
@@ -135,7 +137,10 @@ impl Plan {
         let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
         made.into_iter().for_each(|notice| notices.push(notice));
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
-        let common = Arc::new(common(&config, snapshot, keys, &metrics, options.clock));
+        let revocations = Arc::new(revocations(&config, &options.clock)?);
+        revocations.sessions_last(snapshot.longest_session());
+        let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);
+        let common = Arc::new(common);
         // Sockets: from here on something is bound, and given back by dropping it.
         let mut sockets = bind_all(&config)?;
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
@@ -191,6 +196,7 @@ impl Plan {
             workers: Vec::new(),
             control: Some(control),
             access_log: None,
+            revocations,
         };
         for index in 0..config.workers {
             let own = sockets.iter_mut().filter_map(|(bound, template)| template.with(bound.take()?)).collect();
@@ -243,6 +249,7 @@ impl Running {
         }
         self.control = None;
         self.access_log = None;
+        self.revocations.close();
     }
 }
 
@@ -252,12 +259,29 @@ impl Drop for Running {
     }
 }
 
-fn common(config: &Config, snapshot: Snapshot, keys: Arc<KeyRing>, metrics: &Arc<Metrics>, clock: Clock) -> Common {
+/// The list of ended sessions: in the state directory where there is one.
+fn revocations(config: &Config, clock: &Clock) -> Result<Revocations, StartError> {
+    match &config.state {
+        None => Ok(Revocations::default()),
+        Some(state) => Revocations::open(state, clock.now())
+            .map_err(|error| StartError::refused(Diagnostic::error(error.to_string()).help(error.help()))),
+    }
+}
+
+fn common(
+    config: &Config,
+    snapshot: Snapshot,
+    keys: Arc<KeyRing>,
+    revocations: Arc<Revocations>,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Common {
     metrics.policy_version.set(snapshot.version());
     metrics.policy_applied.set(clock.now().seconds());
     Common {
         state: ArcSwap::from_pointee(snapshot),
         keys,
+        revocations,
         clock,
         metrics: Arc::clone(metrics),
         trusted_proxies: config.trusted_proxies.clone(),

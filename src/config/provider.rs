@@ -10,7 +10,7 @@ use url::Url;
 
 use super::reader::{Findings, Section, Text};
 use super::source::Origin;
-use super::{secrets, tls};
+use super::{Signals, secrets, signals, tls};
 use crate::crypto::Secret;
 use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
@@ -51,6 +51,8 @@ pub struct ProviderConfig {
     pub ca: Option<Vec<u8>>,
     /// How far the provider's clock may be off.
     pub clock_skew: Duration,
+    /// What it may send to end sessions.
+    pub signals: Signals,
 }
 
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
@@ -80,6 +82,7 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
         .text("ca", "the path of a PEM file", found)
         .and_then(|text| tls::read_authorities(&section.path("ca"), text, found));
     Some(ProviderConfig {
+        signals: signals::read(&section, found),
         scopes: scopes(&section, found),
         userinfo: section.boolean("userinfo", found).unwrap_or(false),
         clock_skew: section.duration("clock_skew", found).unwrap_or(Duration::from_mins(1)),

@@ -17,7 +17,10 @@ mod authenticate;
 mod callback;
 mod challenge;
 mod content;
+mod events;
+mod frontchannel;
 mod logout;
+mod me;
 mod observed;
 mod proxy;
 mod refusal;
@@ -42,7 +45,7 @@ use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::session::SessionCache;
+use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
@@ -70,6 +73,8 @@ pub struct Common {
     pub state: ArcSwap<Snapshot>,
     /// The keys that seal sessions and pending logins.
     pub keys: Arc<KeyRing>,
+    /// The sessions that ended early.
+    pub revocations: Arc<Revocations>,
     /// The time of day.
     pub clock: Clock,
     /// Counters.

@@ -11,11 +11,12 @@
 //! | `login`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
 //! | `logout` | RP-initiated logout |
+//! | `signals`, `signed_token`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
 //! are never logged and have no `Debug` (R17). Specifications: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749,
-//! RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security practice), RP-Initiated Logout 1.0.
+//! RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security practice), RP-Initiated Logout 1.0, Back-Channel Logout 1.0, RFC 8417 (SET).
 
 mod availability;
 mod callback;
@@ -25,10 +26,16 @@ mod id_token;
 mod keys;
 mod login;
 mod logout;
+mod logout_token;
 mod metadata;
+pub mod okta_hook;
 pub mod pending;
 mod provider;
+mod security_event;
 mod settings;
+mod signals;
+mod signed_token;
+mod subject;
 mod token;
 mod userinfo;
 
@@ -37,6 +44,11 @@ pub use callback::{CallbackParams, SignedIn};
 pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;
 pub use login::{Begun, LoginRequest};
+pub use logout_token::{LogoutToken, read_unsigned as read_logout_token_unsigned};
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
+pub use security_event::{Asked, SecurityEvent, read_unsigned as read_security_event_unsigned};
 pub use settings::{ClientAuth, ProviderSettings, SettingsError};
+pub use signals::{SharedValue, Signals, Transmitter};
+pub use signed_token::{MAX_TOKEN, SignalError, UnverifiedToken};
+pub use subject::{Meant, Person};

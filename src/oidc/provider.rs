@@ -27,6 +27,7 @@ use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::http_client::HttpClient;
 use super::metadata::Metadata;
 use super::settings::{self, ClientAuth, ProviderSettings, SettingsError};
+use super::signed_token::TransmitterKeys;
 use super::{keys, pending};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::random;
@@ -75,6 +76,7 @@ pub struct Provider {
     /// Held while the provider is asked: everybody else waits for that one answer.
     asking: tokio::sync::Mutex<Asked>,
     used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
+    transmitter_keys: TransmitterKeys,
 }
 
 /// When the provider was last asked out of turn.
@@ -105,6 +107,7 @@ impl Provider {
             readiness: watch::Sender::new(not_yet),
             asking: tokio::sync::Mutex::default(),
             used_states: Mutex::new(LruCache::new(USED_STATES)),
+            transmitter_keys: TransmitterKeys::default(),
         }))
     }
 
@@ -197,7 +200,7 @@ impl Provider {
         Ok(Discovered { metadata, keys, at: self.now() })
     }
 
-    async fn read(&self, address: &str) -> Result<Vec<u8>, MetadataError> {
+    pub(super) async fn read(&self, address: &str) -> Result<Vec<u8>, MetadataError> {
         let request =
             http::Request::builder().method(Method::GET).uri(address).header(header::ACCEPT, "application/json");
         let request: HttpRequest = request.body(Vec::new()).map_err(|_| FetchError::BadUrl)?;
@@ -256,6 +259,20 @@ impl Provider {
     /// Whether it was made with these settings.
     pub fn is_configured_as(&self, settings: &ProviderSettings) -> bool {
         self.settings.is_same_as(settings)
+    }
+
+    /// The issuer, as text.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Whether sessions must keep the e-mail address, because events may name people by it.
+    pub fn names_people_by_email(&self) -> bool {
+        self.settings.signals.events.is_some()
+    }
+
+    pub(super) fn transmitter_keys(&self) -> &TransmitterKeys {
+        &self.transmitter_keys
     }
 
     pub(super) fn settings(&self) -> &ProviderSettings {

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::http_client::{self, Limits};
+use super::signals::Signals;
 pub use crate::config::ClientAuth;
 use crate::crypto::Secret;
 
@@ -39,6 +40,8 @@ pub struct ProviderSettings {
     pub ca: Option<Vec<u8>>,
     /// How far the provider's clock may be off.
     pub clock_skew: Duration,
+    /// What the provider may send to end sessions.
+    pub signals: Signals,
     /// Limits of every single request to the provider.
     pub limits: Limits,
 }
@@ -57,6 +60,7 @@ impl ProviderSettings {
             trusted_audiences: Vec::new(),
             ca: None,
             clock_skew: Duration::from_secs(60),
+            signals: Signals::default(),
             limits: Limits::default(),
         }
     }
@@ -77,6 +81,7 @@ impl ProviderSettings {
             trusted_audiences,
             ca,
             clock_skew,
+            signals,
             limits,
         } = self;
         let secret = match (client_secret, &other.client_secret) {
@@ -84,11 +89,11 @@ impl ProviderSettings {
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
         let client = (name, issuer, client_id, client_auth, scopes, userinfo);
-        let trust = (trusted_audiences, ca, clock_skew, limits);
+        let trust = (trusted_audiences, ca, clock_skew, limits, signals);
         secret
             && client
                 == (&other.name, &other.issuer, &other.client_id, &other.client_auth, &other.scopes, &other.userinfo)
-            && trust == (&other.trusted_audiences, &other.ca, &other.clock_skew, &other.limits)
+            && trust == (&other.trusted_audiences, &other.ca, &other.clock_skew, &other.limits, &other.signals)
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Page<'a> {
         /// against the policy of this page.
         provider: Option<&'a str>,
     },
+    /// Who is signed in, and since when.
+    Me(&'a Me<'a>),
     /// A rule said no.
     Forbidden {
         /// The application's name.
@@ -110,6 +112,27 @@ pub enum Page<'a> {
     Overloaded,
 }
 
+/// What a person is shown of their own session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me<'a> {
+    /// The application's name.
+    pub app: &'a str,
+    /// The name in logs and pages.
+    pub who: &'a str,
+    /// What is known, by its name, in the order in which it is shown.
+    pub facts: Vec<(&'static str, String)>,
+    /// The claims that are kept, each as JSON.
+    pub claims: Vec<(&'a str, String)>,
+    /// Where the form is posted.
+    pub action: &'a str,
+    /// The value that proves the form was ours.
+    pub token: &'a str,
+    /// Where the application is.
+    pub back_url: &'a str,
+    /// The origin of the provider's logout address.
+    pub provider: Option<&'a str>,
+}
+
 /// In which form a client wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -148,7 +171,7 @@ impl Page<'_> {
     /// The status under which it is sent.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::SignedOut { .. } | Self::SignOut { .. } => StatusCode::OK,
+            Self::SignedOut { .. } | Self::SignOut { .. } | Self::Me(_) => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
@@ -167,6 +190,7 @@ impl Page<'_> {
         match self {
             Self::SignedOut { .. } => "signed_out",
             Self::SignOut { .. } => "sign_out",
+            Self::Me(_) => "me",
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",

@@ -1,12 +1,13 @@
 //! What a session is, how it travels, when it ends.
 //!
 //! A session is one sealed value in the browser: who signed in, how, since when, and only the claims that some policy reads. Nothing is
-//! kept on the server but a cache of opened ones. Limits are enforced here on every request, whatever the browser's cookie says (C09).
+//! kept on the server but a cache of opened ones, and a list of those that ended early (`revocation`). Limits are enforced here on every request, whatever the browser's cookie says (C09).
 //!
 //! Layer 1: knows sealing, cookies' text and time; no policy, no provider. Trust boundary: [`SealedSessions::open`] is
 //! given what a stranger sent; whatever is wrong with it, the answer is "no session" (C03).
 
 mod cache;
+mod revocation;
 mod seal;
 
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::clock::Timestamp;
 use crate::crypto::random;
 
 pub use cache::SessionCache;
+pub use revocation::{
+    CAUSES, Cause, Effect, Entry, Keeping, Kind, LedgerError, Order, Revocations, Revoked, Standing, Tag, Wanted, Whom,
+};
 pub use seal::{CookieNames, SealError, SealedSessions};
 
 /// 128 random bits; new at every login and step-up (C07).
@@ -28,6 +32,11 @@ impl SessionId {
     /// A fresh identifier.
     pub fn new() -> Self {
         Self(random::bytes())
+    }
+
+    /// All 128 bits in hexadecimal; never shown.
+    fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
@@ -93,6 +102,19 @@ pub enum NoSession {
     OtherProvider,
     /// The policy reads a claim that this session was never asked for.
     ClaimMissing,
+    /// It was ended: by the person, the provider or an operator.
+    Revoked,
+    /// What the provider says of the person has changed since.
+    Outdated,
+}
+
+impl From<Effect> for NoSession {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Ended => Self::Revoked,
+            Effect::AskAgain => Self::Outdated,
+        }
+    }
 }
 
 impl NoSession {
@@ -105,6 +127,8 @@ impl NoSession {
             Self::Idle => "session_idle",
             Self::OtherProvider => "session_other_provider",
             Self::ClaimMissing => "session_claim_missing",
+            Self::Revoked => "session_revoked",
+            Self::Outdated => "session_outdated",
         }
     }
 }
