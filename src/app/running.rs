@@ -160,6 +160,8 @@ impl Plan {
             draining: Arc::clone(&draining),
             board: Arc::clone(&board),
             reloads: reloads.clone(),
+            revocations: Arc::clone(&revocations),
+            clock: common.clock.clone(),
         };
         let shared = Arc::new(Shared {
             limits: config.limits,

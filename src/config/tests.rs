@@ -162,6 +162,15 @@ fn providers_keep_their_issuer_to_the_letter() {
     assert_eq!((okta.client_auth, okta.userinfo, okta.clock_skew), (ClientAuth::Post, true, Duration::from_secs(5)));
     assert_eq!(okta.scopes, ["openid", "groups"]);
     assert!(okta.ca.is_some());
+    let Some(events) = &okta.signals.events else { panic!("no events") };
+    assert_eq!(
+        (events.issuer.as_deref(), events.audience.as_deref()),
+        (Some("https://transmitter.example"), Some("gate"))
+    );
+    assert_eq!(events.jwks_uri.as_ref().map(url::Url::as_str), Some("https://transmitter.example/keys"));
+    assert_eq!(events.authorization.as_ref().map(|secret| secret.expose().as_str()), Some("s3cret"));
+    assert_eq!(okta.signals.okta_hooks.as_ref().map(|secret| secret.expose().as_str()), Some("from the environment"));
+    assert!(!public.signals.are_expected());
     assert_eq!((&*public.name, public.issuer_text.as_str()), ("public", "https://login.example"));
     assert!(public.client_secret.is_none() && public.client_auth == ClientAuth::None);
     assert_eq!(public.scopes, ["openid", "profile", "email"]);

@@ -203,7 +203,7 @@ pub static PROVIDER: Table = Table::new(
 /// `providers.NAME.events`.
 pub static EVENTS: Table = Table::new(
     "providers.NAME.events",
-    "docs/logout-and-revocation.md#security-event-tokens",
+    PROVIDERS_AT,
     "Who sends security event tokens.",
     &[
         Key::optional("issuer", Kind::TEXT, "The transmitter's issuer, exactly as it writes it in its tokens.")
@@ -225,7 +225,7 @@ pub static EVENTS: Table = Table::new(
 /// `providers.NAME.okta_hooks`.
 pub static OKTA_HOOKS: Table = Table::new(
     "providers.NAME.okta_hooks",
-    "docs/logout-and-revocation.md#okta-event-hooks",
+    PROVIDERS_AT,
     "What Okta's event hooks carry.",
     &[Key::required(
         "authorization",
@@ -283,7 +283,7 @@ pub static ADMIN: Table = Table::new(
         Key::optional(
             "address",
             Kind::Text("IP address and port"),
-            "Where `/livez`, `/readyz`, `/metrics` (Prometheus), `/policies` and `/reload` are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
+            "Where `/livez`, `/readyz`, `/metrics` (Prometheus), `/policies`, `/reload` and `/revocations` are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
         )
         .by_default("\"127.0.0.1:9180\""),
         Key::optional("enabled", Kind::Boolean, "`false` for no admin listener at all.").by_default("true"),

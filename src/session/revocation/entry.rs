@@ -75,11 +75,20 @@ impl Tag {
         Self::of("message", &[provider, id])
     }
 
+    /// What is meant by both.
+    fn and(self, other: Self) -> Self {
+        Self::of_bytes([&b"both"[..], &self.0, &other.0])
+    }
+
     fn of(kind: &str, parts: &[&str]) -> Self {
+        Self::of_bytes(std::iter::once(kind).chain(parts.iter().copied()).map(str::as_bytes))
+    }
+
+    fn of_bytes<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut digest = Sha256::new();
-        for part in std::iter::once(&kind).chain(parts) {
+        for part in parts {
             digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part.as_bytes());
+            digest.update(part);
         }
         let mut tag = [0; 16];
         tag.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
@@ -228,8 +237,6 @@ pub struct Entry {
     pub provider: Box<str>,
     /// Who or what, for showing.
     pub word: Box<str>,
-    /// What a session must be as well to be meant.
-    pub also: Option<Tag>,
     /// Sessions that began at this moment or before are meant.
     pub before: Timestamp,
     /// From then on no session can live that it means.
@@ -255,7 +262,6 @@ impl Wanted {
             kind: whom.kind(),
             provider: cut(provider),
             word: cut(&word),
-            also: None,
             before,
             until: before,
             cause,
@@ -264,11 +270,15 @@ impl Wanted {
         Self { tag: whom.tag(), entry }
     }
 
-    /// Only those of them that `whom` means too.
+    /// What it is about.
+    pub const fn kind(&self) -> Kind {
+        self.entry.kind
+    }
+
+    /// Only those of them that `whom` means too: for a provider's session and its person.
     #[must_use]
-    pub fn and(mut self, whom: &Whom<'_>) -> Self {
-        self.entry.also = Some(whom.tag());
-        self
+    pub fn and(self, whom: &Whom<'_>) -> Self {
+        Self { tag: self.tag.and(whom.tag()), ..self }
     }
 }
 
@@ -281,7 +291,7 @@ fn cut(word: &str) -> Box<str> {
 }
 
 /// How many things one session can be meant by.
-const MARKS: usize = 7;
+const MARKS: usize = 9;
 
 /// Everything by which one session can be meant.
 #[derive(Clone, Copy, Debug)]
@@ -296,24 +306,25 @@ impl Marks {
             Some(sid) => Whom::ProviderSession { provider, sid },
             None => Whom::PersonWithoutSid { provider, subject },
         };
+        let at_provider = at_provider.tag();
+        let person = Whom::Person { provider, subject }.tag();
         let email = session.claims.text("email");
         let email_of = |provider| email.map(|email| Whom::Email { provider, email }.tag());
+        let email_here = email_of(Some(provider));
         Self([
             Some(Whom::Session(&session.id).tag()),
             Some(Whom::ShortId(&short).tag()),
-            Some(at_provider.tag()),
-            Some(Whom::Person { provider, subject }.tag()),
+            Some(at_provider),
+            Some(at_provider.and(person)),
+            email_here.map(|email| at_provider.and(email)),
+            Some(person),
             Some(Whom::Name(name).tag()),
             email_of(None),
-            email_of(Some(provider)),
+            email_here,
         ])
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Tag> {
         self.0.into_iter().flatten()
-    }
-
-    pub(super) fn has(&self, tag: Tag) -> bool {
-        self.iter().any(|own| own == tag)
     }
 }

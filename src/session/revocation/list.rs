@@ -84,8 +84,7 @@ impl List {
         marks.iter().find_map(|mark| {
             let entry = &self.entries.get(&mark)?.entry;
             let in_time = entry.kind == Kind::Session || started_at <= entry.before;
-            let also = entry.also.is_none_or(|also| marks.has(also));
-            (in_time && also).then_some(entry.effect)
+            in_time.then_some(entry.effect)
         })
     }
 
@@ -166,9 +165,8 @@ impl List {
     }
 }
 
-/// Of two entries for the same, both hold: the later date, and a condition only where both have it.
+/// Of two entries for the same the later date holds, and why.
 fn widen(entry: &mut Entry, known: &Entry) {
-    entry.also = entry.also.filter(|also| known.also == Some(*also));
     if known.before >= entry.before {
         (entry.before, entry.cause, entry.effect) = (known.before, known.cause, known.effect);
     }

@@ -233,7 +233,6 @@ fn noted(now: Timestamp) -> Entry {
         kind: Kind::Message,
         provider: Box::default(),
         word: Box::default(),
-        also: None,
         before: now,
         until: now.after(LEAST),
         cause: Cause::SecurityEvent,

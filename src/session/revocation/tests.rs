@@ -89,7 +89,7 @@ fn l04_only_what_began_by_then_is_ended_but_a_session_by_its_own_id_always() {
 }
 
 #[test]
-fn l02_a_condition_must_hold_as_well() {
+fn l02_where_session_and_person_are_named_both_must_be_meant() {
     let mine = session(NOW);
     let of = |subject| {
         let whom = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
@@ -201,4 +201,15 @@ fn l06_hearsay_that_waits_for_the_disk_is_bounded() {
     assert!(matches!(hearsay("more").0, State::Waiting(..)));
     revocations.close();
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said_of_another() {
+    let revocations = Revocations::default();
+    let sid = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
+    let _ = revocations.revoke(wanted(sid, at(1)), at(1));
+    let of_another = Wanted::new(&sid, at(9), Cause::BackChannel, Effect::Ended).and(&person("okta", "00u2"));
+    let _ = revocations.revoke(vec![of_another], at(9));
+    assert_eq!(Standing::new(&session(at(5)), "ada").check(&revocations), Ok(()));
+    assert_eq!(Standing::new(&session(at(1)), "ada").check(&revocations), Err(Effect::Ended));
 }
