@@ -18,6 +18,7 @@ use crate::config::{self, Config, Reload};
 use crate::crypto::KeyRing;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::{Common, Gateway};
+use crate::ledger;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
@@ -137,12 +138,13 @@ impl Plan {
         let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
         made.into_iter().for_each(|notice| notices.push(notice));
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
+        // Sockets: from here on something is bound, and given back by dropping it. The list of ended sessions is opened after them: two
+        // gateways that share everything are told of the address.
+        let mut sockets = bind_all(&config)?;
         let revocations = Arc::new(revocations(&config, &options.clock)?);
         revocations.sessions_last(snapshot.longest_session());
         let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);
         let common = Arc::new(common);
-        // Sockets: from here on something is bound, and given back by dropping it.
-        let mut sockets = bind_all(&config)?;
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -265,7 +267,7 @@ impl Drop for Running {
 fn revocations(config: &Config, clock: &Clock) -> Result<Revocations, StartError> {
     match &config.state {
         None => Ok(Revocations::default()),
-        Some(state) => Revocations::open(state, clock.now())
+        Some(state) => ledger::open(state, clock.now())
             .map_err(|error| StartError::refused(Diagnostic::error(error.to_string()).help(error.help()))),
     }
 }

@@ -233,6 +233,13 @@ fn who(meant: &Meant, provider: &str, wanted: impl Fn(&Whom<'_>) -> Wanted) -> V
     meant.people.iter().map(|person| session.clone().and(&person.at(provider))).collect()
 }
 
+const NO_CHALLENGE: &str = "there is no X-Okta-Verification-Challenge, or it is too long";
+
+#[derive(Serialize)]
+struct HookError {
+    error: &'static str,
+}
+
 /// Answers Okta's one-time question whether this address expects its hooks.
 pub(super) fn okta_challenge(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<Response<Content>, Refusal> {
     #[derive(Serialize)]
@@ -244,7 +251,7 @@ pub(super) fn okta_challenge(exchange: &Exchange<'_>, headers: &HeaderMap) -> Re
     }
     let challenge = headers.get(&CHALLENGE).and_then(|value| value.to_str().ok());
     let Some(verification) = challenge.filter(|value| value.len() <= MAX_CHALLENGE) else {
-        return Err(Refusal::WrongMethod("GET with X-Okta-Verification-Challenge, POST"));
+        return Ok(said(StatusCode::BAD_REQUEST, serde_json::to_vec(&HookError { error: NO_CHALLENGE }).ok()));
     };
     Ok(said(StatusCode::OK, serde_json::to_vec(&Verification { verification }).ok()))
 }
@@ -256,10 +263,6 @@ pub(super) async fn okta(
     body: Incoming,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    #[derive(Serialize)]
-    struct Error {
-        error: &'static str,
-    }
     if !providers(exchange).iter().any(|provider| provider.expects_okta_hooks()) {
         return Err(Refusal::UnknownReserved);
     }
@@ -267,7 +270,7 @@ pub(super) async fn okta(
     note(exchange, account, "events_okta", taken.as_ref().err());
     match taken {
         Ok(()) => Ok(said(StatusCode::OK, None)),
-        Err(fault) => Ok(said(fault.status(), serde_json::to_vec(&Error { error: fault.text() }).ok())),
+        Err(fault) => Ok(said(fault.status(), serde_json::to_vec(&HookError { error: fault.text() }).ok())),
     }
 }
 

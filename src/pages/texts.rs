@@ -149,7 +149,7 @@ fn about<'a>(me: &'a Me<'a>) -> Content<'a> {
     };
     let facts = me.facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let claims: Vec<_> = me.claims.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut lists = vec![("Your session", facts)];
+    let mut lists = vec![("How you are signed in", facts)];
     if !claims.is_empty() {
         lists.push(("What your organisation says of you", claims));
     }

@@ -20,7 +20,8 @@ use crate::crypto::random;
 
 pub use cache::SessionCache;
 pub use revocation::{
-    CAUSES, Cause, Effect, Entry, Keeping, Kind, LedgerError, Order, Revocations, Revoked, Standing, Tag, Wanted, Whom,
+    BeingKept, CAUSES, Cause, Change, Effect, Entry, Keeper, Keeping, Kind, Order, Revocations, Revoked, Standing, Tag,
+    Wanted, Whom,
 };
 pub use seal::{CookieNames, SealError, SealedSessions};
 

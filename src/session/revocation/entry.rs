@@ -61,12 +61,12 @@ pub struct Tag([u8; 16]);
 
 impl Tag {
     /// For a value as the file holds it.
-    pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
     /// The value as the file holds it.
-    pub(super) const fn bytes(&self) -> &[u8; 16] {
+    pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
 

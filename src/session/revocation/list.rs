@@ -21,8 +21,10 @@ use crate::clock::Timestamp;
 
 /// What must be done to the file for it to be as the memory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
+    /// This is the entry now.
     Put(Tag, Box<Entry>),
+    /// There is no entry any more.
     Remove(Tag),
 }
 

@@ -8,40 +8,43 @@
 //! caused it may wait until it is. Entries go when no session can live any more that they mean: the longest `session.max`, at the
 //! least [`LEAST`]. Bounds stand in `list`.
 //!
-//! Layer 1. May touch: memory, and the state directory through `ledger`. Trust boundary: none here; callers verify first.
+//! Layer 1. May touch: memory only; a [`Keeper`] writes (`ledger`). Trust boundary: none here; callers verify first.
 
 mod entry;
-mod ledger;
 mod list;
 
-use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-
-use tokio::sync::oneshot;
 
 use super::Session;
 use crate::clock::Timestamp;
 
 use entry::Marks;
 pub use entry::{CAUSES, Cause, Effect, Entry, Kind, Tag, Wanted, Whom};
-use ledger::Ledger;
-pub use ledger::LedgerError;
-use list::{Change, List};
+pub use list::Change;
+use list::List;
 
 /// Entries stay at least this long, however short sessions are.
 const LEAST: Duration = Duration::from_secs(24 * 3600);
-/// How long whoever ends a session waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Hearsay on its way to the disk at a time; more is kept in memory only, so that it never stands in the way of anything else.
 const HEARSAY_AT_ONCE: u64 = 64;
+
+/// Where changes are kept so that they survive a restart.
+pub trait Keeper: Send {
+    /// Has the changes written, and tells whether they are; none when too many wait already.
+    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept>;
+}
+
+/// Whether something was written, once that is known.
+pub type BeingKept = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// All ended sessions of a gateway, shared by its workers.
 pub struct Revocations {
     version: AtomicU64,
     list: RwLock<List>,
-    ledger: Mutex<Option<Ledger>>,
+    keeper: Mutex<Option<Box<dyn Keeper>>>,
     longest_millis: AtomicU64,
     /// How much hearsay is on its way to the disk.
     hearsay: Arc<AtomicU64>,
@@ -72,7 +75,7 @@ pub struct Keeping(State);
 enum State {
     /// There is nothing to write, or nowhere to.
     Nothing,
-    Waiting(oneshot::Receiver<bool>, Option<Slot>),
+    Waiting(BeingKept, Option<Slot>),
     Refused,
 }
 
@@ -94,12 +97,12 @@ impl Drop for Slot {
 }
 
 impl Keeping {
-    /// Waits until the change is written, for two seconds at most; false when it is not.
+    /// Waits until the change is written, as long as the keeper thinks is right; false when it is not.
     pub async fn is_kept(self) -> bool {
         match self.0 {
             State::Nothing => true,
             State::Refused => false,
-            State::Waiting(told, _slot) => matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(true))),
+            State::Waiting(told, _slot) => told.await,
         }
     }
 }
@@ -110,7 +113,7 @@ impl Default for Revocations {
         Self {
             version: AtomicU64::new(1),
             list: RwLock::default(),
-            ledger: Mutex::default(),
+            keeper: Mutex::default(),
             longest_millis: AtomicU64::new(0),
             hearsay: Arc::default(),
         }
@@ -118,14 +121,13 @@ impl Default for Revocations {
 }
 
 impl Revocations {
-    /// The list that is kept in the state directory `folder`; makes it there when there is none.
-    pub fn open(folder: &Path, now: Timestamp) -> Result<Self, LedgerError> {
-        let (ledger, entries) = Ledger::open(folder)?;
+    /// A list that `keeper` keeps, with what was kept before.
+    pub fn kept_by(keeper: Box<dyn Keeper>, entries: Vec<(Tag, Entry)>, now: Timestamp) -> Self {
         let mut list = List::default();
         for (tag, entry) in entries {
             list.add(tag, entry, now, &mut Vec::new());
         }
-        Ok(Self { list: RwLock::new(list), ledger: Mutex::new(Some(ledger)), ..Self::default() })
+        Self { list: RwLock::new(list), keeper: Mutex::new(Some(keeper)), ..Self::default() }
     }
 
     /// Says how long sessions can live at most; to be told whenever policies come into use.
@@ -199,20 +201,20 @@ impl Revocations {
         self.list.write().unwrap_or_else(PoisonError::into_inner).remove(message);
     }
 
-    /// Writes what is on its way and closes the file; the list goes on in memory.
+    /// Lets go of the keeper, which writes what is on its way; the list goes on in memory.
     pub fn close(&self) {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(ledger);
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(keeper);
     }
 
     fn keep(&self, changes: Vec<Change>, hearsay: bool) -> Keeping {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(ledger) = ledger.as_ref().filter(|_| !changes.is_empty()) else { return Keeping(State::Nothing) };
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keeper) = keeper.as_ref().filter(|_| !changes.is_empty()) else { return Keeping(State::Nothing) };
         let slot = if hearsay { Slot::take(&self.hearsay) } else { None };
         if hearsay && slot.is_none() {
             return Keeping(State::Refused);
         }
-        match ledger.write(changes) {
+        match keeper.keep(changes) {
             Some(told) => Keeping(State::Waiting(told, slot)),
             None => Keeping(State::Refused),
         }

@@ -17,12 +17,6 @@ fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
     vec![Wanted::new(&whom, before, Cause::Admin, Effect::Ended)]
 }
 
-fn folder() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("lychgate-revoked-{}", crate::crypto::random::token()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[test]
 fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
     let (mine, other) = (session(NOW), session(NOW));
@@ -127,67 +121,29 @@ fn l04_a_check_is_a_compare_while_nothing_changes() {
     drop(held);
 }
 
-#[tokio::test]
-async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
-    let folder = folder();
-    let (mine, other) = (session(NOW), Session { subject: "00u2".into(), ..session(NOW) });
-    let first = Revocations::open(&folder, NOW).unwrap();
-    first.sessions_last(Duration::from_secs(3600 * 48));
-    assert!(first.revoke(wanted(person("okta", "00u1"), at(1)), at(1)).is_kept().await);
-    assert!(first.revoke(wanted(Whom::Session(&other.id), at(2)), at(2)).is_kept().await);
-    let message = Tag::message("okta", "jti-1");
-    let order = Order { wanted: Vec::new(), message: Some(message) };
-    let Revoked::Done(keeping) = first.carry_out(order, at(2)) else { panic!("replayed") };
-    assert!(keeping.is_kept().await);
-    first.close();
-
-    let second = Revocations::open(&folder, at(10)).unwrap();
-    assert_eq!(Standing::new(&mine, "ada").check(&second), Err(Effect::Ended));
-    assert_eq!(Standing::new(&other, "grace").check(&second), Err(Effect::Ended));
-    assert!(second.knows_message(message));
-    second.close();
-
-    let much_later = Revocations::open(&folder, at(3600 * 48 + 1)).unwrap();
-    assert_eq!(much_later.count(), 1);
-    much_later.close();
-    std::fs::remove_dir_all(folder).unwrap();
+#[test]
+fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said_of_another() {
+    let revocations = Revocations::default();
+    let sid = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
+    let _ = revocations.revoke(wanted(sid, at(1)), at(1));
+    let of_another = Wanted::new(&sid, at(9), Cause::BackChannel, Effect::Ended).and(&person("okta", "00u2"));
+    let _ = revocations.revoke(vec![of_another], at(9));
+    assert_eq!(Standing::new(&session(at(5)), "ada").check(&revocations), Ok(()));
+    assert_eq!(Standing::new(&session(at(1)), "ada").check(&revocations), Err(Effect::Ended));
 }
 
-#[test]
-fn l04_a_file_that_cannot_be_used_is_an_error_that_says_what_to_do() {
-    let folder = folder();
-    let path = folder.join("revocations.redb");
-    let refused = |what: &str, help: &str| {
-        let error = Revocations::open(&folder, NOW).map(drop).unwrap_err();
-        assert!(error.to_string().contains(what), "{error}");
-        assert!(error.help().contains(help), "{}", error.help());
-    };
-    std::fs::write(&path, "not a database".repeat(1000)).unwrap();
-    refused("cannot be read", "put the file back");
+/// A keeper whose disk never answers.
+struct Stuck;
 
-    std::fs::remove_file(&path).unwrap();
-    let open = Revocations::open(&folder, NOW).unwrap();
-    refused("in use by another gateway", "directory of its own");
-    let _ = open.revoke(wanted(person("okta", "00u1"), at(1)), at(1));
-    open.close();
-
-    // The middle of the file is gone.
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[4096..middle.max(8192)].fill(0xa5);
-    std::fs::write(&path, &bytes).unwrap();
-    refused("cannot be read", "put the file back");
-
-    std::fs::remove_file(&path).unwrap();
-    std::fs::create_dir(&path).unwrap();
-    refused("cannot be used", "readable and writable");
-    std::fs::remove_dir_all(folder).unwrap();
+impl Keeper for Stuck {
+    fn keep(&self, _: Vec<Change>) -> Option<BeingKept> {
+        Some(Box::pin(std::future::pending()))
+    }
 }
 
 #[test]
 fn l06_hearsay_that_waits_for_the_disk_is_bounded() {
-    let folder = folder();
-    let revocations = Revocations::open(&folder, NOW).unwrap();
+    let revocations = Revocations::kept_by(Box::new(Stuck), Vec::new(), NOW);
     let hearsay = |sid: &str| {
         let whom = Whom::ProviderSession { provider: "okta", sid };
         revocations.revoke(vec![Wanted::new(&whom, at(1), Cause::FrontChannel, Effect::Ended)], at(1))
@@ -199,17 +155,4 @@ fn l06_hearsay_that_waits_for_the_disk_is_bounded() {
     assert_eq!(revocations.count(), 200);
     drop(waiting);
     assert!(matches!(hearsay("more").0, State::Waiting(..)));
-    revocations.close();
-    std::fs::remove_dir_all(folder).unwrap();
-}
-
-#[test]
-fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said_of_another() {
-    let revocations = Revocations::default();
-    let sid = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
-    let _ = revocations.revoke(wanted(sid, at(1)), at(1));
-    let of_another = Wanted::new(&sid, at(9), Cause::BackChannel, Effect::Ended).and(&person("okta", "00u2"));
-    let _ = revocations.revoke(vec![of_another], at(9));
-    assert_eq!(Standing::new(&session(at(5)), "ada").check(&revocations), Ok(()));
-    assert_eq!(Standing::new(&session(at(1)), "ada").check(&revocations), Err(Effect::Ended));
 }

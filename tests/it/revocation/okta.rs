@@ -32,7 +32,10 @@ async fn l03_the_one_time_question_is_answered_with_the_challenge() {
     let reply = browser.send(Method::GET, &site.url(PATH), &ask("a\"b<c>"), bytes::Bytes::new()).await;
     assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, Some("application/json")));
     assert_eq!(reply.json(), json!({"verification": "a\"b<c>"}));
-    assert_eq!(browser.get(&site.url(PATH)).await.status.as_u16(), 405);
+    assert_eq!(browser.get(&site.url(PATH)).await.status.as_u16(), 400);
+    let long: &'static str = Box::leak("x".repeat(513).into_boxed_str());
+    let reply = browser.send(Method::GET, &site.url(PATH), &ask(long), bytes::Bytes::new()).await;
+    assert_eq!(reply.status.as_u16(), 400);
     let without = Site::new().await;
     let reply = browser.send(Method::GET, &without.url(PATH), &ask("a"), bytes::Bytes::new()).await;
     assert_eq!(reply.status.as_u16(), 404);

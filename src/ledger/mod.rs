@@ -4,7 +4,7 @@
 //! no cookie, and is readable by its owner only. Its format has a number; a file of another number, or one that cannot be read, is an
 //! error that says what to do, never an empty list.
 //!
-//! May touch: `revocations.redb` in the state directory. Bound: [`QUEUE`] changes on their way; many are committed together.
+//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: [`QUEUE`] changes on their way; many are committed together.
 //! Trust boundary: the state directory belongs to the gateway.
 
 use std::fmt;
@@ -12,13 +12,14 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 use tokio::sync::oneshot;
 
-use super::entry::{Entry, Tag};
-use super::list::Change;
+use crate::clock::Timestamp;
+use crate::session::{BeingKept, Change, Entry, Keeper, Revocations, Tag};
 
 /// The file in the state directory.
 const FILE: &str = "revocations.redb";
@@ -28,6 +29,8 @@ const FORMAT: u64 = 1;
 const QUEUE: usize = 1024;
 /// Jobs that one commit takes along.
 const TOGETHER: usize = 256;
+/// How long whoever ends a session waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("revocations");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -83,18 +86,24 @@ struct Job {
     done: oneshot::Sender<bool>,
 }
 
+/// The list that is kept in the state directory `folder`; makes it there when there is none.
+pub fn open(folder: &Path, now: Timestamp) -> Result<Revocations, LedgerError> {
+    let (ledger, entries) = Ledger::open(folder)?;
+    Ok(Revocations::kept_by(Box::new(ledger), entries, now))
+}
+
 /// The open file and its thread; both end when this is dropped.
-pub(super) struct Ledger {
+struct Ledger {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ledger {
     /// Opens the file in `folder`, or makes it, and reads what stands in it.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Vec<(Tag, Entry)>), LedgerError> {
+    fn open(folder: &Path) -> Result<(Self, Vec<(Tag, Entry)>), LedgerError> {
         let path = folder.join(FILE);
         // The database checks what it reads, and some of these checks end in a panic.
-        let opened = std::panic::catch_unwind(|| open(folder, &path))
+        let opened = std::panic::catch_unwind(|| read(folder, &path))
             .unwrap_or_else(|_| Err(Fault::Damaged("what stands in it contradicts itself".to_owned())));
         let failed = |fault| LedgerError { path: path.clone(), fault };
         let (database, entries) = opened.map_err(failed)?;
@@ -105,12 +114,13 @@ impl Ledger {
             .map_err(|error| LedgerError { path: path.clone(), fault: Fault::System(error) })?;
         Ok((Self { queue: Some(queue), thread: Some(thread) }, entries))
     }
+}
 
-    /// Has the changes written; the receiver is told whether they are. None when too many wait already.
-    pub(super) fn write(&self, changes: Vec<Change>) -> Option<oneshot::Receiver<bool>> {
+impl Keeper for Ledger {
+    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept> {
         let (done, told) = oneshot::channel();
         match self.queue.as_ref()?.try_send(Job { changes, done }) {
-            Ok(()) => Some(told),
+            Ok(()) => Some(Box::pin(async move { matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(true))) })),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
         }
     }
@@ -125,7 +135,7 @@ impl Drop for Ledger {
     }
 }
 
-fn open(folder: &Path, path: &Path) -> Result<(Database, Vec<(Tag, Entry)>), Fault> {
+fn read(folder: &Path, path: &Path) -> Result<(Database, Vec<(Tag, Entry)>), Fault> {
     let file = private_file(folder, path).map_err(Fault::System)?;
     let file = FileBackend::new(file).map_err(|error| opening(&error))?;
     let database = Builder::new().create_with_backend(file).map_err(|error| opening(&error))?;
@@ -223,3 +233,6 @@ fn commit(database: &Database, jobs: &[Job]) -> Result<(), redb::Error> {
     writing.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
