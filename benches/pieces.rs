@@ -13,6 +13,7 @@ use lychgate::clock::Timestamp;
 use lychgate::crypto::{Binding, KeyRing};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::forward::{ScrubSet, scrub};
+use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, cookie};
 use lychgate::policy::{self, Policy, RequestFacts, SessionFacts, Subject};
 
@@ -61,6 +62,20 @@ fn request() -> HeaderMap {
     let cookies = format!("theme=dark; __Host-lychgate={}; JSESSIONID=abc", "x".repeat(500));
     headers.insert("cookie", HeaderValue::try_from(cookies).unwrap());
     headers
+}
+
+#[divan::bench]
+fn follow_the_framing_of_a_request(bencher: Bencher) {
+    let mut head = "GET /statements/2026/07 HTTP/1.1\r\n".to_owned();
+    for (name, value) in &request() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    head.push_str("\r\n");
+    let mut guard = FramingGuard::new(64 << 10);
+    bencher.with_inputs(|| head.clone().into_bytes()).bench_local_values(|mut bytes| {
+        guard.inspect(&mut bytes).unwrap();
+        bytes
+    });
 }
 
 #[divan::bench]

@@ -9,6 +9,7 @@ use lychgate::clock::Timestamp;
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::forwarded::Origin;
+use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, cookie};
 use lychgate::oidc::{self, CallbackParams, pending};
 use lychgate::policy::{self, RequestFacts};
@@ -27,6 +28,7 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("pending", pending_login),
     ("callback", callback),
     ("forwarded", forwarded),
+    ("framing", framing),
     ("claims", claims),
     ("logout_token", logout_token),
     ("event_token", event_token),
@@ -117,6 +119,27 @@ pub(crate) fn forwarded(data: &[u8]) {
     }
 }
 
+/// Bytes are framed alike however they arrive, and after a refusal nothing is let through.
+pub(crate) fn framing(data: &[u8]) {
+    let (mut whole, mut guard) = (data.to_vec(), FramingGuard::new(4096));
+    let expected = guard.inspect(&mut whole);
+    let (mut apart, mut outcome) = (Vec::new(), Ok(()));
+    let mut guard = FramingGuard::new(4096);
+    for byte in data {
+        let mut one = [*byte];
+        outcome = outcome.and(guard.inspect(&mut one));
+        apart.extend(one);
+    }
+    assert_eq!(outcome, expected);
+    let mut more = *b"GET / HTTP/1.1\r\n";
+    if expected.is_err() {
+        let _ = guard.inspect(&mut more);
+        assert_eq!(more, [0; 16]);
+    } else {
+        assert_eq!((&whole, &apart), (&data.to_vec(), &whole));
+    }
+}
+
 /// Claims are read or refused.
 pub(crate) fn claims(data: &[u8]) {
     if let Ok(claims) = Claims::from_json(data) {
@@ -154,7 +177,9 @@ pub(crate) fn policy_file(data: &[u8]) {
     let mut report = Report::default();
     let secrets = |_: &policy::SecretSource| Ok(Secret::new("secret".to_owned()));
     let providers = [policy::ProviderFacts { name: "idp", scopes: None }];
-    let environment = policy::Environment { secrets: &secrets, files: &policy::no_files, providers: &providers };
+    // The same text once more, as a file of definitions.
+    let included = |path: &std::path::Path| Ok(SourceFile::new(path, text));
+    let environment = policy::Environment { secrets: &secrets, files: &included, providers: &providers };
     let compiled = policy::compile("fuzzed", &SourceFile::new("fuzzed.toml", text), &environment, &mut report);
     assert_eq!(compiled.is_none(), report.has_errors(), "{}", report.render());
     let Some(policy) = compiled else { return };

@@ -194,6 +194,16 @@ impl Report {
         self.findings.push(finding);
     }
 
+    /// Adds a finding, unless the same is there at the same place: a file that several others share is read several times.
+    pub fn push_once(&mut self, finding: Diagnostic) {
+        let place =
+            |finding: &Diagnostic| finding.place.as_ref().map(|(file, span)| (file.path().to_owned(), span.clone()));
+        let same = |other: &&Diagnostic| other.message == finding.message && place(other) == place(&finding);
+        if !self.findings.iter().any(|other| same(&other)) {
+            self.findings.push(finding);
+        }
+    }
+
     /// Takes over all findings of another report.
     pub fn append(&mut self, other: Report) {
         self.findings.extend(other.findings);

@@ -25,6 +25,11 @@ upstream = "http://127.0.0.1:7001"
 ignore_case = true
 [login]
 acr = ["mfa"]
+[conditions]
+royal = "user.groups.exists(g, g.startsWith('royalty-'))"
+known = "royal && !memberOf('blocked')"
+[groups]
+blocked = ["b-1", "b-2"]
 [headers]
 X-Remote-User = "${user.preferred_username}"
 X-Remote-Groups = { list = "${user.groups.filter(g, g.startsWith('royalty-'))}", separator = ";" }
@@ -47,6 +52,10 @@ access = "optional"
 [[rules]]
 paths = ["/admin/**"]
 allow = "'royalty-admins' in user.groups"
+[[rules]]
+paths = ["/named/**"]
+allow = "known"
+headers = { X-Known = "${known ? 'yes' : 'no'}" }
 [[rules]]
 allow = "user.groups.exists(g, g.startsWith('royalty-'))"
 step_up = { max_age = "10h" }
@@ -94,6 +103,8 @@ fn an_allow_decision_of_a_known_session_allocates_nothing() {
     assert_eq!(allocations(&policy, Some(&who), "/other/page"), (0, true));
     assert_eq!(allocations(&policy, None, "/static/site.css"), (0, true));
     assert_eq!(allocations(&policy, None, "/START/x"), (0, true));
+    allocations(&policy, Some(&who), "/named/x");
+    assert_eq!(allocations(&policy, Some(&who), "/named/x"), (0, true), "conditions, groups and headers of a rule");
     allocations(&policy, Some(&who), "/office/1?view=print");
     assert_eq!(allocations(&policy, Some(&who), "/Office/1?page=7&view=print"), (0, true), "every selector");
 }

@@ -184,9 +184,8 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself (400, or 431 for one that is too large).
-    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, too_large: bool) {
-        let (status, reason) = if too_large { (431, "head_too_large") } else { (400, "head_unreadable") };
+    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason.
+    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, status: u16, reason: &'static str) {
         Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
     }
 

@@ -7,6 +7,7 @@
 pub mod cookie;
 pub mod fold;
 pub mod forwarded;
+pub mod framing;
 pub mod head;
 pub mod hop;
 pub mod host;

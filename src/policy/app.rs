@@ -59,6 +59,8 @@ pub struct Login {
     pub provider: Arc<str>,
     /// Any one of these is required of every signed-in request; nothing is when empty.
     pub acr: Vec<String>,
+    /// Claims that the provider sends without being asked by scope.
+    pub claims: Vec<String>,
 }
 
 /// How long a session lasts.
@@ -222,6 +224,7 @@ pub(super) fn read_login(
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
     let acr = section.texts("acr", reading);
+    let claims = section.texts("claims", reading);
     section.finish(reading);
     let provider = match (provider, providers.as_slice()) {
         (Some(text), _) if providers.contains(&text.text) => Some(text.text),
@@ -241,8 +244,9 @@ pub(super) fn read_login(
             None
         }
     };
-    let acr = acr.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
-    Some(Login { provider: provider?.into(), acr })
+    let owned =
+        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    Some(Login { provider: provider?.into(), acr: owned(acr), claims: owned(claims) })
 }
 
 /// Reads `[session]`.

@@ -8,25 +8,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use toml::de::DeTable;
-
 use super::app::{self, App, Login, SessionLimits};
 use super::condition::Condition;
-use super::expression::Expression;
-use super::header::Header;
+use super::definitions::{self, Definitions, Part};
+use super::expression::{Expression, Named};
+use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
-use super::header_table::{self, SecretSource};
+use super::header_table::SecretSource;
 use super::reader::{Reading, Section};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::test_case::TestCase;
-use super::{LoginAccepts, Policy, test_table};
+use super::{LoginAccepts, Policy, claim_check, include, test_table};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
 
-/// The largest policy file, in bytes.
-const MAX_FILE: usize = 1024 * 1024;
+/// The largest file, in bytes.
+pub(super) const MAX_FILE: usize = 1024 * 1024;
 
 /// The most rules in one policy.
 const MAX_RULES: usize = 1000;
@@ -63,53 +62,53 @@ pub fn compile(
     report: &mut Report,
 ) -> Option<Policy> {
     let mut reading = Reading::new(source);
-    let policy = read(name, source, environment, &mut reading);
-    let policy = policy.filter(|_| !reading.has_errors());
+    let Some(table) = include::parse(source.text(), &mut reading) else {
+        report.append(reading.into_report());
+        return None;
+    };
+    let mut whole = reading.open("", &reference::policy::FILE, table.get_ref(), 0..source.text().len());
+    let included = include::read(&mut whole, environment, &mut reading);
+    let mut shared: Vec<_> = included.iter().map(|file| Reading::new(&file.source)).collect();
+    let tables: Vec<_> =
+        included.iter().zip(&mut shared).map(|(file, reading)| include::parse(file.source.text(), reading)).collect();
+    let mut parts = Vec::new();
+    for ((file, table), reading) in included.iter().zip(&tables).zip(&mut shared) {
+        let Some(table) = table else { continue };
+        let span = 0..file.source.text().len();
+        let top = reading.open("", &reference::policy::DEFINITIONS, table.get_ref(), span);
+        parts.push(Part::whole(top, file, reading));
+    }
+    parts.push(Part::take(&mut whole, None, &mut reading));
+    let definitions = definitions::compile(&mut parts, environment);
+    drop(parts);
+    let policy = read_sections(name, whole, (environment, &definitions), &mut reading, &mut shared);
+    let is_sound = !std::iter::once(&reading).chain(&shared).any(Reading::has_errors);
     report.append(reading.into_report());
-    policy
+    for reading in shared {
+        reading.into_report().into_findings().into_iter().for_each(|finding| report.push_once(finding));
+    }
+    policy.filter(|_| is_sound)
 }
 
-fn read(
-    name: &str,
-    source: &Arc<SourceFile>,
-    environment: &Environment<'_>,
-    reading: &mut Reading<'_>,
-) -> Option<Policy> {
-    if source.text().len() > MAX_FILE {
-        reading.error(format!("the policy is larger than {MAX_FILE} bytes"), 0..0, "split it");
-        return None;
-    }
-    let (table, errors) = DeTable::parse_recoverable(source.text());
-    for error in &errors {
-        let finding = Diagnostic::error(format!("the file is no TOML: {}", error.message()));
-        reading.push(finding, error.span().unwrap_or_default());
-    }
-    if !errors.is_empty() {
-        return None;
-    }
-    let whole = reading.open("", &reference::policy::FILE, table.get_ref(), 0..source.text().len());
-    read_sections(name, whole, environment, reading)
-}
-
-fn read_sections(
+fn read_sections<'f>(
     name: &str,
     mut whole: Section<'_>,
-    environment: &Environment<'_>,
-    reading: &mut Reading<'_>,
+    (environment, definitions): (&Environment<'_>, &Definitions),
+    reading: &mut Reading<'f>,
+    shared: &mut [Reading<'f>],
 ) -> Option<Policy> {
     let mode = whole.word("mode", &[("observe", true), ("enforce", false)], reading);
     let app = whole.section("app", reading);
     if whole.lacks("app") {
-        reading.error("the policy has no `[app]`", 0..0, "[app] names the hosts and the upstream");
+        report_no_app(&whole, reading);
     }
     let (app, prefix) = app.map_or((None, "/".into()), |section| app::read(section, reading));
     let login = whole.section("login", reading);
     let has_login = login.is_some();
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
     let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
-    let headers = whole.section("headers", reading);
-    let headers_span = headers.as_ref().map(Section::span);
-    let headers = headers.map(|section| header_table::read(&section, environment, reading)).unwrap_or_default();
+    let mut choices = Choices::new(environment, definitions);
+    let headers = choices.read(&mut whole, reading);
     let rules = whole.sections("rules", reading);
     if rules.is_empty() && whole.lacks("rules") {
         reading.error("the policy has no `[[rules]]`, so nobody could pass", 0..0, "add at least one rule");
@@ -120,25 +119,55 @@ fn read_sections(
     }
     let hosts = app.as_ref().map(|app| app.hosts.as_slice()).filter(|hosts| !hosts.is_empty());
     let place = Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default() };
-    let rules = rule::read(rules, place, reading);
+    let mut rules = rule::read(rules, place, &mut choices, reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let tests = test_table::read(tests, &prefix, acr.map(String::as_str), reading);
     whole.finish(reading);
     check_login(has_login, &rules, reading);
-    if let Some(span) = headers_span.filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells())) {
+    if let Some(span) =
+        headers.span.clone().filter(|_| !headers.is_empty() && !rules.iter().any(|entry| entry.rule.tells()))
+    {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
+    }
+    let mut sets = SetTable::new(&headers);
+    for entry in &mut rules {
+        entry.rule.header_set = sets.place(&entry.layer, reading);
+    }
+    let header_sets = sets.compile();
+    let mut uses = choices.into_uses();
+    let asked = rules.iter().flat_map(|entry| entry.rule.conditions()).map(Condition::expression);
+    let told = header_sets.iter().flat_map(HeaderSet::expressions);
+    asked.chain(told).for_each(|expression| uses.named.extend(expression.uses()));
+    if !reading.has_errors() {
+        definitions.warn_of_unused(&uses, reading);
+        if let Some(login) = &login {
+            let readings = std::iter::once(reading).chain(shared);
+            claim_check::check(login, environment.providers, (&uses, &definitions.named), readings);
+        }
     }
     let parts = Parts {
         observes: mode.unwrap_or(false),
         app: app?,
         login,
         session: session.unwrap_or_default(),
-        headers,
+        header_sets,
+        named: Arc::clone(&definitions.named),
         rules,
         tests,
     };
     Some(parts.assemble(name))
+}
+
+/// A file without `[app]`; one with definitions only is in the wrong folder.
+fn report_no_app(whole: &Section<'_>, reading: &mut Reading<'_>) {
+    let defines = ["conditions", "groups", "header_sets"].iter().any(|key| !whole.lacks(key));
+    let help = if defines && whole.lacks("rules") {
+        "a file of definitions belongs where `policies` does not look, such as policies/shared/: policies include it"
+    } else {
+        "[app] names the hosts and the upstream"
+    };
+    reading.error("the policy has no `[app]`", 0..0, help);
 }
 
 /// Without `[login]` nobody can sign in, so no rule may ask who somebody is.
@@ -158,7 +187,8 @@ struct Parts {
     app: App,
     login: Option<Login>,
     session: SessionLimits,
-    headers: Vec<Header>,
+    header_sets: Vec<HeaderSet>,
+    named: Arc<Named>,
     rules: Vec<RuleEntry>,
     tests: Vec<TestCase>,
 }
@@ -177,7 +207,7 @@ impl Parts {
             condition.place(conditions);
             conditions += 1;
         }
-        let header_sets = vec![HeaderSet::new(self.headers)];
+        let header_sets = self.header_sets;
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
         let told = header_sets.iter().flat_map(HeaderSet::expressions);
         let claims_read: BTreeSet<_> = asked.chain(told).flat_map(Expression::claims).cloned().collect();
@@ -200,6 +230,7 @@ impl Parts {
             routes,
             tests: self.tests,
             claims_read,
+            named: self.named,
             conditions,
             parameters,
             observed_parameters,

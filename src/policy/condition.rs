@@ -6,28 +6,44 @@
 //!
 //! May touch: nothing but memory. Trust boundary: what fails is an error, which denies.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use super::Policy;
+use super::expression::{Definition, Expression, Failure, Named, Truths, View};
 
-use super::expression::{Expression, Failure, View};
+/// A condition of a rule, as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionText<'p> {
+    /// The rule's name.
+    pub rule: &'p str,
+    /// The condition as it stands in the file.
+    pub source: &'p str,
+    /// The names that it uses, also by others: conditions with their text, groups without.
+    pub uses: Vec<(&'p str, Option<&'p str>)>,
+}
 
-const UNKNOWN: u8 = 0;
-const FALSE: u8 = 1;
-const TRUE: u8 = 2;
+impl Policy {
+    /// The conditions of all rules, `deny` before `allow`, with what they use by name.
+    pub fn condition_texts(&self) -> impl Iterator<Item = ConditionText<'_>> {
+        let conditions =
+            self.rules.iter().flat_map(|rule| rule.conditions().map(|condition| (&*rule.label, condition)));
+        conditions.map(|(rule, condition)| {
+            let uses = condition.uses(&self.named).map(|used| (used.name(), used.source())).collect();
+            ConditionText { rule, source: &condition.source, uses }
+        })
+    }
+}
 
 /// A compiled condition and its place among those of its policy.
 #[derive(Debug)]
 pub(super) struct Condition {
     expression: Expression,
+    source: Box<str>,
     slot: usize,
 }
 
-/// What the conditions of a policy gave for one session.
-pub(super) struct Outcomes(Box<[AtomicU8]>);
-
 impl Condition {
-    /// A condition; its place is given when the policy is put together.
-    pub(super) fn new(expression: Expression) -> Self {
-        Self { expression, slot: usize::MAX }
+    /// A condition that stands as `source` in the file; its place is given when the policy is put together.
+    pub(super) fn new(expression: Expression, source: &str) -> Self {
+        Self { expression, source: source.into(), slot: usize::MAX }
     }
 
     /// The condition's expression.
@@ -35,34 +51,29 @@ impl Condition {
         &self.expression
     }
 
+    /// The conditions and groups that it uses by name, also by others.
+    fn uses<'n>(&'n self, named: &'n Named) -> impl Iterator<Item = &'n Definition> {
+        self.expression.uses().iter().filter_map(|id| named.get(*id))
+    }
+
     /// Gives the condition its place.
     pub(super) fn place(&mut self, slot: usize) {
         self.slot = slot;
     }
-}
 
-impl Outcomes {
-    /// Nothing known yet of `count` conditions.
-    pub(super) fn unknown(count: usize) -> Self {
-        Self((0..count).map(|_| AtomicU8::new(UNKNOWN)).collect())
-    }
-
-    /// Whether `condition` is true; `look` gives it something to look at when that is not known yet.
+    /// Whether it is true, as far as `known` remembers; `look` gives it something to look at when that is not enough.
     pub(super) fn test(
         &self,
-        condition: &Condition,
+        known: &Truths,
         look: impl FnOnce(&dyn Fn(&View<'_>) -> Result<bool, Failure>) -> Result<bool, Failure>,
     ) -> Result<bool, Failure> {
-        let kept = self.0.get(condition.slot).filter(|_| !condition.expression.is_per_request());
-        // The outcome follows from the session alone: whoever comes twice writes the same.
-        match kept.map(|kept| kept.load(Ordering::Relaxed)) {
-            Some(TRUE) => return Ok(true),
-            Some(FALSE) => return Ok(false),
-            _ => {}
+        let for_ever = !self.expression.is_per_request();
+        if let Some(truth) = known.get(self.slot).filter(|_| for_ever) {
+            return Ok(truth);
         }
-        let outcome = look(&|view| condition.expression.test(view));
-        if let (Some(kept), Ok(truth)) = (kept, &outcome) {
-            kept.store(if *truth { TRUE } else { FALSE }, Ordering::Relaxed);
+        let outcome = look(&|view| self.expression.test(view));
+        if let (true, Ok(truth)) = (for_ever, &outcome) {
+            known.keep(self.slot, *truth);
         }
         outcome
     }

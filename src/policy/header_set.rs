@@ -7,6 +7,8 @@
 //! May touch: nothing but memory. Trust boundary: values come from claims and requests; one denied header denies the
 //! request, and nothing is sent in part (S03).
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
 use super::decision::{DenialReason, Headers};
@@ -19,7 +21,7 @@ pub(super) type Field = (HeaderName, HeaderValue);
 /// The headers of some rules, in the order of the file.
 #[derive(Default)]
 pub(super) struct HeaderSet {
-    headers: Vec<Header>,
+    headers: Vec<Arc<Header>>,
     per_request: bool,
 }
 
@@ -33,19 +35,19 @@ pub(super) enum Ready {
 
 impl HeaderSet {
     /// A set of these headers.
-    pub(super) fn new(headers: Vec<Header>) -> Self {
-        let per_request = headers.iter().any(Header::is_per_request);
+    pub(super) fn new(headers: Vec<Arc<Header>>) -> Self {
+        let per_request = headers.iter().any(|header| header.is_per_request());
         Self { headers, per_request }
     }
 
     /// The headers.
-    pub(super) fn headers(&self) -> &[Header] {
+    pub(super) fn headers(&self) -> &[Arc<Header>] {
         &self.headers
     }
 
     /// All expressions of all headers.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
-        self.headers.iter().flat_map(Header::expressions)
+        self.headers.iter().flat_map(|header| header.expressions())
     }
 
     /// The fields that go with every request, whoever sends it: none of them tells anything of a person.
@@ -60,7 +62,7 @@ impl HeaderSet {
                 self.headers.iter().filter_map(|header| field(header, header.evaluate(view))).collect(),
             );
         }
-        let each = |header: &Header| if header.is_per_request() { None } else { Some(header.evaluate(view)) };
+        let each = |header: &Arc<Header>| if header.is_per_request() { None } else { Some(header.evaluate(view)) };
         Ready::Parts(self.headers.iter().map(each).collect())
     }
 

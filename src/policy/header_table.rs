@@ -214,7 +214,10 @@ fn any_template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> 
         reading.error("a header cannot carry control characters", text.span.clone(), help);
         return None;
     }
-    Template::compile(text.text).map_err(|mistakes| report(mistakes, text, reading)).ok()
+    let compiled = Template::compile(text.text, &reading.named());
+    let template = compiled.map_err(|mistakes| report(mistakes, text, reading)).ok()?;
+    reading.note_claims(text, template.places());
+    Some(template)
 }
 
 /// Reports what is wrong inside the string `text`.

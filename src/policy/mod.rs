@@ -11,16 +11,20 @@
 mod answer;
 mod app;
 mod case;
+mod claim_check;
 mod compile;
 mod condition;
 mod coverage;
 mod decide;
 mod decision;
+mod definitions;
 mod encode;
 mod expression;
 mod header;
+mod header_choice;
 mod header_set;
 mod header_table;
+mod include;
 mod method_set;
 mod pattern;
 mod prepared;
@@ -47,6 +51,7 @@ use http::HeaderName;
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
+pub use condition::ConditionText;
 pub use decision::{Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject};
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
@@ -69,6 +74,8 @@ pub struct Policy {
     routes: route::RouteTable,
     tests: Vec<test_case::TestCase>,
     claims_read: BTreeSet<Box<str>>,
+    /// What conditions and headers use by name.
+    named: Arc<expression::Named>,
     /// How many conditions the rules have.
     conditions: usize,
     /// The query parameters that rules select by; in doubt about one, a request is denied.

@@ -4,14 +4,14 @@
 //! evaluates nothing; a decision for a known person costs a look-up in the route table and, the second time, nothing else.
 //!
 //! May touch: nothing but memory. Bound: as large as the claims that the policy reads, the headers made of them, a byte for
-//! each condition and two words for each header set. Trust boundary: the claims are a provider's.
+//! each condition and group and two words for each header set. Trust boundary: the claims are a provider's.
 
 use std::sync::{Arc, OnceLock};
 
 use super::Policy;
-use super::condition::{Condition, Outcomes};
+use super::condition::Condition;
 use super::decision::{RequestFacts, Subject};
-use super::expression::{BoundClaims, Failure, View};
+use super::expression::{BoundClaims, Definitions, Failure, Truths, View};
 use super::header_set::Ready;
 use crate::clock::Timestamp;
 
@@ -20,7 +20,8 @@ pub struct Prepared {
     policy: u64,
     subject: Arc<Subject>,
     claims: OnceLock<BoundClaims>,
-    outcomes: Outcomes,
+    outcomes: Truths,
+    definitions: Truths,
     header_sets: Box<[OnceLock<Box<Ready>>]>,
 }
 
@@ -37,7 +38,7 @@ impl Prepared {
 
     /// Whether `condition` of `policy` holds for this person and request.
     pub(super) fn test(&self, condition: &Condition, glance: Glance<'_>) -> Result<bool, Failure> {
-        self.outcomes.test(condition, |evaluate| self.with_view(glance, evaluate))
+        condition.test(&self.outcomes, |evaluate| self.with_view(glance, evaluate))
     }
 
     /// What is known of a policy's header set; evaluated when it is first asked for.
@@ -56,6 +57,7 @@ impl Prepared {
             request: Some(glance.request),
             now: glance.now,
             app: &glance.policy.name,
+            definitions: Definitions { named: &glance.policy.named, truths: &self.definitions },
         })
     }
 }
@@ -75,7 +77,8 @@ impl Policy {
             policy: self.id,
             subject,
             claims: OnceLock::new(),
-            outcomes: Outcomes::unknown(self.conditions),
+            outcomes: Truths::unknown(self.conditions),
+            definitions: Truths::unknown(self.named.len()),
             header_sets: self.header_sets.iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -83,6 +86,12 @@ impl Policy {
 
 #[cfg(test)]
 impl Prepared {
+    /// What is known of the definition called `name`.
+    pub(super) fn known(&self, policy: &Policy, name: &str) -> Option<bool> {
+        let mut all = (0..policy.named.len()).filter_map(|id| Some((id, policy.named.get(id)?.name())));
+        self.definitions.get(all.find(|(_, known)| *known == name)?.0)
+    }
+
     /// How many header sets were evaluated.
     pub(super) fn evaluated_sets(&self) -> usize {
         self.header_sets.iter().filter(|set| set.get().is_some()).count()

@@ -15,6 +15,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::expression::Named;
 use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
 use crate::reference::Table;
 
@@ -29,6 +30,31 @@ pub(super) struct Reading<'r> {
     links: Links,
     /// Lines that hold a secret in plain text, which no finding may show.
     secret: Vec<Range<usize>>,
+    /// What expressions can use by name.
+    named: Arc<Named>,
+    /// What is being read, where that is a definition.
+    owner: Option<Owner>,
+    /// Which claims are named where.
+    claims: Vec<ClaimNote>,
+}
+
+/// A definition that counts only when something uses it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// The condition with this name.
+    Condition(Box<str>),
+    /// The header set with this name.
+    HeaderSet(Box<str>),
+}
+
+/// A claim that is named in an expression.
+pub(super) struct ClaimNote {
+    /// The claim.
+    pub(super) claim: Box<str>,
+    /// The bytes of the file.
+    pub(super) span: Range<usize>,
+    /// The definition in which it stands.
+    pub(super) owner: Option<Owner>,
 }
 
 /// A string of the file and where it stands.
@@ -52,7 +78,48 @@ pub(super) struct Section<'d> {
 impl<'r> Reading<'r> {
     /// Begins with nothing found.
     pub(super) fn new(file: &'r Arc<SourceFile>) -> Self {
-        Self { file, findings: Vec::new(), links: Links::default(), secret: Vec::new() }
+        Self {
+            file,
+            findings: Vec::new(),
+            links: Links::default(),
+            secret: Vec::new(),
+            named: Arc::default(),
+            owner: None,
+            claims: Vec::new(),
+        }
+    }
+
+    /// What expressions can use by name.
+    pub(super) fn named(&self) -> Arc<Named> {
+        Arc::clone(&self.named)
+    }
+
+    /// Lets expressions use what is `named` from now on.
+    pub(super) fn know(&mut self, named: &Arc<Named>) {
+        self.named = Arc::clone(named);
+    }
+
+    /// Says what is being read from now on.
+    pub(super) fn own(&mut self, owner: Option<Owner>) {
+        self.owner = owner;
+    }
+
+    /// Notes the claims that are named in the string `text`.
+    pub(super) fn note_claims<'c>(&mut self, text: &Text<'_>, places: impl Iterator<Item = (&'c str, Range<usize>)>) {
+        for (claim, place) in places {
+            let span = self.inside(text, place);
+            self.claims.push(ClaimNote { claim: claim.into(), span, owner: self.owner.clone() });
+        }
+    }
+
+    /// The claims that were noted.
+    pub(super) fn claims(&self) -> &[ClaimNote] {
+        &self.claims
+    }
+
+    /// The file that is being read.
+    pub(super) fn file(&self) -> &'r Arc<SourceFile> {
+        self.file
     }
 
     /// Everything that was found, in the order of the file.

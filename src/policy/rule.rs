@@ -13,12 +13,13 @@ use super::answer::{self, Answer};
 use super::case::Case;
 use super::condition::Condition;
 use super::coverage;
-use super::expression::{Expression, Kind};
-use super::header_table::report;
+use super::definitions::read_expression;
+use super::header_choice::{Choices, Layer};
 use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
 use super::selector::{self, Selector};
+use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
 
 /// Where the gateway's own pages are, on every host.
@@ -76,6 +77,8 @@ pub(super) struct RuleEntry {
     pub(super) methods: MethodSet,
     pub(super) patterns: Vec<Pattern>,
     pub(super) span: Range<usize>,
+    /// The headers that it gives itself.
+    pub(super) layer: Layer,
 }
 
 /// What rules are checked against of the application.
@@ -107,11 +110,16 @@ impl Rule {
 }
 
 /// Reads all rules of the application at `place`.
-pub(super) fn read(sections: Vec<Section<'_>>, place: Place<'_>, reading: &mut Reading<'_>) -> Vec<RuleEntry> {
+pub(super) fn read(
+    sections: Vec<Section<'_>>,
+    place: Place<'_>,
+    choices: &mut Choices<'_>,
+    reading: &mut Reading<'_>,
+) -> Vec<RuleEntry> {
     let mut rules = Vec::new();
     let mut names = BTreeMap::new();
     for (index, section) in sections.into_iter().enumerate() {
-        rules.extend(read_rule(section, index, place, &mut names, reading));
+        rules.extend(read_rule(section, index, (place, &mut names), choices, reading));
     }
     coverage::check(&rules, place.case, reading);
     rules
@@ -120,8 +128,8 @@ pub(super) fn read(sections: Vec<Section<'_>>, place: Place<'_>, reading: &mut R
 fn read_rule(
     mut section: Section<'_>,
     index: usize,
-    place: Place<'_>,
-    names: &mut BTreeMap<String, usize>,
+    (place, names): (Place<'_>, &mut BTreeMap<String, usize>),
+    choices: &mut Choices<'_>,
     reading: &mut Reading<'_>,
 ) -> Option<RuleEntry> {
     let span = section.span();
@@ -134,11 +142,26 @@ fn read_rule(
     let observes = mode.unwrap_or(false);
     let answer = answer::read(&mut section, reading);
     let gate = read_gate(&mut section, answer.is_some(), reading);
+    let layer = choices.read(&mut section, reading);
     section.finish(reading);
     let Gate { access, deny, allow, step_up } = gate?;
     let (answer, header_set) = (answer.map_or(Some(None), |answer| answer.map(Some))?, 0);
     let rule = Rule { label, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
-    Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span })
+    check_told(&rule, &layer, reading);
+    Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span, layer })
+}
+
+/// Headers of a rule under which nothing is sent.
+fn check_told(rule: &Rule, layer: &Layer, reading: &mut Reading<'_>) {
+    let Some(span) = &layer.span else { return };
+    if rule.answer.is_some() {
+        let help = "remove them: the application is not asked";
+        reading.error("the gateway answers itself, so these headers are never sent", span.clone(), help);
+    } else if rule.access == Access::Public && !layer.is_empty() {
+        let help = "a public rule tells nothing of anybody; access = \"optional\" tells who is signed in";
+        let finding = Diagnostic::warning("these headers are never sent: the rule is public").help(help);
+        reading.push(finding, span.clone());
+    }
 }
 
 fn read_label(
@@ -272,27 +295,17 @@ fn read_gate(section: &mut Section<'_>, answers: bool, reading: &mut Reading<'_>
     }
     let complete =
         ["deny", "allow"].iter().zip([&deny, &allow]).all(|(key, text)| text.is_some() || section.lacks(key));
-    let deny = deny.map(|text| read_condition("deny", &text, reading).map(Condition::new));
-    let allow = allow.map(|text| read_condition("allow", &text, reading).map(Condition::new));
+    let deny = deny.map(|text| read_condition("deny", &text, reading));
+    let allow = allow.map(|text| read_condition("allow", &text, reading));
     let (deny, allow) =
         (deny.map_or(Some(None), |deny| deny.map(Some)), allow.map_or(Some(None), |allow| allow.map(Some)));
     let step_up = step_up.and_then(|(_, step_up)| step_up);
     Some(Gate { access, deny: deny?, allow: allow?, step_up }).filter(|_| complete)
 }
 
-fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Expression> {
-    if text.text.starts_with("${") {
-        let help = format!("`{key}` is an expression by itself: leave `${{` and `}}` away");
-        reading.error(format!("`{key}` does not take `${{…}}`"), text.span.clone(), help);
-        return None;
-    }
-    let expression = Expression::compile(text.text).map_err(|mistakes| report(mistakes, text, reading)).ok()?;
-    if let Some(kind) = expression.kind().filter(|kind| *kind != Kind::Bool) {
-        let help = "compare it: user.email == 'ada@gmr.example', 'staff' in user.groups";
-        reading.error(format!("`{key}` needs true or false, this is {kind}"), text.span.clone(), help);
-        return None;
-    }
-    Some(expression)
+fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Condition> {
+    let expression = read_expression(&format!("`{key}`"), text, &reading.named(), reading)?;
+    Some(Condition::new(expression, text.text))
 }
 
 fn read_step_up(mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<StepUp> {

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::expression::{Expression, Failure, Kind, Mistake, View};
+use super::expression::{Expression, Failure, Kind, Mistake, Named, View};
 
 /// A compiled template.
 #[derive(Debug)]
@@ -18,19 +18,20 @@ pub(super) struct Template {
 #[derive(Debug)]
 enum Part {
     Literal(Box<str>),
-    Expression(Expression),
+    /// An expression and where it begins in the text.
+    Expression(usize, Expression),
 }
 
 impl Template {
-    /// Reads a template; gives all mistakes with their place in `text`.
-    pub(super) fn compile(text: &str) -> Result<Self, Vec<Mistake>> {
+    /// Reads a template, whose expressions can use what is `named`; gives all mistakes with their place in `text`.
+    pub(super) fn compile(text: &str, named: &Named) -> Result<Self, Vec<Mistake>> {
         let (mut parts, mut mistakes) = (Vec::new(), Vec::new());
         for piece in pieces(text).map_err(|mistake| vec![mistake])? {
             match piece {
                 Piece::Literal(literal) => parts.push(Part::Literal(literal.into())),
                 Piece::Expression(range) => {
-                    match compile_part(text, range) {
-                        Ok(expression) => parts.push(Part::Expression(expression)),
+                    match compile_part(text, range.clone(), named) {
+                        Ok(expression) => parts.push(Part::Expression(range.start, expression)),
                         Err(more) => mistakes.extend(more),
                     };
                 }
@@ -43,14 +44,25 @@ impl Template {
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
-            Part::Expression(expression) => Some(expression),
+            Part::Expression(_, expression) => Some(expression),
+        })
+    }
+
+    /// The claims that are named in it, each with a place in the text.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let expressions = self.parts.iter().filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Expression(at, expression) => Some((*at, expression)),
+        });
+        expressions.flat_map(|(at, expression)| {
+            expression.places().iter().map(move |(claim, place)| (&**claim, at + place.start..at + place.end))
         })
     }
 
     /// The expression, where the template is one and nothing else.
     pub(super) fn into_single(mut self) -> Option<Expression> {
         match (self.parts.pop(), self.parts.is_empty()) {
-            (Some(Part::Expression(expression)), true) => Some(expression),
+            (Some(Part::Expression(_, expression)), true) => Some(expression),
             _ => None,
         }
     }
@@ -61,7 +73,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
-                Part::Expression(expression) => text.push_str(&expression.text(view)?),
+                Part::Expression(_, expression) => text.push_str(&expression.text(view)?),
             }
         }
         Ok(text)
@@ -73,9 +85,9 @@ impl Template {
     }
 }
 
-fn compile_part(text: &str, range: Range<usize>) -> Result<Expression, Vec<Mistake>> {
+fn compile_part(text: &str, range: Range<usize>, named: &Named) -> Result<Expression, Vec<Mistake>> {
     let inside = text.get(range.clone()).unwrap_or_default();
-    Expression::compile(inside).map_err(|mut mistakes| {
+    Expression::compile(inside, named).map_err(|mut mistakes| {
         for mistake in &mut mistakes {
             mistake.range = range.start + mistake.range.start..range.start + mistake.range.end;
         }

@@ -1,5 +1,7 @@
 //! Whole policies: compiled, prepared and asked.
 
+mod definitions;
+mod header_sets;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -160,11 +162,16 @@ paths = ["/", "/statements/**"]
 allow = "user.groups.exists(g, g.startsWith('royalty-'))"
 "#;
 
+/// The file that bad policies can include.
+const BAD_SHARED: (&str, &str) =
+    ("shared.toml", "[conditions]\nshared = \"true\"\n[groups]\nstaff = \"s\"\n[header_sets.common]\nX-A = \"a\"\n");
+
 #[test]
 fn every_bad_policy_gives_all_its_errors_with_their_places() {
     for (path, text) in files("bad") {
         let expected: Vec<_> = text.lines().map_while(|line| line.strip_prefix("# error: ")).collect();
-        let report = compile_text(&text).map(|_| panic!("{} compiles", path.display())).unwrap_or_else(|report| report);
+        let (policy, report) = definitions::compiled(&text, &[BAD_SHARED]);
+        assert!(policy.is_none(), "{} compiles", path.display());
         assert_eq!(errors(&report), expected, "{}\n{report}", path.display());
         assert!(!expected.is_empty(), "{}", path.display());
         assert!(!report.render().contains("hunter2"), "a secret is shown: {report}");
@@ -174,10 +181,12 @@ fn every_bad_policy_gives_all_its_errors_with_their_places() {
 #[test]
 fn every_key_of_the_reference_is_read() {
     for (_, text) in files("good").into_iter().chain(files("bad")) {
-        let _ = compile_text(&text);
+        let _ = definitions::compiled(&text, &[BAD_SHARED]);
     }
-    let never = reference::asked::never(&reference::policy::FILE);
-    assert!(never.is_empty(), "src/reference has rows that no reader asks for: {never:#?}");
+    for top in [&reference::policy::FILE, &reference::policy::DEFINITIONS] {
+        let never = reference::asked::never(top);
+        assert!(never.is_empty(), "src/reference has rows that no reader asks for: {never:#?}");
+    }
 }
 
 #[test]
@@ -276,8 +285,25 @@ fn every_example_of_the_reference_compiles_and_passes_its_tests() {
     let page = std::fs::read_to_string(page).unwrap();
     let examples: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(examples.len() > 10, "{}", examples.len());
-    for example in examples {
+    // An example that says so in its first line is a file that others include.
+    let path = |example: &str| {
+        let name = example.lines().next()?.strip_prefix("# policies/")?;
+        name.starts_with("shared/").then(|| name.to_owned())
+    };
+    let shared: Vec<_> = examples.iter().filter_map(|example| Some((path(example)?, *example))).collect();
+    let shared: Vec<_> = shared.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    assert!(!shared.is_empty());
+    for example in examples.into_iter().filter(|example| path(example).is_none()) {
         let mut text = String::new();
+        // Keys of no section come first in a file.
+        let (top, example) = example.split_at(
+            example
+                .find('[')
+                .filter(|_| example.starts_with("include"))
+                .map_or(0, |_| example.find("\n\n").unwrap_or(0)),
+        );
+        text.push_str(top);
+        text.push('\n');
         if !example.contains("[app]") {
             text.push_str("[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:7001\"\n");
         }
@@ -288,7 +314,8 @@ fn every_example_of_the_reference_compiles_and_passes_its_tests() {
         if !example.contains("[[rules]]") {
             text.push_str("[[rules]]\n");
         }
-        let policy = compile_text(&text).unwrap_or_else(|report| panic!("{report}"));
+        let (policy, report) = definitions::compiled(&text, &shared);
+        let policy = policy.unwrap_or_else(|| panic!("{report}"));
         for outcome in policy.run_tests() {
             assert!(outcome.passed, "{outcome:#?}\n{example}");
         }

@@ -50,4 +50,10 @@ pub static FILES: &[File] = &[
         title: "Lychgate: the policy of one application",
         top: &policy::FILE,
     },
+    File {
+        name: "definitions",
+        schema: "definitions.schema.json",
+        title: "Lychgate: definitions that several policies share",
+        top: &policy::DEFINITIONS,
+    },
 ];

@@ -23,6 +23,7 @@ use super::io::Watched;
 use super::watch::{Order, Watch};
 use crate::config::Limits;
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::framing::FramingGuard;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -64,7 +65,9 @@ impl Serving {
     }
 
     async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch)));
+        // hyper refuses a longer head by itself, and says so.
+        let guard = FramingGuard::new(self.limits.header_bytes * 2);
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
         let connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
@@ -96,12 +99,17 @@ impl Serving {
         if let Err(error) = served
             && error.is_parse()
         {
-            self.gateway.note_unreadable(&self.facts, error.is_parse_too_large());
+            let (status, reason) = match self.watch.refused() {
+                _ if error.is_parse_too_large() => (431, "head_too_large"),
+                Some(why) => (400, why.code()),
+                None => (400, "head_unreadable"),
+            };
+            self.gateway.note_unreadable(&self.facts, status, reason);
         }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch)));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), None));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();

@@ -1,6 +1,8 @@
-//! The client's socket as hyper sees it: notes activity for the time limits, and writes head and small body at once.
+//! The client's socket as hyper sees it: notes activity for the time limits, lets no doubtfully framed request through, and
+//! writes head and small body at once.
 //!
-//! May touch: the stream and its watch. Trust boundary: bytes are not looked at.
+//! May touch: the stream and its watch. Trust boundary: what a client sends on HTTP/1.1 passes the framing guard before hyper sees it;
+//! what a tunnel carries is not looked at.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -10,17 +12,32 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::watch::Watch;
+use crate::http::framing::FramingGuard;
 use crate::socket::poll_write_joined;
 
 /// A watched stream.
 pub(super) struct Watched<S> {
     stream: S,
     watch: Arc<Watch>,
+    /// None on HTTP/2, whose frames leave nothing to guess.
+    guard: Option<FramingGuard>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+    pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Option<FramingGuard>) -> Self {
+        Self { stream, watch, guard }
+    }
+
+    /// Notes that bytes came; a request among them that can be framed in two ways is spoiled.
+    fn came(&mut self, bytes: &mut [u8]) {
+        if self.watch.is_tunnel() {
+            self.guard = None;
+            return;
+        }
+        self.watch.read();
+        if let Some(Err(error)) = self.guard.as_mut().map(|guard| guard.inspect(bytes)) {
+            self.watch.refuse(error);
+        }
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -38,10 +55,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.guard.is_some() && self.watch.refused().is_some() {
+            // Nothing more is read: to hyper the client has ended.
+            return Poll::Ready(Ok(()));
+        }
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
-        if into.filled().len() > before {
-            self.watch.read();
+        if let Some(bytes) = into.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
+            self.came(bytes);
         }
         read
     }

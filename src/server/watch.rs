@@ -6,7 +6,7 @@
 //! Bound: one small allocation a connection. Precision: one [`TICK`].
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::answer::{Offer, take_back};
 use super::worker::Slot;
 use crate::config::Timeouts;
+use crate::http::framing::FramingError;
 
 /// How often the watchman looks.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -61,6 +62,7 @@ pub(super) struct Watch {
     finish_since: AtomicU64,
     drop: AtomicBool,
     http2: AtomicBool,
+    refused: OnceLock<FramingError>,
     waker: Mutex<Option<Waker>>,
     /// Bodies of answers on HTTP/2.
     offers: Mutex<Vec<Weak<Mutex<Offer>>>>,
@@ -81,6 +83,21 @@ impl Watch {
     /// HTTP is over; whoever still holds the socket is a tunnel.
     pub(super) fn closed(&self) {
         self.enter(Phase::Tunnel);
+    }
+
+    /// Whether HTTP is over on this connection.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::Tunnel as u8
+    }
+
+    /// A request could be framed in two ways; nothing after it is believed.
+    pub(super) fn refuse(&self, why: FramingError) {
+        self.refused.get_or_init(|| why);
+    }
+
+    /// Why nothing more is believed.
+    pub(super) fn refused(&self) -> Option<FramingError> {
+        self.refused.get().copied()
     }
 
     /// Bytes came.
@@ -240,6 +257,7 @@ impl Watchman {
             finish_since: AtomicU64::new(self.ticks.now()),
             drop: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            refused: OnceLock::new(),
             waker: Mutex::new(None),
             offers: Mutex::default(),
             _slot: slot,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lychgate::config::{Environment, load};
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
-use lychgate::policy::{self, Policy, ProviderFacts, SecretSource, compile, no_files};
+use lychgate::policy::{self, Policy, ProviderFacts, SecretSource, compile};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -28,7 +28,11 @@ fn sound_policy(file: &Arc<SourceFile>, providers: &[&str]) -> Policy {
     let mut report = Report::default();
     let secrets = |_: &SecretSource| Ok(Secret::new("s3cret".to_owned()));
     let providers: Vec<_> = providers.iter().map(|name| ProviderFacts { name, scopes: None }).collect();
-    let environment = policy::Environment { secrets: &secrets, files: &no_files, providers: &providers };
+    let included = |path: &Path| {
+        let path = file.path().parent().unwrap().join(path);
+        std::fs::read_to_string(&path).map(|text| SourceFile::new(path, text)).map_err(|error| error.to_string())
+    };
+    let environment = policy::Environment { secrets: &secrets, files: &included, providers: &providers };
     let policy = compile(name, file, &environment, &mut report);
     assert!(report.findings().is_empty(), "{report}");
     let policy = policy.unwrap();

@@ -4,6 +4,7 @@ mod bodies;
 mod drain;
 mod framing;
 mod front;
+mod heads;
 mod hostile;
 mod limits;
 mod paths;

@@ -93,6 +93,7 @@ fn the_schemas_that_are_checked_in_are_those_of_the_reference() {
 #[test]
 fn every_file_that_can_be_used_is_valid_under_its_schema() {
     let (gateway, policy) = (Validator::of(file("gateway")), Validator::of(file("policy")));
+    let definitions = Validator::of(file("definitions"));
     let mut counts = (0, 0);
     for path in ["policies", "examples", "deploy", "tests/data/configs/good", "tests/data/policies/good"]
         .into_iter()
@@ -100,7 +101,14 @@ fn every_file_that_can_be_used_is_valid_under_its_schema() {
     {
         let value = json(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let is_gateway = path.ends_with("lychgate.toml") || path.starts_with(root().join("tests/data/configs"));
-        let validator = if is_gateway { &gateway } else { &policy };
+        let is_shared = path.parent().is_some_and(|folder| folder.ends_with("shared"));
+        let validator = if is_gateway {
+            &gateway
+        } else if is_shared {
+            &definitions
+        } else {
+            &policy
+        };
         *(if is_gateway { &mut counts.0 } else { &mut counts.1 }) += 1;
         if let Some(error) = validator.refuses(&value) {
             panic!("{}: {error}", path.display());

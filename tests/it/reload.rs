@@ -1,5 +1,6 @@
 //! Policies that change under a running gateway: all of it or nothing, and nobody notices.
 
+mod definitions;
 mod provider;
 mod traffic;
 mod watch;

@@ -57,6 +57,7 @@ fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests
         assert!(report.findings().iter().all(|finding| expected(&finding.message)), "{}", report.render());
         for source in &plan.config().policies {
             loaded.insert(source.path().canonicalize().unwrap());
+            loaded.extend(included(source));
         }
         for policy in plan.policies() {
             let outcomes = policy.run_tests();
@@ -77,6 +78,18 @@ fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests
         sound(path);
     }
     assert!(loaded.len() >= 2 && !on_their_own.is_empty());
+}
+
+/// The files that a policy includes.
+fn included(source: &SourceFile) -> Vec<PathBuf> {
+    let table: toml::Table = source.text().parse().unwrap();
+    let paths = match table.get("include") {
+        Some(toml::Value::Array(paths)) => paths.iter().map(|path| path.as_str().unwrap()).collect(),
+        Some(path) => vec![path.as_str().unwrap()],
+        None => Vec::new(),
+    };
+    let folder = source.path().parent().unwrap();
+    paths.into_iter().map(|path| folder.join(path).canonicalize().unwrap()).collect()
 }
 
 /// What a shipped configuration may be warned of: that it is for this machine only.

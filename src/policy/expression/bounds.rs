@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, SourceInfo, operators};
 
-use super::{Mistake, functions, place};
+use super::{Mistake, functions, named_check, place};
 
 /// How long an expression may be, in bytes.
 pub(super) const MAX_EXPRESSION: usize = 4096;
@@ -21,7 +21,7 @@ const MAX_NESTING: usize = 8;
 /// How many operators and member accesses may stand in one expression; `&&`, `||` and commas are not counted.
 const MAX_OPERATORS: usize = 200;
 /// How deep the parsed tree may be. The evaluator takes up to 25 KB of stack for a level in such a build.
-const MAX_DEPTH: usize = 40;
+pub(super) const MAX_DEPTH: usize = 40;
 
 const SHORTER: &str = "split the rule, or compare with a list: user.x in ['a', 'b']";
 
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
     let parser = functions::environment().parser();
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(text)));
     match parsed {
-        Ok(Ok(parsed)) if depth(&parsed.0) <= MAX_DEPTH => Ok(parsed),
+        Ok(Ok(parsed)) if depth(&parsed.0, &|_| 0) <= MAX_DEPTH => Ok(parsed),
         Ok(Ok(_)) => Err(vec![Mistake { help: Some(SHORTER.to_owned()), ..whole(text, "the expression is too deep") }]),
         Ok(Err(errors)) => Err(vec![mistake(text, &errors.errors)]),
         Err(_) => Err(vec![whole(text, "the expression cannot be read: the parser panicked")]),
@@ -44,9 +44,16 @@ pub(super) fn limit(mut tree: IdedExpr) -> IdedExpr {
     tree
 }
 
-/// How many nodes the longest way down from `node` has.
-fn depth(node: &IdedExpr) -> usize {
-    let deepest = |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(depth).max().unwrap_or(0);
+/// How many operators and member accesses stand in `text`.
+pub(super) fn operators(text: &str) -> usize {
+    let mut scan = Scan::default();
+    text.chars().for_each(|character| scan.step(character));
+    scan.operators
+}
+
+/// How many nodes the longest way down from `node` has, where each name is worth as many as `names` says.
+pub(super) fn depth(node: &IdedExpr, names: &dyn Fn(&str) -> usize) -> usize {
+    let deepest = |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(|node| depth(node, names)).max().unwrap_or(0);
     1 + match &node.expr {
         Expr::Call(call) => deepest(&mut call.args.iter().chain(call.target.as_deref())),
         Expr::Comprehension(loops) => {
@@ -57,12 +64,19 @@ fn depth(node: &IdedExpr) -> usize {
             EntryExpr::MapEntry(entry) => [&entry.key, &entry.value],
             EntryExpr::StructField(field) => [&field.value, &field.value],
         })),
-        Expr::Select(select) => depth(&select.operand),
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => 0,
+        Expr::Select(select) => depth(&select.operand, names),
+        Expr::Ident(name) => names(name),
+        Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => 0,
     }
 }
 
 fn limit_in_place(node: &mut IdedExpr) {
+    if let Expr::Call(call) = &node.expr
+        && let Some(variable) = named_check::as_variable(call)
+    {
+        node.expr = variable;
+        return;
+    }
     match &mut node.expr {
         Expr::Call(call) => {
             call.target.iter_mut().for_each(|target| limit_in_place(target));

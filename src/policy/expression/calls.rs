@@ -10,6 +10,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, operators};
 use super::Kind;
 use super::check::{Walk, is_name, text_literal};
 use super::functions::{FUNCTIONS, MACROS, MEMBERS};
+use super::named_check::GROUP_FUNCTIONS;
 use super::scope::ROOTS;
 use crate::diagnostic::nearest;
 
@@ -37,7 +38,7 @@ impl<'a> Walk<'a> {
         match &operand.expr {
             Expr::Ident(name) if name == "user" => match text_literal(key) {
                 Some(claim) => {
-                    self.found.claims.insert(claim.into());
+                    self.claim(key, claim);
                 }
                 None => {
                     let help = "write the claim's name in quotes: user['https://x/roles']".to_owned();
@@ -60,7 +61,7 @@ impl<'a> Walk<'a> {
         let [item, list] = call.args.as_slice() else { return None };
         match text_literal(item) {
             Some(claim) if is_name(list, "user") => {
-                self.found.claims.insert(claim.into());
+                self.claim(item, claim);
             }
             _ => {
                 self.kind(item);
@@ -127,6 +128,9 @@ impl<'a> Walk<'a> {
         call.args.iter().for_each(|argument| {
             self.kind(argument);
         });
+        if let Some(kind) = self.group_function(node, name, call) {
+            return Some(kind);
+        }
         let Some((_, returns)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
             let help = if name == "has" {
                 "write has(user.email)".to_owned()
@@ -134,8 +138,11 @@ impl<'a> Walk<'a> {
                 format!("write it after the value: value.{name}(…)")
             } else {
                 let members = MEMBERS.iter().map(|member| member.name);
-                nearest(name, FUNCTIONS.iter().map(|(known, _)| *known).chain(MACROS).chain(members))
-                    .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
+                nearest(
+                    name,
+                    FUNCTIONS.iter().map(|(known, _)| *known).chain(GROUP_FUNCTIONS).chain(MACROS).chain(members),
+                )
+                .map_or_else(known_functions, |near| format!("did you mean `{near}`?"))
             };
             self.mistake(node, format!("unknown function `{name}()`"), Some(help));
             return None;
@@ -161,7 +168,7 @@ impl<'a> Walk<'a> {
             self.mistake(&loops.iter_range, format!("a list is needed, this is {kind}"), None);
         }
         let name = loops.iter_var.as_str();
-        if ROOTS.contains(&name) {
+        if ROOTS.contains(&name) || self.named.is_condition(name) {
             self.mistake(node, format!("`{name}` already has a meaning"), Some("use another name: g, r, x".to_owned()));
         }
         self.depth += 1;
@@ -189,6 +196,6 @@ fn is_operator(name: &str) -> bool {
 
 fn known_functions() -> String {
     let members: Vec<_> = MEMBERS.iter().map(|member| member.name).collect();
-    let functions: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    let functions: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).chain(GROUP_FUNCTIONS).collect();
     format!("functions are {}; after a value .{}; {}", functions.join(", "), members.join(", ."), MACROS.join(", "))
 }

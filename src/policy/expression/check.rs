@@ -13,6 +13,7 @@ use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators};
 
 use super::functions::MEMBERS;
+use super::named::Named;
 use super::scope::{REQUEST, ROOTS, SESSION};
 use super::{Kind, Mistake, place};
 use crate::diagnostic::nearest;
@@ -22,6 +23,12 @@ use crate::diagnostic::nearest;
 pub(super) struct Checked {
     /// Top-level claims that are read.
     pub(super) claims: BTreeSet<Box<str>>,
+    /// The first place of each.
+    pub(super) places: Vec<(Box<str>, Range<usize>)>,
+    /// Claims that are read by what is used.
+    pub(super) inherited: BTreeSet<Box<str>>,
+    /// Definitions that are used.
+    pub(super) uses: BTreeSet<usize>,
     /// Whether the request or the time is read.
     pub(super) reads_request: bool,
     /// The result's type, where known.
@@ -29,9 +36,17 @@ pub(super) struct Checked {
 }
 
 /// Checks a parsed expression.
-pub(super) fn check(tree: &IdedExpr, text: &str, source: &SourceInfo) -> Result<Checked, Vec<Mistake>> {
-    let mut walk =
-        Walk { text, source, locals: Vec::new(), found: Checked::default(), mistakes: Vec::new(), loops: 0, depth: 0 };
+pub(super) fn check(tree: &IdedExpr, text: &str, source: &SourceInfo, named: &Named) -> Result<Checked, Vec<Mistake>> {
+    let mut walk = Walk {
+        text,
+        source,
+        named,
+        locals: Vec::new(),
+        found: Checked::default(),
+        mistakes: Vec::new(),
+        loops: 0,
+        depth: 0,
+    };
     let kind = walk.kind(tree);
     walk.found.kind = kind;
     if walk.mistakes.is_empty() { Ok(walk.found) } else { Err(walk.mistakes) }
@@ -59,6 +74,7 @@ pub(super) fn claim_path(node: &IdedExpr) -> Option<Vec<Box<str>>> {
 pub(super) struct Walk<'a> {
     text: &'a str,
     source: &'a SourceInfo,
+    pub(super) named: &'a Named,
     pub(super) locals: Vec<&'a str>,
     pub(super) found: Checked,
     mistakes: Vec<Mistake>,
@@ -77,13 +93,15 @@ impl<'a> Walk<'a> {
     }
 
     /// The bytes of a node's own name or sign; the whole text where the parser tells no place.
-    fn range(&self, node: &IdedExpr) -> Range<usize> {
+    pub(super) fn range(&self, node: &IdedExpr) -> Range<usize> {
         let Some((start, _)) = self.source.offset_for(node.id) else { return 0..self.text.len() };
         let start = usize::try_from(start).unwrap_or(0).min(self.text.len());
         let rest = self.text.get(start..).unwrap_or_default();
         let after_dot = rest.strip_prefix('.').map(|name| start + 1..start + 1 + place::name_length(name));
         after_dot.unwrap_or_else(|| match &node.expr {
-            Expr::Call(_) | Expr::Comprehension(_) if rest.starts_with('(') => place::before(self.text, start),
+            Expr::Call(_) | Expr::Comprehension(_) | Expr::Select(_) if rest.starts_with('(') => {
+                place::before(self.text, start)
+            }
             _ => start..start + place::name_length(rest).max(rest.chars().next().map_or(0, char::len_utf8)),
         })
     }
@@ -136,7 +154,11 @@ impl<'a> Walk<'a> {
             "request" => self.whole(node, name, &REQUEST),
             "session" => self.whole(node, name, &SESSION),
             _ => {
-                let help = nearest(name, ROOTS.iter().copied().chain(self.locals.iter().copied()))
+                if let Some(kind) = self.condition(name) {
+                    return Some(kind);
+                }
+                let known = ROOTS.iter().copied().chain(self.locals.iter().copied());
+                let help = nearest(name, known.chain(self.named.condition_names()))
                     .map(|near| format!("did you mean `{near}`?"))
                     .unwrap_or_else(|| {
                         format!("expressions know {}; texts stand in quotes: '{name}'", ROOTS.join(", "))
@@ -158,7 +180,7 @@ impl<'a> Walk<'a> {
         match &select.operand.expr {
             Expr::Ident(name) if self.locals.contains(&name.as_str()) => test,
             Expr::Ident(name) if name == "user" => {
-                self.found.claims.insert(select.field.as_str().into());
+                self.claim(node, &select.field);
                 test
             }
             Expr::Ident(name) if name == "request" || name == "session" => {

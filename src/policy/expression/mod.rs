@@ -12,6 +12,8 @@ mod bounds;
 mod calls;
 mod check;
 mod functions;
+mod named;
+mod named_check;
 mod place;
 mod scope;
 
@@ -25,6 +27,8 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString
 use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, Value};
 
+pub(super) use named::{Alias, Definition, Definitions, Named, Truths};
+pub(super) use named_check::{names_in, unfit_name};
 pub(super) use scope::{BoundClaims, View};
 
 use crate::claims::ClaimValue;
@@ -92,29 +96,54 @@ impl fmt::Display for Failure {
 pub(super) struct Expression {
     tree: cel::IdedExpr,
     claims: BTreeSet<Box<str>>,
+    places: Vec<(Box<str>, Range<usize>)>,
+    uses: BTreeSet<usize>,
+    operators: usize,
+    depth: usize,
     reads_request: bool,
     kind: Option<Kind>,
     claim_path: Option<Vec<Box<str>>>,
 }
 
 impl Expression {
-    /// Parses and checks `text`; gives all mistakes that were found.
-    pub(super) fn compile(text: &str) -> Result<Self, Vec<Mistake>> {
+    /// Parses and checks `text`, which can use what is `named`; gives all mistakes that were found.
+    pub(super) fn compile(text: &str, named: &Named) -> Result<Self, Vec<Mistake>> {
         let (tree, source) = bounds::parse(text)?;
-        let checked = check::check(&tree, text, &source)?;
-        let claim_path = check::claim_path(&tree);
-        Ok(Self {
+        let mut checked = check::check(&tree, text, &source, named)?;
+        checked.claims.append(&mut checked.inherited);
+        let expression = Self {
+            operators: bounds::operators(text),
+            depth: bounds::depth(&tree, &|name| named.depth(name)),
+            claim_path: check::claim_path(&tree),
             tree: bounds::limit(tree),
             claims: checked.claims,
+            places: checked.places,
+            uses: checked.uses,
             reads_request: checked.reads_request,
             kind: checked.kind,
-            claim_path,
-        })
+        };
+        expression.check_together(text, named)?;
+        Ok(expression)
     }
 
-    /// The top-level claims that it reads.
+    /// The top-level claims that it reads, also by what it uses.
     pub(super) fn claims(&self) -> &BTreeSet<Box<str>> {
         &self.claims
+    }
+
+    /// The claims that it names itself, each with the first place in its text.
+    pub(super) fn places(&self) -> &[(Box<str>, Range<usize>)] {
+        &self.places
+    }
+
+    /// The definitions that it uses, also by others.
+    pub(super) fn uses(&self) -> &BTreeSet<usize> {
+        &self.uses
+    }
+
+    /// The keys of the claim that it is, where it is one and nothing else.
+    pub(super) fn claim_path(&self) -> Option<&[Box<str>]> {
+        self.claim_path.as_deref()
     }
 
     /// Whether it reads the request or the time of day, so that it must be evaluated for every request.
@@ -129,10 +158,12 @@ impl Expression {
 
     /// Evaluates a condition.
     pub(super) fn test(&self, view: &View<'_>) -> Result<bool, Failure> {
-        self.evaluate(view, |value| match value.downcast_ref::<CelBool>() {
-            Some(truth) => Ok(*truth.inner()),
-            None => Err(Failure::Failed(format!("the result is {}, not true or false", type_name(value)))),
-        })
+        self.evaluate(view, truth_of)
+    }
+
+    /// Evaluates a condition within the evaluation of what uses it, and its budget.
+    fn test_within(&self, scope: &scope::Scope<'_>) -> Result<bool, Failure> {
+        self.evaluate_within(scope, truth_of)
     }
 
     /// Evaluates to text. A claim that is named directly keeps the exact text that the provider wrote (S06).
@@ -164,14 +195,20 @@ impl Expression {
         read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let scope = scope::Scope::new(view);
-        let mut context = Context::with_env(Arc::clone(functions::environment()));
-        context.set_variable_resolver(&scope);
-        let run = || -> Result<T, Failure> {
-            let value: CowVal<'_, '_> = Value::resolve_val(&self.tree, &context).map_err(failure)?;
-            read(value.as_ref())
-        };
-        catch_unwind(AssertUnwindSafe(run))
+        catch_unwind(AssertUnwindSafe(|| self.evaluate_within(&scope, read)))
             .unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
+    }
+
+    fn evaluate_within<T>(
+        &self,
+        scope: &scope::Scope<'_>,
+        read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut context = Context::with_env(Arc::clone(functions::environment()));
+        context.set_variable_resolver(scope);
+        let value: CowVal<'_, '_> = Value::resolve_val(&self.tree, &context)
+            .map_err(|error| scope.why(&error).unwrap_or_else(|| failure(error)))?;
+        read(value.as_ref())
     }
 }
 
@@ -201,6 +238,13 @@ fn claim_text(value: &ClaimValue, path: &[Box<str>]) -> Result<String, Failure> 
         ClaimValue::Null => Err(Failure::Absent(path.join("."))),
         ClaimValue::List(_) => Err(Failure::Failed(format!("`{}` is a list; use a `list` header", path.join(".")))),
         ClaimValue::Object(_) => Err(Failure::Failed(format!("`{}` is an object, not a text", path.join(".")))),
+    }
+}
+
+fn truth_of(value: &(dyn Val + '_)) -> Result<bool, Failure> {
+    match value.downcast_ref::<CelBool>() {
+        Some(truth) => Ok(*truth.inner()),
+        None => Err(Failure::Failed(format!("the result is {}, not true or false", type_name(value)))),
     }
 }
 

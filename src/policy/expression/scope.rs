@@ -7,11 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use cel::ExecutionError;
 use cel::common::types::{CelBool, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
+use super::Failure;
 use super::functions::{BUDGET, Budget};
+use super::named::{Definitions, Found, Meaning, meaning};
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::policy::decision::{RequestFacts, SessionFacts};
@@ -38,6 +41,8 @@ pub(in crate::policy) struct View<'a> {
     pub(in crate::policy) now: Timestamp,
     /// The application's name.
     pub(in crate::policy) app: &'a str,
+    /// What the policy defines.
+    pub(in crate::policy) definitions: Definitions<'a>,
 }
 
 /// Claims in the evaluator's form.
@@ -83,12 +88,41 @@ fn bind_number(text: &str) -> Box<dyn Val> {
 pub(super) struct Scope<'a> {
     view: &'a View<'a>,
     budget: Budget,
+    found: Found,
 }
 
 impl<'a> Scope<'a> {
     /// A scope over `view` with a full budget.
     pub(super) fn new(view: &'a View<'a>) -> Self {
-        Self { view, budget: Budget::full() }
+        Self { view, budget: Budget::full(), found: Found::default() }
+    }
+
+    /// What is looked at.
+    pub(super) fn view(&self) -> &'a View<'a> {
+        self.view
+    }
+
+    /// What this evaluation found out of definitions.
+    pub(super) fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Why a definition had no result, where that is what the error is about.
+    pub(super) fn why(&self, error: &ExecutionError) -> Option<Failure> {
+        let ExecutionError::UndeclaredReference(name) = error else { return None };
+        meaning(self, name)?.err()
+    }
+
+    /// A condition, an alias, or the list of aliases; none where it has no result: [`Scope::why`] tells why.
+    fn definition(&self, name: &str) -> Option<CowVal<'_, '_>> {
+        match meaning(self, name)?.ok()? {
+            Meaning::Truth(truth) => Some(CowVal::owned(CelBool::from(truth))),
+            Meaning::Names(names) => {
+                let names: Vec<Box<dyn Val + '_>> =
+                    names.into_iter().map(|name| Box::new(CelString::from(name)) as Box<dyn Val + '_>).collect();
+                Some(CowVal::owned(CelList::from(names)))
+            }
+        }
     }
 
     fn session(&self, field: &str) -> Option<CowVal<'_, '_>> {
@@ -129,7 +163,7 @@ impl VariableResolver for Scope<'_> {
             _ => match variable.split_once('.') {
                 Some(("request", field)) => self.request(field),
                 Some(("session", field)) => self.session(field),
-                _ => None,
+                _ => self.definition(variable),
             },
         }
     }

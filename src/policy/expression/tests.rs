@@ -36,7 +36,10 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
     };
     let now = Timestamp::from_seconds(1090);
-    look(&View { claims: &claims, bound: &bound, session: &session, request: Some(&request), now, app: "royalty" })
+    let (named, truths) = (Named::default(), Truths::unknown(0));
+    let definitions = Definitions { named: &named, truths: &truths };
+    let request = Some(&request);
+    look(&View { claims: &claims, bound: &bound, session: &session, request, now, app: "royalty", definitions })
 }
 
 fn test(text: &str) -> Result<bool, Failure> {
@@ -48,11 +51,11 @@ fn text(text: &str) -> Result<String, Failure> {
 }
 
 fn compiled(text: &str) -> Expression {
-    Expression::compile(text).unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"))
+    Expression::compile(text, &Named::default()).unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"))
 }
 
 fn mistakes(text: &str) -> Vec<Mistake> {
-    Expression::compile(text).map(|_| panic!("{text} compiles")).unwrap_or_else(|mistakes| mistakes)
+    Expression::compile(text, &Named::default()).map(|_| panic!("{text} compiles")).unwrap_or_else(|mistakes| mistakes)
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn large_and_deep_expressions_are_refused_and_not_parsed() {
         "1".to_owned() + &"<1".repeat(1000),
     ];
     for text in cases {
-        assert!(Expression::compile(&text).is_err(), "{text}");
+        assert!(Expression::compile(&text, &Named::default()).is_err(), "{text}");
     }
 }
 
@@ -287,7 +290,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_or_the_evaluator_panic(text in pieces()) {
-        match Expression::compile(&text) {
+        match Expression::compile(&text, &Named::default()) {
             Ok(expression) => with_view(ADA, |view| {
                 let outcomes = [expression.test(view).err(), expression.text(view).err(), expression.list(view).err()];
                 assert!(!outcomes.iter().flatten().any(|failure| failure.to_string().contains("panicked")), "{text}");

@@ -5,10 +5,12 @@
 //!
 //! May touch: nothing.
 
+mod definitions;
 mod header;
 mod rule;
 mod test;
 
+pub use definitions::{CONDITIONS, DEFINITIONS, GROUPS, HEADER_SETS};
 pub use header::{BASIC, HEADER, HEADER_BASIC, HEADER_FORMS, HEADER_LIST, HEADER_TEXT, HEADERS, SECRET};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
 pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_SESSION};
@@ -17,6 +19,9 @@ use super::key::{Key, Kind, Table, Word};
 
 /// Where expressions are documented.
 pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
+
+/// Where it is documented which claims there are.
+pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 
 const APP_AT: &str = "docs/policy.md#app";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
@@ -45,16 +50,38 @@ pub static FILE: Table = Table::new(
         )
         .by_default("\"enforce\"")
         .see(OBSERVE_AT),
+        INCLUDE,
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
         Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
             .see(LOGIN_AT),
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
         Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
+        HEADERS_FROM,
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
             .see(RULES_AT),
         Key::optional("tests", Kind::Tables(&TEST), "What the file says that it does.").see(TESTS_AT),
+        definitions::CONDITIONS_KEY,
+        definitions::GROUPS_KEY,
+        definitions::GROUPS_CLAIM_KEY,
+        definitions::HEADER_SETS_KEY,
     ],
 );
+
+const INCLUDE: Key = Key::optional(
+    "include",
+    Kind::OneOrMore(&Kind::FILE),
+    "Files of [definitions](#shared-definitions) that several policies share, relative to this one.",
+)
+.see(definitions::SHARED_AT)
+.examples(&["[\"shared/groups.toml\"]"]);
+
+const HEADERS_FROM: Key = Key::optional(
+    "headers_from",
+    Kind::OneOrMore(&Kind::TEXT),
+    "[Header sets](#header-sets) whose headers are sent too, unless the table beside it has the same one.",
+)
+.see(definitions::HEADER_SETS_AT)
+.examples(&["[\"common\"]"]);
 
 /// `[app]`.
 pub static APP: Table = Table::new(
@@ -130,6 +157,13 @@ pub static LOGIN: Table = Table::new(
             "Authentication contexts, any one of which is required for every request that is not public.",
         )
         .examples(&["[\"urn:okta:loa:2fa:any\"]"]),
+        Key::optional(
+            "claims",
+            Kind::OneOrMore(&Kind::TEXT),
+            "Claims that the provider sends without being asked by scope: nobody is warned of them.",
+        )
+        .see(CLAIMS_AT)
+        .examples(&["[\"groups\"]"]),
     ],
 );
 

@@ -2,8 +2,10 @@
 //!
 //! May touch: nothing.
 
-use super::{ANSWERS_AT, MODE, OBSERVE_AT, RULES_AT, SELECTORS_AT};
+use super::{ANSWERS_AT, HEADERS, MODE, OBSERVE_AT, RULES_AT, SELECTORS_AT};
 use crate::reference::key::{Key, Kind, Table, Word};
+
+const RULE_HEADERS_AT: &str = "docs/policy.md#headers-of-a-rule";
 
 /// Each of `[[rules]]`.
 pub static RULE: Table = Table::new(
@@ -89,6 +91,12 @@ pub static RULE: Table = Table::new(
             .examples(&["\"'staff' in user.groups\""]),
         Key::optional("step_up", Kind::Table(&STEP_UP), "What the sign-in must be: `acr`, `max_age` or both.")
             .examples(&["{ acr = [\"phr\"], max_age = \"10m\" }"]),
+        Key::optional("headers", Kind::Table(&HEADERS), "What the application is told over what it is told anyway.")
+            .see(RULE_HEADERS_AT)
+            .examples(&["{ X-Role = \"ADMIN\" }"]),
+        Key::optional("headers_from", Kind::OneOrMore(&Kind::TEXT), "[Header sets](#header-sets) that are sent too.")
+            .see(RULE_HEADERS_AT)
+            .examples(&["[\"payroll\"]"]),
         Key::optional(
             "redirect",
             Kind::Either(&[Kind::Text("address"), Kind::Table(&REDIRECT)]),

@@ -110,7 +110,7 @@ impl Application {
         format!("http://{}", self.address)
     }
 
-    /// All requests so far, in order.
+    /// All requests so far that came whole, in order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
@@ -156,7 +156,9 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answe
             shared.leaks.lock().unwrap().push(name.to_string());
         }
     }
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let Ok(body) = body.collect().await.map(|body| body.to_bytes()) else {
+        return Ok(Response::builder().status(400).body(Full::default().boxed()).unwrap());
+    };
     let seen = Seen { method: parts.method, target: parts.uri.to_string(), headers: parts.headers, body };
     shared.seen.lock().unwrap().push(seen.clone());
     Ok((shared.answering)(&seen).map(|body| Full::new(body).boxed()))

@@ -7,25 +7,27 @@ import { freePort, start, untilReady } from "./program.mjs";
 import { CLIENT } from "./provider.mjs";
 import { freshFolder, gatewayProgram } from "./setting.mjs";
 
+const SCOPES = ["openid", "profile", "email", "groups"];
+
 /** Reserves what must be known before the gateway starts: its folder and port. */
 export async function plan(name) {
   return { folder: freshFolder(name), port: await freePort() };
 }
 
 /** Starts the gateway and waits until it knows its provider. `policies` maps file names to TOML. */
-export async function startGateway({ folder, port }, { issuer, provider = "", policies, extra = "" }) {
+export async function startGateway({ folder, port }, { issuer, scopes = SCOPES, provider = "", policies, extra = "" }) {
   const admin = await freePort();
   mkdirSync(join(folder, "policies"));
   for (const [name, text] of Object.entries(policies)) writeFileSync(join(folder, "policies", name), text);
   const file = join(folder, "lychgate.toml");
-  writeFileSync(file, configuration({ port, admin, issuer, provider, extra }));
+  writeFileSync(file, configuration({ port, admin, issuer, scopes, provider, extra }));
   const log = join(folder, "lychgate.log");
   const gateway = start("the gateway", gatewayProgram, ["run", "--config", file], { log, cwd: folder });
   await untilReady(gateway, () => ready(admin));
   return gateway;
 }
 
-function configuration({ port, admin, issuer, provider, extra }) {
+function configuration({ port, admin, issuer, scopes, provider, extra }) {
   return `policies = ["policies"]
 state = "state"
 workers = 2
@@ -37,7 +39,7 @@ address = "127.0.0.1:${port}"
 issuer = "${issuer}"
 client_id = "${CLIENT.id}"
 client_secret = { value = "${CLIENT.secret}" }
-scopes = ["openid", "profile", "email", "groups"]
+scopes = ${JSON.stringify(scopes)}
 ${provider}
 
 [admin]

@@ -30,8 +30,8 @@ export function start(name, command, parameters, { log, cwd, env = {}, group = f
 }
 
 /** Waits until `ready` holds; the end of the program or the time limit is an error that shows its log. */
-export async function untilReady(program, ready) {
-  const end = Date.now() + READY_MS;
+export async function untilReady(program, ready, limit = READY_MS) {
+  const end = Date.now() + limit;
   while (!(await ready())) {
     if (program.ended) throw new Error(`${program.name} ${program.ended}; it said: ${tail(program)}`);
     if (Date.now() > end) throw new Error(`${program.name} was not ready in time; it said: ${tail(program)}`);
