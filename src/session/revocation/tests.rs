@@ -98,13 +98,13 @@ fn l02_where_session_and_person_are_named_both_must_be_meant() {
 #[test]
 fn l05_a_message_is_carried_out_once_and_again_when_it_was_forgotten() {
     let revocations = Revocations::default();
-    let message = Some(Tag::message("okta", "jti-1"));
-    let order = |seconds| Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message };
+    let message = Tag::message("okta", "jti-1");
+    let order = |seconds| Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message: Some(message) };
     assert!(matches!(revocations.carry_out(order(1), at(1)), Revoked::Done(_)));
     let version = revocations.version();
     assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Replayed));
     assert_eq!((revocations.version(), revocations.newest(1)[0].before), (version, at(1)));
-    revocations.forget_message(message.unwrap());
+    revocations.forget_message(message);
     assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Done(_)));
     // Messages are no entries.
     assert_eq!(revocations.count(), 1);
