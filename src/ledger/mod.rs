@@ -4,7 +4,7 @@
 //! no cookie, and is readable by its owner only. Its format has a number; a file of another number, or one that cannot be read, is an
 //! error that says what to do, never an empty list.
 //!
-//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: [`QUEUE`] changes on their way; many are committed together.
+//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: 1,024 changes on their way; many are committed together.
 //! Trust boundary: the state directory belongs to the gateway.
 
 use std::fmt;

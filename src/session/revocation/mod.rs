@@ -6,7 +6,7 @@
 //!
 //! Memory is changed first, so that the very next request is refused; then the change is written to the state directory, and whoever
 //! caused it may wait until it is. Entries go when no session can live any more that they mean: the longest `session.max`, at the
-//! least [`LEAST`]. Bounds stand in `list`.
+//! least a day. Bounds stand in `list`.
 //!
 //! Layer 1. May touch: memory only; a [`Keeper`] writes (`ledger`). Trust boundary: none here; callers verify first.
 
