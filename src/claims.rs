@@ -94,6 +94,13 @@ impl Claims {
         self.0.retain(|name, _| wanted(name));
     }
 
+    /// The claims as a JSON object; numbers stand there as the provider wrote them.
+    pub fn json(&self) -> String {
+        let mut text = String::new();
+        write_members(&self.0, &mut text);
+        text
+    }
+
     /// All claims in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ClaimValue)> {
         self.0.iter().map(|(name, value)| (&**name, value))
@@ -106,6 +113,31 @@ impl ClaimValue {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The value as JSON text; numbers stand there as the provider wrote them.
+    pub fn json(&self) -> String {
+        let mut text = String::new();
+        self.write_json(&mut text);
+        text
+    }
+
+    fn write_json(&self, into: &mut String) {
+        match self {
+            Self::Null => into.push_str("null"),
+            Self::Bool(value) => into.push_str(if *value { "true" } else { "false" }),
+            Self::Number(number) => into.push_str(number),
+            Self::Text(text) => into.push_str(&quoted(text)),
+            Self::List(items) => {
+                into.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    into.push_str(if index > 0 { "," } else { "" });
+                    item.write_json(into);
+                }
+                into.push(']');
+            }
+            Self::Object(members) => write_members(members, into),
         }
     }
 
@@ -133,6 +165,22 @@ impl ClaimValue {
     }
 }
 
+fn write_members(members: &BTreeMap<Box<str>, ClaimValue>, into: &mut String) {
+    into.push('{');
+    for (index, (name, value)) in members.iter().enumerate() {
+        into.push_str(if index > 0 { "," } else { "" });
+        into.push_str(&quoted(name));
+        into.push(':');
+        value.write_json(into);
+    }
+    into.push('}');
+}
+
+/// A string with what JSON wants escaped.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ClaimsError> {
     serde_json::from_str(text).map_err(|error| ClaimsError::NotJson(error.to_string()))
 }
@@ -147,6 +195,12 @@ mod tests {
         for (name, text) in [("id", "10000000000000000001"), ("rate", "1.50"), ("e", "1E400")] {
             assert_eq!(claims.value(name), Some(&ClaimValue::Number(text.into())));
         }
+    }
+
+    #[test]
+    fn s06_claims_as_json_are_what_the_provider_wrote() {
+        let text = r#"{"a":[1.50,true,null,"x\n\"é"],"id":10000000000000000001,"o":{"\"k":{}}}"#;
+        assert_eq!(Claims::from_json(text.as_bytes()).unwrap().json(), text);
     }
 
     #[test]

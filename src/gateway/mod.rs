@@ -19,9 +19,12 @@ mod callback;
 mod caller;
 mod challenge;
 mod content;
+mod events;
 mod flights;
+mod frontchannel;
 mod kept_form;
 mod logout;
+mod me;
 mod observed;
 mod proxy;
 mod refresh;
@@ -49,7 +52,7 @@ use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::session::SessionCache;
+use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
@@ -83,6 +86,8 @@ pub struct Common {
     pub state: ArcSwap<Snapshot>,
     /// The keys that seal sessions and pending logins.
     pub keys: Arc<KeyRing>,
+    /// The sessions that ended early.
+    pub revocations: Arc<Revocations>,
     /// The time of day.
     pub clock: Clock,
     /// Counters.

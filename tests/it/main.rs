@@ -27,6 +27,7 @@ mod proxying;
 mod reference;
 mod reload;
 mod return_to;
+mod revocation;
 mod rules;
 mod seeds;
 mod sessions;
