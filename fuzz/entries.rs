@@ -14,7 +14,7 @@ use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
-use lychgate::oidc::{CallbackParams, UnverifiedJwt, pending};
+use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
 
@@ -35,6 +35,9 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("claims", claims),
     ("authorization", authorization),
     ("access_token", access_token),
+    ("logout_token", logout_token),
+    ("event_token", event_token),
+    ("okta_hook", okta_hook),
     ("policy", policy_file),
 ];
 
@@ -177,6 +180,30 @@ pub(crate) fn access_token(data: &[u8]) {
         assert_eq!(text.split('.').count(), 3);
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')));
         assert!(parse(&format!("{text}=")).is_err() && parse(&format!("{text}.")).is_err());
+    }
+}
+
+/// A logout token is refused or names somebody, and never the future.
+pub(crate) fn logout_token(data: &[u8]) {
+    let now = Timestamp::from_seconds(1_795_000_000);
+    if let Some(Ok(read)) = text(data).map(|text| oidc::read_logout_token_unsigned(text, now)) {
+        assert!((read.sid.is_some() || read.subject.is_some()) && !read.jti.is_empty() && read.before <= now);
+    }
+}
+
+/// An event token is refused, or says of whom something is asked.
+pub(crate) fn event_token(data: &[u8]) {
+    let now = Timestamp::from_seconds(1_795_000_000);
+    let read = text(data).map(|text| oidc::read_security_event_unsigned(text, "https://idp.example", now));
+    if let Some(Ok(read)) = read {
+        assert!(!read.jti.is_empty() && read.asked.iter().all(|asked| asked.before <= now));
+    }
+}
+
+/// A hook is refused, or every event in it has an identifier.
+pub(crate) fn okta_hook(data: &[u8]) {
+    if let Some(events) = oidc::okta_hook::read(data) {
+        assert!(events.iter().all(|event| !event.uuid.is_empty()));
     }
 }
 

@@ -98,6 +98,11 @@ impl Claims {
         self.0.retain(|name, _| wanted(name));
     }
 
+    /// The claims as a JSON object; numbers stand there as the provider wrote them.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&AsJson(self)).unwrap_or_default()
+    }
+
     /// All claims in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ClaimValue)> {
         self.0.iter().map(|(name, value)| (&**name, value))
@@ -111,6 +116,11 @@ impl ClaimValue {
             Self::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The value as JSON text; numbers stand there as the provider wrote them.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&AsJson(self)).unwrap_or_default()
     }
 
     /// Writes the value as JSON in printable ASCII: other characters as `\u` escapes, numbers as they came, members in the
@@ -201,6 +211,12 @@ mod tests {
         for (name, text) in [("id", "10000000000000000001"), ("rate", "1.50"), ("e", "1E400")] {
             assert_eq!(claims.value(name), Some(&ClaimValue::Number(text.into())));
         }
+    }
+
+    #[test]
+    fn s06_claims_as_json_are_what_the_provider_wrote() {
+        let text = r#"{"a":[1.50,true,null,"x\n\"é"],"id":10000000000000000001,"o":{"\"k":{}}}"#;
+        assert_eq!(Claims::from_json(text.as_bytes()).unwrap().json(), text);
     }
 
     #[test]

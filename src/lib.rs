@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`finding`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
-//! | 2 | [`forward`], [`pages`], [`observe`] |
+//! | 2 | [`forward`], [`pages`], [`observe`], [`ledger`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
 //! | 4 | [`gateway`], [`admin`], [`doctor`] |
 //! | 5 | [`server`], [`lifecycle`], [`app`], [`cli`] |
@@ -27,6 +27,7 @@ pub mod finding;
 pub mod forward;
 pub mod gateway;
 pub mod http;
+pub mod ledger;
 pub mod lifecycle;
 pub mod observe;
 pub mod oidc;

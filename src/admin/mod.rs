@@ -1,4 +1,4 @@
-//! The operators' listener: `/livez`, `/readyz`, `/metrics`, `/policies`, `/reload`. A socket of its own, on loopback unless configured
+//! The operators' listener: `/livez`, `/readyz`, `/metrics`, `/policies`, `/reload`, `/revocations`. A socket of its own, on loopback unless configured
 //! otherwise.
 //!
 //! Layer 4. Shares nothing with the addresses that clients reach, and shows neither secrets nor sessions.
@@ -9,12 +9,15 @@
 //! | `GET /readyz` | every provider of the start is known, and the gateway is not draining | 503 with the reasons |
 //! | `GET /metrics` | counters in Prometheus's text format | |
 //! | `GET /policies` | which policies are in use, since when, and how the last attempt to replace them went | |
+//! | `GET /revocations` | the newest ended sessions | 421 a name that no operator uses |
+//! | `POST /revocations` | the sessions of what the body names are ended, and that is written down | 400, 415, 421; 403 a browser's page asks; 503 not written |
 //! | `POST /reload` | everything was read anew: applied or unchanged | 422 refused, 503 too many ask, 403 a browser's page asks |
 //!
-//! Trust boundary: whoever reaches the socket may read this, and may have the gateway read its own files again; nothing else can be changed
-//! here. What a page in an operator's browser sends carries `Origin` and is refused.
+//! Trust boundary: whoever reaches the socket may read this, and may have the gateway read its own files again and end sessions; nothing
+//! else can be changed here. What a page in an operator's browser sends carries `Origin` and is refused.
 
 mod policies;
+mod revocations;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,8 +37,10 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
 use crate::observe::{Metrics, Reloaded};
 use crate::oidc::{Provider, Readiness};
+use crate::session::Revocations;
 
 use policies::json;
 pub use policies::{Attempt, Board, InUse, ReloadRequests};
@@ -58,6 +64,10 @@ pub struct Admin {
     pub board: Arc<Board>,
     /// Where a reload is asked for.
     pub reloads: ReloadRequests,
+    /// The sessions that ended early.
+    pub revocations: Arc<Revocations>,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// A provider that is in use.
@@ -95,7 +105,7 @@ impl Admin {
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let admin = Arc::clone(&admin);
-                    async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -107,11 +117,13 @@ impl Admin {
         }
     }
 
-    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (request, body) = request.into_parts();
+        let path = request.uri.path();
         let (allowed, known) = match path {
-            "/reload" => ("POST", *request.method() == Method::POST),
-            _ => ("GET, HEAD", matches!(*request.method(), Method::GET | Method::HEAD)),
+            "/revocations" => ("GET, HEAD, POST", matches!(request.method, Method::GET | Method::HEAD | Method::POST)),
+            "/reload" => ("POST", request.method == Method::POST),
+            _ => ("GET, HEAD", matches!(request.method, Method::GET | Method::HEAD)),
         };
         if !known {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}\n"));
@@ -123,13 +135,15 @@ impl Admin {
             "/readyz" => self.readyz(),
             "/metrics" => self.metrics(),
             "/policies" => answer(StatusCode::OK, JSON, self.board.show()),
-            "/reload" if request.headers().contains_key(ORIGIN) => {
+            _ if request.method == Method::POST && request.headers.contains_key(ORIGIN) => {
                 text(StatusCode::FORBIDDEN, "not for pages in a browser\n".to_owned())
             }
             "/reload" => self.reload().await,
+            "/revocations" if request.method == Method::POST => self.revoke(&request.headers, body).await,
+            "/revocations" => self.list_revocations(&request.headers),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "known here: /livez /readyz /metrics /policies, and POST /reload\n".to_owned(),
+                "known here: /livez /readyz /metrics /policies /revocations, and POST /reload\n".to_owned(),
             ),
         }
     }
@@ -186,6 +200,9 @@ impl Admin {
                 self.metrics.asked(provider.name(), endpoint.as_str(), outcome.as_str(), count);
             }
         }
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.revocations_listed.set(gauge(self.revocations.count() as u64));
+        self.metrics.revocations_dropped.set(gauge(self.revocations.dropped()));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         answer(StatusCode::OK, kind, self.metrics.render())
     }

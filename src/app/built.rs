@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::observe::Metrics;
-use crate::oidc::{Provider, ProviderSettings};
+use crate::oidc::{Provider, ProviderSettings, SharedValue, Signals, Transmitter};
 use crate::policy::Policy;
 use crate::snapshot::{Ingredients, Snapshot};
 
@@ -85,6 +85,19 @@ fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
         userinfo: provider.userinfo,
         ca: provider.ca.clone(),
         clock_skew: provider.clock_skew,
+        signals: signals(provider),
         ..ProviderSettings::new(&provider.name, &provider.issuer_text, &provider.client_id)
     }
+}
+
+/// What is not said of the transmitter of events is the provider's own.
+fn signals(provider: &config::ProviderConfig) -> Signals {
+    let shared = |secret: &crate::crypto::Secret<String>| SharedValue::of(secret.expose());
+    let events = provider.signals.events.as_ref().map(|events| Transmitter {
+        issuer: events.issuer.clone().unwrap_or_else(|| provider.issuer_text.clone()),
+        audience: events.audience.clone().unwrap_or_else(|| provider.client_id.clone()),
+        jwks_uri: events.jwks_uri.clone(),
+        authorization: events.authorization.as_ref().map(shared),
+    });
+    Signals { events, okta_hooks: provider.signals.okta_hooks.as_ref().map(shared) }
 }

@@ -103,6 +103,7 @@ impl Reloader {
         let in_use = in_use(&snapshot, &plan.files, self.common.clock.now().to_string());
         self.replace_providers(providers, state);
         let version = snapshot.version();
+        self.common.revocations.sessions_last(snapshot.longest_session());
         // The one step: every request sees the whole old set or the whole new one.
         self.common.state.store(Arc::new(snapshot));
         self.common.metrics.policy_version.set(version);

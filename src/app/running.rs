@@ -19,9 +19,11 @@ use crate::crypto::{IdentityKeys, KeyRing};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
 use crate::gateway::{Common, Gateway, SessionMemory};
+use crate::ledger;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
+use crate::session::Revocations;
 use crate::snapshot::Snapshot;
 use crate::upstream::BodyLimits;
 
@@ -115,6 +117,7 @@ pub struct Running {
     workers: Vec<Worker>,
     control: Option<Control>,
     access_log: Option<AccessLog>,
+    revocations: Arc<Revocations>,
 }
 
 impl Plan {
@@ -155,9 +158,14 @@ impl Plan {
             made.map_err(StartError::refused)?.into_iter().for_each(|notice| notices.push(notice));
         }
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
-        let common = Arc::new(common(&config, snapshot, (keys, Arc::clone(&origin.identity)), &metrics, options.clock));
-        // Sockets: from here on something is bound, and given back by dropping it.
+        // Sockets: from here on something is bound, and given back by dropping it. The list of ended sessions is opened after them: two
+        // gateways that share everything are told of the address.
         let mut sockets = bind_all(&config)?;
+        let revocations = Arc::new(revocations(&config, &options.clock)?);
+        revocations.sessions_last(snapshot.longest_session());
+        let keys = (keys, Arc::clone(&origin.identity));
+        let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);
+        let common = Arc::new(common);
         let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -175,6 +183,8 @@ impl Plan {
             draining: Arc::clone(&draining),
             board: Arc::clone(&board),
             reloads: reloads.clone(),
+            revocations: Arc::clone(&revocations),
+            clock: common.clock.clone(),
         };
         let shared = Arc::new(Shared {
             limits: config.limits,
@@ -211,6 +221,7 @@ impl Plan {
             workers: Vec::new(),
             control: Some(control),
             access_log: None,
+            revocations,
         };
         for index in 0..config.workers {
             let own = sockets.iter_mut().filter_map(|(bound, template)| template.with(bound.take()?)).collect();
@@ -263,6 +274,7 @@ impl Running {
         }
         self.control = None;
         self.access_log = None;
+        self.revocations.close();
     }
 }
 
@@ -272,10 +284,20 @@ impl Drop for Running {
     }
 }
 
+/// The list of ended sessions: in the state directory where there is one.
+fn revocations(config: &Config, clock: &Clock) -> Result<Revocations, StartError> {
+    match &config.state {
+        None => Ok(Revocations::default()),
+        Some(state) => ledger::open(state, clock.now())
+            .map_err(|error| StartError::refused(Diagnostic::error(error.to_string()).help(error.help()))),
+    }
+}
+
 fn common(
     config: &Config,
     snapshot: Snapshot,
     (keys, identity): (Arc<KeyRing>, Arc<IdentityKeys>),
+    revocations: Arc<Revocations>,
     metrics: &Arc<Metrics>,
     clock: Clock,
 ) -> Common {
@@ -285,6 +307,7 @@ fn common(
         state: ArcSwap::from_pointee(snapshot),
         keys,
         identity,
+        revocations,
         clock,
         metrics: Arc::clone(metrics),
         trusted_proxies: config.trusted_proxies.clone(),

@@ -11,7 +11,7 @@ use url::Url;
 pub use super::asking::Asking;
 use super::reader::{Findings, Section, Text};
 use super::source::{Origin, Value};
-use super::{asking, client, tls};
+use super::{Signals, asking, client, signals, tls};
 use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
 use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
@@ -93,6 +93,8 @@ pub struct ProviderConfig {
     pub ca: Option<Vec<u8>>,
     /// How far the provider's clock may be off.
     pub clock_skew: Duration,
+    /// What it may send to end sessions.
+    pub signals: Signals,
 }
 
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderConfig> {
@@ -122,6 +124,7 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
         .text("ca", "the path of a PEM file", found)
         .and_then(|text| tls::read_authorities(&section.path("ca"), text, found));
     Some(ProviderConfig {
+        signals: signals::read(&section, found),
         scopes: scopes(&section, found),
         userinfo: section.boolean("userinfo", found).unwrap_or(false),
         clock_skew: section.duration("clock_skew", found).unwrap_or(Duration::from_mins(1)),

@@ -145,7 +145,7 @@ pub(super) fn variables_named(table: &DeTable<'_>) -> Vec<String> {
 }
 
 /// The keys under which secrets stand or could have been meant to.
-const SECRET_KEYS: &[&str] = &["value", "client_secret", "session", "password", "secret"];
+const SECRET_KEYS: &[&str] = &["value", "client_secret", "session", "password", "secret", "authorization"];
 
 /// Whether a key is one under which secrets stand, or a slip of the finger away from one.
 fn is_secret_key(key: &str) -> bool {

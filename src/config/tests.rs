@@ -168,6 +168,15 @@ fn providers_keep_their_issuer_to_the_letter() {
     assert_eq!((okta.client_auth, okta.userinfo, okta.clock_skew), (ClientAuth::Post, true, Duration::from_secs(5)));
     assert_eq!(okta.scopes, ["openid", "groups"]);
     assert!(okta.ca.is_some());
+    let Some(events) = &okta.signals.events else { panic!("no events") };
+    assert_eq!(
+        (events.issuer.as_deref(), events.audience.as_deref()),
+        (Some("https://transmitter.example"), Some("gate"))
+    );
+    assert_eq!(events.jwks_uri.as_ref().map(url::Url::as_str), Some("https://transmitter.example/keys"));
+    assert_eq!(events.authorization.as_ref().map(|secret| secret.expose().as_str()), Some("s3cret"));
+    assert_eq!(okta.signals.okta_hooks.as_ref().map(|secret| secret.expose().as_str()), Some("from the environment"));
+    assert!(!public.signals.are_expected());
     assert_eq!((&*public.name, public.issuer_text.as_str()), ("public", "https://login.example"));
     assert!(public.client_secret.is_none() && public.client_auth == ClientAuth::None);
     assert_eq!(public.scopes, ["openid", "profile", "email"]);
@@ -341,6 +350,23 @@ fn what_works_but_is_unwise_is_a_warning() {
     let (config, report) = folder.load(&text, &[]);
     assert!(config.is_ok(), "{report}");
     insta::assert_snapshot!(folder.shown(&report));
+}
+
+#[test]
+fn l04_a_gateway_that_would_forget_at_a_restart_what_providers_end_warns() {
+    let folder = Folder::new();
+    let provider = "[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+    let keys = "[keys]\nsession = [{ file = \"good.key\" }]\n";
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:1\"\n";
+    let warnings = |top: &str, more: &str| {
+        let text = format!("policies = [\"policies/*.toml\"]\n{top}{listener}{keys}{provider}{more}");
+        let (config, report) = folder.load(&text, &[]);
+        assert!(config.is_ok(), "{report}");
+        report.findings().iter().filter(|finding| finding.message.contains("a restart forgets")).count()
+    };
+    let hooks = "okta_hooks = { authorization = { env = \"GOOD_SECRET\" } }\n";
+    assert_eq!((warnings("", ""), warnings("", "events = {}\n"), warnings("", hooks)), (0, 1, 1));
+    assert_eq!(warnings("state = \"state\"\n", "events = {}\n"), 0);
 }
 
 #[test]

@@ -264,6 +264,7 @@ impl HttpBody for Body {
                 self.account.bytes_out += sent as u64;
                 self.account.complete = self.content.is_end_stream();
             }
+            Poll::Ready(Some(Err(BodyError::Recalled))) => self.account.failed("session_over"),
             Poll::Ready(Some(Err(_))) => self.account.failed("upstream_broke_off"),
             Poll::Pending => {}
         }

@@ -16,6 +16,16 @@ pub(super) const JWKS: &str = "/.lychgate/jwks";
 pub(super) const RESEND: &str = "/.lychgate/resend";
 /// Where people sign in beside a form that waits in another tab.
 pub(super) const SIGN_IN: &str = "/.lychgate/sign-in";
+/// Where people see who the gateway thinks they are.
+pub(super) const ME: &str = "/.lychgate/me";
+/// Where providers send logout tokens.
+pub(super) const BACKCHANNEL_LOGOUT: &str = "/.lychgate/backchannel-logout";
+/// What providers show in a frame of their own page when somebody signs out there.
+pub(super) const FRONTCHANNEL_LOGOUT: &str = "/.lychgate/frontchannel-logout";
+/// Where security event tokens are sent.
+pub(super) const EVENTS_SET: &str = "/.lychgate/events/set";
+/// Where Okta's event hooks are sent.
+pub(super) const EVENTS_OKTA: &str = "/.lychgate/events/okta";
 
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
 pub fn is_reserved(path: &CanonicalPath) -> bool {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::Exchange;
-use crate::clock::Timestamp;
+use super::{Common, Exchange};
+use crate::clock::{Clock, Timestamp};
 use crate::http::HostName;
 use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
-use crate::session::{NoSession, SealError, SealedSessions, Session};
+use crate::session::{NoSession, Revocations, SealError, SealedSessions, Session, Standing};
 use crate::snapshot::Application;
+use crate::upstream::Leash;
 
 /// A person with an open session at one application.
 pub(super) struct Known {
@@ -30,10 +31,14 @@ pub(super) struct Known {
     fits: Result<(), NoSession>,
     /// When the provider is to be asked for new claims, where the policy wants that.
     refresh_at: Option<Timestamp>,
+    /// What it remembers of the list of ended sessions.
+    standing: Standing,
+    revocations: Arc<Revocations>,
+    clock: Clock,
 }
 
 impl Known {
-    fn new(application: &Arc<Application>, host: &HostName, session: Session) -> Self {
+    fn new(common: &Common, application: &Arc<Application>, host: &HostName, session: Session) -> Self {
         let subject = Subject {
             claims: session.claims.clone(),
             session: SessionFacts {
@@ -45,10 +50,14 @@ impl Known {
             },
         };
         let subject = Arc::new(subject);
+        let label: Box<str> = session.claims.text("preferred_username").unwrap_or(&session.subject).into();
         Self {
+            standing: Standing::in_group(&session, &label, application.policy().session().group.as_deref()),
+            revocations: Arc::clone(&common.revocations),
+            clock: common.clock.clone(),
             fits: fits(application, &session),
             refresh_at: application.policy().session().refresh.and(session.refresh_at),
-            label: session.claims.text("preferred_username").unwrap_or(&session.subject).into(),
+            label,
             short_id: session.id.short().into(),
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
             prepared: application.policy().prepare(subject),
@@ -60,22 +69,19 @@ impl Known {
 
     /// A person whose session was just made anew, where it is good.
     pub(super) fn made(
+        common: &Common,
         application: &Arc<Application>,
         host: &HostName,
         session: Session,
         now: Timestamp,
     ) -> Result<Arc<Self>, NoSession> {
-        let known = Arc::new(Self::new(application, host, session));
+        let known = Arc::new(Self::new(common, application, host, session));
         known.check(now).map(|()| known)
     }
 
     /// Whether the provider is to be asked for new claims before the session is used.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.refresh_at.is_some_and(|at| now >= at)
-    }
-
-    pub(super) fn session(&self) -> &Session {
-        &self.session
     }
 
     /// The name for logs and pages.
@@ -102,14 +108,29 @@ impl Known {
         self.shadow.as_ref()
     }
 
+    /// The session itself.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
     fn is_for(&self, application: &Arc<Application>, host: &HostName) -> bool {
         Arc::ptr_eq(&self.application, application) && self.host == *host
     }
 
     /// Whether the session is good now.
-    fn check(&self, now: Timestamp) -> Result<(), NoSession> {
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), NoSession> {
         self.fits?;
-        self.session.check(self.application.limits(), now)
+        self.session.check(self.application.limits(), now)?;
+        Ok(self.standing.check(&self.revocations)?)
+    }
+}
+
+/// An answer or a tunnel goes on while its session is not ended and its whole time not over. That something is open counts as use, so the
+/// idle limit does not end it.
+impl Leash for Known {
+    fn holds(&self) -> bool {
+        let age = self.clock.now().since(self.session.started_at);
+        age < self.application.limits().max && self.standing.check(&self.revocations).is_ok()
     }
 }
 
@@ -139,7 +160,7 @@ pub(super) fn authenticate(
         return known.check(now).map(|()| known);
     }
     let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
-    let known = Arc::new(Known::new(application, host, session));
+    let known = Arc::new(Known::new(&gateway.common, application, host, session));
     known.check(now)?;
     gateway.keep_session(&exchange.snapshot, &text, &known);
     Ok(known)

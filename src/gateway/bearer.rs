@@ -19,8 +19,9 @@ use crate::http::authorization::{self, Authorization, AuthorizationError, Bearer
 use crate::observe::TokenOutcome;
 use crate::oidc::{AccessToken, Standing, Stands, TokenError, TokenFacts, TokenFault};
 use crate::policy::{Bearer, Prepared, SessionFacts, SessionKind, Subject};
-use crate::session::SessionCache;
+use crate::session::{self, Revocations, SessionCache, TokenMarks};
 use crate::snapshot::{Application, BearerAccess};
+use crate::upstream::Leash;
 
 /// Applications for which one token is remembered; it is good for as many as name its audience.
 const APPLICATIONS: usize = 16;
@@ -32,6 +33,9 @@ pub(super) type TokenCache = SessionCache<Vec<Arc<TokenHolder>>>;
 pub(super) struct TokenHolder {
     application: Arc<Application>,
     standing: Standing,
+    /// What it remembers of the list of ended sessions.
+    revoked: session::Standing,
+    revocations: Arc<Revocations>,
     label: Box<str>,
     client: Option<Box<str>>,
     prepared: Prepared,
@@ -53,13 +57,21 @@ pub(super) enum BearerError {
 }
 
 impl TokenHolder {
-    fn new(application: &Arc<Application>, access: &BearerAccess, token: AccessToken) -> Self {
+    fn new(
+        application: &Arc<Application>,
+        access: &BearerAccess,
+        revocations: &Arc<Revocations>,
+        token: AccessToken,
+    ) -> Self {
         let (facts, standing) = token.into_facts();
         let label = label(&facts);
+        let revoked = revoked(access.provider.name(), &facts, &label);
         let client = facts.client.as_deref().map(Into::into);
         let subject = Arc::new(subject(application, access.provider.name(), facts));
         Self {
             standing,
+            revoked,
+            revocations: Arc::clone(revocations),
             label,
             client,
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
@@ -87,9 +99,29 @@ impl TokenHolder {
         self.shadow.as_ref()
     }
 
+    /// Whoever was signed out has no token that was issued before.
+    fn check(&self) -> Result<(), TokenError> {
+        self.revoked.check(&self.revocations).map_err(|_| TokenError::Revoked)
+    }
+
     fn is_for(&self, application: &Arc<Application>) -> bool {
         Arc::ptr_eq(&self.application, application)
     }
+}
+
+/// An answer or a tunnel goes on until whoever it is for is signed out; that its token ends does not end it.
+impl Leash for TokenHolder {
+    fn holds(&self) -> bool {
+        self.check().is_ok()
+    }
+}
+
+/// By what the token's bearer can be meant in the list of ended sessions. A token that does not say when it was issued counts as older
+/// than any of its entries.
+fn revoked(provider: &str, facts: &TokenFacts, name: &str) -> session::Standing {
+    let (subject, claims) = (facts.subject.as_deref(), &facts.claims);
+    let marks = TokenMarks { provider, subject, sid: claims.text("sid"), email: claims.text("email"), name };
+    session::Standing::of_token(&marks, facts.issued_at.unwrap_or_default())
 }
 
 /// The most telling name: of the person, else of the client.
@@ -175,9 +207,8 @@ fn known(
 ) -> Option<Result<Arc<TokenHolder>, TokenError>> {
     let holders = exchange.gateway.tokens.find(token.text().as_bytes())?;
     let holder = holders.iter().find(|holder| holder.is_for(application))?;
-    // A list of people who are signed out everywhere is to be asked here, with the provider's name and `sub`.
     match holder.standing.at(now, &access.provider) {
-        Stands::Good => Some(Ok(Arc::clone(holder))),
+        Stands::Good => Some(holder.check().map(|()| Arc::clone(holder))),
         Stands::Expired => Some(Err(TokenError::Expired)),
         Stands::Unknown => None,
     }
@@ -192,7 +223,8 @@ async fn accept(
 ) -> Result<Arc<TokenHolder>, TokenError> {
     access.metrics.validations.inc();
     let accepted = access.provider.accept(token.text(), terms).await?;
-    let holder = Arc::new(TokenHolder::new(application, access, accepted));
+    let holder = Arc::new(TokenHolder::new(application, access, &exchange.gateway.common.revocations, accepted));
+    holder.check()?;
     keep(exchange, token.text().as_bytes(), &holder);
     Ok(holder)
 }

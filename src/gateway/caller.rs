@@ -18,6 +18,7 @@ use crate::http::authorization::BearerToken;
 use crate::policy::Prepared;
 use crate::session::NoSession;
 use crate::snapshot::Application;
+use crate::upstream::Leash;
 
 /// Somebody who is known.
 #[derive(Clone)]
@@ -104,6 +105,14 @@ impl Caller {
         match self {
             Self::Browser(known) => known.shadow(),
             Self::Client(holder) => holder.shadow(),
+        }
+    }
+
+    /// What an answer to them holds by: their session, or their token.
+    pub(super) fn leash(&self) -> Arc<dyn Leash> {
+        match self {
+            Self::Browser(known) => Arc::clone(known) as _,
+            Self::Client(holder) => Arc::clone(holder) as _,
         }
     }
 

@@ -1,14 +1,17 @@
 //! The end of a session by the person's own wish.
 //!
 //! A plain link only asks (C14): the page's form carries a sealed token made for this session, and the POST must bring it or come from our own
-//! origin. Then every session cookie of the host goes, and the browser is sent to the provider's logout where there is one. Coming back proves
-//! nothing and changes nothing (R04).
+//! origin. Then every session cookie of the host goes, the sessions themselves are ended so that a copy of the cookie is worth nothing (L07), and
+//! the browser is sent to the provider's logout where there is one. Coming back proves nothing and changes nothing (R04). With `everywhere`
+//! in the form all of the person's sessions behind this gateway end.
 //!
 //! The ID token for `id_token_hint` is kept in a sealed cookie of its own that browsers send to this address only, so that it does not travel
 //! with every request. Specification: RP-Initiated Logout 1.0.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
 use url::form_urlencoded;
@@ -26,6 +29,7 @@ use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
 use crate::oidc::Provider;
 use crate::pages::Page;
+use crate::session::{Cause, Effect, Session, Wanted, Whom};
 use crate::snapshot::{Application, Route};
 
 /// The longest form that a sign-out may be.
@@ -40,13 +44,9 @@ pub(super) fn ask(
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let Some(known) = signed_in(exchange, route, headers) else { return signed_out(exchange, route, account) };
+    let Some(known) = signed_in(exchange, route, headers).next() else { return signed_out(exchange, route, account) };
     account.recognised(&known);
-    let token = exchange.gateway.common.keys.seal(form_binding(route.host), known.session_label().as_bytes());
-    let provider = known.application().provider().and_then(|provider| {
-        let url = provider.end_session_url(None, SIGNED_OUT, None)?;
-        url::Url::parse(&url).ok().map(|url| url.origin().ascii_serialization())
-    });
+    let (token, provider) = (form_token(exchange, route.host, &known), provider_origin(&known));
     let page = Page::SignOut {
         app: known.application().name(),
         action: LOGOUT,
@@ -65,19 +65,21 @@ pub(super) async fn end(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let known = signed_in(exchange, route, headers);
-    if let Some(known) = &known {
+    let sessions: Vec<Arc<Known>> = signed_in(exchange, route, headers).collect();
+    let known = sessions.first();
+    if let Some(known) = known {
         account.recognised(known);
-        let ours = is_own_origin(exchange, headers) || token_fits(exchange, route, known, body).await;
+        let form = read_form(exchange, body).await;
+        let ours = is_own_origin(exchange, headers) || token_fits(exchange, route, known, &form);
         if !ours {
             return Err(Refusal::ForeignSignOut);
         }
+        revoke(exchange, &sessions, form_value(&form, "everywhere").is_some()).await;
     }
-    let mut response =
-        match known.as_ref().and_then(|known| provider_logout(exchange, route, known.application(), headers)) {
-            Some(url) => redirect(&url)?,
-            None => redirect(SIGNED_OUT)?,
-        };
+    let mut response = match known.and_then(|known| provider_logout(exchange, route, known.application(), headers)) {
+        Some(url) => redirect(&url)?,
+        None => redirect(SIGNED_OUT)?,
+    };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
     let hint = hint_cookie(exchange, "").removal();
     let arrived = arrived_cookie(exchange);
@@ -111,10 +113,47 @@ pub(super) fn keep_hint(
     (sealed.len() <= MAX_HINT).then(|| hint_cookie(exchange, &sealed).header()).flatten()
 }
 
-/// The person who is signed in at one of the host's applications.
-fn signed_in(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap) -> Option<Arc<Known>> {
+/// The sessions of this browser at the host's applications.
+pub(super) fn signed_in<'a>(
+    exchange: &'a Exchange<'_>,
+    route: &'a Route<'_>,
+    headers: &'a HeaderMap,
+) -> impl Iterator<Item = Arc<Known>> + 'a {
     let now = exchange.gateway.now();
-    route.neighbours.iter().find_map(|application| authenticate(exchange, application, route.host, headers, now).ok())
+    route
+        .neighbours
+        .iter()
+        .filter_map(move |application| authenticate(exchange, application, route.host, headers, now).ok())
+}
+
+/// The value that proves that a form for this session is ours.
+pub(super) fn form_token(exchange: &Exchange<'_>, host: &HostName, known: &Known) -> String {
+    exchange.gateway.common.keys.seal(form_binding(host), known.session_label().as_bytes())
+}
+
+/// The origin of the provider's logout address.
+pub(super) fn provider_origin(known: &Known) -> Option<String> {
+    let url = known.application().provider()?.end_session_url(None, SIGNED_OUT, None)?;
+    url::Url::parse(&url).ok().map(|url| url.origin().ascii_serialization())
+}
+
+/// Ends these sessions with those of the same person in the whole group (`[session] group`), or all that these people have, and waits until that is written down. Where it cannot be, the log tells, and the
+/// person is signed out all the same.
+async fn revoke(exchange: &Exchange<'_>, sessions: &[Arc<Known>], everywhere: bool) {
+    let (common, now) = (&exchange.gateway.common, exchange.gateway.now());
+    let cause = if everywhere { Cause::SignedOutEverywhere } else { Cause::SignedOut };
+    let wanted = sessions.iter().flat_map(|known| {
+        let Session { id, provider, subject, .. } = known.session();
+        let whom = if everywhere { Whom::Person { provider, subject } } else { Whom::Session(id) };
+        let group = known.application().policy().session().group.as_deref().filter(|_| !everywhere);
+        let group = group.map(|group| Whom::GroupPerson { group, provider, subject });
+        std::iter::once(whom).chain(group).map(|whom| Wanted::new(&whom, now, cause, Effect::Ended))
+    });
+    common.metrics.revoked(cause);
+    let kept = common.revocations.revoke(wanted.collect(), now).is_kept().await;
+    if !kept {
+        tracing::warn!(request_id = exchange.request_id.as_str(), "a sign-out holds, but is not written down");
+    }
 }
 
 fn provider_logout(
@@ -136,10 +175,18 @@ fn is_own_origin(exchange: &Exchange<'_>, headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes() == exchange.outer_origin().as_bytes())
 }
 
+/// The form; nothing where there is none that can be read.
+async fn read_form(exchange: &Exchange<'_>, body: SentBody) -> Bytes {
+    kept_form::read(body, MAX_FORM, exchange.gateway.common.body.stall).await.unwrap_or_default()
+}
+
+fn form_value<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(form).find(|(found, _)| found == name).map(|(_, value)| value)
+}
+
 /// Whether the form carries the token that was made for this session.
-async fn token_fits(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known, body: SentBody) -> bool {
-    let Ok(form) = kept_form::read(body, MAX_FORM, exchange.gateway.common.body.stall).await else { return false };
-    let Some((_, token)) = form_urlencoded::parse(&form).find(|(name, _)| name == "token") else { return false };
+fn token_fits(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known, form: &[u8]) -> bool {
+    let Some(token) = form_value(form, "token") else { return false };
     let opened = exchange.gateway.common.keys.open(form_binding(route.host), token.as_bytes());
     opened.is_ok_and(|session| **session == *known.session_label().as_bytes())
 }

@@ -19,10 +19,13 @@ mod callback;
 mod caller;
 mod challenge;
 mod content;
+mod events;
 mod flights;
+mod frontchannel;
 mod jwks;
 mod kept_form;
 mod logout;
+mod me;
 mod observed;
 mod proxy;
 mod record;
@@ -52,7 +55,7 @@ use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
-use crate::session::SessionCache;
+use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
 
@@ -92,6 +95,8 @@ pub struct Common {
     pub keys: Arc<KeyRing>,
     /// The keys that sign what applications are told, published under `jwks`.
     pub identity: Arc<IdentityKeys>,
+    /// The sessions that ended early.
+    pub revocations: Arc<Revocations>,
     /// The time of day.
     pub clock: Clock,
     /// Counters.

@@ -28,7 +28,7 @@ use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
-use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
+use crate::upstream::{Answer, BodyProgress, Leash, RequestBody, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
@@ -237,12 +237,14 @@ async fn send(
     let has_body = !body.is_empty();
     let request =
         UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
+    // What is public needs no session to go on.
+    let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
     let mut response = match sent.upgrade {
-        Some(client) if upgraded => switch(answer, client, stall),
-        _ => answer.response.map(Content::App),
+        Some(client) if upgraded => switch(answer, client, stall, leash),
+        _ => stream(answer, leash),
     };
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
@@ -286,9 +288,24 @@ async fn ask(
     Ok(answer)
 }
 
+/// The application's body, for as long as the session holds.
+fn stream(answer: Answer, leash: Option<Arc<dyn Leash>>) -> Response<Content> {
+    answer.response.map(|body| {
+        Content::App(match leash {
+            Some(leash) => body.on(leash),
+            None => body,
+        })
+    })
+}
+
 /// Joins both sides of an upgraded connection and answers the head.
-fn switch(mut answer: Answer, client: OnUpgrade, idle: std::time::Duration) -> Response<Content> {
+fn switch(
+    mut answer: Answer,
+    client: OnUpgrade,
+    idle: std::time::Duration,
+    leash: Option<Arc<dyn Leash>>,
+) -> Response<Content> {
     let application = hyper::upgrade::on(&mut answer.response);
-    tokio::spawn(tunnel(client, application, idle));
+    tokio::spawn(tunnel(client, application, idle, leash));
     answer.response.map(|_| Content::empty())
 }

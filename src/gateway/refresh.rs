@@ -57,10 +57,14 @@ pub(super) async fn refresh(
         Some(Landing::Renewed(brought)) => {
             let (session, ticket) = *brought;
             let cookies = cookies(exchange, application, host, (&session, &ticket), headers);
-            (Known::made(application, host, session, now), cookies)
+            match Known::made(&exchange.gateway.common, application, host, session, now) {
+                Ok(known) => (Ok(known), cookies),
+                Err(no_session) => (Err(no_session), Vec::new()),
+            }
         }
         Some(Landing::Ended) => (Err(NoSession::RefreshRefused), Vec::new()),
-        Some(Landing::Kept(_)) | None => (Ok(known), Vec::new()),
+        // It may have been ended while the provider was asked.
+        Some(Landing::Kept(_)) | None => (known.check(exchange.gateway.now()).map(|()| known), Vec::new()),
     }
 }
 

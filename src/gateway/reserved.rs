@@ -4,21 +4,29 @@
 //!
 //! | address | methods | what |
 //! | --- | --- | --- |
+//! | `backchannel-logout` | POST | a provider's logout token |
 //! | `callback` | GET, POST | the provider's response to a login |
+//! | `events/okta` | GET, POST | Okta's event hooks |
+//! | `events/set` | POST | security event tokens |
+//! | `frontchannel-logout` | GET | in a frame of the provider's page |
 //! | `logout` | GET, POST | asks, then ends the sessions of this host |
 //! | `jwks` | GET, HEAD | the keys that identity assertions are verified with |
-//! | `sign-in` | GET | signs in beside a form that waits in another tab |
+//! | `me` | GET | who is signed in here, for the person and for scripts |
 //! | `resend` | POST | sends a form that was kept |
+//! | `sign-in` | GET | signs in beside a form that waits in another tab |
 //! | `signed-out` | GET | where the provider sends people back |
 
 use http::{HeaderMap, Method, Response};
 
 use super::account::Account;
-use super::addresses::{CALLBACK, JWKS, LOGOUT, RESEND, SIGN_IN, SIGNED_OUT};
+use super::addresses::{
+    BACKCHANNEL_LOGOUT, CALLBACK, EVENTS_OKTA, EVENTS_SET, FRONTCHANNEL_LOGOUT, JWKS, LOGOUT, ME, RESEND, SIGN_IN,
+    SIGNED_OUT,
+};
 use super::content::Content;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, callback, jwks, logout, resend, sign_in};
+use super::{Exchange, callback, events, frontchannel, jwks, logout, me, resend, sign_in};
 use crate::snapshot::Route;
 
 /// Answers a request to a reserved address.
@@ -44,6 +52,16 @@ pub(super) async fn answer(
         (SIGNED_OUT, _) => Err(Refusal::WrongMethod("GET, HEAD")),
         (JWKS, &Method::GET | &Method::HEAD) => Ok(jwks::answer(exchange)),
         (JWKS, _) => Err(Refusal::WrongMethod("GET, HEAD")),
+        (BACKCHANNEL_LOGOUT, &Method::POST) => events::backchannel_logout(exchange, headers, body, account).await,
+        (BACKCHANNEL_LOGOUT | EVENTS_SET, method) if method != Method::POST => Err(Refusal::WrongMethod("POST")),
+        (EVENTS_SET, _) => events::set(exchange, headers, body, account).await,
+        (EVENTS_OKTA, &Method::GET) => events::okta_challenge(exchange, headers),
+        (EVENTS_OKTA, &Method::POST) => events::okta(exchange, headers, body, account).await,
+        (EVENTS_OKTA, _) => Err(Refusal::WrongMethod("GET, POST")),
+        (FRONTCHANNEL_LOGOUT, &Method::GET) => frontchannel::answer(exchange, route, headers, account).await,
+        (FRONTCHANNEL_LOGOUT, _) => Err(Refusal::WrongMethod("GET")),
+        (ME, &Method::GET | &Method::HEAD) => me::answer(exchange, route, headers, account),
+        (ME, _) => Err(Refusal::WrongMethod("GET, HEAD")),
         _ => Err(Refusal::UnknownReserved),
     }
 }

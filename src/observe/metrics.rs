@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
+use crate::session::{CAUSES, Cause};
 
 /// What became of a request, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,17 @@ struct LoginLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RevocationLabels {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabels {
+    endpoint: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     outcome: &'static str,
 }
@@ -185,6 +197,12 @@ pub struct Metrics {
     /// 1 when the last attempt to read everything anew was refused.
     pub reload_failed: Gauge,
     reloads: Family<ReloadLabels, Counter>,
+    revocations: Family<RevocationLabels, Counter>,
+    signals: Family<SignalLabels, Counter>,
+    /// Entries in the list of ended sessions.
+    pub revocations_listed: Gauge,
+    /// Entries that were pushed out of it.
+    pub revocations_dropped: Gauge,
 }
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -269,6 +287,20 @@ impl Metrics {
         registry.register("policy_sets_in_memory", "Sets of policies in use, or still used", policy_sets.clone());
         registry.register("reload_failed", "Whether the last reload was refused", reload_failed.clone());
         registry.register("reloads", "Reloads by outcome", reloads.clone());
+        let revocations = Family::<RevocationLabels, Counter>::default();
+        let signals = Family::<SignalLabels, Counter>::default();
+        let (revocations_listed, revocations_dropped) = (Gauge::default(), Gauge::default());
+        for cause in CAUSES {
+            drop(revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }));
+        }
+        registry.register("revocations", "Orders to end sessions by cause", revocations.clone());
+        registry.register("signals", "Messages of providers by endpoint and outcome", signals.clone());
+        registry.register("revocations_listed", "Entries in the list of ended sessions", revocations_listed.clone());
+        registry.register(
+            "revocations_dropped",
+            "Entries pushed out of the list of ended sessions since the start",
+            revocations_dropped.clone(),
+        );
         Self {
             registry,
             requests,
@@ -291,7 +323,21 @@ impl Metrics {
             policy_sets,
             reload_failed,
             reloads,
+            revocations,
+            signals,
+            revocations_listed,
+            revocations_dropped,
         }
+    }
+
+    /// Counts one order to end sessions.
+    pub fn revoked(&self, cause: Cause) {
+        self.revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }).inc();
+    }
+
+    /// Counts one message to an address for providers; both words are fixed ones.
+    pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
+        self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
     }
 
     /// Counts one attempt to read everything anew.

@@ -35,11 +35,13 @@ pub enum Endpoint {
     Introspection,
     /// A token ends (RFC 7009).
     Revocation,
+    /// The keys of who sends security events, where it is not the provider itself.
+    TransmitterKeys,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Metadata,
         Self::Keys,
         Self::Token,
@@ -47,6 +49,7 @@ impl Endpoint {
         Self::UserInfo,
         Self::Introspection,
         Self::Revocation,
+        Self::TransmitterKeys,
     ];
 
     /// A fixed word for logs and metrics.
@@ -59,6 +62,7 @@ impl Endpoint {
             Self::UserInfo => "userinfo",
             Self::Introspection => "introspection",
             Self::Revocation => "revocation",
+            Self::TransmitterKeys => "transmitter_keys",
         }
     }
 
@@ -70,7 +74,7 @@ impl Endpoint {
     /// The endpoint's address in the metadata; none when the provider has it not.
     pub(super) fn address(self, metadata: &Metadata) -> Option<&Url> {
         match self {
-            Self::Metadata => None,
+            Self::Metadata | Self::TransmitterKeys => None,
             Self::Keys => Some(&metadata.jwks_uri),
             Self::Token => Some(&metadata.token_endpoint),
             Self::PushedRequests => metadata.pushed_authorization_request_endpoint.as_ref(),

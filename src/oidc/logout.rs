@@ -8,6 +8,13 @@
 use super::provider::Provider;
 
 impl Provider {
+    /// The origins of the provider's own pages, from which it signs people out.
+    pub fn origins(&self) -> Vec<String> {
+        let issuer = url::Url::parse(self.issuer()).ok();
+        let endpoint = self.discovered().ok().and_then(|known| known.metadata.end_session_endpoint.clone());
+        issuer.into_iter().chain(endpoint).map(|url| url.origin().ascii_serialization()).collect()
+    }
+
     /// Where to send the browser, or none when the provider is unknown or offers no logout. Long hints are left out: the
     /// address must stay below what servers accept.
     pub fn end_session_url(

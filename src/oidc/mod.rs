@@ -16,13 +16,14 @@
 //! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
 //! | `introspection`, `introspection_cache` | asking the provider about them |
 //! | `logout` | RP-initiated logout |
+//! | `signals`, `signed_token`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
 //! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
 //! are never logged and have no `Debug` (R17). Specifications: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749,
-//! RFC 7636 (PKCE), RFC 9126 (PAR), RFC 9207 (`iss`), RFC 9700 (security practice),
-//! RFC 9068 and RFC 7662 (access tokens), RP-Initiated Logout 1.0.
+//! RFC 7636 (PKCE), RFC 9126 (PAR), RFC 9207 (`iss`), RFC 9700 (security practice), RFC 9068 and RFC 7662 (access tokens),
+//! RP-Initiated Logout 1.0, Back-Channel Logout 1.0, RFC 8417 (SET).
 
 mod access_token;
 mod availability;
@@ -40,13 +41,19 @@ mod jwt;
 mod keys;
 mod login;
 mod logout;
+mod logout_token;
 mod metadata;
+pub mod okta_hook;
 mod patience;
 pub mod pending;
 mod provider;
 mod pushed;
 mod refresh;
+mod security_event;
 mod settings;
+mod signals;
+mod signed_token;
+mod subject;
 mod token;
 mod token_error;
 mod token_terms;
@@ -62,10 +69,15 @@ pub use http_client::Limits;
 pub use jws::JwsError;
 pub use jwt::UnverifiedJwt;
 pub use login::{Begun, LoginRequest};
+pub use logout_token::{LogoutToken, read_unsigned as read_logout_token_unsigned};
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
 pub use refresh::{RefreshError, Refreshed};
+pub use security_event::{Asked, SecurityEvent, read_unsigned as read_security_event_unsigned};
 pub use settings::{Asking, AssertionAudience, ClientAuth, ProviderSettings, ResponseMode, SettingsError};
+pub use signals::{SharedValue, Signals, Transmitter};
+pub use signed_token::{MAX_SIGNAL, SignalError, UnverifiedToken};
+pub use subject::{Meant, Person};
 pub use token_error::{TokenError, TokenFault};
 pub use token_terms::TokenFacts;
 pub use traffic::RequestOutcome;

@@ -27,6 +27,7 @@ use super::metadata::Metadata;
 use super::patience::{Rests, jittered};
 use super::pending;
 use super::settings::{self, ProviderSettings, ResponseMode, SettingsError};
+use super::signed_token::TransmitterKeys;
 use super::traffic::{RequestOutcome, Traffic};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::SignatureAlgorithm;
@@ -76,6 +77,7 @@ pub struct Provider {
     introspections: Introspections,
     rests: Rests,
     traffic: Traffic,
+    transmitter_keys: TransmitterKeys,
 }
 
 /// When the provider was last asked out of turn.
@@ -111,6 +113,7 @@ impl Provider {
             introspections: Introspections::new(),
             rests: Rests::default(),
             traffic: Traffic::default(),
+            transmitter_keys: TransmitterKeys::default(),
         }))
     }
 
@@ -203,7 +206,7 @@ impl Provider {
         Ok(Discovered { metadata, keys, at: self.now(), good_for })
     }
 
-    async fn read(&self, endpoint: Endpoint, address: &str) -> Result<HttpResponse, MetadataError> {
+    pub(super) async fn read(&self, endpoint: Endpoint, address: &str) -> Result<HttpResponse, MetadataError> {
         let make = || {
             let request = http::Request::builder().method(Method::GET).uri(address);
             request.header(header::ACCEPT, "application/json").body(Vec::new()).map_err(|_| FetchError::BadUrl)
@@ -320,6 +323,20 @@ impl Provider {
 
     pub(super) fn introspections(&self) -> &Introspections {
         &self.introspections
+    }
+
+    /// The issuer, as text.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Whether sessions must keep the e-mail address, because events may name people by it.
+    pub fn names_people_by_email(&self) -> bool {
+        self.settings.signals.events.is_some()
+    }
+
+    pub(super) fn transmitter_keys(&self) -> &TransmitterKeys {
+        &self.transmitter_keys
     }
 
     pub(super) fn settings(&self) -> &ProviderSettings {

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::http_client::{self, Limits};
+use super::signals::Signals;
 pub use crate::config::{Asking, AssertionAudience, ClientAuth, ResponseMode};
 use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
 use crate::http::login_options;
@@ -54,6 +55,8 @@ pub struct ProviderSettings {
     pub ca: Option<Vec<u8>>,
     /// How far the provider's clock may be off.
     pub clock_skew: Duration,
+    /// What the provider may send to end sessions.
+    pub signals: Signals,
     /// Limits of every single request to the provider.
     pub limits: Limits,
 }
@@ -79,6 +82,7 @@ impl ProviderSettings {
             trusted_audiences: Vec::new(),
             ca: None,
             clock_skew: Duration::from_secs(60),
+            signals: Signals::default(),
             limits: Limits::default(),
         }
     }
@@ -106,6 +110,7 @@ impl ProviderSettings {
             trusted_audiences,
             ca,
             clock_skew,
+            signals,
             limits,
         } = self;
         let secret = match (client_secret, &other.client_secret) {
@@ -118,13 +123,13 @@ impl ProviderSettings {
         };
         let client = (name, issuer, client_id, client_auth, client_key_id, assertion_audience);
         let login = (pushed_requests, response_mode, asking, scopes, userinfo);
-        let trust = (algorithms, trusted_audiences, ca, clock_skew, limits);
+        let trust = (algorithms, trusted_audiences, ca, clock_skew, limits, signals);
         let o = other;
         secret
             && key
             && client == (&o.name, &o.issuer, &o.client_id, &o.client_auth, &o.client_key_id, &o.assertion_audience)
             && login == (&o.pushed_requests, &o.response_mode, &o.asking, &o.scopes, &o.userinfo)
-            && trust == (&o.algorithms, &o.trusted_audiences, &o.ca, &o.clock_skew, &o.limits)
+            && trust == (&o.algorithms, &o.trusted_audiences, &o.ca, &o.clock_skew, &o.limits, &o.signals)
     }
 }
 

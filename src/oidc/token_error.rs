@@ -43,6 +43,8 @@ pub enum TokenError {
     Bound,
     /// The provider says that it is not good.
     Inactive,
+    /// Whoever it speaks of was signed out since it was issued.
+    Revoked,
     /// It lacks a scope.
     Scope,
     /// The provider cannot be asked, or gives no answer that can be used.
@@ -85,6 +87,7 @@ impl TokenError {
             Self::ClaimMissing => "token_claim_missing",
             Self::Bound => "token_bound",
             Self::Inactive => "token_inactive",
+            Self::Revoked => "token_revoked",
             Self::Scope => "token_scope",
             Self::Unavailable => "token_provider_unavailable",
             Self::Busy => "token_provider_busy",

@@ -49,6 +49,8 @@ pub enum Page<'a> {
         /// The error code of RFC 6750; none where nothing is known of the token.
         code: Option<&'static str>,
     },
+    /// Who is signed in, and since when.
+    Me(&'a Me<'a>),
     /// A rule said no.
     Forbidden {
         /// The application's name.
@@ -144,6 +146,27 @@ pub enum Page<'a> {
     Overloaded,
 }
 
+/// What a person is shown of their own session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me<'a> {
+    /// The application's name.
+    pub app: &'a str,
+    /// The name in logs and pages.
+    pub who: &'a str,
+    /// What is known, by its name, in the order in which it is shown.
+    pub facts: Vec<(&'static str, String)>,
+    /// The claims that are kept, each as JSON.
+    pub claims: Vec<(&'a str, String)>,
+    /// Where the form is posted.
+    pub action: &'a str,
+    /// The value that proves the form was ours.
+    pub token: &'a str,
+    /// Where the application is.
+    pub back_url: &'a str,
+    /// The origin of the provider's logout address.
+    pub provider: Option<&'a str>,
+}
+
 /// In which form a client wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -182,7 +205,7 @@ impl Page<'_> {
     /// The status under which it is sent.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } => StatusCode::OK,
+            Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } | Self::Me(_) => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. }
             | Self::FormKept { .. }
@@ -208,6 +231,7 @@ impl Page<'_> {
             Self::SignOut { .. } => "sign_out",
             Self::TokenRefused { code: Some(code), .. } => code,
             Self::TokenRefused { code: None, .. } => "provider_unavailable",
+            Self::Me(_) => "me",
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",

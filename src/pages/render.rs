@@ -62,14 +62,25 @@ pub(super) fn page(content: &Content<'_>, request_id: &str) -> Rendered {
         title => content.title.as_ref(),
         said => content.said.as_ref(),
         next => content.next.as_ref(),
+        lists => content.lists.iter().map(list).collect::<Vec<_>>(),
         request_id => request_id,
         link => link.map(|link| context! { url => link.url, label => link.label, beside => link.beside }),
         form => content.form.as_ref().map(|form| {
-            context! { action => form.action, token => form.token, label => form.label }
+            context! {
+                action => form.action,
+                token => form.token,
+                label => form.label,
+                everywhere => form.everywhere,
+            }
         }),
     };
     let body = TEMPLATES.get_template(NAME).and_then(|template| template.render(values)).unwrap_or_default();
     Rendered { body: body.into(), csp: policy(content.form.as_ref()) }
+}
+
+fn list((heading, rows): &(&'static str, Vec<(&str, &str)>)) -> Value {
+    let rows: Vec<Value> = rows.iter().map(|(name, value)| context! { name => *name, value => *value }).collect();
+    context! { heading => *heading, rows }
 }
 
 fn policy(form: Option<&PageForm<'_>>) -> HeaderValue {

@@ -1,12 +1,25 @@
 //! What people and programs are shown, page by page, and that nothing can break out of it.
 
+use std::sync::LazyLock;
+
 use super::*;
 
 const ID: &str = "01JD3V7C6S";
 
 fn every_page() -> Vec<Page<'static>> {
     let (app, retry_url) = ("royalty", "/statements?year=2026");
+    static ME: LazyLock<Me<'static>> = LazyLock::new(|| Me {
+        app: "royalty",
+        who: "ada",
+        facts: vec![("Provider", "okta".to_owned()), ("Ends at", "2026-11-25 20:00 UTC".to_owned())],
+        claims: vec![("groups", "[\"staff\"]".to_owned())],
+        action: "/.lychgate/logout",
+        token: "t0ken",
+        back_url: "/",
+        provider: None,
+    });
     vec![
+        Page::Me(&ME),
         Page::SignedOut { app, sign_in_url: "/" },
         Page::SignOut {
             app,
@@ -97,7 +110,18 @@ fn the_policy_names_the_hash_of_the_style_that_stands_in_the_page() {
 #[test]
 fn nothing_breaks_out_of_its_place() {
     let hostile = "\"><script>alert(1)</script><a href='x' onclick=\"y\">&{{ 7*7 }}";
+    let me = Me {
+        app: hostile,
+        who: hostile,
+        facts: vec![("Provider", hostile.to_owned())],
+        claims: vec![(hostile, hostile.to_owned())],
+        action: "/.lychgate/logout",
+        token: hostile,
+        back_url: "javascript:alert(1)",
+        provider: Some("https://a; script-src 'unsafe-inline'"),
+    };
     let pages = [
+        Page::Me(&me),
         Page::Forbidden { app: hostile, person: Some(hostile), sign_out_url: Some("/x\"><script>") },
         Page::SignOut {
             app: hostile,

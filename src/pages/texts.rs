@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::Page;
+use super::{Me, Page};
 
 /// What a page says, before it takes a form.
 pub(super) struct Content<'a> {
@@ -14,6 +14,8 @@ pub(super) struct Content<'a> {
     pub(super) next: Cow<'a, str>,
     pub(super) link: Option<Link<'a>>,
     pub(super) form: Option<PageForm<'a>>,
+    /// Names and values, under a heading each.
+    pub(super) lists: Vec<(&'static str, Vec<(&'a str, &'a str)>)>,
 }
 
 /// A way on.
@@ -29,6 +31,8 @@ pub(super) struct PageForm<'a> {
     pub(super) action: &'a str,
     pub(super) token: &'a str,
     pub(super) label: &'static str,
+    /// A second button, which ends more.
+    pub(super) everywhere: Option<&'static str>,
     pub(super) onward: Onward<'a>,
 }
 
@@ -42,7 +46,7 @@ pub(super) enum Onward<'a> {
 
 impl<'a> Content<'a> {
     fn new(title: impl Into<Cow<'a, str>>, said: impl Into<Cow<'a, str>>, next: impl Into<Cow<'a, str>>) -> Self {
-        Self { title: title.into(), said: said.into(), next: next.into(), link: None, form: None }
+        Self { title: title.into(), said: said.into(), next: next.into(), link: None, form: None, lists: Vec::new() }
     }
 
     fn link(self, url: impl Into<Option<&'a str>>, label: &'static str) -> Self {
@@ -62,11 +66,13 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
         )
         .link(sign_in_url, "Sign in again"),
         Page::SignOut { app, action, token, stay_url, provider } => {
-            let form = PageForm { action, token, label: "Sign out", onward: Onward::Origin(provider) };
+            let onward = Onward::Origin(provider);
+            let form = PageForm { action, token, label: "Sign out", everywhere: None, onward };
             let said = format!("You are about to sign out of {app}.");
             let content = Content::new("Sign out?", said, "What you have not saved there may be lost.");
             Content { form: Some(form), ..content.link(stay_url, "Stay signed in") }
         }
+        Page::Me(me) => about(me),
         Page::SignInRequired { app, sign_in_url } => Content::new(
             "Please sign in",
             format!("You are not signed in to {app}, or your session has ended."),
@@ -81,7 +87,13 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             );
             Content {
                 link: Some(Link { url: sign_in_url, label: "Sign in in a new tab", beside: true }),
-                form: Some(PageForm { action, token, label: "Send the form", onward: Onward::Anywhere }),
+                form: Some(PageForm {
+                    action,
+                    token,
+                    label: "Send the form",
+                    everywhere: None,
+                    onward: Onward::Anywhere,
+                }),
                 ..content
             }
         }
@@ -174,5 +186,28 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             "More requests are waiting than can be served.",
             "Wait a moment, then load the page again.",
         ),
+    }
+}
+
+fn about<'a>(me: &'a Me<'a>) -> Content<'a> {
+    let form = PageForm {
+        action: me.action,
+        token: me.token,
+        label: "Sign out",
+        everywhere: Some("Sign out everywhere"),
+        onward: Onward::Origin(me.provider),
+    };
+    let facts = me.facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let claims: Vec<_> = me.claims.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut lists = vec![("How you are signed in", facts)];
+    if !claims.is_empty() {
+        lists.push(("What your organisation says of you", claims));
+    }
+    let said = format!("You are signed in to {} as {}.", me.app, me.who);
+    let next = "Signing out everywhere ends all your sessions behind this gateway, in every browser.";
+    Content {
+        form: Some(form),
+        lists,
+        ..Content::new("Your session", said, next).link(me.back_url, "Back to the application")
     }
 }

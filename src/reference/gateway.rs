@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::key::{Key, Kind, Table, Word};
 use super::provider::PROVIDERS_AT;
-pub use super::provider::{PARAMETERS, PROVIDER, PROVIDERS};
+pub use super::provider::{EVENTS, OKTA_HOOKS, PARAMETERS, PROVIDER, PROVIDERS};
 
 const LISTENERS_AT: &str = "docs/configuration.md#listeners-at-least-one";
 const KEYS_AT: &str = "docs/configuration.md#keys";
@@ -192,7 +192,7 @@ pub static ADMIN: Table = Table::new(
         Key::optional(
             "address",
             Kind::Text("IP address and port"),
-            "Where `/livez`, `/readyz`, `/metrics` (Prometheus), `/policies` and `/reload` are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
+            "Where `/livez`, `/readyz`, `/metrics` (Prometheus), `/policies`, `/reload` and `/revocations` are. Not authenticated: keep it away from clients. Where probes come over the network, as in Kubernetes, `\"0.0.0.0:9180\"`.",
         )
         .by_default("\"127.0.0.1:9180\""),
         Key::optional("enabled", Kind::Boolean, "`false` for no admin listener at all.").by_default("true"),

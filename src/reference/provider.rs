@@ -167,7 +167,56 @@ pub static PROVIDER: Table = Table::new(
             "How far the provider's clock may be off.",
         )
         .by_default("\"60s\""),
+        Key::optional(
+            "events",
+            Kind::Table(&EVENTS),
+            "Accept security event tokens (SSF, CAEP, RISC) that end sessions, pushed to `/.lychgate/events/set`. `{}` where the provider sends them itself.",
+        )
+        .see("docs/logout-and-revocation.md#security-event-tokens")
+        .examples(&["{}"]),
+        Key::optional(
+            "okta_hooks",
+            Kind::Table(&OKTA_HOOKS),
+            "Accept Okta event hooks that end sessions at `/.lychgate/events/okta`.",
+        )
+        .see("docs/logout-and-revocation.md#okta-event-hooks")
+        .examples(&["{ authorization = { file = \"okta-hook.secret\" } }"]),
     ],
+);
+
+/// `providers.NAME.events`.
+pub static EVENTS: Table = Table::new(
+    "providers.NAME.events",
+    PROVIDERS_AT,
+    "Who sends security event tokens.",
+    &[
+        Key::optional("issuer", Kind::TEXT, "The transmitter's issuer, exactly as it writes it in its tokens.")
+            .otherwise("the provider's `issuer`"),
+        Key::optional("audience", Kind::TEXT, "What the transmitter calls this gateway.")
+            .otherwise("the provider's `client_id`"),
+        Key::optional("jwks_uri", Kind::Text("URL"), "Where the transmitter publishes its keys.")
+            .otherwise("the provider's keys"),
+        Key::optional(
+            "authorization",
+            Kind::Table(&SECRET),
+            "What the transmitter must send as `Authorization`, whole: `Bearer …`.",
+        )
+        .otherwise("any; the token's signature is checked all the same")
+        .examples(&["{ file = \"events.secret\" }"]),
+    ],
+);
+
+/// `providers.NAME.okta_hooks`.
+pub static OKTA_HOOKS: Table = Table::new(
+    "providers.NAME.okta_hooks",
+    PROVIDERS_AT,
+    "What Okta's event hooks carry.",
+    &[Key::required(
+        "authorization",
+        Kind::Table(&SECRET),
+        "The value of the `Authorization` field that is set up for the hook at Okta, whole; at least 16 characters.",
+    )
+    .examples(&["{ file = \"okta-hook.secret\" }"])],
 );
 
 /// `[providers.NAME.parameters]`.

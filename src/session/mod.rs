@@ -1,12 +1,13 @@
 //! What a session is, how it travels, when it ends.
 //!
 //! A session is one sealed value in the browser: who signed in, how, since when, and only the claims that some policy reads. Nothing is
-//! kept on the server but a cache of opened ones. Limits are enforced here on every request, whatever the browser's cookie says (C09).
+//! kept on the server but a cache of opened ones, and a list of those that ended early (`revocation`). Limits are enforced here on every request, whatever the browser's cookie says (C09).
 //!
 //! Layer 1: knows sealing, cookies' text and time; no policy, no provider. Trust boundary: [`SealedSessions::open`] is
 //! given what a stranger sent; whatever is wrong with it, the answer is "no session" (C03).
 
 mod cache;
+mod revocation;
 mod seal;
 mod ticket;
 
@@ -20,6 +21,10 @@ use crate::clock::Timestamp;
 use crate::crypto::random;
 
 pub use cache::SessionCache;
+pub use revocation::{
+    BeingKept, CAUSES, Cause, Change, Effect, Entry, Keeper, Keeping, Kind, Order, Revocations, Revoked, Standing, Tag,
+    TokenMarks, Wanted, Whom,
+};
 pub use seal::{CookieNames, SealError, SealedSessions};
 pub use ticket::{NonceTag, RefreshTicket};
 
@@ -31,6 +36,11 @@ impl SessionId {
     /// A fresh identifier.
     pub fn new() -> Self {
         Self(random::bytes())
+    }
+
+    /// All 128 bits in hexadecimal; never shown.
+    fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
@@ -104,6 +114,19 @@ pub enum NoSession {
     RefreshRefused,
     /// It was refreshed, and the time in which the old cookie is good has passed.
     Superseded,
+    /// It was ended: by the person, the provider or an operator.
+    Revoked,
+    /// What the provider says of the person has changed since.
+    Outdated,
+}
+
+impl From<Effect> for NoSession {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Ended => Self::Revoked,
+            Effect::AskAgain => Self::Outdated,
+        }
+    }
 }
 
 impl NoSession {
@@ -119,6 +142,8 @@ impl NoSession {
             Self::RefreshLost => "session_refresh_lost",
             Self::RefreshRefused => "session_refresh_refused",
             Self::Superseded => "session_superseded",
+            Self::Revoked => "session_revoked",
+            Self::Outdated => "session_outdated",
         }
     }
 }

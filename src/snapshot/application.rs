@@ -80,7 +80,9 @@ impl Application {
         let shared = policy.prefix() != "/";
         let cookie_app = shared.then(|| policy.name().to_string());
         let session = policy.session();
-        let claims_read = policy.claims_read().iter().chain(shadow.iter().flat_map(Policy::claims_read)).cloned();
+        let email = provider.as_ref().is_some_and(|provider| provider.names_people_by_email()).then(|| "email".into());
+        let claims_read =
+            policy.claims_read().iter().chain(shadow.iter().flat_map(Policy::claims_read)).cloned().chain(email);
         Ok(Self {
             claims_read: claims_read.collect(),
             shadow,
@@ -112,7 +114,7 @@ impl Application {
         self.shadow.as_ref()
     }
 
-    /// The claims that a session keeps: what the policy and its shadow read.
+    /// The claims that a session keeps: what the policy and its shadow read, and the e-mail address where events may name people by it.
     pub fn claims_read(&self) -> &BTreeSet<Box<str>> {
         &self.claims_read
     }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::forward::ScrubSet;
@@ -120,6 +121,11 @@ impl Snapshot {
     /// All applications in the order of their names.
     pub fn applications(&self) -> &[Arc<Application>] {
         &self.applications
+    }
+
+    /// How long a session can live at most, at any of the applications.
+    pub fn longest_session(&self) -> Duration {
+        self.applications.iter().map(|application| application.limits().max).max().unwrap_or_default()
     }
 
     /// The counters of requests that found no application.

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::leash::{Held, Leash};
 use super::pool::Lease;
 
 /// What a client's body may be.
@@ -35,6 +36,8 @@ pub enum BodyError {
     Stalled,
     /// The connection or its framing broke.
     Broken,
+    /// Whoever asked may not have it any more.
+    Recalled,
 }
 
 impl fmt::Display for BodyError {
@@ -43,6 +46,7 @@ impl fmt::Display for BodyError {
             Self::TooLarge => "the body is larger than allowed",
             Self::Stalled => "the body stalled",
             Self::Broken => "the body broke off",
+            Self::Recalled => "the session is over",
         })
     }
 }
@@ -179,7 +183,7 @@ impl Streaming {
         let data = match poll_data(&mut self.inner, context) {
             Poll::Ready(data) => data,
             Poll::Pending => {
-                ready!(self.silence.poll_over(context));
+                ready!(self.silence.poll_over(context, None));
                 return self.fail(STALLED, BodyError::Stalled);
             }
         };
@@ -215,15 +219,29 @@ pub struct AnswerBody {
     inner: Incoming,
     lease: Option<Lease>,
     silence: Silence,
+    held: Option<Held>,
 }
 
 impl AnswerBody {
     pub(super) fn new(inner: Incoming, lease: Option<Lease>, stall: Duration) -> Self {
-        let mut body = Self { inner, lease, silence: Silence::new(stall) };
+        let mut body = Self { inner, lease, silence: Silence::new(stall), held: None };
         if body.inner.is_end_stream() {
             body.finish();
         }
         body
+    }
+
+    /// The same body, which breaks off when `leash` does not hold any more.
+    #[must_use]
+    pub fn on(mut self, leash: Arc<dyn Leash>) -> Self {
+        self.held = Some(Held::by(leash));
+        self
+    }
+
+    /// The connection is not used again.
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.lease = None;
+        Poll::Ready(Some(Err(error)))
     }
 
     fn finish(&mut self) {
@@ -241,12 +259,12 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let data = match poll_data(&mut self.inner, context) {
+        let this = &mut *self;
+        let data = match poll_data(&mut this.inner, context) {
             Poll::Ready(data) => data,
             Poll::Pending => {
-                ready!(self.silence.poll_over(context));
-                self.lease = None;
-                return Poll::Ready(Some(Err(BodyError::Stalled)));
+                let error = ready!(this.silence.poll_over(context, this.held.as_mut()));
+                return this.fail(error);
             }
         };
         self.silence.broken();
@@ -255,10 +273,8 @@ impl Body for AnswerBody {
                 self.finish();
                 Poll::Ready(None)
             }
-            Some(Err(_)) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(BodyError::Broken)))
-            }
+            Some(Err(_)) => self.fail(BodyError::Broken),
+            Some(Ok(_)) if self.held.as_mut().is_some_and(|held| !held.passed()) => self.fail(BodyError::Recalled),
             Some(Ok(data)) => {
                 if self.inner.is_end_stream() {
                     self.finish();
@@ -296,27 +312,47 @@ fn poll_data(inner: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<Res
 struct Silence {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// When the present silence has lasted too long.
+    over_at: Option<Instant>,
 }
 
 impl Silence {
     const fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, waiting: false }
+        Self { limit, timer: None, over_at: None }
     }
 
     /// Something came.
     const fn broken(&mut self) {
-        self.waiting = false;
+        self.over_at = None;
     }
 
-    /// Nothing is there: ready once the silence has lasted too long.
-    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Nothing is there: ready once the silence has lasted too long, or `held` does not hold any more.
+    fn poll_over(&mut self, context: &mut Context<'_>, mut held: Option<&mut Held>) -> Poll<BodyError> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + limit);
+        let over_at = match self.over_at {
+            Some(over_at) => over_at,
+            None => {
+                let now = Instant::now();
+                let over_at = *self.over_at.insert(now + limit);
+                timer.as_mut().reset(wake_at(held.as_deref_mut(), now, over_at));
+                over_at
+            }
+        };
+        loop {
+            ready!(timer.as_mut().poll(context));
+            let now = Instant::now();
+            if now >= over_at {
+                return Poll::Ready(BodyError::Stalled);
+            }
+            if held.as_mut().is_some_and(|held| !held.look(now)) {
+                return Poll::Ready(BodyError::Recalled);
+            }
+            timer.as_mut().reset(wake_at(held.as_deref_mut(), now, over_at));
         }
-        timer.as_mut().poll(context)
     }
+}
+
+fn wake_at(held: Option<&mut Held>, now: Instant, over_at: Instant) -> Instant {
+    held.map_or(over_at, |held| held.next(now).min(over_at))
 }

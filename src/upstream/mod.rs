@@ -12,6 +12,7 @@
 mod body;
 mod connect;
 mod heard;
+mod leash;
 mod pool;
 mod probe;
 mod send;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 
 pub use body::{AnswerBody, BodyError, BodyLimits, BodyProgress, RequestBody};
 pub use connect::{Target, TlsTrust, TlsTrustError};
+pub use leash::Leash;
 pub use pool::Pool;
 pub use send::Answer;
 pub use tunnel::tunnel;

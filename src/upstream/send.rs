@@ -117,7 +117,7 @@ fn failure(mut error: TrySendError<Request<RequestBody>>, progress: Option<&Body
     Tried::Failed(match progress.and_then(BodyProgress::failure) {
         Some(BodyError::TooLarge) => UpstreamError::RequestTooLarge,
         Some(BodyError::Stalled) => UpstreamError::RequestStalled,
-        Some(BodyError::Broken) => UpstreamError::RequestBroken,
+        Some(BodyError::Broken | BodyError::Recalled) => UpstreamError::RequestBroken,
         None if error.is_parse() => UpstreamError::Invalid,
         None => UpstreamError::Closed,
     })

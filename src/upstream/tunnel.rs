@@ -1,8 +1,9 @@
-//! After a 101: bytes in both directions until one side ends or the tunnel is idle for too long.
+//! After a 101: bytes in both directions until one side ends, the tunnel is idle for too long, or the session is over.
 //!
 //! Knows nothing of the protocol inside. Trust boundary: the upgrade was authorised as a request; what flows here
 //! afterwards is between the client and the application. Specification: RFC 9110 section 7.8, RFC 6455.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use super::leash::{Held, Leash};
+
 const PIECE: usize = 16 * 1024;
 
 /// The tunnel broke, or was silent for too long.
 struct Over;
 
-/// Joins two upgraded connections until both directions have ended, one breaks, or both are silent for `idle`.
-pub async fn tunnel(client: OnUpgrade, application: OnUpgrade, idle: Duration) {
+/// Joins two upgraded connections until both directions have ended, one breaks, both are silent for `idle`, or `leash` does not hold any
+/// more: at most a second later.
+pub async fn tunnel(client: OnUpgrade, application: OnUpgrade, idle: Duration, leash: Option<Arc<dyn Leash>>) {
     let (Ok(client), Ok(application)) = (client.await, application.await) else { return };
     let (mut client_read, mut client_write) = tokio::io::split(TokioIo::new(client));
     let (mut app_read, mut app_write) = tokio::io::split(TokioIo::new(application));
@@ -25,7 +29,17 @@ pub async fn tunnel(client: OnUpgrade, application: OnUpgrade, idle: Duration) {
     let up = relay(&mut client_read, &mut app_write, &activity);
     let down = relay(&mut app_read, &mut client_write, &activity);
     // Dropping both halves closes both connections, whatever the reason.
-    let _ = tokio::try_join!(up, down);
+    tokio::select! {
+        _ = async { tokio::try_join!(up, down) } => {}
+        () = recalled(leash) => {}
+    }
+}
+
+async fn recalled(leash: Option<Arc<dyn Leash>>) {
+    match leash {
+        Some(leash) => Held::by(leash).broken().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// One direction; its end is passed on, and the other direction goes on by itself.

@@ -31,6 +31,7 @@ mod reference;
 mod reload;
 mod replay;
 mod return_to;
+mod revocation;
 mod rules;
 mod seeds;
 mod sessions;

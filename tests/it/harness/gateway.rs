@@ -252,6 +252,25 @@ impl TestGateway {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Stops it and starts it again with the same files.
+    pub(crate) async fn restart(mut self, clock: &ManualClock) -> Self {
+        let running = self.running.take().unwrap();
+        tokio::task::spawn_blocking(move || running.stop()).await.unwrap();
+        let path = self.folder.path().join("lychgate.toml");
+        let (plan, report) = Plan::read(&path, &Environment::from_iter([]), &[]);
+        let plan = plan.unwrap_or_else(|| panic!("{}", report.render()));
+        let options = Options {
+            clock: clock.clock(),
+            access_log: Some(AccessLogTarget::Memory(Arc::clone(&self.log))),
+            ..Options::default()
+        };
+        self.running = Some(plan.start(options).unwrap_or_else(|error| panic!("{error}")));
+        for provider in self.running().providers() {
+            provider.ready().await;
+        }
+        self
+    }
+
     /// Begins to drain on another thread; what it returns ends when the gateway has.
     pub(crate) fn begin_stop(mut self) -> tokio::task::JoinHandle<()> {
         let running = self.running.take().unwrap();

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
@@ -71,6 +72,48 @@ pub(crate) enum Claim {
     /// Seconds from now.
     At(&'static str, i64),
     Remove(&'static str),
+}
+
+/// A token that the provider sends by itself, and what is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mutation {
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) header: Vec<(&'static str, Value)>,
+    pub(crate) signing: Signing,
+}
+
+impl Mutation {
+    /// One claim is another.
+    pub(crate) fn set(name: &'static str, value: Value) -> Self {
+        Self { claims: vec![Claim::Set(name, value)], ..Self::default() }
+    }
+
+    /// One claim is missing.
+    pub(crate) fn remove(name: &'static str) -> Self {
+        Self { claims: vec![Claim::Remove(name)], ..Self::default() }
+    }
+
+    /// One claim is this many seconds from now.
+    pub(crate) fn at(name: &'static str, seconds: i64) -> Self {
+        Self { claims: vec![Claim::At(name, seconds)], ..Self::default() }
+    }
+
+    /// One member of the header is another; null removes.
+    pub(crate) fn header(name: &'static str, value: Value) -> Self {
+        Self { header: vec![(name, value)], ..Self::default() }
+    }
+
+    /// It is signed in another way.
+    pub(crate) fn signed(signing: Signing) -> Self {
+        Self { signing, ..Self::default() }
+    }
+
+    /// Both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.claims.extend(other.claims);
+        self.header.extend(other.header);
+        self
+    }
 }
 
 /// What the provider does, and does wrong.
@@ -224,6 +267,35 @@ impl FakeProvider {
     pub(crate) fn refreshes(&self) -> usize {
         let is_refresh = |request: &Recorded| value(&request.form, "grant_type") == Some("refresh_token");
         self.requests("/token").iter().filter(|request| is_refresh(request)).count()
+    }
+
+    /// A logout token for `sid` `session-1` of `ada-7` (Back-Channel Logout 2.4), changed.
+    pub(crate) fn logout_token(&self, mutation: &Mutation) -> String {
+        let now = self.shared.clock.now().seconds();
+        let event = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
+        let claims = json!({
+            "iss": self.shared.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": fresh_id(),
+            "sub": "ada-7", "sid": "session-1", "events": event,
+        });
+        self.mint("logout+jwt", claims, mutation)
+    }
+
+    /// A security event token with one event (RFC 8417 section 2.2), changed.
+    pub(crate) fn event_token(&self, kind: &str, event: Value, subject: Value, mutation: &Mutation) -> String {
+        let now = self.shared.clock.now().seconds();
+        let claims = json!({
+            "iss": self.shared.issuer, "aud": CLIENT_ID, "iat": now, "jti": fresh_id(), "sub_id": subject,
+            "events": { kind: event },
+        });
+        self.mint("secevent+jwt", claims, mutation)
+    }
+
+    fn mint(&self, kind: &str, mut claims: Value, mutation: &Mutation) -> String {
+        change(&mut claims, &mutation.claims, self.shared.clock.now().seconds());
+        let typ = ("typ".to_owned(), json!(kind));
+        let others = mutation.header.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let header: Vec<_> = std::iter::once(typ).chain(others).collect();
+        KEYS.token(mutation.signing, &header, &claims.to_string(), CLIENT_SECRET)
     }
 
     /// Signs the scripted person in, without HTTP: the address that the browser would be sent back to.
@@ -579,6 +651,11 @@ impl Shared {
             Some(signing) => (200, KEYS.token(signing, &script.header, &claims.to_string(), CLIENT_SECRET).into()),
         }
     }
+}
+
+fn fresh_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn change(claims: &mut Value, changes: &[Claim], now: i64) {

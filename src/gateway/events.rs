@@ -1,0 +1,401 @@
+//! The addresses at which providers say that sessions are over: `backchannel-logout`, `events/set`, `events/okta`.
+//!
+//! They are the same on every application's host, and what comes counts for the whole gateway: a message is for the provider that it is
+//! addressed to, whichever host it came in by (decision 0038). No cookie is read here.
+//!
+//! What costs little comes first (L06): method, content type, the sender's `Authorization` where one is agreed upon, the length; then the
+//! body, within [`PATIENCE`]; then who it is for, and its signature last. An accepted message is in the list in memory, and written to the
+//! state directory, before it is answered: 200 or 202 means that it will not be forgotten. When it cannot be written the answer is 503,
+//! the sessions are over all the same, and the sender may send it again.
+//!
+//! Trust boundary: the whole internet. Specifications: Back-Channel Logout 1.0 sections 2.5 and 2.8, RFC 8935, Okta event hooks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::Exchange;
+use super::account::Account;
+use super::content::Content;
+use super::proxy::SentBody;
+use super::refusal::Refusal;
+use crate::clock::Timestamp;
+use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken, okta_hook};
+use crate::pages;
+use crate::session::{Cause, Effect, Order, Revoked, Tag, Wanted, Whom};
+
+/// How long a sender may take for a message.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest form with a logout token: the token in a form may be longer than the token.
+const MAX_FORM: usize = MAX_SIGNAL * 2;
+/// The longest body of an Okta hook.
+const MAX_HOOK: usize = 1 << 20;
+/// The longest challenge that is given back.
+const MAX_CHALLENGE: usize = 512;
+
+static CHALLENGE: HeaderName = HeaderName::from_static("x-okta-verification-challenge");
+
+/// Why a message is not accepted.
+enum Fault {
+    /// Another content type than this address takes.
+    ContentType,
+    TooLarge,
+    /// It did not come whole, or in time.
+    Incomplete,
+    /// The form has no logout token, or several.
+    NoToken,
+    /// The sender did not show what was agreed upon.
+    Unauthorised,
+    /// It is no hook.
+    NoHook,
+    Token(SignalError),
+    /// It holds, but is not written.
+    NotKept,
+}
+
+impl From<SignalError> for Fault {
+    fn from(error: SignalError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl Fault {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::ContentType => "signal_content_type",
+            Self::TooLarge => "signal_too_large",
+            Self::Incomplete => "signal_incomplete",
+            Self::NoToken => "signal_no_token",
+            Self::Unauthorised => "signal_unauthorised",
+            Self::NoHook => "signal_no_hook",
+            Self::Token(error) => error.code(),
+            Self::NotKept => "signal_not_kept",
+        }
+    }
+
+    const fn text(&self) -> &'static str {
+        match self {
+            Self::ContentType => "the content type is another than this address takes",
+            Self::TooLarge => "the message is too long",
+            Self::Incomplete => "the message did not arrive whole",
+            Self::NoToken => "there is not exactly one logout_token",
+            Self::Unauthorised => "Authorization is missing or wrong",
+            Self::NoHook => "this is no event hook",
+            Self::Token(error) => error.text(),
+            Self::NotKept => "the message was understood and could not be written down; send it again",
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::Token(SignalError::Unavailable) | Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// RFC 8935 section 2.4.
+    const fn set_error(&self) -> &'static str {
+        match self {
+            Self::Unauthorised => "authentication_failed",
+            Self::Token(SignalError::Issuer) => "invalid_issuer",
+            Self::Token(SignalError::Audience) => "invalid_audience",
+            Self::Token(
+                SignalError::UnknownKey | SignalError::AmbiguousKey | SignalError::Signature | SignalError::Algorithm,
+            ) => "invalid_key",
+            _ => "invalid_request",
+        }
+    }
+}
+
+/// Takes a logout token.
+pub(super) async fn backchannel_logout(
+    exchange: &Exchange<'_>,
+    headers: &HeaderMap,
+    body: SentBody,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    #[derive(Serialize)]
+    struct Error {
+        error: &'static str,
+        error_description: &'static str,
+    }
+    let taken = take_logout(exchange, headers, body).await;
+    note(exchange, account, "backchannel_logout", taken.as_ref().err());
+    match taken {
+        // 2.8: 200 OK when the logout succeeded.
+        Ok(()) => Ok(said(StatusCode::OK, None)),
+        // 2.8: 400 when the request was invalid or the logout failed; the body may say why.
+        Err(fault) => {
+            let error = Error { error: "invalid_request", error_description: fault.text() };
+            Ok(said(fault.status(), serde_json::to_vec(&error).ok()))
+        }
+    }
+}
+
+async fn take_logout(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<(), Fault> {
+    // 2.5: POST, form-encoded, with the parameter logout_token; others are ignored.
+    let form = read(headers, &["application/x-www-form-urlencoded"], body, MAX_FORM).await?;
+    let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
+    let (Some((_, token)), None) = (tokens.next(), tokens.next()) else { return Err(Fault::NoToken) };
+    let token = UnverifiedToken::parse(&token)?;
+    for provider in addressed(exchange, |provider| provider.is_addressed(&token))? {
+        let LogoutToken { jti, sid, subject, before } = provider.verify_logout_token(&token).await?;
+        let name = provider.name();
+        let person = subject.as_deref().map(|subject| Whom::Person { provider: name, subject });
+        let ended = |whom: &Whom<'_>| Wanted::new(whom, before, Cause::BackChannel, Effect::Ended);
+        // By sid that login, by sub all of the person's. A session for which the provider named no sid cannot be told from the one meant.
+        let wanted = match (&sid, &subject) {
+            (Some(sid), subject) => {
+                let session = ended(&Whom::ProviderSession { provider: name, sid });
+                let session = person.iter().fold(session, Wanted::and);
+                let without = subject.iter().map(|subject| ended(&Whom::PersonWithoutSid { provider: name, subject }));
+                std::iter::once(session).chain(without).collect()
+            }
+            (None, _) => person.iter().map(ended).collect(),
+        };
+        carry_out(exchange, wanted, Tag::message(name, &jti), Cause::BackChannel).await?;
+    }
+    Ok(())
+}
+
+/// Takes a security event token (RFC 8935 section 2).
+pub(super) async fn set(
+    exchange: &Exchange<'_>,
+    headers: &HeaderMap,
+    body: SentBody,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    #[derive(Serialize)]
+    struct Error {
+        err: &'static str,
+        description: &'static str,
+    }
+    if !providers(exchange).iter().any(|provider| provider.transmitter().is_some()) {
+        return Err(Refusal::UnknownReserved);
+    }
+    let taken = take_set(exchange, headers, body).await;
+    note(exchange, account, "events_set", taken.as_ref().err());
+    match taken {
+        // 2.2: 202 and an empty body.
+        Ok(()) => Ok(said(StatusCode::ACCEPTED, None)),
+        // 2.3: 400 and why.
+        Err(fault) => {
+            let error = Error { err: fault.set_error(), description: fault.text() };
+            Ok(said(fault.status(), serde_json::to_vec(&error).ok()))
+        }
+    }
+}
+
+async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<(), Fault> {
+    let authorization = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let may_send = |provider: &Provider| {
+        let agreed = provider.transmitter().map(|transmitter| transmitter.authorization.as_ref());
+        agreed.is_some_and(|agreed| agreed.is_none_or(|agreed| agreed.is(authorization)))
+    };
+    // Nothing of a stranger's body is read where every transmitter shows who it is.
+    if !providers(exchange).iter().any(|provider| may_send(provider)) {
+        return Err(Fault::Unauthorised);
+    }
+    let body = read(headers, &["application/secevent+jwt"], body, MAX_SIGNAL).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| SignalError::Malformed)?;
+    let token = UnverifiedToken::parse(text.trim_ascii())?;
+    let for_whom = addressed(exchange, |provider| provider.is_event_addressed(&token))?;
+    if !for_whom.iter().all(|provider| may_send(provider)) {
+        return Err(Fault::Unauthorised);
+    }
+    for provider in for_whom {
+        let SecurityEvent { jti, asked } = provider.verify_security_event(&token).await?;
+        let wanted = asked.iter().flat_map(|asked| {
+            who(&asked.meant, provider.name(), |whom| {
+                Wanted::new(whom, asked.before, Cause::SecurityEvent, asked.effect)
+            })
+        });
+        carry_out(exchange, wanted.collect(), Tag::message(provider.name(), &jti), Cause::SecurityEvent).await?;
+    }
+    Ok(())
+}
+
+/// A subject's entries in the list: the session where one is named, of the person where one is named too.
+fn who(meant: &Meant, provider: &str, wanted: impl Fn(&Whom<'_>) -> Wanted) -> Vec<Wanted> {
+    let Some(sid) = &meant.sid else { return meant.people.iter().map(|person| wanted(&person.at(provider))).collect() };
+    let session = wanted(&Whom::ProviderSession { provider, sid });
+    if meant.people.is_empty() {
+        return vec![session];
+    }
+    meant.people.iter().map(|person| session.clone().and(&person.at(provider))).collect()
+}
+
+const NO_CHALLENGE: &str = "there is no X-Okta-Verification-Challenge, or it is too long";
+
+#[derive(Serialize)]
+struct HookError {
+    error: &'static str,
+}
+
+/// Answers Okta's one-time question whether this address expects its hooks.
+pub(super) fn okta_challenge(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<Response<Content>, Refusal> {
+    #[derive(Serialize)]
+    struct Verification<'a> {
+        verification: &'a str,
+    }
+    if !providers(exchange).iter().any(|provider| provider.expects_okta_hooks()) {
+        return Err(Refusal::UnknownReserved);
+    }
+    let challenge = headers.get(&CHALLENGE).and_then(|value| value.to_str().ok());
+    let Some(verification) = challenge.filter(|value| value.len() <= MAX_CHALLENGE) else {
+        return Ok(said(StatusCode::BAD_REQUEST, serde_json::to_vec(&HookError { error: NO_CHALLENGE }).ok()));
+    };
+    Ok(said(StatusCode::OK, serde_json::to_vec(&Verification { verification }).ok()))
+}
+
+/// Takes an Okta event hook.
+pub(super) async fn okta(
+    exchange: &Exchange<'_>,
+    headers: &HeaderMap,
+    body: SentBody,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    if !providers(exchange).iter().any(|provider| provider.expects_okta_hooks()) {
+        return Err(Refusal::UnknownReserved);
+    }
+    let taken = take_hook(exchange, headers, body).await;
+    note(exchange, account, "events_okta", taken.as_ref().err());
+    match taken {
+        Ok(()) => Ok(said(StatusCode::OK, None)),
+        Err(fault) => Ok(said(fault.status(), serde_json::to_vec(&HookError { error: fault.text() }).ok())),
+    }
+}
+
+async fn take_hook(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<(), Fault> {
+    let authorization = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let mut senders = providers(exchange);
+    // Every one is compared, so that the time tells nothing.
+    senders.retain(|provider| provider.is_okta_hook(authorization));
+    if senders.is_empty() {
+        return Err(Fault::Unauthorised);
+    }
+    let body = read(headers, &["application/json"], body, MAX_HOOK).await?;
+    let events = okta_hook::read(&body).ok_or(Fault::NoHook)?;
+    let now = exchange.gateway.now();
+    for provider in senders {
+        for event in &events {
+            let before = event.at.map_or(now, |at| at.after(LEEWAY)).min(now);
+            let wanted = event.people.iter().map(|subject| {
+                let whom = Whom::Person { provider: provider.name(), subject };
+                Wanted::new(&whom, before, Cause::OktaHook, event.effect)
+            });
+            let wanted: Vec<Wanted> = wanted.collect();
+            if !wanted.is_empty() {
+                carry_out(exchange, wanted, Tag::message(provider.name(), &event.uuid), Cause::OktaHook).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How far Okta's clock may be off.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// Ends the sessions and waits until that is written; what came before changes nothing and is accepted again.
+async fn carry_out(exchange: &Exchange<'_>, wanted: Vec<Wanted>, message: Tag, cause: Cause) -> Result<(), Fault> {
+    let (common, now): (_, Timestamp) = (&exchange.gateway.common, exchange.gateway.now());
+    let ends_something = !wanted.is_empty();
+    match common.revocations.carry_out(Order { wanted, message: Some(message) }, now) {
+        Revoked::Replayed => Ok(()),
+        Revoked::Done(keeping) => {
+            if ends_something {
+                common.metrics.revoked(cause);
+                tracing::info!(request_id = exchange.request_id.as_str(), cause = cause.as_str(), "sessions ended");
+            }
+            if keeping.is_kept().await {
+                Ok(())
+            } else {
+                common.revocations.forget_message(message);
+                Err(Fault::NotKept)
+            }
+        }
+    }
+}
+
+/// The providers of all applications, each once.
+pub(super) fn providers(exchange: &Exchange<'_>) -> Vec<Arc<Provider>> {
+    let mut all: Vec<Arc<Provider>> = Vec::new();
+    for provider in exchange.snapshot.applications().iter().filter_map(|application| application.provider()) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, provider)) {
+            all.push(Arc::clone(provider));
+        }
+    }
+    all
+}
+
+/// Those whom a message is for; at least one. Several may have one issuer and one client.
+fn addressed(
+    exchange: &Exchange<'_>,
+    is_addressed: impl Fn(&Provider) -> Result<(), SignalError>,
+) -> Result<Vec<Arc<Provider>>, Fault> {
+    let mut fault = SignalError::Issuer;
+    let mut found = providers(exchange);
+    found.retain(|provider| match is_addressed(provider) {
+        Ok(()) => true,
+        Err(error) => {
+            // Of two reasons the one that came further.
+            if error != SignalError::Issuer {
+                fault = error;
+            }
+            false
+        }
+    });
+    if found.is_empty() { Err(Fault::Token(fault)) } else { Ok(found) }
+}
+
+/// The message's bytes, if the head promises what this address takes and they come in time.
+async fn read(headers: &HeaderMap, kinds: &[&str], body: SentBody, most: usize) -> Result<Bytes, Fault> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kinds.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+        return Err(Fault::ContentType);
+    }
+    if body.at_least() > most as u64 {
+        return Err(Fault::TooLarge);
+    }
+    let body = match body {
+        SentBody::Coming(body) => body,
+        SentBody::Kept(bytes) => return Ok(bytes),
+    };
+    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge),
+        Ok(Err(_)) | Err(_) => Err(Fault::Incomplete),
+    }
+}
+
+fn note(exchange: &Exchange<'_>, account: &mut Account, endpoint: &'static str, fault: Option<&Fault>) {
+    let outcome = fault.map_or("accepted", Fault::code);
+    account.failed(fault.map_or("signal_accepted", Fault::code));
+    exchange.gateway.common.metrics.signal(endpoint, outcome);
+}
+
+/// An answer for a program: JSON or nothing, kept by no cache (2.8).
+fn said(status: StatusCode, body: Option<Vec<u8>>) -> Response<Content> {
+    let has_body = body.is_some();
+    let mut response = Response::new(body.map_or_else(Content::empty, |body| Content::own(body.into())));
+    *response.status_mut() = status;
+    pages::headers(response.headers_mut(), pages::nothing());
+    if has_body {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}

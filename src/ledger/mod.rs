@@ -1,0 +1,238 @@
+//! The list on disk: one file in the state directory, written by one thread.
+//!
+//! The file is a `redb` database that is whole after every commit, whatever happens to the process. It holds names of people, no secret and
+//! no cookie, and is readable by its owner only. Its format has a number; a file of another number, or one that cannot be read, is an
+//! error that says what to do, never an empty list.
+//!
+//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: 1,024 changes on their way; many are committed together.
+//! Trust boundary: the state directory belongs to the gateway.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use tokio::sync::oneshot;
+
+use crate::clock::Timestamp;
+use crate::session::{BeingKept, Change, Entry, Keeper, Revocations, Tag};
+
+/// The file in the state directory.
+const FILE: &str = "revocations.redb";
+/// The number of the present format.
+const FORMAT: u64 = 1;
+/// Jobs that may wait for the thread.
+const QUEUE: usize = 1024;
+/// Jobs that one commit takes along.
+const TOGETHER: usize = 256;
+/// How long whoever ends a session waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("revocations");
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
+
+/// Why the file cannot be used.
+#[derive(Debug)]
+pub struct LedgerError {
+    path: PathBuf,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    InUse,
+    Format(u64),
+    Damaged(String),
+    System(std::io::Error),
+}
+
+impl LedgerError {
+    /// What to do about it.
+    pub const fn help(&self) -> &'static str {
+        match self.fault {
+            Fault::InUse => "give each gateway a `state` directory of its own; its keys can be shared through [keys]",
+            Fault::Format(_) => "start the version of the gateway that wrote it, or move the file away",
+            Fault::Damaged(_) => {
+                "put the file back from a copy, or move it away. Without it, sessions that were ended and whose cookie somebody kept work again until their limits: make a new session key as well to be safe, then everybody signs in again"
+            }
+            Fault::System(_) => "make the state directory and what is in it readable and writable for the gateway",
+        }
+    }
+}
+
+impl fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.fault {
+            Fault::InUse => write!(f, "the list of ended sessions {path} is in use by another gateway"),
+            Fault::Format(found) => {
+                write!(f, "the list of ended sessions {path} has format {found}, and this gateway knows {FORMAT}")
+            }
+            Fault::Damaged(why) => write!(f, "the list of ended sessions {path} cannot be read: {why}"),
+            Fault::System(error) => write!(f, "the list of ended sessions {path} cannot be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LedgerError {}
+
+/// What is handed to the thread.
+struct Job {
+    changes: Vec<Change>,
+    done: oneshot::Sender<bool>,
+}
+
+/// The list that is kept in the state directory `folder`; makes it there when there is none.
+pub fn open(folder: &Path, now: Timestamp) -> Result<Revocations, LedgerError> {
+    let (ledger, entries) = Ledger::open(folder)?;
+    Ok(Revocations::kept_by(Box::new(ledger), entries, now))
+}
+
+/// The open file and its thread; both end when this is dropped.
+struct Ledger {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ledger {
+    /// Opens the file in `folder`, or makes it, and reads what stands in it.
+    fn open(folder: &Path) -> Result<(Self, Vec<(Tag, Entry)>), LedgerError> {
+        let path = folder.join(FILE);
+        // The database checks what it reads, and some of these checks end in a panic.
+        let opened = std::panic::catch_unwind(|| read(folder, &path))
+            .unwrap_or_else(|_| Err(Fault::Damaged("what stands in it contradicts itself".to_owned())));
+        let failed = |fault| LedgerError { path: path.clone(), fault };
+        let (database, entries) = opened.map_err(failed)?;
+        let (queue, jobs) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("revocations".to_owned())
+            .spawn(move || write_all(&database, &jobs))
+            .map_err(|error| LedgerError { path: path.clone(), fault: Fault::System(error) })?;
+        Ok((Self { queue: Some(queue), thread: Some(thread) }, entries))
+    }
+}
+
+impl Keeper for Ledger {
+    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept> {
+        let (done, told) = oneshot::channel();
+        match self.queue.as_ref()?.try_send(Job { changes, done }) {
+            Ok(()) => Some(Box::pin(async move { matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(true))) })),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn read(folder: &Path, path: &Path) -> Result<(Database, Vec<(Tag, Entry)>), Fault> {
+    let file = private_file(folder, path).map_err(Fault::System)?;
+    let file = FileBackend::new(file).map_err(|error| opening(&error))?;
+    let database = Builder::new().create_with_backend(file).map_err(|error| opening(&error))?;
+    check_format(&database)?;
+    let reading = database.begin_read().map_err(|error| damaged(&error))?;
+    let table = match reading.open_table(ENTRIES) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok((database, Vec::new())),
+        Err(error) => return Err(damaged(&error)),
+    };
+    let mut entries = Vec::new();
+    for row in table.iter().map_err(|error| damaged(&error))? {
+        let (tag, entry) = row.map_err(|error| damaged(&error))?;
+        let entry = postcard::from_bytes(entry.value()).map_err(|error| damaged(&error))?;
+        entries.push((Tag::from_bytes(*tag.value()), entry));
+    }
+    drop(table);
+    drop(reading);
+    Ok((database, entries))
+}
+
+/// A new file gets the present number.
+fn check_format(database: &Database) -> Result<(), Fault> {
+    let writing = database.begin_write().map_err(|error| damaged(&error))?;
+    let found = {
+        let mut about = writing.open_table(ABOUT).map_err(|error| damaged(&error))?;
+        let found = about.get("format").map_err(|error| damaged(&error))?.map(|found| found.value());
+        if found.is_none() {
+            about.insert("format", FORMAT).map_err(|error| damaged(&error))?;
+        }
+        found.unwrap_or(FORMAT)
+    };
+    writing.commit().map_err(|error| damaged(&error))?;
+    if found == FORMAT { Ok(()) } else { Err(Fault::Format(found)) }
+}
+
+fn opening(error: &DatabaseError) -> Fault {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Fault::InUse,
+        other => damaged(other),
+    }
+}
+
+fn damaged(error: &impl fmt::Display) -> Fault {
+    Fault::Damaged(error.to_string())
+}
+
+fn private_file(folder: &Path, path: &Path) -> std::io::Result<File> {
+    let mut builder = std::fs::DirBuilder::new();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    builder.recursive(true).create(folder)?;
+    options.open(path)
+}
+
+/// The thread: takes what waits, commits it together, tells everybody.
+fn write_all(database: &Database, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut taken = vec![first];
+        while taken.len() < TOGETHER
+            && let Ok(job) = jobs.try_recv()
+        {
+            taken.push(job);
+        }
+        let written = commit(database, &taken);
+        if let Err(error) = &written {
+            tracing::error!(%error, "ended sessions could not be written down: they are ended, and a restart would forget it");
+        }
+        for job in taken {
+            // Who asked may have gone.
+            let _ = job.done.send(written.is_ok());
+        }
+    }
+}
+
+fn commit(database: &Database, jobs: &[Job]) -> Result<(), redb::Error> {
+    let writing = database.begin_write()?;
+    {
+        let mut table = writing.open_table(ENTRIES)?;
+        for change in jobs.iter().flat_map(|job| &job.changes) {
+            match change {
+                Change::Put(tag, entry) => {
+                    let bytes = postcard::to_allocvec(entry).unwrap_or_default();
+                    table.insert(tag.bytes(), bytes.as_slice())?;
+                }
+                Change::Remove(tag) => drop(table.remove(tag.bytes())?),
+            }
+        }
+    }
+    writing.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

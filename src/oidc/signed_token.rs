@@ -1,0 +1,293 @@
+//! A signed token that a provider sends by itself (a logout token, a security event token), from its text to verified claims.
+//!
+//! Everything cheap comes first: shape, size, `iss` and `aud` of somebody known, algorithm, times. Then the signature. A token whose key is
+//! not known may cause one fetch of the key set a minute, and only [`WAITING`] tokens wait for one at a time (L06).
+//!
+//! May touch: the network through `provider`. Trust boundary: the token is a stranger's until [`UnverifiedToken::verify`] returns.
+//! Specifications: RFC 7515 section 5.2, RFC 7519 sections 4.1 and 7.2, RFC 8725.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Semaphore;
+
+use super::endpoint::Endpoint;
+use super::id_token::seconds;
+use super::jws::{self, Accepted, JwsError};
+use super::keys::KeySet;
+use super::provider::Provider;
+use crate::claims::{ClaimValue, Claims};
+use crate::clock::Timestamp;
+use crate::crypto::SignatureAlgorithm;
+
+/// The longest token that is looked at; real ones have one or two thousand bytes.
+pub const MAX_SIGNAL: usize = 16 * 1024;
+/// The longest `sub`, `sid` and `jti`.
+const MAX_ID: usize = 512;
+/// Tokens that may wait for a key at a time, in the whole process.
+const WAITING: usize = 32;
+static WAITERS: Semaphore = Semaphore::const_new(WAITING);
+/// At most one fetch of a transmitter's keys in this time.
+const KEY_WINDOW: Duration = Duration::from_secs(60);
+
+/// Why a token is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalError {
+    /// It is no signed JWT whose header and claims can be read, or too long.
+    Malformed,
+    /// It is encrypted; none was asked for.
+    Encrypted,
+    /// `typ` is that of another kind of token.
+    Type,
+    /// `alg` is not on the list: never `none`, never a shared secret.
+    Algorithm,
+    /// `iss` is nobody whom this gateway listens to.
+    Issuer,
+    /// `aud` is not this gateway.
+    Audience,
+    /// `iat` is missing, in the future, or too old.
+    IssuedAt,
+    /// `exp` is missing or past; for an event, it is there at all.
+    Expiry,
+    /// `jti` is missing or unreadable.
+    Id,
+    /// `events` is missing or holds not what it must.
+    Events,
+    /// Nobody is named whom it could mean.
+    Subject,
+    /// There is a `nonce`: this is an ID token, or was made to pass for one.
+    Nonce,
+    /// No key has the token's `kid`.
+    UnknownKey,
+    /// More than one key could have signed it.
+    AmbiguousKey,
+    /// The signature does not fit.
+    Signature,
+    /// The provider's keys are not known yet, or too many tokens wait for them.
+    Unavailable,
+}
+
+impl SignalError {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "signal_malformed",
+            Self::Encrypted => "signal_encrypted",
+            Self::Type => "signal_type",
+            Self::Algorithm => "signal_algorithm",
+            Self::Issuer => "signal_issuer",
+            Self::Audience => "signal_audience",
+            Self::IssuedAt => "signal_issued_at",
+            Self::Expiry => "signal_expiry",
+            Self::Id => "signal_id",
+            Self::Events => "signal_events",
+            Self::Subject => "signal_subject",
+            Self::Nonce => "signal_nonce",
+            Self::UnknownKey => "signal_unknown_key",
+            Self::AmbiguousKey => "signal_ambiguous_key",
+            Self::Signature => "signal_signature",
+            Self::Unavailable => "signal_unavailable",
+        }
+    }
+
+    /// What the sender is told; nothing of what it sent.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Malformed => "this is no signed JWT that can be read",
+            Self::Encrypted => "encrypted tokens are not accepted",
+            Self::Type => "typ is that of another kind of token",
+            Self::Algorithm => "alg is not accepted",
+            Self::Issuer => "iss is nobody whom this receiver listens to",
+            Self::Audience => "aud is not this receiver",
+            Self::IssuedAt => "iat is missing, too old or in the future",
+            Self::Expiry => "exp is missing, past, or must not be there",
+            Self::Id => "jti is missing",
+            Self::Events => "events does not hold what it must",
+            Self::Subject => "nobody is named",
+            Self::Nonce => "nonce must not be there",
+            Self::UnknownKey => "no key has this kid",
+            Self::AmbiguousKey => "more than one key could have signed this",
+            Self::Signature => "the signature does not fit",
+            Self::Unavailable => "the keys are not known yet",
+        }
+    }
+}
+
+impl From<JwsError> for SignalError {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Malformed => Self::Malformed,
+            JwsError::Encrypted => Self::Encrypted,
+            JwsError::Algorithm => Self::Algorithm,
+            JwsError::Type => Self::Type,
+            JwsError::UnknownKey => Self::UnknownKey,
+            JwsError::AmbiguousKey => Self::AmbiguousKey,
+            JwsError::Signature => Self::Signature,
+        }
+    }
+}
+
+/// A token as it came.
+pub struct UnverifiedToken {
+    text: String,
+    header: Claims,
+    claims: Claims,
+}
+
+impl UnverifiedToken {
+    /// Takes a token apart; believes nothing of it.
+    pub fn parse(text: &str) -> Result<Self, SignalError> {
+        if text.len() > MAX_SIGNAL {
+            return Err(SignalError::Malformed);
+        }
+        match text.split('.').count() {
+            3 => {}
+            5 => return Err(SignalError::Encrypted),
+            _ => return Err(SignalError::Malformed),
+        }
+        let object = |index| {
+            let bytes = text.split('.').nth(index).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+            bytes.and_then(|bytes| Claims::from_json(&bytes).ok()).ok_or(SignalError::Malformed)
+        };
+        let token = Self { header: object(0)?, claims: object(1)?, text: text.to_owned() };
+        // RFC 7515 section 4.1.11: what we do not understand and must, we do not understand.
+        if token.header.value("crit").is_some() { Err(SignalError::Malformed) } else { Ok(token) }
+    }
+
+    /// What it says of its issuer.
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.text("iss")
+    }
+
+    /// Whether it says that it is for `audience`.
+    pub fn is_for(&self, audience: &str) -> bool {
+        match self.claims.value("aud") {
+            Some(ClaimValue::Text(one)) => **one == *audience,
+            Some(ClaimValue::List(several)) => several.iter().any(|one| one.as_text() == Some(audience)),
+            _ => false,
+        }
+    }
+
+    /// The media type in `typ`, without `application/`, in lower case.
+    pub(super) fn kind(&self) -> Option<String> {
+        let kind = self.header.value("typ")?.as_text().unwrap_or("?").to_ascii_lowercase();
+        Some(kind.strip_prefix("application/").map_or(kind.clone(), str::to_owned))
+    }
+
+    /// The claims, which nobody vouches for.
+    pub(super) const fn unverified_claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Checks header and algorithm, and with keys the signature too.
+    fn check(&self, keys: Option<&KeySet>, algorithms: &[SignatureAlgorithm]) -> Result<(), SignalError> {
+        // Who reads the claims has looked at the type.
+        let kind = self.kind().unwrap_or_default();
+        let token = jws::parse(&self.text, Accepted { algorithms, types: &[&kind] })?;
+        match keys {
+            Some(keys) => Ok(token.verify(keys).map(drop)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The claims, once the signature was checked with the provider's keys, or with those at `keys_at`.
+    pub(super) async fn verify(&self, provider: &Provider, keys_at: Option<&url::Url>) -> Result<&Claims, SignalError> {
+        match keys_at {
+            None => self.verify_as_provider(provider).await?,
+            Some(address) => self.verify_as_transmitter(provider, address.as_str()).await?,
+        }
+        Ok(&self.claims)
+    }
+
+    async fn verify_as_provider(&self, provider: &Provider) -> Result<(), SignalError> {
+        // What can never be signed in an accepted way costs nothing more.
+        self.check(None, &provider.configured_algorithms())?;
+        let discovered = match provider.discovered() {
+            Ok(discovered) => discovered,
+            Err(_) => {
+                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
+                provider.discovered_now().await.map_err(|_| SignalError::Unavailable)?;
+                provider.discovered().map_err(|_| SignalError::Unavailable)?
+            }
+        };
+        // Back-Channel Logout 2.4: signed as ID tokens are.
+        let algorithms = provider.algorithms_of(&discovered);
+        match self.check(Some(&discovered.keys), &algorithms) {
+            Err(SignalError::UnknownKey) => {
+                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
+                let newer = provider.newer_keys(&discovered).await.ok_or(SignalError::UnknownKey)?;
+                self.check(Some(&newer.keys), &algorithms)
+            }
+            other => other,
+        }
+    }
+
+    async fn verify_as_transmitter(&self, provider: &Provider, address: &str) -> Result<(), SignalError> {
+        let algorithms = SignatureAlgorithm::ALL;
+        self.check(None, &algorithms)?;
+        let known = provider.transmitter_keys().known.load_full();
+        match known.as_deref().map(|keys| self.check(Some(keys), &algorithms)) {
+            None | Some(Err(SignalError::UnknownKey)) => {
+                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
+                let newer = provider.transmitter_keys().newer(provider, address, known.as_ref()).await;
+                let missing = if known.is_some() { SignalError::UnknownKey } else { SignalError::Unavailable };
+                self.check(Some(&*newer.ok_or(missing)?), &algorithms)
+            }
+            Some(other) => other,
+        }
+    }
+}
+
+/// The keys of a transmitter that is not the provider, fetched when the first token comes.
+#[derive(Default)]
+pub(super) struct TransmitterKeys {
+    known: ArcSwapOption<KeySet>,
+    asked: tokio::sync::Mutex<Option<Timestamp>>,
+}
+
+impl TransmitterKeys {
+    /// Other keys than those that were `seen`; everybody who waits gets one answer.
+    async fn newer(&self, provider: &Provider, address: &str, seen: Option<&Arc<KeySet>>) -> Option<Arc<KeySet>> {
+        let mut asked = self.asked.lock().await;
+        let current = self.known.load_full();
+        let same = match (&current, seen) {
+            (Some(current), Some(seen)) => Arc::ptr_eq(current, seen),
+            (current, seen) => current.is_none() && seen.is_none(),
+        };
+        if !same {
+            return current;
+        }
+        let now = provider.now();
+        if asked.is_some_and(|asked| now.since(asked) < KEY_WINDOW && asked <= now) {
+            return None;
+        }
+        *asked = Some(now);
+        let answer = provider.read(Endpoint::TransmitterKeys, address).await;
+        let keys = match answer.and_then(|answer| KeySet::parse(answer.body())) {
+            Ok(keys) => Arc::new(keys),
+            Err(error) => {
+                tracing::warn!(provider = provider.name(), %error, "the keys of the transmitter of events are not known");
+                return None;
+            }
+        };
+        self.known.store(Some(Arc::clone(&keys)));
+        Some(keys)
+    }
+}
+
+/// RFC 7519 section 4.1.6: not in the future, with leeway.
+pub(super) fn issued_at(claims: &Claims, now: Timestamp, skew: Duration) -> Result<Timestamp, SignalError> {
+    seconds(claims, "iat").filter(|at| *at <= now.after(skew)).ok_or(SignalError::IssuedAt)
+}
+
+/// A text of reasonable length; none when it is absent.
+pub(super) fn id<'a>(claims: &'a Claims, name: &str, wrong: SignalError) -> Result<Option<&'a str>, SignalError> {
+    match claims.value(name) {
+        None => Ok(None),
+        Some(ClaimValue::Text(text)) if !text.is_empty() && text.len() <= MAX_ID => Ok(Some(text)),
+        Some(_) => Err(wrong),
+    }
+}

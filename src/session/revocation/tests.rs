@@ -1,0 +1,158 @@
+//! The list as its users see it: what is ended, from when on, for whom not, and after a restart.
+
+use super::super::tests::session;
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+fn at(seconds: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(seconds))
+}
+
+fn person<'a>(provider: &'a str, subject: &'a str) -> Whom<'a> {
+    Whom::Person { provider, subject }
+}
+
+fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
+    vec![Wanted::new(&whom, before, Cause::Admin, Effect::Ended)]
+}
+
+#[test]
+fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
+    let (mine, other) = (session(NOW), session(NOW));
+    let mut other = Session { subject: "00u2".into(), provider_session: Some("sid-2".into()), ..other };
+    other.claims.insert("email", crate::claims::ClaimValue::Text("grace@gmr.example".into()));
+    let mut mine = mine;
+    mine.claims.insert("email", crate::claims::ClaimValue::Text("Ada@GMR.example".into()));
+    let short = mine.id.short().to_uppercase();
+    for (whom, word) in [
+        (Whom::Session(&mine.id), mine.id.short()),
+        (Whom::ShortId(&short), short.clone()),
+        (Whom::ProviderSession { provider: "okta", sid: "sid-1" }, "sid-1".into()),
+        (person("okta", "00u1"), "00u1".into()),
+        (Whom::Name("ada"), "ada".into()),
+        (Whom::Email { provider: Some("okta"), email: "ada@gmr.EXAMPLE" }, "ada@gmr.EXAMPLE".into()),
+        (Whom::Email { provider: None, email: "ADA@gmr.example" }, "ADA@gmr.example".into()),
+    ] {
+        let revocations = Revocations::default();
+        let (standing, others) = (Standing::new(&mine, "ada"), Standing::new(&other, "grace"));
+        assert_eq!((standing.check(&revocations), others.check(&revocations)), (Ok(()), Ok(())), "{whom:?}");
+        let _ = revocations.revoke(wanted(whom, at(5)), at(5));
+        assert_eq!(
+            (standing.check(&revocations), others.check(&revocations)),
+            (Err(Effect::Ended), Ok(())),
+            "{whom:?}"
+        );
+        assert_eq!(&*revocations.newest(10)[0].word, &*word);
+    }
+}
+
+#[test]
+fn l04_what_means_somebody_else_ends_nothing() {
+    let mine = session(NOW);
+    for whom in [
+        Whom::ProviderSession { provider: "idp", sid: "sid-1" },
+        Whom::ProviderSession { provider: "okta", sid: "sid-" },
+        Whom::ProviderSession { provider: "oktas", sid: "id-1" },
+        person("idp", "00u1"),
+        person("okta", "sid-1"),
+        person("", "okta00u1"),
+        Whom::PersonWithoutSid { provider: "okta", subject: "00u1" },
+        Whom::Name("00u1"),
+        Whom::Email { provider: None, email: "" },
+        Whom::ShortId(""),
+    ] {
+        let revocations = Revocations::default();
+        let _ = revocations.revoke(wanted(whom, at(5)), at(5));
+        assert_eq!(Standing::new(&mine, "ada").check(&revocations), Ok(()), "{whom:?}");
+    }
+}
+
+#[test]
+fn l04_only_what_began_by_then_is_ended_but_a_session_by_its_own_id_always() {
+    let revocations = Revocations::default();
+    let mine = session(at(10));
+    let _ = revocations.revoke(wanted(person("okta", "00u1"), at(9)), at(20));
+    assert_eq!(Standing::new(&mine, "ada").check(&revocations), Ok(()));
+    let _ = revocations.revoke(wanted(person("okta", "00u1"), at(10)), at(20));
+    assert_eq!(Standing::new(&mine, "ada").check(&revocations), Err(Effect::Ended));
+    let later = session(at(11));
+    assert_eq!(Standing::new(&later, "ada").check(&revocations), Ok(()));
+    let _ = revocations.revoke(wanted(Whom::Session(&later.id), at(3)), at(20));
+    assert_eq!(Standing::new(&later, "ada").check(&revocations), Err(Effect::Ended));
+}
+
+#[test]
+fn l02_where_session_and_person_are_named_both_must_be_meant() {
+    let mine = session(NOW);
+    let of = |subject| {
+        let whom = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
+        let wanted = Wanted::new(&whom, at(5), Cause::BackChannel, Effect::AskAgain).and(&person("okta", subject));
+        let revocations = Revocations::default();
+        let _ = revocations.revoke(vec![wanted], at(5));
+        Standing::new(&mine, "ada").check(&revocations)
+    };
+    assert_eq!((of("00u1"), of("00u2")), (Err(Effect::AskAgain), Ok(())));
+}
+
+#[test]
+fn l05_a_message_is_carried_out_once_and_again_when_it_was_forgotten() {
+    let revocations = Revocations::default();
+    let message = Tag::message("okta", "jti-1");
+    let order = |seconds| Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message: Some(message) };
+    assert!(matches!(revocations.carry_out(order(1), at(1)), Revoked::Done(_)));
+    let version = revocations.version();
+    assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Replayed));
+    assert_eq!((revocations.version(), revocations.newest(1)[0].before), (version, at(1)));
+    revocations.forget_message(message);
+    assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Done(_)));
+    // Messages are no entries.
+    assert_eq!(revocations.count(), 1);
+}
+
+#[test]
+fn l04_a_check_is_a_compare_while_nothing_changes() {
+    let revocations = Revocations::default();
+    let standing = Standing::new(&session(NOW), "ada");
+    assert_eq!(standing.check(&revocations), Ok(()));
+    // While a worker holds the list for writing, a session that was looked up in this version needs nothing of it.
+    let held = revocations.list.write().unwrap();
+    assert_eq!(standing.check(&revocations), Ok(()));
+    drop(held);
+}
+
+#[test]
+fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said_of_another() {
+    let revocations = Revocations::default();
+    let sid = Whom::ProviderSession { provider: "okta", sid: "sid-1" };
+    let _ = revocations.revoke(wanted(sid, at(1)), at(1));
+    let of_another = Wanted::new(&sid, at(9), Cause::BackChannel, Effect::Ended).and(&person("okta", "00u2"));
+    let _ = revocations.revoke(vec![of_another], at(9));
+    assert_eq!(Standing::new(&session(at(5)), "ada").check(&revocations), Ok(()));
+    assert_eq!(Standing::new(&session(at(1)), "ada").check(&revocations), Err(Effect::Ended));
+}
+
+/// A keeper whose disk never answers.
+struct Stuck;
+
+impl Keeper for Stuck {
+    fn keep(&self, _: Vec<Change>) -> Option<BeingKept> {
+        Some(Box::pin(std::future::pending()))
+    }
+}
+
+#[test]
+fn l06_hearsay_that_waits_for_the_disk_is_bounded() {
+    let revocations = Revocations::kept_by(Box::new(Stuck), Vec::new(), NOW);
+    let hearsay = |sid: &str| {
+        let whom = Whom::ProviderSession { provider: "okta", sid };
+        revocations.revoke(vec![Wanted::new(&whom, at(1), Cause::FrontChannel, Effect::Ended)], at(1))
+    };
+    let waiting: Vec<Keeping> = (0..200).map(|number| hearsay(&format!("s{number}"))).collect();
+    let refused = waiting.iter().filter(|keeping| matches!(keeping.0, State::Refused)).count();
+    assert_eq!(refused, 200 - 64);
+    // All of it holds in memory, and there is room again when what waited is done.
+    assert_eq!(revocations.count(), 200);
+    drop(waiting);
+    assert!(matches!(hearsay("more").0, State::Waiting(..)));
+}

@@ -1,0 +1,66 @@
+//! What an answer or a tunnel is held by: whoever asked must still be allowed to get it.
+//!
+//! A request is authorised once, and its answer may go on for hours. While it does, the leash is asked once a second, and every
+//! [`FRAMES`] pieces where it comes without a pause; a short answer that needs no waiting never asks. No task and no timer is made for
+//! it: the waiting body's own timer wakes for both.
+//!
+//! May touch: memory only. Trust boundary: none; what is asked is the gateway's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long something goes on at most that should not.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pieces of an answer without a look.
+const FRAMES: u8 = 16;
+
+/// Whether something that was allowed may go on.
+pub trait Leash: Send + Sync {
+    /// Asked now and then; must be cheap.
+    fn holds(&self) -> bool;
+}
+
+/// One leash, and when it is looked at next.
+pub(super) struct Held {
+    leash: Arc<dyn Leash>,
+    next: Option<Instant>,
+    frames: u8,
+}
+
+impl Held {
+    pub(super) fn by(leash: Arc<dyn Leash>) -> Self {
+        Self { leash, next: None, frames: 0 }
+    }
+
+    /// When to look; a second from the first time that something was waited for.
+    pub(super) fn next(&mut self, now: Instant) -> Instant {
+        *self.next.get_or_insert(now + LOOK)
+    }
+
+    /// Looks when it is time to; false when it does not hold any more.
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        if now < self.next(now) {
+            return true;
+        }
+        self.next = Some(now + LOOK);
+        self.leash.holds()
+    }
+
+    /// A piece came; false when it must not go on.
+    pub(super) fn passed(&mut self) -> bool {
+        self.frames = (self.frames + 1) % FRAMES;
+        self.frames != 0 || self.leash.holds()
+    }
+
+    /// Ends when it does not hold any more.
+    pub(super) async fn broken(self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if !self.leash.holds() {
+                return;
+            }
+        }
+    }
+}

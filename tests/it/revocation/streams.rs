@@ -1,0 +1,143 @@
+//! What is open when its session ends is closed: WebSockets and answers that are still coming.
+
+use std::time::Duration;
+
+use super::listening;
+use crate::harness::browser::Browser;
+use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
+use crate::harness::provider::{FakeProvider, Mutation};
+use crate::harness::site::{SESSION, ada, policy};
+use crate::harness::soon;
+use crate::harness::wire::{RawApplication, Wire};
+use lychgate::clock::ManualClock;
+use url::form_urlencoded;
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const ASKED: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A gateway before an application of which the test writes every byte, and Ada's cookie.
+struct Live {
+    clock: ManualClock,
+    provider: FakeProvider,
+    application: RawApplication,
+    gateway: TestGateway,
+    cookie: String,
+}
+
+impl Live {
+    async fn new() -> Self {
+        let clock = clock();
+        let provider = provider(&clock).await;
+        provider.script().person = ada();
+        let application = RawApplication::start().await;
+        let setup = Setup::new(&clock).provider(&provider).policy("app", &policy(&application.url()));
+        let gateway = listening(setup).start().await;
+        let mut browser = Browser::new();
+        let asked = browser.get(&gateway.url("/")).await.location().unwrap();
+        let back = browser.get(&asked).await.location().unwrap();
+        browser.get(&back).await;
+        let cookie = format!("{SESSION}={}", browser.cookies[HOST][SESSION].value);
+        Self { clock, provider, application, gateway, cookie }
+    }
+
+    async fn ask(&self, more: &str) -> Wire {
+        let mut wire = Wire::connect(self.gateway.address()).await;
+        let head = format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\n{more}\r\n", self.cookie);
+        wire.send(head).await.unwrap();
+        wire
+    }
+
+    /// An open WebSocket: the client's side and the application's.
+    async fn websocket(&self) -> (Wire, Wire) {
+        let mut client = self.ask(ASKED).await;
+        let mut application = soon(self.application.accept()).await;
+        soon(application.request_head()).await.unwrap();
+        application.send([SWITCHED.as_bytes(), b"hello"].concat()).await.unwrap();
+        assert_eq!(soon(client.head()).await.unwrap().status, 101);
+        assert_eq!(soon(client.bytes()).await, b"hello");
+        (client, application)
+    }
+
+    /// An answer that has begun and goes on.
+    async fn stream(&self) -> (Wire, Wire) {
+        let mut client = self.ask("").await;
+        let mut application = soon(self.application.accept()).await;
+        soon(application.request_head()).await.unwrap();
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        application.send(head).await.unwrap();
+        assert_eq!(soon(client.head()).await.unwrap().status, 200);
+        assert_eq!(soon(client.chunk()).await.unwrap(), b"hello");
+        (client, application)
+    }
+
+    async fn logout(&self) {
+        let token = self.provider.logout_token(&Mutation::default());
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
+        let reply = Browser::new().post(&self.gateway.url("/.lychgate/backchannel-logout"), &form, &[]).await;
+        assert_eq!(reply.status.as_u16(), 200);
+    }
+}
+
+#[tokio::test]
+async fn l04_a_websocket_and_a_stream_of_an_ended_session_are_closed_on_both_sides() {
+    let live = Live::new().await;
+    let (mut socket, mut socket_app) = live.websocket().await;
+    let (mut stream, mut stream_app) = live.stream().await;
+    live.logout().await;
+    assert_eq!(soon(socket.rest()).await, b"");
+    assert_eq!(soon(socket_app.rest()).await, b"");
+    // The answer breaks off: there is no last chunk.
+    assert_eq!(soon(stream.rest()).await, b"");
+    assert_eq!(soon(stream_app.rest()).await, b"");
+    let log = live.gateway.stop().await;
+    let line = log.iter().find(|line| line["reason"] == "session_over").unwrap();
+    assert_eq!((line["status"].as_u64(), line["complete"].as_bool()), (Some(200), Some(false)));
+}
+
+#[tokio::test]
+async fn l04_a_stream_that_never_pauses_is_closed_too() {
+    let live = Live::new().await;
+    let (mut client, mut application) = live.stream().await;
+    live.logout().await;
+    let pouring = tokio::spawn(async move { while application.send("5\r\nhello\r\n").await.is_ok() {} });
+    soon(client.rest()).await;
+    soon(pouring).await.unwrap();
+}
+
+#[tokio::test]
+async fn c09_the_absolute_limit_closes_what_is_open_and_the_idle_limit_does_not() {
+    let live = Live::new().await;
+    let (mut socket, mut socket_app) = live.websocket().await;
+    let (mut stream, mut stream_app) = live.stream().await;
+    // Longer than the idle limit: something that is open counts as use. Longer than the gateway's looks, too.
+    live.clock.advance(Duration::from_secs(3600));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        socket_app.send("more").await.unwrap();
+        assert_eq!(soon(socket.bytes()).await, b"more");
+        stream_app.send("4\r\nmore\r\n").await.unwrap();
+        assert_eq!(soon(stream.chunk()).await.unwrap(), b"more");
+    }
+    live.clock.advance(Duration::from_secs(7 * 3600));
+    assert_eq!(soon(socket.rest()).await, b"");
+    assert_eq!(soon(stream.rest()).await, b"");
+}
+
+#[tokio::test]
+async fn l04_sessions_that_are_not_meant_keep_what_is_open() {
+    let live = Live::new().await;
+    let (mut socket, mut socket_app) = live.websocket().await;
+    live.provider.script().claims.clear();
+    let token = live.provider.logout_token(&Mutation::set("sid", serde_json::json!("session-2")));
+    let form = form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
+    let reply = Browser::new().post(&live.gateway.url("/.lychgate/backchannel-logout"), &form, &[]).await;
+    assert_eq!(reply.status.as_u16(), 200);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        socket_app.send("more").await.unwrap();
+        assert_eq!(soon(socket.bytes()).await, b"more");
+    }
+}
