@@ -126,7 +126,7 @@ impl Unverified<'_> {
 /// token (`cty`, RFC 7519 section 5.2) is none of ours either.
 fn check_header(header: &Claims, types: &[&str]) -> Result<(), JwsError> {
     let asks_for_more = ["crit", "b64", "zip"].iter().any(|name| header.value(name).is_some());
-    let nested = header.value("cty").is_some_and(|kind| !kind.as_text().is_some_and(|kind| essence(kind) == "json"));
+    let nested = header.value("cty").is_some_and(|kind| kind.as_text().is_none_or(|kind| essence(kind) != "json"));
     if asks_for_more || nested {
         return Err(JwsError::Malformed);
     }

@@ -76,7 +76,7 @@ struct RawSet {
 fn usable(key: &Value) -> Option<Key> {
     let text = |name: &str| key.get(name).and_then(Value::as_str);
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
-    if !text("use").is_none_or(|usage| usage == "sig") || !may_verify(key.get("key_ops")) {
+    if text("use").is_some_and(|usage| usage != "sig") || !may_verify(key.get("key_ops")) {
         return None;
     }
     let public = match (text("kty")?, text("crv")) {

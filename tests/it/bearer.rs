@@ -5,6 +5,7 @@
 mod documents;
 mod introspection;
 mod requests;
+mod revoked;
 mod tokens;
 
 use bytes::Bytes;

@@ -159,6 +159,7 @@ fn each_case_says_what_it_rests_on_and_no_name_stands_twice() {
 
 #[tokio::test]
 async fn tokens_that_keep_every_rule_are_accepted() {
+    type Sound<'a> = (&'a str, &'a str, Signing, Vec<(String, Value)>, String);
     let api = both().await;
     let header = |kind: Value| vec![("typ".to_owned(), kind)];
     let with = |changes: Value| {
@@ -168,7 +169,7 @@ async fn tokens_that_keep_every_rule_are_accepted() {
     };
     let now = api.claims()["iat"].as_i64().unwrap();
     let at = || header(json!("at+jwt"));
-    let sound: Vec<(&str, &str, Signing, Vec<(String, Value)>, String)> = vec![
+    let sound: Vec<Sound<'_>> = vec![
         ("RS256", HOST, Signing::Rs256, at(), with(json!({}))),
         ("RS512", HOST, Signing::Rs512, at(), with(json!({}))),
         ("PS256", HOST, Signing::Ps256, at(), with(json!({}))),

@@ -1,6 +1,8 @@
 //! Applications of one group: the first question to the provider shows nothing, and the second one does.
 
-use http::StatusCode;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::application::Application;
@@ -97,5 +99,48 @@ async fn r13_a_silent_sign_in_goes_before_a_configured_prompt_unless_it_asks_for
         let gateway = Setup::new(&clock).provider(&provider).policy("app", &text).start().await;
         assert_eq!(Browser::new().open(&gateway.url("/")).await.text(), "hello");
         assert_eq!(prompts(&provider), expected.into_iter().map(|word| word.map(str::to_owned)).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn l07_signing_out_at_one_application_of_a_group_ends_the_persons_sessions_in_the_whole_group() {
+    let clock = clock();
+    let provider = provider(&clock).await;
+    provider.script().person = ada();
+    let application = Application::start(IDENTITY).await;
+    let on = |host: &str, group: &str| {
+        grouped(&application.url()).replace(HOST, host).replace("\"intranet\"", &format!("\"{group}\""))
+    };
+    let gateway = Setup::new(&clock)
+        .provider(&provider)
+        .policy("app", &grouped(&application.url()))
+        .policy("second", &on(SECOND, "intranet"))
+        .policy("third", &on("third.localhost", "public"))
+        .policy("fourth", &policy(&application.url()).replace(HOST, "fourth.localhost"))
+        .start()
+        .await;
+    let at = |host: &str| gateway.url("/").replace(HOST, host);
+    let hosts = [HOST, SECOND, "third.localhost", "fourth.localhost"];
+    let (mut browser, mut phone, mut grace) = (Browser::new(), Browser::new(), Browser::new());
+    for host in hosts {
+        assert_eq!(browser.open(&at(host)).await.text(), "hello", "{host}");
+    }
+    assert_eq!(phone.open(&at(SECOND)).await.text(), "hello");
+    provider.script().person.push(("sub".to_owned(), json!("grace-8")));
+    assert_eq!(grace.open(&at(SECOND)).await.text(), "hello");
+    provider.script().person.pop();
+
+    let origin = gateway.url("");
+    let reply = browser.post(&gateway.url("/.lychgate/logout"), "", &[("origin", origin.as_str())]).await;
+    assert_eq!(reply.status, StatusCode::FOUND);
+    for (host, status) in hosts.into_iter().zip([401, 401, 200, 200]) {
+        assert_eq!(browser.fetch(Method::GET, &at(host)).await.status.as_u16(), status, "{host}");
+    }
+    assert_eq!(phone.fetch(Method::GET, &at(SECOND)).await.status.as_u16(), 401, "in another browser too");
+    assert_eq!(grace.fetch(Method::GET, &at(SECOND)).await.status.as_u16(), 200, "of another person");
+    // Who signs in afterwards has a new session.
+    clock.advance(Duration::from_millis(10));
+    for host in [HOST, SECOND] {
+        assert_eq!(browser.open(&at(host)).await.text(), "hello", "{host}");
     }
 }

@@ -305,6 +305,37 @@ async fn c10_a_request_does_not_wait_for_ever_and_the_next_one_gets_what_came() 
 }
 
 #[tokio::test]
+async fn l07_a_session_that_ends_while_it_is_refreshed_stays_ended() {
+    let site = site().await;
+    let mut browser = site.signed_in().await;
+    let before = browser.clone();
+    site.clock.advance(EVERY);
+    assert_eq!(site.status(&mut browser).await, 200);
+    let origin = site.url("");
+    let reply = browser.post(&site.url("/.lychgate/logout"), "", &[("origin", origin.as_str())]).await;
+    assert_eq!(reply.status, StatusCode::FOUND);
+    // The cookie from before takes over what the refresh brought, within the grace.
+    let mut old = before;
+    assert_eq!(site.status(&mut old).await, 401);
+
+    // And while the provider is asked, which takes longer than the request waits.
+    let mut browser = site.signed_in().await;
+    let (mut waiting, asked) = (browser.clone(), site.provider.refreshes());
+    site.provider.script().refresh_answer = Answer::Never;
+    site.clock.advance(EVERY);
+    let url = site.url("/");
+    let request = tokio::spawn(async move { waiting.fetch(Method::GET, &url).await.status.as_u16() });
+    soon(async {
+        while site.provider.refreshes() == asked {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    browser.post(&site.url("/.lychgate/logout"), "", &[("origin", origin.as_str())]).await;
+    assert_eq!(soon(request).await.unwrap(), 401);
+}
+
+#[tokio::test]
 async fn c10_a_session_that_is_due_and_lost_its_ticket_is_none() {
     let site = site().await;
     let signed_in = site.signed_in().await;

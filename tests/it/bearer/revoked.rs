@@ -1,0 +1,102 @@
+//! Access tokens of somebody whose sessions were ended: what was issued before is refused, what comes after is good.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{AUDIENCE, Api, ask, assert_refused};
+use crate::harness::browser::Browser;
+use crate::harness::gateway::HOST;
+use crate::harness::provider::{Answer, Mutation};
+
+async fn revoke(api: &Api, body: Value) {
+    let address = format!("http://127.0.0.1:{}/revocations", api.gateway.admin().port());
+    let headers = [("content-type", "application/json")];
+    let reply = Browser::new().send(Method::POST, &address, &headers, Bytes::from(body.to_string())).await;
+    assert!(reply.status.is_success(), "{body}: {}", reply.text());
+}
+
+#[tokio::test]
+async fn l04_tokens_of_whoever_is_named_are_refused_and_those_of_others_are_not() {
+    let claims = json!({"email": "ada@gmr.example", "sid": "session-1"});
+    for (body, refused) in [
+        (json!({"provider": "idp", "subject": "ada-7"}), true),
+        (json!({"provider": "idp", "provider_session": "session-1"}), true),
+        (json!({"who": "ada"}), true),
+        (json!({"email": "ADA@gmr.example"}), true),
+        (json!({"provider": "idp", "subject": "grace-8"}), false),
+        (json!({"provider": "idp", "provider_session": "session-2"}), false),
+        (json!({"who": "grace"}), false),
+    ] {
+        let api = Api::new("").await;
+        let (known, unknown) = (
+            api.token(claims.clone()),
+            api.token(json!({"email": "ada@gmr.example", "sid": "session-1", "jti": "t-2"})),
+        );
+        assert_eq!(api.bearer("/", &known).await.status.as_u16(), 200);
+        revoke(&api, body.clone()).await;
+        for token in [&known, &unknown] {
+            let reply = api.bearer("/", token).await;
+            match refused {
+                true => assert_refused(&reply, 401, "invalid_token", &body.to_string()),
+                false => assert_eq!(reply.status.as_u16(), 200, "{body}"),
+            }
+        }
+        // What is issued afterwards is good.
+        api.clock.advance(Duration::from_secs(1));
+        assert_eq!(api.bearer("/", &api.token(claims.clone())).await.status.as_u16(), 200, "{body}");
+        let log = api.gateway.stop().await;
+        assert_eq!(log.iter().filter(|line| line["reason"] == "token_revoked").count(), if refused { 2 } else { 0 });
+    }
+}
+
+#[tokio::test]
+async fn l04_a_logout_token_of_the_provider_and_signing_out_everywhere_end_tokens_too() {
+    let api = Api::new("").await;
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&api.gateway.url("/")).await.status.as_u16(), 200);
+    let token = api.token(json!({}));
+    assert_eq!(api.bearer("/", &token).await.status.as_u16(), 200);
+    let origin = api.gateway.url("");
+    let everywhere = async |browser: &mut Browser, form: &str| {
+        let reply = browser.post(&api.gateway.url("/.lychgate/logout"), form, &[("origin", origin.as_str())]).await;
+        assert_eq!(reply.status.as_u16(), 302);
+    };
+    everywhere(&mut browser, "").await;
+    assert_eq!(api.bearer("/", &token).await.status.as_u16(), 200, "one browser's sign-out ends no token");
+    assert_eq!(browser.open(&api.gateway.url("/")).await.status.as_u16(), 200);
+    everywhere(&mut browser, "everywhere=1").await;
+    assert_refused(&api.bearer("/", &token).await, 401, "invalid_token", "everywhere");
+
+    api.clock.advance(Duration::from_secs(200));
+    let token = api.token(json!({}));
+    assert_eq!(api.bearer("/", &token).await.status.as_u16(), 200);
+    let logout = api.provider.logout_token(&Mutation::default());
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("host", HOST)];
+    let form = format!("logout_token={logout}");
+    let address = api.gateway.url("/.lychgate/backchannel-logout");
+    let reply = Browser::new().send(Method::POST, &address, &headers[..1], Bytes::from(form)).await;
+    assert_eq!(reply.status.as_u16(), 200);
+    // By `sid` and `sub`: a token that does not say of which of the provider's sessions it is is not of that one.
+    assert_eq!(api.bearer("/", &token).await.status.as_u16(), 200);
+    let of_it = api.token(json!({"sid": "session-1"}));
+    assert_refused(&api.bearer("/", &of_it).await, 401, "invalid_token", "of the session that is over");
+}
+
+#[tokio::test]
+async fn l04_an_opaque_token_that_does_not_say_when_it_was_issued_is_older_than_every_entry() {
+    let api = Api::new("tokens = \"opaque\"").await;
+    let mut says = api.claims();
+    says["active"] = true.into();
+    says["token_type"] = "Bearer".into();
+    says.as_object_mut().unwrap().remove("iat");
+    api.provider.script().introspection_answer = Answer::json(&says.to_string());
+    let bearer = [("authorization", "Bearer opaque-1")];
+    assert_eq!(ask(&api.gateway.url("/"), &bearer).await.status.as_u16(), 200, "{AUDIENCE}");
+    revoke(&api, json!({"provider": "idp", "subject": "ada-7"})).await;
+    assert_refused(&ask(&api.gateway.url("/"), &bearer).await, 401, "invalid_token", "known");
+    api.clock.advance(Duration::from_secs(60));
+    assert_refused(&ask(&api.gateway.url("/"), &bearer).await, 401, "invalid_token", "asked about again");
+}
