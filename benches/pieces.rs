@@ -15,7 +15,7 @@ use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::forward::{ScrubSet, scrub};
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, Scheme, cookie};
-use lychgate::policy::{self, Policy, RequestFacts, SessionFacts, Subject};
+use lychgate::policy::{self, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 
 fn main() {
     divan::main();
@@ -112,6 +112,7 @@ fn decide_for_a_known_person(bencher: Bencher) {
     let policy = shipped();
     let claims = br#"{"preferred_username":"ada","name":"Ada","email":"ada@gmr.example","email_verified":true,"groups":["royalty-artists"]}"#;
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "demo".into(),
         acr: policy.login().and_then(|login| login.acr.first().cloned()),
         amr: Vec::new(),

@@ -17,8 +17,8 @@ use lychgate::clock::Timestamp;
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::{CanonicalPath, HostName, Scheme};
 use lychgate::policy::{
-    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
-    no_files,
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, SessionKind,
+    Subject, compile, no_files,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
@@ -80,6 +80,7 @@ fn load(sources: &[Arc<SourceFile>]) -> Vec<Policy> {
 fn ada() -> Arc<Subject> {
     let claims = br#"{"preferred_username":"ada","email":"ada@gmr.example","groups":["staff","team-5","team-7"]}"#;
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "idp".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),

@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
-use lychgate::crypto::{KeyRing, Secret};
+use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
 use lychgate::diagnostic::{Report, SourceFile};
+use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
-use lychgate::oidc::{CallbackParams, pending};
-use lychgate::policy::{self, RequestFacts, SessionFacts, Subject};
+use lychgate::oidc::{CallbackParams, UnverifiedJwt, pending};
+use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
 
 /// What a target does with its bytes.
@@ -32,6 +33,8 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("forwarded", forwarded),
     ("framing", framing),
     ("claims", claims),
+    ("authorization", authorization),
+    ("access_token", access_token),
     ("policy", policy_file),
 ];
 
@@ -149,6 +152,34 @@ pub(crate) fn claims(data: &[u8]) {
     }
 }
 
+/// Whatever stands in the field, none of it is left in the request, and a token is of the grammar's characters.
+pub(crate) fn authorization(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(4) {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        headers.append(AUTHORIZATION, value);
+    }
+    let (lines, mentions) = (headers.len(), authorization::mentions_bearer(&headers));
+    let taken = authorization::take(&mut headers);
+    assert!(headers.is_empty());
+    if let Ok(Authorization::Bearer(token)) = taken {
+        assert!(lines == 1 && mentions && !token.text().is_empty());
+        assert!(token.text().bytes().all(|byte| byte.is_ascii_graphic() && byte != b',' && byte != b'"'));
+        assert!(token.field().is_sensitive());
+    }
+}
+
+/// A JWT is three parts, each spelled in one way only, or it is refused.
+pub(crate) fn access_token(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let parse = |text: &str| UnverifiedJwt::parse(text, &SignatureAlgorithm::ALL, true).map(drop);
+    if parse(text).is_ok() {
+        assert_eq!(text.split('.').count(), 3);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')));
+        assert!(parse(&format!("{text}=")).is_err() && parse(&format!("{text}.")).is_err());
+    }
+}
+
 /// Whom a fuzzed policy is asked about.
 const ADA: &[u8] = br#"{"sub": "1", "preferred_username": "ada", "name": "Zo\u00eb", "email": "Ada@Gmr.example", "email_verified": true,
     "groups": ["staff", "royalty-admins"], "n": 20, "rate": 1.50, "none": null, "a": {"b": ["c"]}, "until": "2026-12-31"}"#;
@@ -182,8 +213,13 @@ pub(crate) fn policy_file(data: &[u8]) {
         headers: &headers,
     };
     let now = Timestamp::from_seconds(1_000_000);
-    let session =
-        SessionFacts { provider: "idp".into(), acr: Some("mfa".into()), amr: Vec::new(), authenticated_at: now };
+    let session = SessionFacts {
+        kind: SessionKind::Browser,
+        provider: "idp".into(),
+        acr: Some("mfa".into()),
+        amr: Vec::new(),
+        authenticated_at: now,
+    };
     let ada = policy.prepare(Arc::new(Subject { claims: Claims::from_json(ADA).unwrap(), session }));
     for who in [None, Some(&ada)] {
         if let policy::Decision::Deny(denial) = policy.decide(&facts, who, now) {

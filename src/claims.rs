@@ -7,10 +7,14 @@
 //! May touch: nothing but memory. Trust boundary: the text comes from a verified token or answer, so its origin is
 //! trusted, but sizes and contents are not; depth is bounded by [`MAX_DEPTH`].
 
+mod json;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub use json::AsJson;
 
 /// How deep a claim may nest; deeper objects are refused.
 pub const MAX_DEPTH: usize = 16;

@@ -55,6 +55,15 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis_of(span)))
     }
 
+    /// The moment that the operating system calls so.
+    pub fn from_system_time(time: SystemTime) -> Self {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self(millis(after)),
+            Err(before) => Self(millis(before.duration()).saturating_neg()),
+        }
+    }
+
     /// The same moment as the standard library's type.
     pub fn system_time(self) -> SystemTime {
         let distance = Duration::from_millis(self.0.unsigned_abs());

@@ -5,11 +5,11 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`reference`](mod@reference), [`size`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`finding`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
-//! | 4 | [`gateway`], [`admin`] |
+//! | 4 | [`gateway`], [`admin`], [`doctor`] |
 //! | 5 | [`server`], [`lifecycle`], [`app`], [`cli`] |
 //!
 //! `docs/architecture.md` tells the life of a request through them.
@@ -22,6 +22,8 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod diagnostic;
+pub mod doctor;
+pub mod finding;
 pub mod forward;
 pub mod gateway;
 pub mod http;

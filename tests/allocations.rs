@@ -13,8 +13,8 @@ use lychgate::crypto::Secret;
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::{CanonicalPath, HostName, Scheme};
 use lychgate::policy::{
-    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, Subject, compile,
-    no_files,
+    Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, SessionKind,
+    Subject, compile, no_files,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
@@ -105,6 +105,7 @@ fn compiled(text: &str) -> Policy {
 fn ada(policy: &Policy) -> Prepared {
     let claims = br#"{"preferred_username":"ada","groups":["staff","royalty-artists"]}"#;
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "idp".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),

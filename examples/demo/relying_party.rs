@@ -116,7 +116,7 @@ impl Browser {
 
 async fn sign_in(browser: &mut Browser, party: &oidc::Provider, acr: &[String]) -> Result<SignedIn, LoginError> {
     let request = LoginRequest { acr, ..LoginRequest::new(CALLBACK, ReturnTo::root()) };
-    let begun = party.begin(request).unwrap_or_else(|error| panic!("{error}"));
+    let begun = party.begin(request).await.unwrap_or_else(|error| panic!("{error}"));
     let query = browser.sign_in(&begun.authorize_url, "zoe").await;
     party.finish(&begun.pending, &CallbackParams::parse(&query)?, CALLBACK).await
 }

@@ -167,6 +167,10 @@ impl Admin {
                     report.notes.push(format!("provider {name}: using what was fetched at {since}: {reason}"));
                 }
             }
+            for (endpoint, left) in provider.resting() {
+                let (endpoint, seconds) = (endpoint.as_str(), left.as_secs());
+                report.notes.push(format!("provider {name}: asked not to be asked ({endpoint}) for {seconds}s more"));
+            }
         }
         report.ready = report.reasons.is_empty();
         let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -175,8 +179,12 @@ impl Admin {
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         for Configured { provider, .. } in self.providers.load().iter() {
-            let known = !matches!(provider.readiness(), Readiness::NotYet { .. });
-            self.metrics.provider(provider.name()).ready.set(i64::from(known));
+            let (readiness, metrics) = (provider.readiness(), self.metrics.provider(provider.name()));
+            metrics.ready.set(i64::from(!matches!(readiness, Readiness::NotYet { .. })));
+            metrics.stale.set(i64::from(matches!(readiness, Readiness::Stale { .. })));
+            for (endpoint, outcome, count) in provider.take_traffic() {
+                self.metrics.asked(provider.name(), endpoint.as_str(), outcome.as_str(), count);
+            }
         }
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         answer(StatusCode::OK, kind, self.metrics.render())

@@ -74,6 +74,13 @@ fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
     ProviderSettings {
         client_secret: provider.client_secret.clone(),
         client_auth: provider.client_auth,
+        client_key: provider.client_key.clone(),
+        client_key_id: provider.client_key_id.clone(),
+        assertion_audience: provider.assertion_audience,
+        pushed_requests: provider.pushed_requests,
+        response_mode: provider.response_mode,
+        algorithms: provider.algorithms.clone(),
+        asking: provider.asking.clone(),
         scopes: provider.scopes.clone(),
         userinfo: provider.userinfo,
         ca: provider.ca.clone(),

@@ -5,12 +5,17 @@
 //!
 //! Trust boundary: the administrator's files.
 
+mod beside;
 mod built;
 mod control;
 mod plan;
 mod reload;
+mod replay;
 mod running;
+mod story;
 mod watch;
 
 pub use plan::Plan;
+pub use replay::{Changed, Replay, Unknown};
 pub use running::{LevelSetter, Options, Running, StartError};
+pub use story::{Decided, Place, Question, Receives, Story, Taken};

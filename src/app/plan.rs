@@ -22,9 +22,9 @@ pub struct Plan {
 /// What a plan is read from, at the start and at every reload: the file may change, the environment and the flags stay as they were.
 #[derive(Clone)]
 pub(super) struct Origin {
-    file: PathBuf,
-    environment: Environment,
-    overrides: Vec<Override>,
+    pub(super) file: PathBuf,
+    pub(super) environment: Environment,
+    pub(super) overrides: Vec<Override>,
     /// What policies sign with: one for the whole life of the process, filled at the start.
     pub(super) identity: Arc<IdentityKeys>,
 }
@@ -55,12 +55,13 @@ impl Origin {
         check_claims(sources, &policies, &mut report);
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
+        check_response_modes(&config, &policies, &mut report);
         let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
         Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
     }
 
     /// Compiles the policies, each with the files and secrets that it names.
-    fn compile(
+    pub(super) fn compile(
         &self,
         sources: &[Arc<SourceFile>],
         (providers, identity): (&[ProviderFacts<'_>], Option<&Arc<IdentityKeys>>),
@@ -143,13 +144,18 @@ impl Plan {
         &self.policies
     }
 
+    /// The file of the policy `name`.
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceFile>> {
+        source_named(&self.config.policies, name)
+    }
+
     /// The checked settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
 }
 
-fn facts_of(providers: &[config::ProviderConfig]) -> Vec<ProviderFacts<'_>> {
+pub(super) fn facts_of(providers: &[config::ProviderConfig]) -> Vec<ProviderFacts<'_>> {
     providers.iter().map(|provider| ProviderFacts { name: &provider.name, scopes: Some(&provider.scopes) }).collect()
 }
 
@@ -205,7 +211,7 @@ fn folder_of(source: &Arc<SourceFile>) -> PathBuf {
 }
 
 /// No two applications may claim one place, and a shadow needs one to stand beside.
-fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
+pub(super) fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut Report) {
     for (index, finding) in snapshot::claimed_twice(policies).into_iter().chain(snapshot::shadows_astray(policies)) {
         let policy = policies.get(index);
         let source = policy.and_then(|policy| source_named(sources, policy.name()));
@@ -217,10 +223,10 @@ fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], report: &mut R
 }
 
 /// Sessions in clear text are for loopback names only.
-fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
+pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
     let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
     let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
-    for policy in policies.iter().filter(|policy| policy.login().is_some()) {
+    for policy in policies.iter().filter(|policy| policy.knows_people()) {
         for host in policy.hosts() {
             if !host.is_loopback() && !has_https {
                 let message =
@@ -236,6 +242,25 @@ fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
                         .docs(reference::gateway::LISTENER.docs),
                 );
             }
+        }
+    }
+}
+
+/// The cookie of a login whose response is posted from another site goes over https only: over plain http nobody could sign in.
+fn check_response_modes(config: &Config, policies: &[Policy], report: &mut Report) {
+    let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
+    let posts = |login: &policy::Login| {
+        let provider = config.providers.iter().find(|provider| provider.name == login.provider);
+        provider.is_some_and(|provider| provider.response_mode == config::ResponseMode::FormPost)
+    };
+    for policy in policies.iter().filter(|policy| has_http && policy.login().is_some_and(posts)) {
+        if let Some(host) = policy.hosts().iter().find(|host| host.is_loopback()) {
+            let message = format!(
+                "`{host}` of policy `{}` is served over plain http, and its provider has response_mode = \"form_post\"",
+                policy.name()
+            );
+            let help = "serve it over https, or use response_mode = \"query\": browsers send the login's cookie with a posted response over https only";
+            report.push(Diagnostic::error(message).help(help).docs(reference::gateway::PROVIDER.docs));
         }
     }
 }

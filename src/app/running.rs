@@ -17,7 +17,8 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Reload};
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::gateway::{Common, Gateway};
+use crate::doctor;
+use crate::gateway::{Common, Gateway, SessionMemory};
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
@@ -120,6 +121,20 @@ impl Plan {
     /// Builds everything that a start builds before it binds, and gives it back: what a start would refuse is refused here.
     pub fn rehearse(mut self) -> Result<(), StartError> {
         Built::new(&mut self, None, &Clock::system(), &Metrics::new()).map(drop)
+    }
+
+    /// Examines what the gateway needs and depends on. Nothing is bound for longer than a moment, and nothing is changed.
+    pub async fn examine(mut self) -> Result<Vec<doctor::Examined>, StartError> {
+        let clock = Clock::system();
+        let Built { providers, snapshot } = Built::new(&mut self, None, &clock, &Metrics::new())?;
+        let subject = doctor::Subject {
+            config: &self.config,
+            files: &self.files,
+            providers: providers.into_values().collect(),
+            applications: snapshot.applications(),
+            clock,
+        };
+        Ok(doctor::examine(&subject).await)
     }
 
     /// Starts the gateway; returns when it listens.
@@ -275,6 +290,8 @@ fn common(
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        records: config.log.replay,
+        memory: SessionMemory::default(),
     }
 }
 

@@ -36,8 +36,22 @@ pub(super) enum Command {
         #[arg(long)]
         deny_warnings: bool,
     },
-    /// Run the `[[tests]]` of all policies.
-    Test(Files),
+    /// Ask each provider and each application, look at keys, state and addresses, and say what is wrong and what to do.
+    Doctor {
+        #[command(flatten)]
+        files: Files,
+        /// How the findings are shown.
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Run the `[[tests]]` of all policies, or of some.
+    Test(TestOptions),
+    /// Say how a request is decided, and why.
+    Explain(ExplainOptions),
+    /// Say which recorded requests other policies would decide differently.
+    Replay(ReplayOptions),
+    /// Write a working configuration to start from.
+    Init(InitOptions),
     /// Print a fresh key for `[keys]`.
     Keygen,
     /// Print the JSON Schema of a kind of file, for editors.
@@ -60,6 +74,108 @@ pub(super) enum Format {
     Human,
     /// For editors and CI: one JSON object on standard output.
     Json,
+}
+
+/// How the outcome of tests is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum TestFormat {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+    /// JUnit XML, for CI.
+    Junit,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TestOptions {
+    /// The policies whose tests are run; all when none is named.
+    #[arg(value_name = "POLICY")]
+    pub(super) policies: Vec<String>,
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// Run only the tests whose name contains this text, in any case.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
+    /// Name the rules and headers that no test reaches.
+    #[arg(long)]
+    pub(super) coverage: bool,
+    /// End with exit code 1 when less than this much of all rules and headers is reached.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) min_coverage: Option<u8>,
+    /// How the outcome is shown.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = TestFormat::Human)]
+    pub(super) format: TestFormat,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainOptions {
+    /// The request: "GET https://app.example/path?query", or "GET /path" with --app or --host.
+    #[arg(value_name = "REQUEST", required = true, num_args = 1..=2)]
+    pub(super) request: Vec<String>,
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// Who is signed in: a JSON file of claims, or of claims and session; `-` for standard input; nobody without it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) claims: Option<PathBuf>,
+    /// The authentication context of the sign-in.
+    #[arg(long, value_name = "ACR", requires = "claims")]
+    pub(super) acr: Option<String>,
+    /// How long ago the person signed in.
+    #[arg(long, value_name = "DURATION", requires = "claims", value_parser = humantime::parse_duration)]
+    pub(super) auth_age: Option<std::time::Duration>,
+    /// A header field that the client sends; may be repeated.
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub(super) headers: Vec<String>,
+    /// The address that the request comes from.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(super) client: std::net::IpAddr,
+    /// When the request comes; now without it.
+    #[arg(long, value_name = "RFC 3339")]
+    pub(super) time: Option<String>,
+    /// The host, with its port if it has one, in place of the request's.
+    #[arg(long, value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// The application whose first host the request is for.
+    #[arg(long, value_name = "POLICY", conflicts_with = "host")]
+    pub(super) app: Option<String>,
+    /// How the explanation is shown.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplayOptions {
+    /// Access logs, oldest first; `-` for standard input.
+    #[arg(value_name = "ACCESS_LOG", required = true)]
+    pub(super) logs: Vec<PathBuf>,
+    /// The policies to decide by: files, or folders with all their `*.toml`.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub(super) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: Files,
+    /// How the outcome is shown.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Human)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InitOptions {
+    /// The folder to write to; it is made when it is not there.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub(super) folder: PathBuf,
+    /// The OpenID provider's issuer.
+    #[arg(long, value_name = "URL", default_value = "https://idp.example")]
+    pub(super) issuer: String,
+    /// The client id that the gateway has there.
+    #[arg(long, value_name = "ID", default_value = "lychgate")]
+    pub(super) client_id: String,
+    /// The host of the first application.
+    #[arg(long, value_name = "HOST", default_value = "app.localhost")]
+    pub(super) host: String,
+    /// Where the first application runs.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    pub(super) upstream: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod render;
 
 use std::process::ExitCode;
 

@@ -91,6 +91,11 @@ impl FilesRead {
         self.records().files.keys().map(|(_, path)| path.clone()).collect()
     }
 
+    /// The files that were read or looked for on behalf of `part`.
+    pub fn paths_for(&self, part: &Part) -> BTreeSet<PathBuf> {
+        self.records().files.keys().filter(|(of, _)| of == part).map(|(_, path)| path.clone()).collect()
+    }
+
     /// The folders in which every file counts.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         self.records().folders.keys().cloned().collect()

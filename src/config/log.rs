@@ -28,6 +28,8 @@ pub struct Log {
     pub access: AccessLog,
     /// The least weight of the gateway's own messages: `error`, `warn`, `info`, `debug`, `trace` or `off`.
     pub level: String,
+    /// Whether the access log keeps what rules decided by, for `lychgate replay`.
+    pub replay: bool,
 }
 
 const LEVELS: &[(&str, &str)] =
@@ -36,7 +38,8 @@ const LEVELS: &[(&str, &str)] =
 pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Log {
     let section = top.section("log", found);
     let level = section.choice("level", LEVELS, found).unwrap_or("info").to_owned();
-    Log { access: access(&section, found).unwrap_or(AccessLog::Stdout), level }
+    let replay = section.boolean("replay", found).unwrap_or(false);
+    Log { access: access(&section, found).unwrap_or(AccessLog::Stdout), level, replay }
 }
 
 fn access(section: &Section<'_>, found: &mut Findings<'_>) -> Option<AccessLog> {

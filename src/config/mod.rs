@@ -9,7 +9,9 @@
 //! Trust boundary: the administrator's files and environment are trusted to be honest, not to be right. Secrets are
 //! masked before a line of the file is kept for showing. Every key stands in `docs/configuration.md`.
 
+mod asking;
 mod changes;
+mod client;
 mod environment;
 mod files;
 mod identity;
@@ -31,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::http::Scheme;
 use crate::reference;
 
 pub use crate::size::{ByteSize, ByteSizeError};
@@ -42,7 +45,7 @@ pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
 pub use listener::Listener;
 pub use log::{AccessLog, Log};
-pub use provider::{ClientAuth, ProviderConfig};
+pub use provider::{Asking, AssertionAudience, ClientAuth, ProviderConfig, ResponseMode};
 pub use reload::Reload;
 pub use secrets::{SecretSource, read_secret};
 pub use tls::ServerTls;
@@ -148,6 +151,8 @@ fn read(
     let session_keys = keys::read(top, state.as_deref(), found);
     let identity = identity::read(top, state.as_deref(), found);
     let providers = provider::read(top, found);
+    let has_https = listeners.iter().any(|listener| listener.scheme == Scheme::Https);
+    provider::check_response_modes(top, has_https, found);
     let trusted_proxies = proxies::read(top, found);
     let limits = limits::read_limits(top, found);
     let timeouts = limits::read_timeouts(top, found);

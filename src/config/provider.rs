@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::asking::Asking;
 use super::reader::{Findings, Section, Text};
-use super::source::Origin;
-use super::{secrets, tls};
-use crate::crypto::Secret;
+use super::source::{Origin, Value};
+use super::{asking, client, tls};
+use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
 use crate::diagnostic::Diagnostic;
 use crate::http::HostName;
 use crate::reference;
+
+const RESPONSE_MODES: [(&str, ResponseMode); 2] =
+    [("query", ResponseMode::Query), ("form_post", ResponseMode::FormPost)];
 
 /// How the gateway proves to the provider that it is the client (OpenID Connect Core 1.0 section 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +28,32 @@ pub enum ClientAuth {
     Basic,
     /// `client_secret_post`: id and secret in the request's body.
     Post,
+    /// `client_secret_jwt`: an assertion, signed with the secret.
+    SecretJwt,
+    /// `private_key_jwt`: an assertion, signed with a private key.
+    PrivateKeyJwt,
     /// `none`: a public client; only PKCE protects the code.
     None,
+}
+
+/// Whom an assertion of `client_secret_jwt` or `private_key_jwt` is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AssertionAudience {
+    /// The address of the token endpoint, as OpenID Connect Core section 9 has it.
+    #[default]
+    TokenEndpoint,
+    /// The issuer, as newer profiles have it.
+    Issuer,
+}
+
+/// How a response comes back through the browser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the query of a redirect.
+    #[default]
+    Query,
+    /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
+    FormPost,
 }
 
 /// One provider.
@@ -41,8 +69,22 @@ pub struct ProviderConfig {
     pub client_id: String,
     /// The client secret; there unless `client_auth` is `none`.
     pub client_secret: Option<Secret<String>>,
-    /// How the secret is sent.
+    /// How the gateway proves that it is the client.
     pub client_auth: ClientAuth,
+    /// The key for `private_key_jwt`.
+    pub client_key: Option<ClientKey>,
+    /// What the provider knows the key by.
+    pub client_key_id: Option<String>,
+    /// Whom assertions are for.
+    pub assertion_audience: AssertionAudience,
+    /// Whether authorization requests are pushed in any case.
+    pub pushed_requests: bool,
+    /// How responses come back.
+    pub response_mode: ResponseMode,
+    /// What every login asks for.
+    pub asking: Asking,
+    /// With what tokens may be signed; empty for all.
+    pub algorithms: Vec<SignatureAlgorithm>,
     /// What is asked for; `openid` is always among it.
     pub scopes: Vec<String>,
     /// Whether userinfo is read after a login.
@@ -62,7 +104,7 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<ProviderC
 /// The names of all providers, sound or not.
 pub(super) fn names(top: &Section<'_>) -> Vec<Arc<str>> {
     match top.entry("providers").map(|entry| &entry.node.value) {
-        Some(super::source::Value::Table(entries)) => entries.keys().map(|name| name.as_str().into()).collect(),
+        Some(Value::Table(entries)) => entries.keys().map(|name| name.as_str().into()).collect(),
         _ => Vec::new(),
     }
 }
@@ -73,9 +115,9 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
     let issuer_text = section.required_text("issuer", "the provider's issuer URL", found);
     let issuer = issuer_text.and_then(|text| issuer(&section, text, found));
     let client_id = section.required_text("client_id", "the client id that the provider gave you", found);
-    let words = [("basic", ClientAuth::Basic), ("post", ClientAuth::Post), ("none", ClientAuth::None)];
-    let client_auth = section.choice("client_auth", &words, found).unwrap_or(ClientAuth::Basic);
-    let client_secret = client_secret(&section, client_auth, found);
+    let client_auth = section.choice("client_auth", &client::METHODS, found).unwrap_or(ClientAuth::Basic);
+    let client_secret = client::secret(&section, client_auth, found);
+    let client_key = client::key(&section, client_auth, found);
     let ca = section
         .text("ca", "the path of a PEM file", found)
         .and_then(|text| tls::read_authorities(&section.path("ca"), text, found));
@@ -89,6 +131,13 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
         client_id: client_id?.value.to_owned(),
         client_secret,
         client_auth,
+        client_key,
+        client_key_id: section.text("client_key_id", "the key's name at the provider", found).map(|id| id.value.into()),
+        assertion_audience: section.choice("client_assertion_audience", &client::AUDIENCES, found).unwrap_or_default(),
+        pushed_requests: section.boolean("pushed_requests", found).unwrap_or(false),
+        response_mode: section.choice("response_mode", &RESPONSE_MODES, found).unwrap_or_default(),
+        asking: asking::read(&section, found),
+        algorithms: client::algorithms(&section, found),
         ca,
     })
 }
@@ -136,27 +185,15 @@ fn issuer_wrong(url: &Url, text: &str) -> Option<(&'static str, &'static str)> {
         Some(("holds a user name or a password", "expected scheme, host, port and path alone"))
     } else if url.query().is_some() || url.fragment().is_some() {
         Some(("has a query or a fragment", "expected scheme, host, port and path alone"))
+    } else if is_many_tenants(url) {
+        Some((
+            "is Entra's address for the accounts of all tenants, whose tokens name each its own issuer",
+            "expected the address of your tenant: \"https://login.microsoftonline.com/TENANT-ID/v2.0\" (its id stands in the Entra admin centre, under Overview)",
+        ))
     } else if text.contains("/.well-known/") {
         Some(("is the address of the metadata", "expected the issuer, which is what stands before /.well-known/"))
     } else {
         None
-    }
-}
-
-fn client_secret(section: &Section<'_>, auth: ClientAuth, found: &mut Findings<'_>) -> Option<Secret<String>> {
-    match (section.entry("client_secret"), auth) {
-        (Some(entry), ClientAuth::None) => {
-            let warning = Diagnostic::warning(format!("`{}` is not used", section.path("client_secret")));
-            found.note(&entry.key, warning.label("`client_auth` is \"none\""));
-            None
-        }
-        (Some(entry), _) => secrets::read(&section.path("client_secret"), &entry.node, found),
-        (None, ClientAuth::None) => None,
-        (None, _) => {
-            let expected = "write client_secret = { file = \"…\" } or { env = \"…\" }, or client_auth = \"none\" for a public client";
-            section.missing("client_secret", expected, found);
-            None
-        }
     }
 }
 
@@ -174,4 +211,33 @@ fn scopes(section: &Section<'_>, found: &mut Findings<'_>) -> Vec<String> {
         }
     }
     scopes
+}
+
+/// Whether it is Entra ID's `common`, `organizations` or `consumers`. Whoever accepts those accepts every tenant of the world.
+fn is_many_tenants(url: &Url) -> bool {
+    const HOSTS: [&str; 4] = [
+        "login.microsoftonline.com",
+        "login.microsoftonline.us",
+        "login.partner.microsoftonline.cn",
+        "login.windows.net",
+    ];
+    let shared = |part: &str| ["common", "organizations", "consumers"].iter().any(|one| part.eq_ignore_ascii_case(one));
+    url.host_str().is_some_and(|host| HOSTS.contains(&host))
+        && url.path_segments().and_then(|mut parts| parts.next()).is_some_and(shared)
+}
+
+/// Responses that a browser posts from the provider's page come with cookies only where those may be sent across sites, which browsers
+/// allow over https alone.
+pub(super) fn check_response_modes(top: &Section<'_>, has_https: bool, found: &mut Findings<'_>) {
+    let Some(entry) = top.entry("providers").filter(|_| !has_https) else { return };
+    let Value::Table(providers) = &entry.node.value else { return };
+    for (name, provider) in providers {
+        let Value::Table(keys) = &provider.node.value else { continue };
+        let Some(mode) = keys.get("response_mode") else { continue };
+        if matches!(&mode.node.value, Value::Text(text) if text == "form_post") {
+            let message = format!("`providers.{name}.response_mode` is \"form_post\", and no listener is https");
+            let help = "give a listener `tls`, or `scheme = \"https\"` when a load balancer in front ends TLS; or use \"query\"";
+            found.error(&mode.node.origin, message, help);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::crypto::{KeyRing, random};
+use crate::crypto::{ClientKey, KeyRing, SignatureAlgorithm, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
 
@@ -31,6 +31,7 @@ impl Folder {
         folder.write("other-key.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
         let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
         folder.write("p384.pem", &p384.serialize_pem());
+        folder.write("client.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
         folder.write("broken.pem", "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n");
         folder.write("garbage.pem", "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n");
         folder.write("good.key", &format!("{}\n", KeyRing::generate_key().expose()));
@@ -148,7 +149,10 @@ fn every_key_reaches_its_place() {
         }
     );
     assert_eq!(config.admin, Some("127.0.0.1:9999".parse().unwrap()));
-    assert_eq!(config.log, Log { access: AccessLog::File(folder.0.join("access.log")), level: "debug".to_owned() });
+    assert_eq!(
+        config.log,
+        Log { access: AccessLog::File(folder.0.join("access.log")), level: "debug".to_owned(), replay: true }
+    );
     let policies: Vec<&Path> = config.policies.iter().map(|file| file.path()).collect();
     assert_eq!(policies, [folder.0.join("more/other.toml"), folder.0.join("policies/app.toml")]);
 }
@@ -158,7 +162,7 @@ fn providers_keep_their_issuer_to_the_letter() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[0].1, &[]);
     let Ok(config) = config else { panic!("{report}") };
-    let [okta, public] = config.providers.as_slice() else { panic!("two providers") };
+    let [_, okta, public] = config.providers.as_slice() else { panic!("three providers") };
     assert_eq!((&*okta.name, okta.issuer_text.as_str()), ("okta", "https://idp.example/oauth2/default/"));
     assert_eq!(okta.client_secret.as_ref().map(|secret| secret.expose().as_str()), Some("s3cret"));
     assert_eq!((okta.client_auth, okta.userinfo, okta.clock_skew), (ClientAuth::Post, true, Duration::from_secs(5)));
@@ -170,6 +174,43 @@ fn providers_keep_their_issuer_to_the_letter() {
 }
 
 #[test]
+fn what_a_provider_is_asked_for_and_how_reaches_its_place() {
+    let folder = Folder::new();
+    let (config, report) = folder.load(&data("good")[0].1, &[]);
+    let Ok(config) = config else { panic!("{report}") };
+    let entra = &config.providers[0];
+    assert!(entra.client_auth == ClientAuth::PrivateKeyJwt && entra.client_secret.is_none());
+    assert_eq!(entra.client_key.as_ref().map(ClientKey::algorithm), Some(SignatureAlgorithm::Es256));
+    assert_eq!(entra.client_key_id.as_deref(), Some("2026-11"));
+    assert_eq!(entra.assertion_audience, AssertionAudience::Issuer);
+    assert!(entra.pushed_requests && entra.response_mode == ResponseMode::FormPost);
+    assert_eq!(entra.algorithms, [SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256]);
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let asking = Asking {
+        acr_values: texts(&["mfa", "phr"]),
+        max_age: Some(Duration::from_hours(12)),
+        prompt: Some("consent select_account".to_owned()),
+        ui_locales: texts(&["de-AT", "de"]),
+        parameters: vec![("domain_hint".to_owned(), "gmr.example".to_owned())],
+    };
+    assert_eq!(entra.asking, asking);
+    let public = &config.providers[2];
+    assert_eq!((public.asking.clone(), public.response_mode), (Asking::default(), ResponseMode::Query));
+    assert!(public.algorithms.is_empty() && !public.pushed_requests);
+}
+
+#[test]
+fn what_is_set_for_another_client_authentication_is_a_warning() {
+    let folder = Folder::new();
+    let text = "policies = [\"policies\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:8080\"\n[providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_secret = { file = \"okta.secret\" }\nclient_auth = \"private_key_jwt\"\nclient_key = { file = \"client.pem\" }\n";
+    let (config, report) = folder.load(text, &[]);
+    assert!(config.is_ok() && report.to_string().contains("`providers.idp.client_secret` is not used"), "{report}");
+    let text = text.replace("private_key_jwt", "basic");
+    let (config, report) = folder.load(&text, &[]);
+    assert!(config.is_ok() && report.to_string().contains("`providers.idp.client_key` is not used"), "{report}");
+}
+
+#[test]
 fn the_smallest_file_has_the_documented_defaults() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[1].1, &[]);
@@ -177,7 +218,7 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.admin, Some("127.0.0.1:9180".parse().unwrap()));
-    assert_eq!(config.log, Log { access: AccessLog::Stdout, level: "info".to_owned() });
+    assert_eq!(config.log, Log { access: AccessLog::Stdout, level: "info".to_owned(), replay: false });
     assert!(config.workers >= 1 && config.trusted_proxies.is_empty() && config.providers.is_empty());
 }
 

@@ -21,3 +21,10 @@ impl<T: Zeroize> Secret<T> {
         &self.0
     }
 }
+
+/// A secret may come in anywhere; it goes out only through [`Secret::expose`].
+impl<'de, T: Zeroize + serde::Deserialize<'de>> serde::Deserialize<'de> for Secret<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::new)
+    }
+}

@@ -99,7 +99,12 @@ impl ScrubSet {
 
     /// Whether a field of this name is taken out.
     pub fn covers(&self, name: &HeaderName) -> bool {
-        self.names.covers(name.as_str()) || (self.look_alikes.covers(name.as_str()) && !EXACT_ONLY.contains(name))
+        self.names.covers(name.as_str()) || self.is_look_alike(name)
+    }
+
+    /// Whether the name is another spelling of a framing or routing field.
+    pub fn is_look_alike(&self, name: &HeaderName) -> bool {
+        self.look_alikes.covers(name.as_str()) && !EXACT_ONLY.contains(name)
     }
 }
 

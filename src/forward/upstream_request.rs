@@ -45,6 +45,8 @@ pub struct Telling<'a> {
     pub cookies: &'a IdentityCookies,
     /// How the names of identity headers are written.
     pub spelling: &'a Spelling,
+    /// The client's own `Authorization`, accepted here and to be seen by the application.
+    pub authorization: Option<&'a HeaderValue>,
 }
 
 /// A request that was scrubbed, allowed, and told who asks.
@@ -67,6 +69,9 @@ impl<B> UpstreamRequest<B> {
         cookie::withhold(&mut headers, telling.cookies);
         set_framing(&mut headers, &head.method, has_body);
         set_forwarding(&mut headers, head, telling)?;
+        if let Some(authorization) = telling.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
         for (name, value) in permit.headers() {
             if *name == header::COOKIE {
                 cookie::put_first(&mut headers, value);

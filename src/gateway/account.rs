@@ -1,7 +1,8 @@
 //! What is known of a request for its one log line and its counters, and the answer's body that closes it.
 //!
 //! An [`Account`] is opened with the request, filled on the way, and written when the answer's last byte has gone, the client has left, or
-//! the request was dropped: dropping it writes it, so no request goes unlogged. It has no place for a query, a cookie or a token.
+//! the request was dropped: dropping it writes it, so no request goes unlogged. It has no place for a query, a cookie or a token; what of the query and the claims rules decide by is
+//! written only where the configuration asks for it ([`record`]).
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use serde_json::value::RawValue;
 
-use super::authenticate::Known;
+use super::caller::Caller;
 use super::content::Content;
 use super::observed::Observed;
 use super::request_id::RequestId;
-use super::{ClientConnection, Gateway};
+use super::{ClientConnection, Gateway, record};
 use crate::http::RequestHead;
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
@@ -42,7 +44,8 @@ pub(super) struct Account {
     rule: Option<Box<str>>,
     reason: Option<&'static str>,
     observed: Option<Box<Observed>>,
-    known: Option<Arc<Known>>,
+    known: Option<Caller>,
+    by_token: bool,
     upstream: Option<(Arc<str>, Duration)>,
     progress: Option<Arc<BodyProgress>>,
     status: u16,
@@ -77,6 +80,7 @@ impl Account {
             reason: None,
             observed: None,
             known: None,
+            by_token: false,
             upstream: None,
             progress: None,
             status: CLIENT_LEFT,
@@ -98,7 +102,7 @@ impl Account {
         self.application.as_ref()
     }
 
-    pub(super) fn known(&self) -> Option<&Arc<Known>> {
+    pub(super) fn known(&self) -> Option<&Caller> {
         self.known.as_ref()
     }
 
@@ -115,8 +119,18 @@ impl Account {
         self.application = Some(Arc::clone(application));
     }
 
-    pub(super) fn recognised(&mut self, known: &Arc<Known>) {
-        self.known = Some(Arc::clone(known));
+    /// Notes that the request brings a token, or tries to.
+    pub(super) fn brings_token(&mut self) {
+        self.by_token = true;
+    }
+
+    /// Whether the request brings a token, or tries to.
+    pub(super) fn is_by_token(&self) -> bool {
+        self.by_token
+    }
+
+    pub(super) fn recognised(&mut self, known: impl Into<Caller>) {
+        self.known = Some(known.into());
     }
 
     pub(super) fn decided(&mut self, decision: Decision, rule: Option<&str>, reason: Option<&'static str>) {
@@ -158,8 +172,15 @@ impl Account {
         response.map(|content| Body { content, account: self })
     }
 
-    fn event<'a>(&'a self, took: Duration) -> AccessEvent<'a> {
-        let known = self.known.as_deref();
+    /// What rules decided by, where that is recorded.
+    fn record(&self) -> Option<Box<RawValue>> {
+        let application = self.application.as_deref().filter(|_| self.gateway.common.records)?;
+        let query = self.head.as_deref().and_then(|head| head.query.as_deref());
+        record::record(application, query, self.known.as_ref().map(Caller::prepared))
+    }
+
+    fn event<'a>(&'a self, took: Duration, replay: Option<&'a RawValue>) -> AccessEvent<'a> {
+        let known = self.known.as_ref();
         AccessEvent {
             time: self.gateway.now(),
             request_id: self.request_id.as_str(),
@@ -175,8 +196,10 @@ impl Account {
             decision: self.decision.as_str(),
             reason: self.reason,
             observed: self.observed.as_deref().map(Observed::event),
-            who: known.map(Known::who),
-            session: known.map(Known::session_label),
+            auth: if self.by_token { Some("bearer") } else { known.map(|_| "cookie") },
+            who: known.map(Caller::who),
+            session: known.and_then(Caller::session_label),
+            client_id: known.and_then(Caller::client),
             upstream: self.upstream.as_ref().map(|(target, _)| &**target),
             bytes_in: self.progress.as_deref().map_or(0, BodyProgress::bytes),
             bytes_out: self.bytes_out,
@@ -184,6 +207,7 @@ impl Account {
             upstream_ms: self.upstream.as_ref().map(|(_, took)| millis(*took)),
             complete: self.complete,
             policy_version: self.snapshot.as_deref().map_or(0, Snapshot::version),
+            replay,
         }
     }
 }
@@ -191,7 +215,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        self.gateway.log.write(&self.event(took));
+        let record = self.record();
+        self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),
             (None, Some(snapshot)) => snapshot.nowhere().count(self.decision, self.status, took),

@@ -12,9 +12,13 @@ pub(super) const SIGNED_OUT: &str = "/.lychgate/signed-out";
 
 /// Where the keys of the identity assertions are published.
 pub(super) const JWKS: &str = "/.lychgate/jwks";
+/// Where a kept form is sent from its page.
+pub(super) const RESEND: &str = "/.lychgate/resend";
+/// Where people sign in beside a form that waits in another tab.
+pub(super) const SIGN_IN: &str = "/.lychgate/sign-in";
 
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
-pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
+pub fn is_reserved(path: &CanonicalPath) -> bool {
     let head = path.as_str().get(..PREFIX.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
         && matches!(path.as_str().as_bytes().get(PREFIX.len()), None | Some(b'/'))

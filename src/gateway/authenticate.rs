@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use super::Exchange;
 use crate::clock::Timestamp;
 use crate::http::HostName;
-use crate::policy::{Prepared, SessionFacts, Subject};
+use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{NoSession, SealError, SealedSessions, Session};
 use crate::snapshot::Application;
 
@@ -28,6 +28,8 @@ pub(super) struct Known {
     shadow: Option<Prepared>,
     /// Whether the session fits the application as it is configured; settled when the session is opened.
     fits: Result<(), NoSession>,
+    /// When the provider is to be asked for new claims, where the policy wants that.
+    refresh_at: Option<Timestamp>,
 }
 
 impl Known {
@@ -35,6 +37,7 @@ impl Known {
         let subject = Subject {
             claims: session.claims.clone(),
             session: SessionFacts {
+                kind: SessionKind::Browser,
                 provider: (*session.provider).into(),
                 acr: session.acr.as_deref().map(str::to_owned),
                 amr: session.amr.iter().map(|method| (**method).to_owned()).collect(),
@@ -44,6 +47,7 @@ impl Known {
         let subject = Arc::new(subject);
         Self {
             fits: fits(application, &session),
+            refresh_at: application.policy().session().refresh.and(session.refresh_at),
             label: session.claims.text("preferred_username").unwrap_or(&session.subject).into(),
             short_id: session.id.short().into(),
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
@@ -52,6 +56,26 @@ impl Known {
             host: host.clone(),
             session,
         }
+    }
+
+    /// A person whose session was just made anew, where it is good.
+    pub(super) fn made(
+        application: &Arc<Application>,
+        host: &HostName,
+        session: Session,
+        now: Timestamp,
+    ) -> Result<Arc<Self>, NoSession> {
+        let known = Arc::new(Self::new(application, host, session));
+        known.check(now).map(|()| known)
+    }
+
+    /// Whether the provider is to be asked for new claims before the session is used.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.refresh_at.is_some_and(|at| now >= at)
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The name for logs and pages.
@@ -121,6 +145,24 @@ pub(super) fn authenticate(
     Ok(known)
 }
 
+/// Whom the browser's session was of, whether it is still good or not.
+pub(super) fn last_person(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+) -> Option<Box<str>> {
+    let scope = application.session_scope(host);
+    let sealed = sealed(exchange, application, &scope);
+    let session = sealed.open(&sealed.text(headers).ok()?).ok()?;
+    Some(person(&session))
+}
+
+/// A person of one provider, in one text.
+pub(super) fn person(session: &Session) -> Box<str> {
+    format!("{}/{}", session.provider, session.subject).into()
+}
+
 /// The `Set-Cookie` fields that give a session to the browser.
 pub(super) fn give(
     exchange: &Exchange<'_>,
@@ -151,7 +193,11 @@ pub(super) fn renew(exchange: &Exchange<'_>, known: &Known, request: &HeaderMap,
 }
 
 /// The sealing of an application's sessions; `scope` matters only where something is sealed or opened.
-fn sealed<'a>(exchange: &'a Exchange<'_>, application: &'a Application, scope: &'a str) -> SealedSessions<'a> {
+pub(super) fn sealed<'a>(
+    exchange: &'a Exchange<'_>,
+    application: &'a Application,
+    scope: &'a str,
+) -> SealedSessions<'a> {
     let names = application.cookie_names(exchange.connection.scheme);
     SealedSessions { keys: &exchange.gateway.common.keys, names, scope }
 }

@@ -9,35 +9,91 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
-use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::{Response, StatusCode};
+use url::form_urlencoded::byte_serialize;
 
 use super::account::Account;
+use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::begin;
+use super::challenge::{begin, login_of};
 use super::content::{Content, redirect};
-use super::logout;
+use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, provider_of};
+use super::{Exchange, kept_form, logout, provider_of, refresh, sign_in};
+use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{CanonicalPath, ReturnTo};
-use crate::oidc::{CallbackParams, LoginError, LoginRequest, PendingLogin, SignedIn, pending};
+use crate::oidc::{self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, SignedIn, pending};
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
 
 /// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
+/// How long a browser remembers that it was given a large session.
+const ARRIVED: Duration = Duration::from_secs(30);
 
-/// Finishes a login.
+/// Finishes a login whose response came in a redirect.
 pub(super) async fn answer(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let now = exchange.gateway.now();
     let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default()).map_err(Refusal::Login)?;
+    finish(exchange, route, headers, &params, account).await
+}
+
+/// Finishes a login whose response a page of the provider posted. Such a request comes from another site: of our cookies it has
+/// those alone that were made for it, so who is signed in already cannot be seen before the browser came once more by itself.
+pub(super) async fn answer_posted(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    body: SentBody,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let form = posted_form(exchange, headers, body).await.map_err(Refusal::Login)?;
+    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref()).map_err(Refusal::Login)?;
+    let known = params.state().is_some_and(|state| {
+        find_pending(exchange, route, headers, &pending::name_for_state(state, exchange.is_secure())).is_some()
+    });
+    let mut response = match params.state() {
+        Some(state) if !known => {
+            let state: String = byte_serialize(state.as_bytes()).collect();
+            redirect(&format!("{CALLBACK}?state={state}"))?
+        }
+        _ => finish(exchange, route, headers, &params, account).await?,
+    };
+    // A form was posted, and what comes next is a page (RFC 9110 section 15.4.4).
+    if response.status() == StatusCode::FOUND {
+        *response.status_mut() = StatusCode::SEE_OTHER;
+    }
+    Ok(response)
+}
+
+/// A posted response, within [`MAX_RESPONSE`] and the time limit for bodies.
+async fn posted_form(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<Bytes, LoginError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(LoginError::MalformedResponse);
+    }
+    let limit = exchange.gateway.common.body.stall;
+    kept_form::read(body, MAX_RESPONSE, limit).await.map_err(|_| LoginError::MalformedResponse)
+}
+
+/// Finishes a login.
+async fn finish(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    params: &CallbackParams,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let now = exchange.gateway.now();
     let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
     let Some(pending) = find_pending(exchange, route, headers, &cookie_name) else {
@@ -48,29 +104,41 @@ pub(super) async fn answer(
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
     let spent = pending_cookie(&cookie_name, exchange).removal();
-    let finished = provider.finish(&pending, &params, &exchange.redirect_uri()).await;
-    match finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now())) {
+    let finished = provider.finish(&pending, params, &exchange.redirect_uri()).await;
+    let finished = finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now()));
+    match finished.and_then(|signed_in| complete(signed_in, application)) {
         Ok(signed_in) => {
-            let mut response = match begin_session(exchange, route, application, &signed_in, headers, now) {
-                Ok(fields) => {
-                    metrics.succeeded.inc();
-                    arrived(exchange, &pending, headers, fields)?
-                }
-                Err(refusal) => {
-                    metrics.failed.inc();
-                    refusal.answer(exchange.form.read(), account)
-                }
-            };
+            let mut response =
+                match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
+                    Ok(fields) => {
+                        metrics.succeeded.inc();
+                        arrived(exchange, &pending, headers, fields)?
+                    }
+                    Err(refusal) => {
+                        metrics.failed.inc();
+                        refusal.answer(exchange.form.read(), account)
+                    }
+                };
             append(&mut response, spent);
             Ok(response)
+        }
+        Err(error) if pending.silent && error.is_unseen() => {
+            // Nobody is signed in at the provider, or it must show something: once more, with its pages.
+            let again = Again { spent, force: false, counts: false };
+            begin_again(exchange, route, application, &pending, headers, again, now).await
         }
         Err(error) if may_begin_again(&error) && cookie::find(headers, again_name(exchange)).is_none() => {
             account.failed(error.code());
             let force = error == LoginError::AuthenticationTooOld;
-            begin_again(exchange, route, application, &pending, headers, (spent, force), now).await
+            let again = Again { spent, force, counts: true };
+            begin_again(exchange, route, application, &pending, headers, again, now).await
         }
         Err(error) => {
             metrics.failed.inc();
+            if let Some(help) = error.operator_help() {
+                let (provider, reason) = (provider.name(), error.code());
+                tracing::warn!(provider, app = application.name(), reason, help, "a login failed");
+            }
             let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
@@ -87,8 +155,22 @@ fn arrived(
 ) -> Result<Response<Content>, Refusal> {
     let mut response = redirect(pending.return_to.as_str())?;
     let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
-    append(&mut response, session.into_iter().chain(again));
+    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
+    append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)
+}
+
+/// Whether a field sets the second cookie of a session: only a session of several cookies can be too large for a browser.
+fn is_chunk(field: &HeaderValue) -> bool {
+    let name = field.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    name.ends_with(b".1") && !field.as_bytes().ends_with(b"Max-Age=0")
+}
+
+/// Says that a large session was just given to this browser: coming without one now means that it was not kept, and another login would be no
+/// better (C05).
+pub(super) fn arrived_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
+    let name = if exchange.is_secure() { "__Host-lychgate-arrived" } else { "lychgate-arrived" };
+    SetCookie { name, value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
 }
 
 /// A rule counts the age of a sign-in from now and without leeway; what it would find too old at once is too old here,
@@ -98,6 +180,14 @@ fn young_enough(signed_in: SignedIn, pending: &PendingLogin, now: Timestamp) -> 
     match pending.max_age {
         Some(max_age) if age > max_age => Err(LoginError::AuthenticationTooOld),
         _ => Ok(signed_in),
+    }
+}
+
+/// Nothing is missing that the policy reads and that the provider has and left out: it would decide as if there were nothing.
+fn complete(signed_in: SignedIn, application: &Application) -> Result<SignedIn, LoginError> {
+    match application.claims_read().iter().find(|claim| oidc::left_out(&signed_in.claims, claim)) {
+        Some(claim) => Err(LoginError::ClaimLeftOut(claim.clone())),
+        None => Ok(signed_in),
     }
 }
 
@@ -119,7 +209,11 @@ fn find_pending(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap,
 
 /// The application that the person wanted; the provider's callback is one for the whole host.
 fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc<Application>> {
-    let path = return_to.as_str().split('?').next().and_then(|path| CanonicalPath::parse(path).ok())?;
+    let (path, query) = return_to.as_str().split_once('?').unwrap_or((return_to.as_str(), ""));
+    if path == SIGN_IN {
+        return sign_in::application(route, query);
+    }
+    let path = CanonicalPath::parse(path).ok()?;
     route.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
 }
 
@@ -145,25 +239,38 @@ fn heal_unknown(
     }
 }
 
-/// Begins a login once more, for the page that was asked for; `force` makes the provider ask for credentials.
+/// How a login begins once more.
+struct Again {
+    /// Takes away the cookie of the one before.
+    spent: Option<HeaderValue>,
+    /// Makes the provider ask for credentials.
+    force: bool,
+    /// Whether it is the one time that a login may begin again by itself.
+    counts: bool,
+}
+
+/// Begins a login once more, for the page that was asked for.
 async fn begin_again(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
     pending: &PendingLogin,
     headers: &HeaderMap,
-    (spent, force): (Option<HeaderValue>, bool),
+    again: Again,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     let redirect_uri = exchange.redirect_uri();
     let request = LoginRequest {
         acr: &pending.acr,
         max_age: pending.max_age,
-        force,
-        ..LoginRequest::new(&redirect_uri, pending.return_to.clone())
+        force: again.force,
+        ..login_of(application, &redirect_uri, pending.return_to.clone())
     };
-    let mut response = begin(exchange, provider_of(application)?, route.host, request, headers, now).await?;
-    append(&mut response, spent.into_iter().chain(again_cookie(exchange).header()));
+    let provider = provider_of(application)?;
+    let mut response = begin(exchange, provider, route.host, request, headers, now).await?;
+    let counted = again_cookie(exchange);
+    let counted = if provider.posts_back() { counted.header_across_sites() } else { counted.header() };
+    append(&mut response, again.spent.into_iter().chain(counted.filter(|_| again.counts)));
     Ok(response)
 }
 
@@ -172,16 +279,12 @@ fn begin_session(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
-    signed_in: &SignedIn,
+    (signed_in, nonce): (&SignedIn, &str),
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
     let provider = provider_of(application)?;
-    let wanted = application.claims_read();
-    let mut claims = signed_in.claims.clone();
-    claims.retain(|name| name == "preferred_username" || wanted.contains(name));
-    let absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
-    let session = Session {
+    let mut session = Session {
         id: SessionId::new(),
         provider: provider.name().into(),
         subject: signed_in.subject.as_str().into(),
@@ -191,13 +294,17 @@ fn begin_session(
         authenticated_at: signed_in.authenticated_at,
         started_at: now,
         seen_at: now,
-        claims,
-        absent_claims,
+        refresh_at: None,
+        claims: Claims::default(),
+        absent_claims: Vec::new(),
     };
+    session.take_claims(signed_in.claims.clone(), application.claims_read());
+    let ticket = refresh::provide(exchange, application, route.host, &mut session, (signed_in, nonce), headers);
     let mut fields = give(exchange, application, route.host, &session, headers).map_err(|error| {
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
+    fields.extend(ticket);
     fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)
 }

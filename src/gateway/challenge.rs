@@ -9,8 +9,9 @@
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 
+use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
 use super::{Exchange, provider_of};
@@ -18,8 +19,8 @@ use crate::clock::Timestamp;
 use crate::forward::Scrubbed;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{HostName, ReturnTo};
-use crate::oidc::pending::{self, LIFETIME};
-use crate::oidc::{Begun, LoginRequest, Provider};
+use crate::oidc::pending::{self, COOKIE_LIFETIME};
+use crate::oidc::{Begun, LoginError, LoginRequest, Provider};
 use crate::pages::{Form, Page};
 use crate::policy::Requirement;
 use crate::snapshot::Application;
@@ -39,15 +40,45 @@ pub(super) async fn sign_in(
     scrubbed: &Scrubbed,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
-    if !is_navigation(exchange, scrubbed) {
+    if !is_navigation(exchange, scrubbed) || application.provider().is_none() {
         let realm = format!("Bearer realm=\"{}\"", application.name());
         return Ok(unauthorised(exchange, application, scrubbed, &realm));
     }
+    if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
+        tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
+        return Err(Refusal::SessionTooLarge);
+    }
+    ordinary(exchange, application, host, asked_for(exchange), scrubbed.headers(), now).await
+}
+
+/// Begins the login that the application asks of everybody.
+pub(super) async fn ordinary(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    return_to: ReturnTo,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response<Content>, Refusal> {
     let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
     let redirect_uri = exchange.redirect_uri();
     let also_good = application.policy().stronger_acr();
-    let request = LoginRequest { acr, also_good, ..LoginRequest::new(&redirect_uri, asked_for(exchange)) };
-    begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+    let silent = application.policy().session().group.is_some();
+    let request = LoginRequest { acr, also_good, silent, ..login_of(application, &redirect_uri, return_to) };
+    begin(exchange, provider_of(application)?, host, request, headers, now).await
+}
+
+/// Tells an API client that its token does not vouch for enough (RFC 9470 section 3).
+pub(super) fn step_up_token(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    requirement: &Requirement<'_>,
+) -> Response<Content> {
+    let page = Page::StepUpFailed { app: application.name(), retry_url: "/" };
+    let mut response = page.answer(Form::Json, exchange.request_id.as_str()).map(Content::own);
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    set(&mut response, &insufficient(requirement));
+    response
 }
 
 /// Asks a known person for a stronger or fresher sign-in.
@@ -63,12 +94,21 @@ pub(super) async fn step_up(
         return Ok(unauthorised(exchange, application, scrubbed, &insufficient(requirement)));
     }
     let redirect_uri = exchange.redirect_uri();
-    let request = LoginRequest {
-        acr: requirement.acr,
-        max_age: requirement.max_age,
-        ..LoginRequest::new(&redirect_uri, asked_for(exchange))
-    };
+    let login = login_of(application, &redirect_uri, asked_for(exchange));
+    let max_age = requirement.max_age.or(login.max_age);
+    let request = LoginRequest { acr: requirement.acr, max_age, ..login };
     begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+}
+
+/// What every login at an application asks for, by its policy.
+pub(super) fn login_of<'a>(
+    application: &'a Application,
+    redirect_uri: &'a str,
+    return_to: ReturnTo,
+) -> LoginRequest<'a> {
+    let request = LoginRequest::new(redirect_uri, return_to);
+    let Some(login) = application.policy().login() else { return request };
+    LoginRequest { max_age: login.max_age, prompt: login.prompt.as_deref(), parameters: &login.parameters, ..request }
 }
 
 /// Begins a login: a redirect to the provider, and a cookie that remembers what it is for.
@@ -80,18 +120,30 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
-    let begun = match provider.begin(request.clone()) {
-        Ok(begun) => begun,
-        Err(_) => {
+    let begun = match provider.begin(request.clone()).await {
+        Err(LoginError::Unavailable(_)) => {
             provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
-            provider.begin(request).map_err(|_| Refusal::ProviderUnavailable)?
+            provider.begin(request).await
         }
+        begun => begun,
     };
+    let begun = begun.map_err(|error| refused(provider, error))?;
     let mut response = redirect(&begun.authorize_url)?;
-    for field in pending_cookies(exchange, host, &begun, headers, now) {
+    for field in pending_cookies(exchange, host, &begun, headers, (provider.posts_back(), now)) {
         response.headers_mut().append(SET_COOKIE, field);
     }
     Ok(response)
+}
+
+/// A login that could not begin; what an operator can do about it is logged.
+fn refused(provider: &Provider, error: LoginError) -> Refusal {
+    if let LoginError::Unavailable(_) = error {
+        return Refusal::ProviderUnavailable;
+    }
+    let (provider, reason) = (provider.name(), error.code());
+    let help = error.operator_help().unwrap_or("`lychgate doctor` asks the provider and says what it finds");
+    tracing::warn!(provider, reason, help, "a login could not begin");
+    Refusal::Login(error)
 }
 
 /// The cookie of this login, and the removal of those that are over or too many.
@@ -100,14 +152,16 @@ fn pending_cookies(
     host: &HostName,
     begun: &Begun,
     headers: &HeaderMap,
-    now: Timestamp,
+    (across_sites, now): (bool, Timestamp),
 ) -> Vec<HeaderValue> {
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
     let sealed = pending::seal(&begun.pending, keys, host.as_str(), secure);
     let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
     let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
-    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(LIFETIME) };
-    let new = ours(&sealed.name, &sealed.value).header();
+    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(COOKIE_LIFETIME) };
+    let new = ours(&sealed.name, &sealed.value);
+    // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
+    let new = if across_sites { new.header_across_sites() } else { new.header() };
     stale.into_iter().take(REMOVALS).filter_map(|name| ours(name, "").removal()).chain(new).collect()
 }
 
@@ -118,10 +172,12 @@ fn asked_for(exchange: &Exchange<'_>) -> ReturnTo {
 
 /// Whether a person waits for a page.
 fn is_navigation(exchange: &Exchange<'_>, scrubbed: &Scrubbed) -> bool {
-    let headers = scrubbed.headers();
-    exchange.head.method == Method::GET
-        && scrubbed.upgrade().is_none()
-        && is_navigation_or_unknown(headers)
+    exchange.head.method == Method::GET && scrubbed.upgrade().is_none() && wants_page(scrubbed.headers())
+}
+
+/// Whether a request's fields are those of a person who goes to a page.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    is_navigation_or_unknown(headers)
         && !headers.contains_key(&X_REQUESTED_WITH)
         && !headers.contains_key(&SEC_PURPOSE)
         && accepts_html(headers)
@@ -155,20 +211,30 @@ fn unauthorised(
     let form = if by_person { exchange.form.read() } else { Form::Json };
     let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
+    set(&mut response, challenge);
+    response
+}
+
+/// Sets the challenge of an answer.
+pub(super) fn set<B>(response: &mut Response<B>, challenge: &str) {
     if let Ok(value) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, value);
     }
-    response
 }
 
 /// RFC 9470 section 3: what a program must bring.
 fn insufficient(requirement: &Requirement<'_>) -> String {
     let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
     if !requirement.acr.is_empty() {
-        text.push_str(&format!(", acr_values=\"{}\"", requirement.acr.join(" ")));
+        text.push_str(&format!(", acr_values=\"{}\"", quoted(&requirement.acr.join(" "))));
     }
     if let Some(max_age) = requirement.max_age {
         text.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
     }
     text
+}
+
+/// The inside of a quoted string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

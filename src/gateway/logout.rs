@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use url::form_urlencoded;
 
-use super::Exchange;
 use super::account::Account;
 use super::addresses::{LOGOUT, SIGNED_OUT};
 use super::authenticate::{Known, authenticate, take_away};
+use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
+use super::proxy::SentBody;
 use super::refusal::Refusal;
+use super::{Exchange, kept_form};
 use crate::crypto::{Binding, Secret, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
@@ -62,7 +62,7 @@ pub(super) async fn end(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     headers: &HeaderMap,
-    body: Incoming,
+    body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let known = signed_in(exchange, route, headers);
@@ -80,7 +80,9 @@ pub(super) async fn end(
         };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
     let hint = hint_cookie(exchange, "").removal();
-    for field in sessions.chain(hint) {
+    let arrived = arrived_cookie(exchange);
+    let arrived = cookie::find(headers, arrived.name).and_then(|_| arrived.removal());
+    for field in sessions.chain(hint).chain(arrived) {
         response.headers_mut().append(SET_COOKIE, field);
     }
     Ok(response)
@@ -135,11 +137,8 @@ fn is_own_origin(exchange: &Exchange<'_>, headers: &HeaderMap) -> bool {
 }
 
 /// Whether the form carries the token that was made for this session.
-async fn token_fits(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known, body: Incoming) -> bool {
-    let collected =
-        tokio::time::timeout(exchange.gateway.common.body.stall, Limited::new(body, MAX_FORM).collect()).await;
-    let Ok(Ok(form)) = collected else { return false };
-    let form = form.to_bytes();
+async fn token_fits(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known, body: SentBody) -> bool {
+    let Ok(form) = kept_form::read(body, MAX_FORM, exchange.gateway.common.body.stall).await else { return false };
     let Some((_, token)) = form_urlencoded::parse(&form).find(|(name, _)| name == "token") else { return false };
     let opened = exchange.gateway.common.keys.open(form_binding(route.host), token.as_bytes());
     opened.is_ok_and(|session| **session == *known.session_label().as_bytes())

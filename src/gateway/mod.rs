@@ -14,17 +14,25 @@
 mod account;
 mod addresses;
 mod authenticate;
+mod bearer;
 mod callback;
+mod caller;
 mod challenge;
 mod content;
+mod flights;
 mod jwks;
+mod kept_form;
 mod logout;
 mod observed;
 mod proxy;
+mod record;
+mod refresh;
 mod refusal;
 mod reply;
 mod request_id;
+mod resend;
 mod reserved;
+mod sign_in;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -33,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -50,12 +58,20 @@ use crate::upstream::{BodyLimits, Pool};
 
 use account::Account;
 pub use account::Body;
+pub use addresses::is_reserved;
 use authenticate::Known;
+use bearer::{BearerError, TokenCache, TokenHolder};
+use flights::Flights;
+use kept_form::Forms;
+pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// Accepted tokens that a worker remembers.
+const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +102,18 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// Whether the access log keeps what rules decided by.
+    pub records: bool,
+    /// What is remembered of sessions beside the browsers' cookies.
+    pub memory: SessionMemory,
+}
+
+/// What a process remembers of sessions beside the browsers' cookies: refreshes under way, kept forms that were sent. Only requests that
+/// need it look.
+#[derive(Default)]
+pub struct SessionMemory {
+    flights: Arc<Flights>,
+    forms: Forms,
 }
 
 /// One worker's gateway.
@@ -93,6 +121,7 @@ pub struct Gateway {
     common: Arc<Common>,
     pool: Arc<Pool>,
     sessions: SessionCache<Known>,
+    tokens: TokenCache,
     log: LogLane,
     request_ids: RequestIds,
     /// The version of the policies that the opened sessions were prepared for.
@@ -126,6 +155,7 @@ impl Gateway {
             common,
             pool: Arc::new(Pool::default()),
             sessions: SessionCache::new(CACHED_SESSIONS),
+            tokens: SessionCache::new(CACHED_TOKENS),
             log,
             request_ids: RequestIds::new(),
             prepared_for: AtomicU64::new(0),
@@ -175,10 +205,10 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
-        exchange.refuse_clear_text(&route)?;
-        if addresses::is_reserved(&head.path) {
+        exchange.refuse_clear_text(&route, &parts.headers)?;
+        if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
-            return reserved::answer(&exchange, &route, &parts.headers, request.body, account).await;
+            return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
         let application = route.application.ok_or(Refusal::UnknownPath)?;
         account.routed(application);
@@ -199,6 +229,7 @@ impl Gateway {
     pub fn tidy(&self) {
         self.follow(&self.common.state.load_full());
         self.pool.tidy();
+        self.common.memory.flights.tidy(self.now());
     }
 
     /// Forgets opened sessions when other policies are in use: they hold on to the old ones.
@@ -207,6 +238,7 @@ impl Gateway {
         if self.prepared_for.load(Ordering::Relaxed) < snapshot.version() {
             self.prepared_for.store(snapshot.version(), Ordering::Relaxed);
             self.sessions.clear();
+            self.tokens.clear();
         }
     }
 
@@ -214,6 +246,13 @@ impl Gateway {
     fn keep_session(&self, snapshot: &Snapshot, text: &[u8], known: &Arc<Known>) {
         if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
             self.sessions.keep(text, Arc::clone(known));
+        }
+    }
+
+    /// Keeps an accepted token in the same way.
+    fn keep_token(&self, snapshot: &Snapshot, text: &[u8], holders: Vec<Arc<TokenHolder>>) {
+        if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
+            self.tokens.keep(text, Arc::new(holders));
         }
     }
 
@@ -233,11 +272,15 @@ impl Exchange<'_> {
         format!("{}{}", self.outer_origin(), addresses::CALLBACK)
     }
 
-    /// Sessions do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
-    fn refuse_clear_text(&self, route: &Route<'_>) -> Result<(), Refusal> {
-        let signs_in = route.neighbours.iter().any(|application| application.provider().is_some());
-        if self.is_secure() || route.host.is_loopback() || !signs_in {
+    /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
+    fn refuse_clear_text(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.is_secure() || route.host.is_loopback() || !route.signs_in() {
             return Ok(());
+        }
+        // A redirect would have the client send the token once more, and tell nobody that it has been seen.
+        let takes_tokens = route.neighbours.iter().any(|application| application.bearer().is_some());
+        if takes_tokens && bearer::is_brought(headers) {
+            return Err(Refusal::Bearer(BearerError::ClearText));
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })

@@ -9,7 +9,7 @@ use crate::policy::{Answer, Decision, Reply, RequestFacts};
 use crate::snapshot::Application;
 
 use super::account::Account;
-use super::authenticate::Known;
+use super::caller::Caller;
 
 /// What would have been decided.
 pub(super) struct Observed {
@@ -37,7 +37,7 @@ impl Observed {
 }
 
 /// The word for a decision.
-pub(super) fn decided(decision: &Decision<'_>) -> Decided {
+pub fn decided(decision: &Decision<'_>) -> Decided {
     match decision {
         Decision::Allow(permit) if permit.is_public() => Decided::Public,
         Decision::Allow(_) => Decided::Allow,
@@ -53,14 +53,14 @@ pub(super) fn decided(decision: &Decision<'_>) -> Decided {
 pub(super) fn observe(
     application: &Application,
     facts: &RequestFacts<'_>,
-    who: Option<&Known>,
+    who: Option<&Caller>,
     now: Timestamp,
     account: &mut Account,
 ) {
-    let by_rule = application.policy().observe(facts, who.map(Known::prepared), now);
+    let by_rule = application.policy().observe(facts, who.map(Caller::prepared), now);
     let by_rule = by_rule.map(|decision| Observed::new(&decision, None));
     let by_shadow = application.shadow().map(|shadow| {
-        let decision = shadow.decide(facts, who.and_then(Known::shadow), now);
+        let decision = shadow.decide(facts, who.and_then(Caller::shadow), now);
         Observed::new(&decision, Some(shadow.name()))
     });
     for observed in [by_rule, by_shadow].into_iter().flatten() {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -14,28 +15,55 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::account::Account;
-use super::authenticate::{Known, authenticate, renew};
+use super::bearer;
+use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::observed::{decided, observe};
+use super::refresh::refresh;
 use super::refusal::Refusal;
-use super::{Exchange, challenge, reply};
+use super::{Exchange, challenge, kept_form, reply};
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
+use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
+use crate::session::NoSession;
 use crate::snapshot::Application;
 use crate::upstream::{Answer, BodyProgress, RequestBody, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
-    pub(super) body: Incoming,
-    upgrade: OnUpgrade,
+    pub(super) body: SentBody,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// A body that is still to be read, or one that was kept.
+pub(super) enum SentBody {
+    Coming(Incoming),
+    Kept(Bytes),
+}
+
+impl Sent {
+    /// A form that was kept.
+    pub(super) fn kept(body: Bytes) -> Self {
+        Self { body: SentBody::Kept(body), upgrade: None }
+    }
+}
+
+impl SentBody {
+    /// The fewest bytes that it may have.
+    pub(super) fn at_least(&self) -> u64 {
+        match self {
+            Self::Coming(body) => body.size_hint().lower(),
+            Self::Kept(bytes) => bytes.len() as u64,
+        }
+    }
 }
 
 /// Takes a request apart; what hyper keeps in it for an upgrade is kept too.
 pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = Some(hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
-    (Sent { body, upgrade }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade }, parts)
 }
 
 /// Sends the request to the application if the policy allows it.
@@ -43,17 +71,50 @@ pub(super) async fn forward(
     exchange: &Exchange<'_>,
     host: &HostName,
     application: &Arc<Application>,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     sent: Sent,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let token = token_of(application, &mut headers, exchange, account)?;
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
-    let who = authenticate(exchange, application, host, scrubbed.headers(), now);
+    let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
+    let (who, cookies) = match found {
+        Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
+        Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
+        Ok(Caller::Browser(known)) if known.is_due(now) && !is_public(exchange, application, host, &scrubbed) => {
+            let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
+            let (who, cookies) = Box::pin(refreshing).await;
+            (who.map(Caller::Browser), cookies)
+        }
+        Ok(caller) => (Ok(caller), Vec::new()),
+    };
     if let Ok(known) = &who {
         account.recognised(known);
     }
-    let facts = RequestFacts {
+    let brought = Brought { scrubbed, token, sent };
+    let answered = decide(exchange, application, host, brought, &who, account).await;
+    if cookies.is_empty() {
+        return answered;
+    }
+    // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
+    let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Whether nobody needs to be known for the request; then no session is refreshed for it, and no cookie goes out with its answer.
+fn is_public(exchange: &Exchange<'_>, application: &Application, host: &HostName, scrubbed: &Scrubbed) -> bool {
+    let facts = facts(exchange, host, scrubbed);
+    let decision = application.policy().decide(&facts, None, exchange.gateway.now());
+    matches!(decision, Decision::Allow(permit) if permit.is_public())
+}
+
+/// What rules are asked about.
+fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrubbed) -> RequestFacts<'a> {
+    RequestFacts {
         method: &exchange.head.method,
         host,
         path: &exchange.head.path,
@@ -62,51 +123,106 @@ pub(super) async fn forward(
         scheme: exchange.connection.scheme,
         tls: exchange.connection.tls,
         headers: scrubbed.headers(),
-    };
-    let known = who.as_deref().ok();
-    let decision = application.policy().decide(&facts, known.map(Known::prepared), now);
+    }
+}
+
+/// A request that is to be decided, beyond its head.
+struct Brought {
+    scrubbed: Scrubbed,
+    /// An accepted token.
+    token: Option<BearerToken>,
+    sent: Sent,
+}
+
+/// Decides, and does what was decided.
+async fn decide(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    brought: Brought,
+    who: &Result<Caller, NoSession>,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
+    let Brought { scrubbed, token, sent } = brought;
+    let now = exchange.gateway.now();
+    let known = who.as_ref().ok();
+    let facts = facts(exchange, host, &scrubbed);
+    let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, &facts, known, now, account);
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
-                Some(known) if !permit.is_public() => renew(exchange, known, scrubbed.headers(), now),
+                Some(known) if !permit.is_public() => known.renew(exchange, scrubbed.headers(), now),
                 _ => Vec::new(),
             };
-            send(exchange, application, scrubbed, &permit, sent, renewal, account).await
+            let token = token.as_ref().filter(|_| application.policy().bearer().is_some_and(|bearer| bearer.forward));
+            let outgoing = Outgoing { scrubbed, permit: &permit, token, sent, renewal };
+            send(exchange, application, outgoing, account).await
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
             Err(Refusal::Denied)
         }
         Decision::SignIn { .. } => {
-            if let Err(no_session) = &who {
+            if let Err(no_session) = who {
                 account.failed(no_session.code());
             }
-            challenge::sign_in(exchange, application, host, &scrubbed, now).await
+            match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
+                true => kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body).await,
+                false => challenge::sign_in(exchange, application, host, &scrubbed, now).await,
+            }
+        }
+        Decision::StepUp(requirement) if token.is_some() => {
+            Ok(challenge::step_up_token(exchange, application, &requirement))
         }
         Decision::StepUp(requirement) => {
             challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
         }
-        Decision::Answer(said) => reply::answer(said.answer, facts.query),
+        Decision::Answer(said) => reply::answer(said.answer, exchange.head.query.as_deref()),
     }
+}
+
+/// The token of a request, taken out of its fields before anything else reads them.
+fn token_of(
+    application: &Application,
+    headers: &mut HeaderMap,
+    exchange: &Exchange<'_>,
+    account: &mut Account,
+) -> Result<Option<BearerToken>, Refusal> {
+    let token = bearer::take(application, headers, exchange.head);
+    if !matches!(token, Ok(None)) {
+        account.brings_token();
+    }
+    token.map_err(Refusal::Bearer)
+}
+
+/// What goes to the application, and what goes back with its answer.
+struct Outgoing<'a> {
+    scrubbed: Scrubbed,
+    permit: &'a Permit<'a>,
+    /// The accepted token, where the application is to have it.
+    token: Option<&'a BearerToken>,
+    sent: Sent,
+    renewal: Vec<HeaderValue>,
 }
 
 async fn send(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
-    scrubbed: Scrubbed,
-    permit: &Permit<'_>,
-    sent: Sent,
-    renewal: Vec<HeaderValue>,
+    outgoing: Outgoing<'_>,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let Outgoing { scrubbed, permit, token, sent, renewal } = outgoing;
     let limits = exchange.gateway.common.body;
-    if sent.body.size_hint().lower() > limits.size {
+    if sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
-    let (body, progress) = RequestBody::new(sent.body, limits);
+    let (body, progress) = match sent.body {
+        SentBody::Coming(body) => RequestBody::new(body, limits),
+        SentBody::Kept(bytes) => RequestBody::whole(bytes),
+    };
     account.sending(progress.as_ref());
     let telling = Telling {
         origin: &exchange.origin,
@@ -115,6 +231,8 @@ async fn send(
         request_id: account.request_id().header(),
         cookies: application.cookies_told(),
         spelling: application.spelling(),
+        // What is public tells nothing of anybody.
+        authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
     };
     let has_body = !body.is_empty();
     let request =
@@ -122,7 +240,10 @@ async fn send(
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
-    let mut response = if upgraded { switch(answer, sent.upgrade, stall) } else { answer.response.map(Content::App) };
+    let mut response = match sent.upgrade {
+        Some(client) if upgraded => switch(answer, client, stall),
+        _ => answer.response.map(Content::App),
+    };
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;

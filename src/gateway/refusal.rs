@@ -8,10 +8,12 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::account::Account;
 use super::addresses;
-use super::authenticate::Known;
+use super::bearer::BearerError;
+use super::caller::Caller;
 use super::content::Content;
+use super::kept_form::KeptFormError;
 use crate::http::{HeadError, PathError};
-use crate::oidc::LoginError;
+use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
 use crate::upstream::UpstreamError;
 
@@ -39,6 +41,8 @@ pub(super) enum Refusal {
     WrongMethod(&'static str),
     /// A rule wants a session and no provider can make one; the policy room refuses such a policy.
     NoProvider,
+    /// The request brings a token that is not accepted.
+    Bearer(BearerError),
     /// The policy says no.
     Denied,
     /// The provider cannot be reached, so no login can begin.
@@ -49,6 +53,8 @@ pub(super) enum Refusal {
     SessionTooLarge,
     /// A sign-out did not come from our own form.
     ForeignSignOut,
+    /// A form that was kept cannot be sent.
+    KeptForm(KeptFormError),
     /// The application gave no answer.
     Upstream(UpstreamError),
     /// The gateway could not build a request; a fault of ours.
@@ -75,11 +81,13 @@ impl Refusal {
             Self::UnknownReserved => "reserved_unknown",
             Self::WrongMethod(_) => "method_wrong",
             Self::NoProvider => "provider_none",
+            Self::Bearer(error) => error.code(),
             Self::Denied => "denied",
             Self::ProviderUnavailable => "provider_unavailable",
             Self::Login(error) => error.code(),
             Self::SessionTooLarge => "session_too_large",
             Self::ForeignSignOut => "sign_out_foreign",
+            Self::KeptForm(error) => error.code(),
             Self::Upstream(error) => error.code(),
             Self::Internal => "internal",
         }
@@ -91,7 +99,9 @@ impl Refusal {
             account.failed(self.code());
         }
         let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
-        let person = account.known().map(|known| Known::who(known).to_owned());
+        let person = account.known().map(|known| Caller::who(known).to_owned());
+        // Who brings a token reads no pages.
+        let form = if account.is_by_token() { Form::Json } else { form };
         let page = self.page(&app, person.as_deref(), account);
         let mut response = page.answer(form, account.request_id().as_str()).map(Content::own);
         match self {
@@ -100,6 +110,12 @@ impl Refusal {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Login(error) => *response.status_mut() = error.status(),
+            Self::Bearer(error) => {
+                *response.status_mut() = error.answer().0;
+                if let Some(application) = account.application() {
+                    error.challenge(application, &mut response);
+                }
+            }
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
@@ -136,12 +152,19 @@ impl Refusal {
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
-            Self::Denied => Page::Forbidden { app, person, sign_out_url: person.map(|_| addresses::LOGOUT) },
+            Self::Bearer(error) => Page::TokenRefused { reason: error.advice(), code: error.answer().1 },
+            Self::Denied => Page::Forbidden {
+                app,
+                person,
+                sign_out_url: person.filter(|_| !account.is_by_token()).map(|_| addresses::LOGOUT),
+            },
             Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
             Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
-            Self::Login(LoginError::AcrNotReached | LoginError::AuthenticationTooOld) => {
-                Page::StepUpFailed { app, retry_url: "/" }
-            }
+            Self::Login(
+                LoginError::AcrNotReached
+                | LoginError::AuthenticationTooOld
+                | LoginError::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements),
+            ) => Page::StepUpFailed { app, retry_url: "/" },
             Self::Login(error) => {
                 Page::LoginFailed { what: "You are not signed in.", advice: error.advice(), retry_url: Some("/") }
             }
@@ -151,6 +174,7 @@ impl Refusal {
                 retry_url: None,
             },
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
+            Self::KeptForm(error) => Page::BadRequest { reason: error.reason() },
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }

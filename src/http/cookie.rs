@@ -144,7 +144,7 @@ pub fn refuse(headers: &mut HeaderMap, told: &IdentityCookies) {
     }
 }
 
-/// One cookie of ours to set; always `HttpOnly` and `SameSite=Lax`.
+/// One cookie of ours to set; always `HttpOnly`, and `SameSite=Lax` but where a provider posts to us.
 #[derive(Clone, Copy, Debug)]
 pub struct SetCookie<'a> {
     /// Full name, prefix included.
@@ -162,7 +162,17 @@ pub struct SetCookie<'a> {
 impl SetCookie<'_> {
     /// The field that sets the cookie.
     pub fn header(&self) -> Option<HeaderValue> {
-        let mut line = format!("{}={}; Path={}; HttpOnly; SameSite=Lax", self.name, self.value, self.path);
+        self.line("Lax")
+    }
+
+    /// The field that sets a cookie which also comes with a form that another site's page posts: `SameSite=None`, which browsers take
+    /// together with `Secure` only.
+    pub fn header_across_sites(&self) -> Option<HeaderValue> {
+        self.line(if self.secure { "None" } else { "Lax" })
+    }
+
+    fn line(&self, same_site: &str) -> Option<HeaderValue> {
+        let mut line = format!("{}={}; Path={}; HttpOnly; SameSite={same_site}", self.name, self.value, self.path);
         if self.secure {
             line.push_str("; Secure");
         }

@@ -2,8 +2,9 @@
 //!
 //! Layer 0: pure functions on bytes; no I/O, no clock, nothing of this project above it. Trust boundary: everything
 //! here is given bytes that a stranger chose. Each type has one maker, and holding a value means that it was checked.
-//! Specifications: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URI), RFC 6265 (cookies), RFC 7239 (Forwarded).
+//! Specifications: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URI), RFC 6265 (cookies), RFC 7239 (Forwarded), RFC 6750 (bearer tokens).
 
+pub mod authorization;
 pub mod cookie;
 pub mod fold;
 pub mod forwarded;
@@ -11,6 +12,7 @@ pub mod framing;
 pub mod head;
 pub mod hop;
 pub mod host;
+pub mod login_options;
 pub mod path;
 pub mod return_to;
 

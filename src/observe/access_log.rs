@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 
@@ -59,12 +60,18 @@ pub struct AccessEvent<'a> {
     /// What a rule or policy that only observes would have decided.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub observed: Option<ObservedEvent<'a>>,
+    /// What vouches for who it is, or tries to: `cookie` or `bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<&'a str>,
     /// Who: `preferred_username`, else `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<&'a str>,
     /// The first 32 bits of the session's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'a str>,
+    /// The client that the access token was given to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
     /// The application's server that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
@@ -81,6 +88,9 @@ pub struct AccessEvent<'a> {
     pub complete: bool,
     /// The version of the policies that decided.
     pub policy_version: u64,
+    /// What rules decided by, where the configuration asks for it to be recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<&'a RawValue>,
 }
 
 /// What would have been decided, beside what was.
@@ -243,8 +253,10 @@ mod tests {
             decision: "allow",
             reason: None,
             observed: None,
+            auth: Some("cookie"),
             who: Some("ada"),
             session: None,
+            client_id: None,
             upstream: None,
             bytes_in: 0,
             bytes_out: 5,
@@ -252,6 +264,7 @@ mod tests {
             upstream_ms: None,
             complete: true,
             policy_version: 1,
+            replay: None,
         }
     }
 

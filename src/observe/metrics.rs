@@ -82,8 +82,21 @@ struct ObservedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    app: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AppLabels {
     app: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProviderRequestLabels {
+    provider: String,
+    endpoint: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,8 +161,13 @@ pub struct Metrics {
     observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
+    bearer_requests: Family<TokenLabels, Counter>,
+    bearer_validations: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
+    refreshes: Family<LoginLabels, Counter>,
     provider_ready: Family<ProviderLabels, Gauge>,
+    provider_stale: Family<ProviderLabels, Gauge>,
+    provider_requests: Family<ProviderRequestLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Connections accepted so far.
@@ -184,8 +202,13 @@ impl Metrics {
         let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
+        let bearer_requests = Family::<TokenLabels, Counter>::default();
+        let bearer_validations = Family::<AppLabels, Counter>::default();
         let logins = Family::<LoginLabels, Counter>::default();
+        let refreshes = Family::<LoginLabels, Counter>::default();
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
+        let provider_stale = Family::<ProviderLabels, Gauge>::default();
+        let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
         let (connections, accepted, turned_away, timed_out) =
             (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let policy_version = Gauge::<u64, AtomicU64>::default();
@@ -197,11 +220,28 @@ impl Metrics {
             "Requests that the application did not answer",
             upstream_failures.clone(),
         );
+        registry.register(
+            "bearer_requests",
+            "Requests with an access token by what became of it",
+            bearer_requests.clone(),
+        );
+        registry.register("bearer_validations", "Access tokens that no worker remembered", bearer_validations.clone());
         registry.register("logins", "Finished logins by outcome", logins.clone());
+        registry.register("refreshes", "Refreshes of sessions by outcome", refreshes.clone());
         registry.register(
             "provider_ready",
             "Whether the provider's metadata and keys are known",
             provider_ready.clone(),
+        );
+        registry.register(
+            "provider_stale",
+            "Whether the provider's metadata and keys could not be fetched anew and old ones are in use",
+            provider_stale.clone(),
+        );
+        registry.register(
+            "provider_requests",
+            "Requests to the provider by endpoint and outcome",
+            provider_requests.clone(),
         );
         registry.register("connections", "Open client connections", connections.clone());
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
@@ -235,8 +275,13 @@ impl Metrics {
             observed,
             durations,
             upstream_failures,
+            bearer_requests,
+            bearer_validations,
             logins,
+            refreshes,
             provider_ready,
+            provider_stale,
+            provider_requests,
             connections,
             accepted,
             turned_away,
@@ -257,7 +302,9 @@ impl Metrics {
 
     /// Says no more whether this provider is ready: it is no longer configured. Its logins stay counted.
     pub fn forget_provider(&self, provider: &str) {
-        self.provider_ready.remove(&ProviderLabels { provider: provider.to_owned() });
+        let labels = ProviderLabels { provider: provider.to_owned() };
+        self.provider_ready.remove(&labels);
+        self.provider_stale.remove(&labels);
     }
 
     /// The handles for one application; `-` stands for requests that found none.
@@ -279,17 +326,45 @@ impl Metrics {
         }
     }
 
+    /// The handles for the access tokens of one application.
+    pub fn tokens(&self, app: &str) -> TokenMetrics {
+        let counter = |outcome| {
+            let labels = TokenLabels { app: app.to_owned(), outcome };
+            self.bearer_requests.get_or_create_owned(&labels)
+        };
+        TokenMetrics {
+            accepted: counter("accepted"),
+            refused: counter("refused"),
+            unavailable: counter("unavailable"),
+            validations: self.bearer_validations.get_or_create_owned(&AppLabels { app: app.to_owned() }),
+        }
+    }
+
+    /// Counts requests to a provider.
+    pub fn asked(&self, provider: &str, endpoint: &'static str, outcome: &'static str, count: u64) {
+        let labels = ProviderRequestLabels { provider: provider.to_owned(), endpoint, outcome };
+        self.provider_requests.get_or_create(&labels).inc_by(count);
+    }
+
     /// The handles for one provider.
     pub fn provider(&self, provider: &str) -> ProviderMetrics {
         let login = |outcome| {
             let labels = LoginLabels { provider: provider.to_owned(), outcome };
             self.logins.get_or_create_owned(&labels)
         };
+        let refresh = |outcome| {
+            let labels = LoginLabels { provider: provider.to_owned(), outcome };
+            self.refreshes.get_or_create_owned(&labels)
+        };
         let labels = ProviderLabels { provider: provider.to_owned() };
         ProviderMetrics {
+            refreshed: refresh("succeeded"),
+            refresh_ended: refresh("ended"),
+            refresh_failed: refresh("failed"),
             succeeded: login("succeeded"),
             failed: login("failed"),
             ready: self.provider_ready.get_or_create_owned(&labels),
+            stale: self.provider_stale.get_or_create_owned(&labels),
         }
     }
 
@@ -333,6 +408,38 @@ impl AppMetrics {
     }
 }
 
+/// What becomes of one application's access tokens.
+#[derive(Clone)]
+pub struct TokenMetrics {
+    accepted: Counter,
+    refused: Counter,
+    unavailable: Counter,
+    /// Tokens that were verified, or asked about, because the worker did not remember them.
+    pub validations: Counter,
+}
+
+impl TokenMetrics {
+    /// Counts one request with a token.
+    pub fn count(&self, outcome: TokenOutcome) {
+        match outcome {
+            TokenOutcome::Accepted => self.accepted.inc(),
+            TokenOutcome::Refused => self.refused.inc(),
+            TokenOutcome::Unavailable => self.unavailable.inc(),
+        };
+    }
+}
+
+/// What became of the token of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOutcome {
+    /// It is good.
+    Accepted,
+    /// It is not.
+    Refused,
+    /// Nobody could say.
+    Unavailable,
+}
+
 /// One provider's handles.
 #[derive(Clone)]
 pub struct ProviderMetrics {
@@ -340,8 +447,16 @@ pub struct ProviderMetrics {
     pub succeeded: Counter,
     /// Logins that were refused.
     pub failed: Counter,
+    /// Refreshes after which a session went on.
+    pub refreshed: Counter,
+    /// Refreshes that ended a session.
+    pub refresh_ended: Counter,
+    /// Refreshes that the provider could not be asked for.
+    pub refresh_failed: Counter,
     /// 1 when metadata and keys are known.
     pub ready: Gauge,
+    /// 1 when they could not be fetched anew.
+    pub stale: Gauge,
 }
 
 #[cfg(test)]

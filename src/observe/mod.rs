@@ -8,4 +8,6 @@ mod durations;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};
-pub use metrics::{AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded};
+pub use metrics::{
+    AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded, TokenMetrics, TokenOutcome,
+};

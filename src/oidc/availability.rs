@@ -27,6 +27,12 @@ pub enum FetchError {
     BadUrl,
     /// A part of the request cannot stand in a header field.
     BadRequest,
+    /// The provider has no such endpoint.
+    NoEndpoint,
+    /// The provider is busy or limits its clients, also after asking again.
+    TurnedAway,
+    /// The provider asked to be left alone for some time, which is not over.
+    Resting,
 }
 
 impl FetchError {
@@ -55,6 +61,9 @@ impl fmt::Display for FetchError {
             Self::TimedOut => write!(f, "no complete answer within the time limit"),
             Self::BadUrl => write!(f, "the address cannot be asked; it must be https, or http on a loopback name"),
             Self::BadRequest => write!(f, "the request holds bytes that HTTP does not allow"),
+            Self::NoEndpoint => write!(f, "the provider has no such endpoint"),
+            Self::TurnedAway => write!(f, "the provider is busy or limits its clients (429 or 503)"),
+            Self::Resting => write!(f, "the provider asked to be left alone for a while (Retry-After)"),
         }
     }
 }
@@ -85,6 +94,10 @@ pub enum MetadataError {
     NoPkce,
     /// `userinfo = true`, and the provider has no userinfo endpoint.
     NoUserInfo,
+    /// `pushed_requests = true`, and the provider has no endpoint for them, or it wants them and has none.
+    NoPushedRequests,
+    /// The provider says that it does not know `response_mode=form_post`.
+    NoFormPost,
     /// The key set is not one.
     NotKeySet,
     /// The key set has no key that may verify an ID token.
@@ -105,6 +118,10 @@ impl fmt::Display for MetadataError {
             Self::NoCodeFlow => write!(f, "the provider does not offer response type `code`"),
             Self::NoPkce => write!(f, "the provider does not offer PKCE with S256"),
             Self::NoUserInfo => write!(f, "the provider has no userinfo endpoint; set userinfo = false"),
+            Self::NoPushedRequests => {
+                write!(f, "the provider has no pushed_authorization_request_endpoint, and pushed requests are wanted")
+            }
+            Self::NoFormPost => write!(f, "the provider does not offer response_mode form_post"),
             Self::NotKeySet => write!(f, "the key set is not a JSON object with a list `keys`"),
             Self::NoUsableKey => write!(f, "the key set has no key that an ID token may be verified with"),
         }

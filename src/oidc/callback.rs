@@ -13,16 +13,17 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
 use super::error::{IdTokenError, LoginError, ProviderErrorCode};
-use super::id_token::{self, Expected, VerifiedIdToken};
+use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
+use super::settings::ResponseMode;
 use super::token::Tokens;
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 
-/// The longest query of a callback in bytes.
-const MAX_QUERY: usize = 8 * 1024;
+/// The longest response in bytes, as a query or as a form.
+pub const MAX_RESPONSE: usize = 8 * 1024;
 /// Parameters that may stand in a response only once, whether they are used here or not.
 const ONCE: [&str; 7] = ["state", "code", "iss", "error", "error_description", "error_uri", "session_state"];
 
@@ -33,6 +34,8 @@ pub struct CallbackParams {
     code: Option<String>,
     iss: Option<String>,
     error: Option<ProviderErrorCode>,
+    /// How the response came.
+    mode: ResponseMode,
 }
 
 /// A person who has signed in. No `Debug`: it holds the ID token.
@@ -44,6 +47,8 @@ pub struct SignedIn {
     pub claims: Claims,
     /// The ID token as it was received, for `id_token_hint`.
     pub id_token: Secret<String>,
+    /// What refreshes the session, where the provider gave one.
+    pub refresh_token: Option<Secret<String>>,
     /// The provider's session.
     pub sid: Option<String>,
     /// The authentication context that was reached.
@@ -59,7 +64,7 @@ pub struct SignedIn {
 impl CallbackParams {
     /// Reads a callback's query. Unknown parameters are ignored (RFC 6749 section 4.1.2).
     pub fn parse(query: &str) -> Result<Self, LoginError> {
-        if query.len() > MAX_QUERY {
+        if query.len() > MAX_RESPONSE {
             return Err(LoginError::MalformedResponse);
         }
         let mut seen = [false; ONCE.len()];
@@ -76,6 +81,15 @@ impl CallbackParams {
             params.set(once, decode(value)?);
         }
         Ok(params)
+    }
+
+    /// Reads the body of a callback that the browser posted; a query beside it is a doubt (OAuth 2.0 Form Post Response Mode, section 2).
+    pub fn parse_form(body: &[u8], query: Option<&str>) -> Result<Self, LoginError> {
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(LoginError::MalformedResponse);
+        }
+        let body = std::str::from_utf8(body).map_err(|_| LoginError::MalformedResponse)?;
+        Ok(Self { mode: ResponseMode::FormPost, ..Self::parse(body)? })
     }
 
     /// The response's `state`, by which its pending login is found.
@@ -125,18 +139,21 @@ impl Provider {
             return Err(LoginError::ProviderError(error));
         }
         let code = params.code.as_deref().ok_or(LoginError::CodeMissing)?;
+        // A code that came another way than it was asked for was led here by somebody else.
+        if params.mode != self.settings().response_mode {
+            return Err(LoginError::ResponseMode);
+        }
         if !self.first_use_of(&pending.state) {
             return Err(LoginError::StateReplayed);
         }
-        let client = discovered.client(self.settings(), redirect_uri)?;
-        let tokens = self.redeem(&client, code, pending).await?;
+        let tokens = self.redeem(&discovered, code, pending, redirect_uri).await?;
         let (token, discovered) = self.verify(&tokens, pending, discovered).await?;
         id_token::check_requirements(&token, pending, self.now(), self.settings())?;
         let userinfo = match self.settings().userinfo {
-            true => self.userinfo(&discovered, &tokens.access_token, &token.subject).await?,
+            true => self.userinfo(&discovered, tokens.access_token.expose(), &token.subject).await?,
             false => Claims::default(),
         };
-        Ok(signed_in(token, userinfo, self.now()))
+        Ok(SignedIn { refresh_token: tokens.refresh_token, ..signed_in(token, userinfo, self.now()) })
     }
 
     /// The response belongs to this pending login (R08), and both to this provider (R10).
@@ -176,14 +193,33 @@ impl Provider {
     ) -> Result<VerifiedIdToken, IdTokenError> {
         let expected = Expected {
             settings: self.settings(),
-            pending,
+            nonce: NonceRule::Sent(&pending.nonce),
             keys: &discovered.keys,
-            published_algorithms: &discovered.metadata.id_token_signing_alg_values_supported,
-            access_token: &tokens.access_token,
+            algorithms: &self.algorithms_of(discovered),
+            access_token: tokens.access_token.expose(),
             now: self.now(),
         };
-        id_token::verify(&tokens.id_token, &expected)
+        id_token::verify(tokens.id_token.expose(), &expected)
     }
+}
+
+/// Whether the provider left `claim` out of `claims` because it has more values than it puts into a token: what Entra ID does with the groups
+/// of a person who is in many (`hasgroups`, or `_claim_names` that lead elsewhere, OpenID Connect Core 5.6.2). A policy that reads
+/// such a claim would decide as if the person were in no group.
+pub fn left_out(claims: &Claims, claim: &str) -> bool {
+    if claims.value(claim).is_some() {
+        return false;
+    }
+    let elsewhere = match claims.value("_claim_names") {
+        Some(ClaimValue::Object(names)) => names.contains_key(claim),
+        _ => false,
+    };
+    let has_groups = match claims.value("hasgroups") {
+        Some(ClaimValue::Bool(has)) => *has,
+        Some(ClaimValue::Text(text)) => &**text == "true",
+        _ => false,
+    };
+    elsewhere || (claim == "groups" && has_groups)
 }
 
 /// RFC 9207 section 2.4: compared as strings; where the metadata promises it, its absence is a refusal (R09).
@@ -210,6 +246,7 @@ fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> Signed
         subject: token.subject,
         claims,
         id_token: Secret::new(token.text),
+        refresh_token: None,
         sid,
         acr,
         amr,
@@ -245,9 +282,19 @@ mod tests {
 
     #[test]
     fn responses_that_cannot_be_decoded_are_refused() {
-        for bad in ["code=%ff", "%c3%28=x", &"a".repeat(MAX_QUERY + 1)] {
+        for bad in ["code=%ff", "%c3%28=x", &"a".repeat(MAX_RESPONSE + 1)] {
             assert_eq!(error(bad), Some(LoginError::MalformedResponse), "{bad:.20}");
         }
+    }
+
+    #[test]
+    fn r07_a_posted_response_with_a_query_beside_it_or_a_name_twice_is_refused() {
+        let form = |body: &[u8], query| CallbackParams::parse_form(body, query).err();
+        assert_eq!(form(b"state=a&code=b", None), None);
+        assert_eq!(form(b"state=a&code=b", Some("")), None);
+        assert_eq!(form(b"state=a&code=b", Some("iss=x")), Some(LoginError::MalformedResponse));
+        assert_eq!(form(b"state=a&code=b&code=b", None), Some(LoginError::DuplicateParameter("code")));
+        assert_eq!(form(b"state=\xff", None), Some(LoginError::MalformedResponse));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::fmt;
 use http::StatusCode;
 
 use super::availability::{FetchError, ProviderUnavailable};
+use super::jws::JwsError;
 
 /// What the authorization endpoint answered instead of a code, from a fixed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,17 @@ pub enum TokenEndpointError {
     TokenType,
 }
 
+impl TokenEndpointError {
+    const fn pushed_code(self) -> &'static str {
+        match self {
+            Self::Fetch(_) => "pushed_request_unreachable",
+            Self::InvalidClient => "pushed_request_invalid_client",
+            Self::Malformed => "pushed_request_malformed",
+            Self::InvalidGrant | Self::Refused | Self::TokenType => "pushed_request_refused",
+        }
+    }
+}
+
 /// Which rule an ID token broke. Numbers are those of OIDC Core 3.1.3.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdTokenError {
@@ -99,6 +111,8 @@ pub enum IdTokenError {
     Missing,
     /// The text is no signed JWT with the required claims, or its header is not one of an ID token.
     Malformed,
+    /// Rule 1: the token is encrypted (five parts), which is not supported.
+    Encrypted,
     /// Rule 2: `iss` is not exactly the configured issuer.
     Issuer,
     /// Rule 3: `aud` lacks our client id, or names someone whom we do not trust.
@@ -130,6 +144,7 @@ impl IdTokenError {
         match self {
             Self::Missing => "id_token_missing",
             Self::Malformed => "id_token_malformed",
+            Self::Encrypted => "id_token_encrypted",
             Self::Issuer => "id_token_issuer",
             Self::Audience => "id_token_audience",
             Self::AuthorizedParty => "id_token_authorized_party",
@@ -155,8 +170,12 @@ pub enum UserInfoError {
     NoEndpoint,
     /// The answer's status is not 200.
     Status,
-    /// The answer is no JSON object.
+    /// The answer is no JSON object, and no signed token either.
     NotAnObject,
+    /// The answer is a token that the provider did not sign.
+    Signed(JwsError),
+    /// The answer is a token of another issuer, for another client, or of the past.
+    NotForUs,
     /// `sub` is missing or is another person's.
     Subject,
 }
@@ -192,6 +211,10 @@ pub enum LoginError {
     ProviderError(ProviderErrorCode),
     /// The response has neither code nor error.
     CodeMissing,
+    /// The response came back in another way than the one that was asked for.
+    ResponseMode,
+    /// The provider did not take the pushed authorization request.
+    PushedRequest(TokenEndpointError),
     /// The token endpoint gave no tokens.
     TokenEndpoint(TokenEndpointError),
     /// The ID token is refused.
@@ -202,11 +225,13 @@ pub enum LoginError {
     AuthenticationTooOld,
     /// The userinfo answer is refused.
     UserInfo(UserInfoError),
+    /// The provider left this claim out, for it has more values than it puts into a token, and the policy reads it.
+    ClaimLeftOut(Box<str>),
 }
 
 impl LoginError {
     /// A fixed word for logs and metrics.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "provider_unavailable",
             Self::MalformedResponse => "malformed_response",
@@ -222,6 +247,8 @@ impl LoginError {
             Self::IssuerMismatch => "issuer_mismatch",
             Self::ProviderError(code) => code.as_str(),
             Self::CodeMissing => "code_missing",
+            Self::ResponseMode => "response_mode",
+            Self::PushedRequest(error) => error.pushed_code(),
             Self::TokenEndpoint(TokenEndpointError::Fetch(_)) => "token_endpoint_unreachable",
             Self::TokenEndpoint(TokenEndpointError::InvalidGrant) => "token_endpoint_invalid_grant",
             Self::TokenEndpoint(TokenEndpointError::InvalidClient) => "token_endpoint_invalid_client",
@@ -231,10 +258,13 @@ impl LoginError {
             Self::IdToken(error) => error.code(),
             Self::AcrNotReached => "acr_not_reached",
             Self::AuthenticationTooOld => "authentication_too_old",
+            Self::ClaimLeftOut(_) => "claim_left_out",
             Self::UserInfo(UserInfoError::Fetch(_)) => "userinfo_unreachable",
             Self::UserInfo(UserInfoError::NoEndpoint) => "userinfo_no_endpoint",
             Self::UserInfo(UserInfoError::Status) => "userinfo_status",
             Self::UserInfo(UserInfoError::NotAnObject) => "userinfo_not_an_object",
+            Self::UserInfo(UserInfoError::Signed(_)) => "userinfo_signature",
+            Self::UserInfo(UserInfoError::NotForUs) => "userinfo_not_for_us",
             Self::UserInfo(UserInfoError::Subject) => "userinfo_subject",
         }
     }
@@ -245,6 +275,7 @@ impl LoginError {
             Self::Unavailable(_)
             | Self::TimedOut
             | Self::TokenEndpoint(TokenEndpointError::Fetch(_))
+            | Self::PushedRequest(TokenEndpointError::Fetch(_))
             | Self::UserInfo(UserInfoError::Fetch(_))
             | Self::ProviderError(ProviderErrorCode::ServerError | ProviderErrorCode::TemporarilyUnavailable) => {
                 "The sign-in service cannot be reached at the moment. Please try again in a minute."
@@ -266,10 +297,29 @@ impl LoginError {
             Self::ProviderError(ProviderErrorCode::AccessDenied) => {
                 "The sign-in was cancelled or your account may not use this application. If you should have access, please ask the help desk."
             }
+            Self::ClaimLeftOut(_) => {
+                "Your account is in so many groups that the sign-in service does not list them, so this application cannot tell what you may do. Please give the request id below to the help desk."
+            }
             _ => {
                 "The sign-in could not be completed because of a technical problem. Please try again; if it happens again, give the request id below to the help desk."
             }
         }
+    }
+
+    /// Whether a provider that was asked to show nothing (`prompt=none`) would have had to show something (OIDC Core 3.1.2.6).
+    pub const fn is_unseen(&self) -> bool {
+        matches!(
+            self,
+            Self::ProviderError(
+                ProviderErrorCode::LoginRequired
+                    | ProviderErrorCode::InteractionRequired
+                    | ProviderErrorCode::ConsentRequired
+                    | ProviderErrorCode::AccountSelectionRequired
+                    | ProviderErrorCode::UnmetAuthenticationRequirements
+                    | ProviderErrorCode::AccessDenied
+                    | ProviderErrorCode::Other
+            ) | Self::AcrNotReached
+        )
     }
 
     /// Whether nothing but age went wrong, so that the login may begin again by itself, once (R08).
@@ -277,19 +327,48 @@ impl LoginError {
         matches!(self, Self::StateUnknown | Self::StateReplayed | Self::Expired)
     }
 
+    /// What an operator can do about it, where more is known than the code says; for the log.
+    pub const fn operator_help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::ClaimLeftOut(_) => {
+                "the provider left the claim out because it has too many values (group overage at Entra ID): let it send only the groups that are assigned to the application, or use app roles; see docs/providers.md"
+            }
+            Self::IdToken(IdTokenError::Encrypted) => {
+                "the ID token is encrypted, which is not supported: switch ID token encryption off for this client at the provider"
+            }
+            Self::IdToken(IdTokenError::Algorithm) => {
+                "the ID token is not signed with an algorithm that is accepted: register an asymmetric one (RS256, PS256, ES256, EdDSA) for this client, and see `algorithms`"
+            }
+            Self::TokenEndpoint(TokenEndpointError::InvalidClient)
+            | Self::PushedRequest(TokenEndpointError::InvalidClient) => {
+                "the provider refuses the client: compare client_id, client_secret or client_key, and client_auth with what is registered; `lychgate doctor` tries them"
+            }
+            Self::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements) | Self::AcrNotReached => {
+                "the provider could not reach the `acr` that was asked for: see what it calls its levels, and whether the person has enrolled what they need"
+            }
+            Self::ResponseMode => {
+                "the response came by another way than `response_mode` says: see what is registered for this client at the provider"
+            }
+            _ => return None,
+        })
+    }
+
     /// The status of the page that tells of it.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::PushedRequest(TokenEndpointError::Fetch(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::AcrNotReached
             | Self::AuthenticationTooOld
+            | Self::ClaimLeftOut(_)
             | Self::ProviderError(
                 ProviderErrorCode::AccessDenied | ProviderErrorCode::UnmetAuthenticationRequirements,
             ) => StatusCode::FORBIDDEN,
-            Self::ProviderError(_) | Self::TokenEndpoint(_) | Self::IdToken(_) | Self::UserInfo(_) => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::ProviderError(_)
+            | Self::PushedRequest(_)
+            | Self::TokenEndpoint(_)
+            | Self::IdToken(_)
+            | Self::UserInfo(_) => StatusCode::BAD_GATEWAY,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -7,8 +7,6 @@
 //! May touch: the network. Clear text only to loopback names. Trust boundary: everything that comes back.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +15,6 @@ use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
-use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -28,6 +25,11 @@ use url::Url;
 use super::availability::FetchError;
 use super::settings::SettingsError;
 use crate::http::HostName;
+
+/// A request to a provider.
+pub(super) type HttpRequest = Request<Vec<u8>>;
+/// A provider's whole answer.
+pub(super) type HttpResponse = Response<Vec<u8>>;
 
 /// What one request to a provider may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,15 +88,6 @@ impl HttpClient {
         let handshake = tokio::time::timeout(self.limits.connect, connector.connect(name, tcp));
         let tls = handshake.await.map_err(|_| FetchError::TimedOut)?.map_err(|error| FetchError::tls(&error))?;
         talk(tls, request, self.limits.body).await
-    }
-}
-
-impl<'c> AsyncHttpClient<'c> for HttpClient {
-    type Error = FetchError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.fetch(request))
     }
 }
 

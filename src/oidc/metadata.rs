@@ -5,13 +5,14 @@
 //! section 4.4), endpoints that are not https, a provider that says it does not know the code flow or PKCE with S256.
 //!
 //! May touch: nothing but memory. Trust boundary: the document comes over TLS from the configured issuer's host.
-//! Specifications: OpenID Connect Discovery 1.0 sections 3 and 4, RFC 8414, RFC 9207 section 3.
+//! Specifications: OpenID Connect Discovery 1.0 sections 3 and 4, RFC 8414, RFC 9126 section 5, RFC 9207 section 3.
 
 use serde::Deserialize;
 use url::Url;
 
 use super::availability::MetadataError;
 use super::http_client::may_be_fetched;
+use super::settings::{ProviderSettings, ResponseMode};
 
 /// The members that matter here, as the provider published them.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,11 +26,27 @@ pub(super) struct Metadata {
     #[serde(default)]
     pub(super) end_session_endpoint: Option<Url>,
     #[serde(default)]
+    pub(super) pushed_authorization_request_endpoint: Option<Url>,
+    #[serde(default)]
+    pub(super) introspection_endpoint: Option<Url>,
+    #[serde(default)]
+    pub(super) revocation_endpoint: Option<Url>,
+    #[serde(default)]
+    pub(super) require_pushed_authorization_requests: bool,
+    #[serde(default)]
     pub(super) id_token_signing_alg_values_supported: Vec<String>,
     #[serde(default)]
     response_types_supported: Vec<String>,
     #[serde(default)]
-    code_challenge_methods_supported: Option<Vec<String>>,
+    pub(super) code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) response_modes_supported: Vec<String>,
+    #[serde(default)]
+    pub(super) token_endpoint_auth_methods_supported: Vec<String>,
+    #[serde(default)]
+    pub(super) backchannel_logout_supported: bool,
+    #[serde(default)]
+    pub(super) frontchannel_logout_supported: bool,
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
 }
@@ -60,6 +77,9 @@ impl Metadata {
             ("jwks_uri", Some(&self.jwks_uri)),
             ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
             ("end_session_endpoint", self.end_session_endpoint.as_ref()),
+            ("pushed_authorization_request_endpoint", self.pushed_authorization_request_endpoint.as_ref()),
+            ("introspection_endpoint", self.introspection_endpoint.as_ref()),
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
         ];
         let doubtful = |(name, url): (&'static str, Option<&Url>)| {
             url.filter(|url| !may_be_fetched(url) || url.fragment().is_some()).map(|_| name)
@@ -68,6 +88,29 @@ impl Metadata {
             Some(name) => Err(MetadataError::InsecureEndpoint(name)),
             None => Ok(()),
         }
+    }
+
+    /// Whether what the settings need is there; what is not said is not held against the provider.
+    pub(super) fn check_for(&self, settings: &ProviderSettings) -> Result<(), MetadataError> {
+        if settings.userinfo && self.userinfo_endpoint.is_none() {
+            return Err(MetadataError::NoUserInfo);
+        }
+        if self.pushes(settings) && self.pushed_authorization_request_endpoint.is_none() {
+            return Err(MetadataError::NoPushedRequests);
+        }
+        let modes = &self.response_modes_supported;
+        if settings.response_mode == ResponseMode::FormPost
+            && !modes.is_empty()
+            && !modes.iter().any(|mode| mode == "form_post")
+        {
+            return Err(MetadataError::NoFormPost);
+        }
+        Ok(())
+    }
+
+    /// Whether authorization requests are pushed: required here or there (RFC 9126 section 5).
+    pub(super) fn pushes(&self, settings: &ProviderSettings) -> bool {
+        settings.pushed_requests || self.require_pushed_authorization_requests
     }
 
     /// What is not said is not held against the provider; what is said counts.

@@ -7,36 +7,65 @@
 //! | file | what |
 //! | --- | --- |
 //! | `settings`, `provider`, `metadata`, `keys` | a configured provider, its discovery and its signing keys |
-//! | `http_client` | bounded requests: no redirect followed, limited in time and size |
-//! | `login`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
+//! | `http_client`, `patience`, `traffic` | bounded requests: no redirect followed, limited in time, size and number |
+//! | `endpoint`, `client_auth` | every endpoint of the provider by name, and how the gateway proves to be the client |
+//! | `jws` | signed tokens of the provider |
+//! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `refresh` | new tokens for a session that goes on |
+//! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
+//! | `introspection`, `introspection_cache` | asking the provider about them |
 //! | `logout` | RP-initiated logout |
+//! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
 //! are never logged and have no `Debug` (R17). Specifications: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749,
-//! RFC 7636 (PKCE), RFC 9207 (`iss`), RFC 9700 (security practice), RP-Initiated Logout 1.0.
+//! RFC 7636 (PKCE), RFC 9126 (PAR), RFC 9207 (`iss`), RFC 9700 (security practice),
+//! RFC 9068 and RFC 7662 (access tokens), RP-Initiated Logout 1.0.
 
+mod access_token;
 mod availability;
 mod callback;
+mod checkup;
+mod client_auth;
+mod endpoint;
 mod error;
 mod http_client;
 mod id_token;
+mod introspection;
+mod introspection_cache;
+mod jws;
+mod jwt;
 mod keys;
 mod login;
 mod logout;
 mod metadata;
+mod patience;
 pub mod pending;
 mod provider;
+mod pushed;
+mod refresh;
 mod settings;
 mod token;
+mod token_error;
+mod token_terms;
+mod traffic;
 mod userinfo;
 
+pub use access_token::{AccessToken, MAX_TOKEN, Standing, Stands};
 pub use availability::{FetchError, MetadataError, ProviderUnavailable};
-pub use callback::{CallbackParams, SignedIn};
+pub use callback::{CallbackParams, MAX_RESPONSE, SignedIn, left_out};
+pub use endpoint::Endpoint;
 pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;
+pub use jws::JwsError;
+pub use jwt::UnverifiedJwt;
 pub use login::{Begun, LoginRequest};
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
-pub use settings::{ClientAuth, ProviderSettings, SettingsError};
+pub use refresh::{RefreshError, Refreshed};
+pub use settings::{Asking, AssertionAudience, ClientAuth, ProviderSettings, ResponseMode, SettingsError};
+pub use token_error::{TokenError, TokenFault};
+pub use token_terms::TokenFacts;
+pub use traffic::RequestOutcome;

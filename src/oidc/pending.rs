@@ -21,10 +21,13 @@ use crate::http::ReturnTo;
 
 /// How long a person may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long the browser keeps the cookie: longer than the login is good, so that one that took too long begins again at the page that was
+/// asked for (R08).
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The most logins that one browser may have under way at one application.
 pub const MAX_PENDING: usize = 8;
 
-const PURPOSE: &str = "pending-login";
+const PURPOSE: &str = "pending-login/2";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
 /// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
@@ -51,6 +54,8 @@ pub struct PendingLogin {
     pub max_age: Option<Duration>,
     /// When the login began.
     pub started_at: Timestamp,
+    /// Whether the provider was asked to show nothing.
+    pub silent: bool,
 }
 
 impl PendingLogin {
@@ -72,6 +77,7 @@ struct Wire<'a> {
     acr: Vec<&'a str>,
     max_age: Option<u64>,
     started_at: Timestamp,
+    silent: bool,
 }
 
 /// The name and value of a cookie.
@@ -118,6 +124,7 @@ fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str
         acr: pending.acr.iter().map(String::as_str).collect(),
         max_age: pending.max_age.map(|age| age.as_secs()),
         started_at: pending.started_at,
+        silent: pending.silent,
     };
     #[expect(clippy::expect_used, reason = "postcard writes strings, lists and numbers to memory without failing")]
     let content = Zeroizing::new(postcard::to_allocvec(&wire).expect("plain values"));
@@ -138,6 +145,7 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
         acr: wire.acr.into_iter().map(str::to_owned).collect(),
         max_age: wire.max_age.map(Duration::from_secs),
         started_at: wire.started_at,
+        silent: wire.silent,
     })
 }
 
@@ -193,6 +201,7 @@ mod tests {
             acr: vec!["phr".to_owned(), "urn:mfa".to_owned()],
             max_age: Some(Duration::from_secs(600)),
             started_at,
+            silent: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One configured provider: what was discovered about it, kept fresh in the background.
 //!
 //! The gateway starts without it. [`Provider::keep_discovered`] asks until it answers, with growing pauses from 1 to 60
-//! seconds, then hourly; the last good metadata and keys stay in force while the provider is away (R14, R16). An ID token
+//! seconds, then as often as its answers' Cache-Control says, hourly where it says nothing; the last good metadata and keys stay in force while the provider is away (R14, R16). An ID token
 //! with an unknown key causes at most one fetch of the key set a minute, however many logins ask (R14).
 //!
 //! May touch: the network through `http_client`, the clock, the log (the provider's name and our own words, R17).
@@ -13,26 +13,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use lru::LruCache;
-use openidconnect::core::{CoreClient, CoreJsonWebKeySet};
-use openidconnect::{
-    AuthType, AuthUrl, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, IssuerUrl, RedirectUrl,
-    TokenUrl,
-};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
-use super::http_client::HttpClient;
+use super::endpoint::Endpoint;
+use super::http_client::{HttpClient, HttpResponse};
+use super::introspection_cache::Introspections;
+use super::keys::KeySet;
 use super::metadata::Metadata;
-use super::settings::{self, ClientAuth, ProviderSettings, SettingsError};
-use super::{keys, pending};
+use super::patience::{Rests, jittered};
+use super::pending;
+use super::settings::{self, ProviderSettings, ResponseMode, SettingsError};
+use super::traffic::{RequestOutcome, Traffic};
 use crate::clock::{Clock, Timestamp};
-use crate::crypto::random;
+use crate::crypto::SignatureAlgorithm;
 
-/// How long fresh metadata and keys are good.
+/// How long fresh metadata and keys are good where the provider does not say.
 const REFRESH: Duration = Duration::from_secs(3600);
+/// The shortest and the longest time that they are good, whatever the provider says.
+const REFRESH_BOUNDS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(6 * 3600)];
 /// At most one key fetch for unknown keys in this time.
 const KEY_WINDOW: Duration = Duration::from_secs(60);
 /// At most one attempt on demand in this time.
@@ -41,10 +43,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How many redeemed `state` values are remembered against replay (R08), 16 bytes each.
 const USED_STATES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
-
-/// The client type of the library with the two endpoints that are used.
-pub(super) type Client =
-    CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet, EndpointNotSet>;
 
 /// Whether logins at a provider can begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +73,9 @@ pub struct Provider {
     /// Held while the provider is asked: everybody else waits for that one answer.
     asking: tokio::sync::Mutex<Asked>,
     used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
+    introspections: Introspections,
+    rests: Rests,
+    traffic: Traffic,
 }
 
 /// When the provider was last asked out of turn.
@@ -87,8 +88,10 @@ struct Asked {
 /// What is known about a provider: checked metadata and keys.
 pub(super) struct Discovered {
     pub(super) metadata: Metadata,
-    pub(super) keys: CoreJsonWebKeySet,
+    pub(super) keys: KeySet,
     at: Timestamp,
+    /// How long it is good before it is asked for again.
+    good_for: Duration,
 }
 
 impl Provider {
@@ -105,6 +108,9 @@ impl Provider {
             readiness: watch::Sender::new(not_yet),
             asking: tokio::sync::Mutex::default(),
             used_states: Mutex::new(LruCache::new(USED_STATES)),
+            introspections: Introspections::new(),
+            rests: Rests::default(),
+            traffic: Traffic::default(),
         }))
     }
 
@@ -136,10 +142,10 @@ impl Provider {
             let wait = match outcome {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
-                    REFRESH
+                    self.discovered().map_or(REFRESH, |discovered| discovered.good_for)
                 }
                 Err(_) => {
-                    let wait = pause;
+                    let wait = pause.max(self.rest());
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     wait
                 }
@@ -188,22 +194,23 @@ impl Provider {
     }
 
     async fn fetch_all(&self) -> Result<Discovered, MetadataError> {
-        let document = self.read(&Metadata::address(&self.settings.issuer)).await?;
-        let metadata = Metadata::parse(&document, &self.settings.issuer)?;
-        if self.settings.userinfo && metadata.userinfo_endpoint.is_none() {
-            return Err(MetadataError::NoUserInfo);
-        }
-        let keys = keys::parse(&self.read(metadata.jwks_uri.as_str()).await?)?;
-        Ok(Discovered { metadata, keys, at: self.now() })
+        let document = self.read(Endpoint::Metadata, &Metadata::address(&self.settings.issuer)).await?;
+        let metadata = Metadata::parse(document.body(), &self.settings.issuer)?;
+        metadata.check_for(&self.settings)?;
+        let answer = self.read(Endpoint::Keys, metadata.jwks_uri.as_str()).await?;
+        let good_for = good_for(answer.headers()).min(good_for(document.headers()));
+        let keys = KeySet::parse(answer.body())?;
+        Ok(Discovered { metadata, keys, at: self.now(), good_for })
     }
 
-    async fn read(&self, address: &str) -> Result<Vec<u8>, MetadataError> {
-        let request =
-            http::Request::builder().method(Method::GET).uri(address).header(header::ACCEPT, "application/json");
-        let request: HttpRequest = request.body(Vec::new()).map_err(|_| FetchError::BadUrl)?;
-        let response = self.http.fetch(request).await?;
+    async fn read(&self, endpoint: Endpoint, address: &str) -> Result<HttpResponse, MetadataError> {
+        let make = || {
+            let request = http::Request::builder().method(Method::GET).uri(address);
+            request.header(header::ACCEPT, "application/json").body(Vec::new()).map_err(|_| FetchError::BadUrl)
+        };
+        let response = self.fetch_patiently(endpoint, make).await?;
         match response.status() {
-            StatusCode::OK => Ok(response.into_body()),
+            StatusCode::OK => Ok(response),
             other => Err(MetadataError::Status(other.as_u16())),
         }
     }
@@ -219,10 +226,12 @@ impl Provider {
         if !window_is_over(&mut asking.keys, self.now(), KEY_WINDOW) {
             return None;
         }
-        let answer = self.read(current.metadata.jwks_uri.as_str()).await.and_then(|json| keys::parse(&json));
+        let answer = self.read(Endpoint::Keys, current.metadata.jwks_uri.as_str()).await;
+        let answer = answer.and_then(|answer| KeySet::parse(answer.body()));
         match answer {
             Ok(keys) => {
-                let newer = Arc::new(Discovered { metadata: current.metadata.clone(), keys, at: current.at });
+                let metadata = current.metadata.clone();
+                let newer = Arc::new(Discovered { metadata, keys, at: current.at, good_for: current.good_for });
                 self.discovered.store(Some(Arc::clone(&newer)));
                 Some(newer)
             }
@@ -253,9 +262,64 @@ impl Provider {
         })
     }
 
+    /// The algorithms that the provider's tokens may be signed with: those that are configured, or else all that are known; of them
+    /// those that the provider publishes for ID tokens, where it publishes any.
+    pub(super) fn algorithms_of(&self, discovered: &Discovered) -> Vec<SignatureAlgorithm> {
+        let published = &discovered.metadata.id_token_signing_alg_values_supported;
+        let mut algorithms = self.configured_algorithms();
+        algorithms.retain(|one| {
+            published.is_empty() || published.iter().any(|name| SignatureAlgorithm::parse(name) == Some(*one))
+        });
+        algorithms
+    }
+
+    /// The algorithms that are configured, or else all that are known: never `none`, never a shared secret.
+    pub(super) fn configured_algorithms(&self) -> Vec<SignatureAlgorithm> {
+        match self.settings.algorithms.as_slice() {
+            [] => SignatureAlgorithm::ALL.to_vec(),
+            some => some.to_vec(),
+        }
+    }
+
+    /// The endpoints that are left alone because the provider asked for it, and for how much longer; for `/readyz`.
+    pub fn resting(&self) -> Vec<(Endpoint, Duration)> {
+        let left = |endpoint| self.rests.left(endpoint, self.now()).map(|left| (endpoint, left));
+        Endpoint::ALL.into_iter().filter_map(left).collect()
+    }
+
+    /// Whether its responses are posted by the browser, from a page of its own.
+    pub fn posts_back(&self) -> bool {
+        self.settings.response_mode == ResponseMode::FormPost
+    }
+
+    /// The requests to this provider since the last call, for the metrics.
+    pub fn take_traffic(&self) -> Vec<(Endpoint, RequestOutcome, u64)> {
+        self.traffic.take()
+    }
+
+    /// For how long the provider asked not to be asked for metadata or keys.
+    fn rest(&self) -> Duration {
+        let left = |endpoint| self.rests.left(endpoint, self.now()).unwrap_or_default();
+        left(Endpoint::Metadata).max(left(Endpoint::Keys))
+    }
+
     /// Whether it was made with these settings.
     pub fn is_configured_as(&self, settings: &ProviderSettings) -> bool {
         self.settings.is_same_as(settings)
+    }
+
+    /// The client that was registered for this gateway.
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
+    /// Whether `keys` are those in use.
+    pub(super) fn has_still(&self, keys: &Arc<Discovered>) -> bool {
+        self.discovered.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, keys))
+    }
+
+    pub(super) fn introspections(&self) -> &Introspections {
+        &self.introspections
     }
 
     pub(super) fn settings(&self) -> &ProviderSettings {
@@ -266,34 +330,16 @@ impl Provider {
         &self.http
     }
 
+    pub(super) fn rests(&self) -> &Rests {
+        &self.rests
+    }
+
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-}
-
-impl Discovered {
-    /// The library's client for one callback address.
-    pub(super) fn client(
-        &self,
-        settings: &ProviderSettings,
-        redirect_uri: &str,
-    ) -> Result<Client, ProviderUnavailable> {
-        let bad = |what: &str| ProviderUnavailable { reason: format!("{what} is no URL") };
-        let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|_| bad("the issuer"))?;
-        let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| bad("the callback address"))?;
-        let id = ClientId::new(settings.client_id.clone());
-        let mut client = CoreClient::new(id, issuer, self.keys.clone())
-            .set_auth_uri(AuthUrl::from_url(self.metadata.authorization_endpoint.clone()))
-            .set_token_uri(TokenUrl::from_url(self.metadata.token_endpoint.clone()))
-            .set_redirect_uri(redirect)
-            .set_auth_type(match settings.client_auth {
-                ClientAuth::Basic => AuthType::BasicAuth,
-                ClientAuth::Post | ClientAuth::None => AuthType::RequestBody,
-            });
-        if let (Some(secret), ClientAuth::Basic | ClientAuth::Post) = (&settings.client_secret, settings.client_auth) {
-            client = client.set_client_secret(ClientSecret::new(secret.expose().clone()));
-        }
-        Ok(client)
     }
 }
 
@@ -306,8 +352,52 @@ fn window_is_over(last: &mut Option<Timestamp>, now: Timestamp, window: Duration
     over
 }
 
-/// Between three quarters and all of `span`, so that many gateways do not ask at the same moment.
-fn jittered(span: Duration) -> Duration {
-    let [byte] = random::bytes::<1>();
-    span.mul_f64(1.0 - f64::from(byte) / 1024.0)
+/// How long an answer is good: `max-age` of its Cache-Control (RFC 9111 section 5.2.2.1), within [`REFRESH_BOUNDS`].
+fn good_for(headers: &HeaderMap) -> Duration {
+    let [shortest, longest] = REFRESH_BOUNDS;
+    let directives: Vec<&str> = headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let is = |name: &str| directives.iter().any(|directive| directive.eq_ignore_ascii_case(name));
+    if is("no-store") || is("no-cache") {
+        return REFRESH;
+    }
+    let max_age = directives.iter().find_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        let seconds = value.trim_matches('"').parse().ok()?;
+        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
+    });
+    max_age.map_or(REFRESH, |max_age| max_age.clamp(shortest, longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r14_the_provider_says_within_bounds_how_long_its_keys_are_good() {
+        let good = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static(text));
+            good_for(&headers).as_secs()
+        };
+        for (text, seconds) in [
+            ("public, max-age=21000, must-revalidate", 21_000),
+            ("MAX-AGE=\"600\"", 600),
+            ("max-age=0", 300),
+            ("max-age=31536000", 21_600),
+            ("no-cache, max-age=600", 3600),
+            ("no-store", 3600),
+            ("max-age=soon", 3600),
+            ("s-maxage=600", 3600),
+            ("", 3600),
+        ] {
+            assert_eq!(good(text), seconds, "{text}");
+        }
+        assert_eq!(good_for(&HeaderMap::new()), REFRESH);
+    }
 }

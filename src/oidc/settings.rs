@@ -13,8 +13,9 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::http_client::{self, Limits};
-pub use crate::config::ClientAuth;
-use crate::crypto::Secret;
+pub use crate::config::{Asking, AssertionAudience, ClientAuth, ResponseMode};
+use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
+use crate::http::login_options;
 
 /// One provider as it is configured.
 #[derive(Clone)]
@@ -27,8 +28,22 @@ pub struct ProviderSettings {
     pub client_id: String,
     /// The client's secret; none for a public client.
     pub client_secret: Option<Secret<String>>,
-    /// How the secret is sent.
+    /// How the gateway proves that it is the client.
     pub client_auth: ClientAuth,
+    /// The private key for `private_key_jwt`.
+    pub client_key: Option<ClientKey>,
+    /// The `kid` of an assertion, by which the provider finds the key.
+    pub client_key_id: Option<String>,
+    /// Whom an assertion is for.
+    pub assertion_audience: AssertionAudience,
+    /// Whether authorization requests are pushed even where the provider does not ask for it.
+    pub pushed_requests: bool,
+    /// How the response comes back through the browser.
+    pub response_mode: ResponseMode,
+    /// With what tokens may be signed; empty for all that are known.
+    pub algorithms: Vec<SignatureAlgorithm>,
+    /// What every login asks for.
+    pub asking: Asking,
     /// The scopes to ask for; `openid` is added when it is missing.
     pub scopes: Vec<String>,
     /// Whether the userinfo endpoint is read after each login.
@@ -52,6 +67,13 @@ impl ProviderSettings {
             client_id: client_id.to_owned(),
             client_secret: None,
             client_auth: ClientAuth::default(),
+            client_key: None,
+            client_key_id: None,
+            assertion_audience: AssertionAudience::default(),
+            pushed_requests: false,
+            response_mode: ResponseMode::default(),
+            algorithms: Vec::new(),
+            asking: Asking::default(),
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             userinfo: false,
             trusted_audiences: Vec::new(),
@@ -72,6 +94,13 @@ impl ProviderSettings {
             client_id,
             client_secret,
             client_auth,
+            client_key,
+            client_key_id,
+            assertion_audience,
+            pushed_requests,
+            response_mode,
+            algorithms,
+            asking,
             scopes,
             userinfo,
             trusted_audiences,
@@ -83,12 +112,19 @@ impl ProviderSettings {
             (Some(ours), Some(theirs)) => ours.expose().as_bytes().ct_eq(theirs.expose().as_bytes()).into(),
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
-        let client = (name, issuer, client_id, client_auth, scopes, userinfo);
-        let trust = (trusted_audiences, ca, clock_skew, limits);
+        let key = match (client_key, &other.client_key) {
+            (Some(ours), Some(theirs)) => ours.is_same_as(theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        let client = (name, issuer, client_id, client_auth, client_key_id, assertion_audience);
+        let login = (pushed_requests, response_mode, asking, scopes, userinfo);
+        let trust = (algorithms, trusted_audiences, ca, clock_skew, limits);
+        let o = other;
         secret
-            && client
-                == (&other.name, &other.issuer, &other.client_id, &other.client_auth, &other.scopes, &other.userinfo)
-            && trust == (&other.trusted_audiences, &other.ca, &other.clock_skew, &other.limits)
+            && key
+            && client == (&o.name, &o.issuer, &o.client_id, &o.client_auth, &o.client_key_id, &o.assertion_audience)
+            && login == (&o.pushed_requests, &o.response_mode, &o.asking, &o.scopes, &o.userinfo)
+            && trust == (&o.algorithms, &o.trusted_audiences, &o.ca, &o.clock_skew, &o.limits)
     }
 }
 
@@ -99,8 +135,12 @@ pub enum SettingsError {
     Issuer(String),
     /// The client id is empty.
     ClientId,
-    /// `basic` or `post` without a secret.
+    /// `basic`, `post` or `client_secret_jwt` without a secret.
     SecretMissing,
+    /// `private_key_jwt` without a key.
+    KeyMissing,
+    /// A parameter that the gateway sets itself, or that must not be sent.
+    Parameter(String),
     /// A scope with a space, a quote, a backslash or a control byte.
     Scope(String),
     /// The CA file holds no readable certificate.
@@ -120,6 +160,8 @@ impl std::fmt::Display for SettingsError {
             Self::SecretMissing => {
                 write!(f, "client_secret is missing; set it, or set client_auth = \"none\" for a public client")
             }
+            Self::KeyMissing => write!(f, "client_key is missing, which client_auth = \"private_key_jwt\" signs with"),
+            Self::Parameter(found) => write!(f, "the parameter `{found}` cannot be set: {}", login_options::OWN),
             Self::Scope(found) => write!(f, "`{found}` is no scope: a scope is one word of visible ASCII"),
             Self::Ca(why) => write!(f, "the CA file holds no usable certificate: {why}"),
             Self::Tls(why) => write!(f, "TLS cannot be set up: {why}"),
@@ -137,8 +179,15 @@ pub(super) fn check(settings: &ProviderSettings) -> Result<(), SettingsError> {
     if settings.client_id.is_empty() {
         return Err(SettingsError::ClientId);
     }
-    if settings.client_auth != ClientAuth::None && settings.client_secret.is_none() {
-        return Err(SettingsError::SecretMissing);
+    match settings.client_auth {
+        ClientAuth::Basic | ClientAuth::Post | ClientAuth::SecretJwt if settings.client_secret.is_none() => {
+            return Err(SettingsError::SecretMissing);
+        }
+        ClientAuth::PrivateKeyJwt if settings.client_key.is_none() => return Err(SettingsError::KeyMissing),
+        _ => {}
+    }
+    if let Some((name, _)) = settings.asking.parameters.iter().find(|(name, _)| login_options::is_own(name)) {
+        return Err(SettingsError::Parameter(name.clone()));
     }
     match settings.scopes.iter().find(|scope| !is_scope(scope)) {
         Some(scope) => Err(SettingsError::Scope(scope.clone())),

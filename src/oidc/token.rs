@@ -1,73 +1,90 @@
 //! A code becomes tokens: the one request that carries the client's secret and the PKCE verifier.
 //!
-//! The library encodes and sends it (client id and secret are form-encoded before Basic, RFC 6749 section 2.3.1); what it
-//! reports is reduced to [`LoginError`]s, because its own errors hold the answer's text and so the tokens (R17).
-//!
-//! May touch: the network through `http_client`. Trust boundary: the token endpoint's answer is believed only as far as
-//! TLS goes; the ID token in it is verified in `id_token`. Specifications: RFC 6749 section 4.1.3, RFC 7636 section 4.5.
+//! May touch: the network through `endpoint`. Trust boundary: the token endpoint's answer is believed only as far as
+//! TLS goes; the ID token in it is verified in `id_token`. Errors keep nothing of the answer's text, for tokens may be in it (R17).
+//! Specifications: RFC 6749 sections 4.1.3 and 5, RFC 7636 section 4.5, OIDC Core 3.1.3.3.
 
-use openidconnect::core::{CoreErrorResponseType, CoreIdToken, CoreTokenType};
-use openidconnect::{
-    AccessToken, AuthorizationCode, OAuth2TokenResponse as _, PkceCodeVerifier, RequestTokenError,
-    StandardErrorResponse, TokenResponse as _,
-};
+use http::StatusCode;
+use serde::Deserialize;
 
-use super::availability::FetchError;
+use super::endpoint::Endpoint;
 use super::error::{IdTokenError, LoginError, TokenEndpointError};
-use super::id_token;
+use super::http_client::HttpResponse;
 use super::pending::PendingLogin;
-use super::provider::{Client, Provider};
-use crate::claims::Claims;
+use super::provider::{Discovered, Provider};
+use crate::crypto::Secret;
 
 /// What the token endpoint answered, nothing of it verified yet. No `Debug`: these are tokens.
 pub(super) struct Tokens {
-    pub(super) id_token: CoreIdToken,
-    pub(super) access_token: AccessToken,
+    pub(super) id_token: Secret<String>,
+    pub(super) access_token: Secret<String>,
+    pub(super) refresh_token: Option<Secret<String>>,
 }
 
-type TokenError = RequestTokenError<FetchError, StandardErrorResponse<CoreErrorResponseType>>;
+/// A token endpoint's answer (RFC 6749 section 5.1). No `Debug`.
+#[derive(Deserialize)]
+pub(super) struct TokenAnswer {
+    pub(super) access_token: Secret<String>,
+    token_type: String,
+    #[serde(default)]
+    pub(super) id_token: Option<Secret<String>>,
+    #[serde(default)]
+    pub(super) refresh_token: Option<Secret<String>>,
+}
+
+/// An error answer (RFC 6749 section 5.2); its description is not read.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: String,
+}
 
 impl Provider {
     /// Redeems a code.
     pub(super) async fn redeem(
         &self,
-        client: &Client,
+        discovered: &Discovered,
         code: &str,
         pending: &PendingLogin,
+        redirect_uri: &str,
     ) -> Result<Tokens, LoginError> {
-        let response = client
-            .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.expose().clone()))
-            .request_async(self.http())
-            .await
-            .map_err(|error| reduce(&error))?;
-        if *response.token_type() != CoreTokenType::Bearer {
-            return Err(TokenEndpointError::TokenType.into());
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", pending.verifier.expose()),
+        ];
+        let response = self.ask_as_client(discovered, Endpoint::Token, &form).await;
+        let answer = TokenAnswer::read(&response.map_err(TokenEndpointError::Fetch)?)?;
+        let id_token = answer.id_token.ok_or(IdTokenError::Missing)?;
+        Ok(Tokens { id_token, access_token: answer.access_token, refresh_token: answer.refresh_token })
+    }
+}
+
+impl TokenAnswer {
+    /// Reads an answer, or says why there is none.
+    pub(super) fn read(response: &HttpResponse) -> Result<Self, TokenEndpointError> {
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response));
         }
-        let id_token = response.id_token().ok_or(IdTokenError::Missing)?.clone();
-        Ok(Tokens { id_token, access_token: response.access_token().clone() })
+        let answer: Self = serde_json::from_slice(response.body()).map_err(|_| TokenEndpointError::Malformed)?;
+        if answer.token_type.eq_ignore_ascii_case("Bearer") { Ok(answer) } else { Err(TokenEndpointError::TokenType) }
     }
 }
 
-/// Keeps of an error what may be known.
-fn reduce(error: &TokenError) -> LoginError {
-    let found = match error {
-        RequestTokenError::Request(error) => TokenEndpointError::Fetch(*error),
-        RequestTokenError::ServerResponse(answer) => match answer.error() {
-            CoreErrorResponseType::InvalidGrant => TokenEndpointError::InvalidGrant,
-            CoreErrorResponseType::InvalidClient => TokenEndpointError::InvalidClient,
-            _ => TokenEndpointError::Refused,
-        },
-        RequestTokenError::Parse(_, body) => return unreadable(body),
-        RequestTokenError::Other(_) => TokenEndpointError::Malformed,
-    };
-    found.into()
+/// Keeps of an error answer what may be known.
+pub(super) fn refusal(response: &HttpResponse) -> TokenEndpointError {
+    match error_word(response).as_deref() {
+        None => TokenEndpointError::Malformed,
+        Some("invalid_grant") => TokenEndpointError::InvalidGrant,
+        Some("invalid_client") => TokenEndpointError::InvalidClient,
+        Some(_) => TokenEndpointError::Refused,
+    }
 }
 
-/// The library parses the ID token together with the answer around it: says which of the two was wrong.
-fn unreadable(body: &[u8]) -> LoginError {
-    match Claims::from_json(body).ok().as_ref().and_then(|answer| answer.text("id_token")) {
-        Some(token) => id_token::why_unreadable(token).into(),
-        None => TokenEndpointError::Malformed.into(),
+/// The word of an error answer; to be compared, never to be shown.
+pub(super) fn error_word(response: &HttpResponse) -> Option<String> {
+    if response.status() == StatusCode::OK {
+        return None;
     }
+    serde_json::from_slice(response.body()).ok().map(|answer: ErrorAnswer| answer.error)
 }

@@ -42,6 +42,13 @@ pub enum Page<'a> {
         /// against the policy of this page.
         provider: Option<&'a str>,
     },
+    /// An API client's access token is not accepted, or cannot be checked just now.
+    TokenRefused {
+        /// Why, in lower case without a full stop.
+        reason: &'a str,
+        /// The error code of RFC 6750; none where nothing is known of the token.
+        code: Option<&'static str>,
+    },
     /// A rule said no.
     Forbidden {
         /// The application's name.
@@ -64,6 +71,33 @@ pub enum Page<'a> {
         app: &'a str,
         /// Where signing in starts.
         sign_in_url: &'a str,
+    },
+    /// A form came without a session and is kept in this very page until the person has signed in (C13).
+    FormKept {
+        /// The application's name.
+        app: &'a str,
+        /// Where the form goes once it is confirmed; the one thing of it that is told.
+        path: &'a str,
+        /// Where the page is posted.
+        action: &'a str,
+        /// The form, sealed.
+        token: &'a str,
+        /// Where signing in starts, in a tab of its own.
+        sign_in_url: &'a str,
+    },
+    /// A form came without a session and could not be kept.
+    FormNotKept {
+        /// The application's name.
+        app: &'a str,
+        /// Why, in lower case without a full stop.
+        reason: &'a str,
+        /// Where signing in starts.
+        sign_in_url: &'a str,
+    },
+    /// Somebody signed in beside a form that waits in another tab.
+    SignedIn {
+        /// The application's name.
+        app: &'a str,
     },
     /// A login ended without a session.
     LoginFailed {
@@ -148,11 +182,16 @@ impl Page<'_> {
     /// The status under which it is sent.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::SignedOut { .. } | Self::SignOut { .. } => StatusCode::OK,
+            Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
-            Self::SignInRequired { .. } => StatusCode::UNAUTHORIZED,
+            Self::SignInRequired { .. }
+            | Self::FormKept { .. }
+            | Self::FormNotKept { .. }
+            | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::ProviderUnavailable { .. } | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ProviderUnavailable { .. } | Self::TokenRefused { code: None, .. } | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -167,9 +206,14 @@ impl Page<'_> {
         match self {
             Self::SignedOut { .. } => "signed_out",
             Self::SignOut { .. } => "sign_out",
+            Self::TokenRefused { code: Some(code), .. } => code,
+            Self::TokenRefused { code: None, .. } => "provider_unavailable",
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",
+            Self::FormKept { .. } => "form_kept",
+            Self::FormNotKept { .. } => "form_not_kept",
+            Self::SignedIn { .. } => "signed_in",
             Self::LoginFailed { .. } => "login_failed",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::Unavailable { .. } => "unavailable",
@@ -192,7 +236,7 @@ impl Page<'_> {
     pub fn json(&self, request_id: &str) -> Bytes {
         let content = texts::content(self);
         let sign_in_url = match self {
-            Self::SignInRequired { sign_in_url, .. } => Some(*sign_in_url),
+            Self::SignInRequired { sign_in_url, .. } | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
             _ => None,
         };
         let problem = Problem { error: self.code(), message: &content.said, request_id, sign_in_url };

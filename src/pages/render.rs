@@ -1,8 +1,8 @@
 //! From words to HTML: one template, one style sheet, one policy.
 //!
 //! The style sheet stands in the page and is allowed by its SHA-256, computed once. A form's policy also allows the
-//! provider's logout address, because browsers check `form-action` again for the redirect that follows the form (CSP
-//! Level 3 section 6.4.1).
+//! provider's logout address, or wherever an application leads after a form that was kept, because browsers check `form-action` again for
+//! the redirect that follows the form (CSP Level 3 section 6.4.1).
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest as _, Sha256};
 
-use super::texts::{Content, SignOutForm};
+use super::texts::{Content, Onward, PageForm};
 
 const STYLE: &str = include_str!("style.css");
 const TEMPLATE: &str = include_str!("page.html");
@@ -63,7 +63,7 @@ pub(super) fn page(content: &Content<'_>, request_id: &str) -> Rendered {
         said => content.said.as_ref(),
         next => content.next.as_ref(),
         request_id => request_id,
-        link => link.map(|link| context! { url => link.url, label => link.label }),
+        link => link.map(|link| context! { url => link.url, label => link.label, beside => link.beside }),
         form => content.form.as_ref().map(|form| {
             context! { action => form.action, token => form.token, label => form.label }
         }),
@@ -72,10 +72,11 @@ pub(super) fn page(content: &Content<'_>, request_id: &str) -> Rendered {
     Rendered { body: body.into(), csp: policy(content.form.as_ref()) }
 }
 
-fn policy(form: Option<&SignOutForm<'_>>) -> HeaderValue {
-    let targets = match form {
+fn policy(form: Option<&PageForm<'_>>) -> HeaderValue {
+    let targets = match form.map(|form| &form.onward) {
         None => "'none'".to_owned(),
-        Some(form) => match form.provider.filter(|origin| is_origin(origin)) {
+        Some(Onward::Anywhere) => "'self' https: http:".to_owned(),
+        Some(Onward::Origin(origin)) => match origin.filter(|origin| is_origin(origin)) {
             Some(origin) => format!("'self' {origin}"),
             None => "'self'".to_owned(),
         },

@@ -19,6 +19,15 @@ fn every_page() -> Vec<Page<'static>> {
         Page::Forbidden { app, person: None, sign_out_url: None },
         Page::StepUpFailed { app, retry_url },
         Page::SignInRequired { app, sign_in_url: retry_url },
+        Page::FormKept {
+            app,
+            path: "/statements",
+            action: "/.lychgate/resend",
+            token: "t0ken",
+            sign_in_url: "/.lychgate/sign-in?for=/",
+        },
+        Page::FormNotKept { app, reason: "it is larger than 1 MiB", sign_in_url: "/" },
+        Page::SignedIn { app },
         Page::LoginFailed {
             what: "The sign-in took longer than ten minutes.",
             advice: "Start again; your password was not the problem.",

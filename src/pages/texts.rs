@@ -13,21 +13,31 @@ pub(super) struct Content<'a> {
     pub(super) said: Cow<'a, str>,
     pub(super) next: Cow<'a, str>,
     pub(super) link: Option<Link<'a>>,
-    pub(super) form: Option<SignOutForm<'a>>,
+    pub(super) form: Option<PageForm<'a>>,
 }
 
 /// A way on.
 pub(super) struct Link<'a> {
     pub(super) url: &'a str,
     pub(super) label: &'static str,
+    /// Whether it opens beside the page and comes before the form.
+    pub(super) beside: bool,
 }
 
-/// The one form that there is.
-pub(super) struct SignOutForm<'a> {
+/// A form of one button.
+pub(super) struct PageForm<'a> {
     pub(super) action: &'a str,
     pub(super) token: &'a str,
     pub(super) label: &'static str,
-    pub(super) provider: Option<&'a str>,
+    pub(super) onward: Onward<'a>,
+}
+
+/// Where the answer to a form may redirect to, beside the page's own origin.
+pub(super) enum Onward<'a> {
+    /// Nowhere, or to this origin.
+    Origin(Option<&'a str>),
+    /// Wherever the application says.
+    Anywhere,
 }
 
 impl<'a> Content<'a> {
@@ -36,7 +46,7 @@ impl<'a> Content<'a> {
     }
 
     fn link(self, url: impl Into<Option<&'a str>>, label: &'static str) -> Self {
-        Self { link: url.into().map(|url| Link { url, label }), ..self }
+        Self { link: url.into().map(|url| Link { url, label, beside: false }), ..self }
     }
 }
 
@@ -52,7 +62,7 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
         )
         .link(sign_in_url, "Sign in again"),
         Page::SignOut { app, action, token, stay_url, provider } => {
-            let form = SignOutForm { action, token, label: "Sign out", provider };
+            let form = PageForm { action, token, label: "Sign out", onward: Onward::Origin(provider) };
             let said = format!("You are about to sign out of {app}.");
             let content = Content::new("Sign out?", said, "What you have not saved there may be lost.");
             Content { form: Some(form), ..content.link(stay_url, "Stay signed in") }
@@ -63,6 +73,39 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             "Sign in and then repeat what you were doing: nothing of it has reached the application.",
         )
         .link(sign_in_url, "Sign in"),
+        Page::FormKept { app, path, action, token, sign_in_url } => {
+            let content = Content::new(
+                "Your session has ended, and your form is kept",
+                format!("What you sent to {path} has not reached {app}. It is kept in this page, unread, for an hour."),
+                "Leave this page open. Sign in in a new tab, come back here, and send the form.",
+            );
+            Content {
+                link: Some(Link { url: sign_in_url, label: "Sign in in a new tab", beside: true }),
+                form: Some(PageForm { action, token, label: "Send the form", onward: Onward::Anywhere }),
+                ..content
+            }
+        }
+        Page::FormNotKept { app, reason, sign_in_url } => Content::new(
+            "Please sign in, and send your form again",
+            format!("You are not signed in to {app}, or your session has ended, and the form that you sent could not be kept: {reason}."),
+            "Nothing of it has reached the application. Go back if your browser still shows the form, copy what you wrote, sign in and send it again.",
+        )
+        .link(sign_in_url, "Sign in"),
+        Page::SignedIn { app } => Content::new(
+            "You are signed in",
+            format!("You are signed in to {app}."),
+            "Close this tab, go back to the one with your form, and send it there.",
+        ),
+        Page::TokenRefused { reason, code: Some(_) } => Content::new(
+            "The access token was refused",
+            format!("The request was not accepted as it was sent: {reason}."),
+            "Ask the provider for a token for this application, then send the request again.",
+        ),
+        Page::TokenRefused { code: None, .. } => Content::new(
+            "The access token cannot be checked just now",
+            "The provider that vouches for the access token cannot be asked about it.",
+            "Wait a moment, then send the request again with the same token.",
+        ),
         Page::Forbidden { app, person, sign_out_url } => {
             let said = match person {
                 Some(person) => format!("You are signed in as {person}, and this account may not open this page of {app}."),

@@ -1,4 +1,4 @@
-//! Reads `[app]`, `[login]` and `[session]`: where an application is found, where it runs, and for how long a login lasts.
+//! Reads `[app]` and `[login]`: where an application is found, where it runs, and how people sign in.
 //!
 //! May touch: nothing; a CA file is only named here, the caller reads it. Trust boundary: the file is an administrator's.
 //! Specification: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2.
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::case::Case;
 use super::compile::ProviderFacts;
+use super::login;
 use super::reader::{Reading, Section, Text, unknown_name};
 use crate::http::{CanonicalPath, HostName};
 
@@ -61,21 +62,12 @@ pub struct Login {
     pub acr: Vec<String>,
     /// Claims that the provider sends without being asked by scope.
     pub claims: Vec<String>,
-}
-
-/// How long a session lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Without a request.
-    pub idle: Duration,
-    /// In all.
-    pub max: Duration,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self { idle: Duration::from_secs(60 * 60), max: Duration::from_secs(12 * 60 * 60) }
-    }
+    /// How old the sign-in at the provider may be when a login begins.
+    pub max_age: Option<Duration>,
+    /// What the provider shows in any case.
+    pub prompt: Option<String>,
+    /// Further parameters of authorization requests; never one that the gateway sets itself.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// `[app]` as read.
@@ -219,46 +211,47 @@ pub(super) fn read_login(
     providers: &[ProviderFacts<'_>],
     reading: &mut Reading<'_>,
 ) -> Option<Login> {
-    let providers: Vec<&str> = providers.iter().map(|provider| provider.name).collect();
     let span = section.span();
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
     let acr = section.texts("acr", reading);
     let claims = section.texts("claims", reading);
+    let asking = login::read(&mut section, reading);
     section.finish(reading);
-    let provider = match (provider, providers.as_slice()) {
-        (Some(text), _) if providers.contains(&text.text) => Some(text.text),
+    let provider = read_provider("login", provider, named, span, providers, reading);
+    let owned =
+        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
+    let login::Asking { max_age, prompt, parameters } = asking;
+    let (acr, claims) = (owned(acr), owned(claims));
+    Some(Login { provider: provider?, acr, claims, max_age, prompt, parameters })
+}
+
+/// The provider that the section `of` names, or the only one. `named`: the key is there, whatever stands under it.
+pub(super) fn read_provider(
+    of: &str,
+    provider: Option<Text<'_>>,
+    named: bool,
+    span: Range<usize>,
+    providers: &[ProviderFacts<'_>],
+    reading: &mut Reading<'_>,
+) -> Option<Arc<str>> {
+    let providers: Vec<&str> = providers.iter().map(|provider| provider.name).collect();
+    match (provider, providers.as_slice()) {
+        (Some(text), _) if providers.contains(&text.text) => Some(text.text.into()),
         (Some(text), _) => {
             unknown_name(reading, &format!("unknown provider `{}`", text.text), text.text, text.span, &providers);
             None
         }
         (None, _) if named => None,
-        (None, [only]) => Some(*only),
+        (None, [only]) => Some((*only).into()),
         (None, []) => {
             reading.error("no provider is configured", span, "add [providers.NAME] to the gateway's configuration");
             None
         }
         (None, several) => {
             let help = format!("provider = \"…\", one of {}", several.join(", "));
-            reading.error("`login` must name its provider: there are several", span, help);
+            reading.error(format!("`{of}` must name its provider: there are several"), span, help);
             None
         }
-    };
-    let owned =
-        |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
-    Some(Login { provider: provider?.into(), acr: owned(acr), claims: owned(claims) })
-}
-
-/// Reads `[session]`.
-pub(super) fn read_session(mut section: Section<'_>, reading: &mut Reading<'_>) -> SessionLimits {
-    let span = section.span();
-    let default = SessionLimits::default();
-    let (idle, max) = (section.duration("idle", reading), section.duration("max", reading));
-    section.finish(reading);
-    let max = max.unwrap_or(default.max);
-    if let Some(idle) = idle.filter(|idle| *idle > max) {
-        let message = format!("`idle` ({}) is longer than `max`", humantime::format_duration(idle));
-        reading.error(message, span, "a session cannot be idle for longer than it lasts");
     }
-    SessionLimits { idle: idle.unwrap_or(default.idle.min(max)), max }
 }

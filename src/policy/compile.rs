@@ -4,11 +4,13 @@
 //! every mistake in it must give an error with its place, never a panic and never half a policy.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::app::{self, App, Login, SessionLimits};
+use super::app::{self, App, Login};
+use super::bearer::{self, Bearer};
 use super::condition::Condition;
 use super::definitions::{self, Definitions, Part};
 use super::doubt::Doubtful;
@@ -20,6 +22,7 @@ use super::reader::{Reading, Section};
 use super::response::{self, ResponseFields};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
+use super::session::{self, SessionSettings};
 use super::test_case::TestCase;
 use super::{LoginAccepts, Policy, claim_check, include, test_table};
 use crate::crypto::{IdentityKeys, Secret};
@@ -110,7 +113,10 @@ fn read_sections<'f>(
     let login = whole.section("login", reading);
     let has_login = login.is_some();
     let login = login.and_then(|section| app::read_login(section, environment.providers, reading));
-    let session = whole.section("session", reading).map(|section| app::read_session(section, reading));
+    let bearer = whole.section("bearer", reading);
+    let bearer_at = bearer.as_ref().map(Section::span);
+    let bearer = bearer.and_then(|section| bearer::read(section, login.as_ref(), environment.providers, reading));
+    let session = whole.section("session", reading).map(|section| session::read(section, reading));
     let mut choices = Choices::new(environment, definitions);
     let headers = choices.read_all(&mut whole, reading);
     let response = whole.section("response", reading).map(|section| response::read(section, reading));
@@ -127,9 +133,17 @@ fn read_sections<'f>(
     let mut rules = rule::read(rules, place, &mut choices, reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
-    let tests = test_table::read(tests, place, acr.map(String::as_str), reading);
+    let defaults = test_table::Defaults {
+        browser: acr.map(String::as_str),
+        bearer: bearer
+            .as_ref()
+            .and_then(|bearer| bearer.acr.as_ref())
+            .map_or(acr, |acr| acr.first())
+            .map(String::as_str),
+    };
+    let tests = test_table::read(tests, place, defaults, reading);
     whole.finish(reading);
-    check_login(has_login, &rules, reading);
+    check_login(has_login || bearer_at.is_some(), &rules, reading);
     if let Some(span) = headers.span.clone().filter(|_| headers.tell() && !rules.iter().any(|entry| entry.rule.tells()))
     {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
@@ -139,6 +153,9 @@ fn read_sections<'f>(
         entry.rule.header_set = sets.place(&entry.layer, reading);
     }
     let header_sets = sets.compile();
+    if let Some((at, _)) = bearer_at.zip(bearer.as_ref().filter(|bearer| bearer.forward)) {
+        check_forward(&header_sets, at, reading);
+    }
     let mut uses = choices.into_uses();
     let asked = rules.iter().flat_map(|entry| entry.rule.conditions()).map(Condition::expression);
     let told = header_sets.iter().flat_map(HeaderSet::expressions);
@@ -154,6 +171,7 @@ fn read_sections<'f>(
         observes: mode.unwrap_or(false),
         app: app?,
         login,
+        bearer,
         session: session.unwrap_or_default(),
         header_sets,
         named: Arc::clone(&definitions.named),
@@ -175,14 +193,23 @@ fn report_no_app(whole: &Section<'_>, reading: &mut Reading<'_>) {
     reading.error("the policy has no `[app]`", 0..0, help);
 }
 
-/// Without `[login]` nobody can sign in, so no rule may ask who somebody is.
+/// A field that two parts of the policy set is set by neither of them for sure.
+fn check_forward(header_sets: &[HeaderSet], bearer: Range<usize>, reading: &mut Reading<'_>) {
+    let mut headers = header_sets.iter().flat_map(HeaderSet::headers);
+    if headers.any(|header| header.name == http::header::AUTHORIZATION) {
+        let help = "let one of them tell the application, `forward` or the header";
+        reading.error("`forward` passes `Authorization` on, and a header of the policy sets it", bearer, help);
+    }
+}
+
+/// Without `[login]` and `[bearer]` nobody can sign in, so no rule may ask who somebody is.
 fn check_login(has_login: bool, rules: &[RuleEntry], reading: &mut Reading<'_>) {
     let closed = rules.iter().find(|entry| entry.rule.access != Access::Public);
     if let Some(entry) = closed.filter(|_| !has_login) {
         let wants =
             if entry.rule.access == Access::Optional { "asks who is signed in" } else { "needs a signed-in person" };
-        let message = format!("rule `{}` {wants}, and there is no `[login]`", entry.rule.label);
-        reading.error(message, entry.span.clone(), "add [login], or make the rule `access = \"public\"`");
+        let message = format!("rule `{}` {wants}, and there is no `[login]` and no `[bearer]`", entry.rule.label);
+        reading.error(message, entry.span.clone(), "add [login] or [bearer], or make the rule `access = \"public\"`");
     }
 }
 
@@ -191,7 +218,8 @@ struct Parts {
     observes: bool,
     app: App,
     login: Option<Login>,
-    session: SessionLimits,
+    bearer: Option<Bearer>,
+    session: SessionSettings,
     header_sets: Vec<HeaderSet>,
     named: Arc<Named>,
     response: ResponseFields,
@@ -226,12 +254,16 @@ impl Parts {
             Doubtful::new(selected, asked.chain(told))
         };
         let (doubtful, observed_doubtful) = (doubtful(false), doubtful(true));
-        let login_accepts = LoginAccepts::new(self.login.as_ref(), &rules);
+        let selected = rules.iter().flat_map(|rule| rule.selector.parameters()).map(Into::into);
+        let read = rules.iter().flat_map(Rule::conditions).flat_map(|one| one.expression().reads().parameters.iter());
+        let asked_parameters: BTreeSet<Box<str>> = selected.chain(read.cloned()).collect();
+        let login_accepts = LoginAccepts::new(self.login.as_ref(), self.bearer.as_ref(), &rules);
         Policy {
             id: next_id(),
             name: name.into(),
             app: self.app,
             login: self.login,
+            bearer: self.bearer,
             login_accepts,
             session: self.session,
             response: self.response,
@@ -243,6 +275,7 @@ impl Parts {
             named: self.named,
             conditions,
             doubtful,
+            asked_parameters: asked_parameters.into_iter().collect(),
             observed_doubtful,
             observes: self.observes,
         }

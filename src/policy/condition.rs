@@ -51,8 +51,13 @@ impl Condition {
         &self.expression
     }
 
+    /// The condition as it stands in the file.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The conditions and groups that it uses by name, also by others.
-    fn uses<'n>(&'n self, named: &'n Named) -> impl Iterator<Item = &'n Definition> {
+    pub(super) fn uses<'n>(&'n self, named: &'n Named) -> impl Iterator<Item = &'n Definition> {
         self.expression.uses().iter().filter_map(|id| named.get(*id))
     }
 

@@ -10,7 +10,7 @@
 
 use super::condition::Condition;
 use super::decision::{
-    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts,
+    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind,
 };
 use super::expression::Failure;
 use super::prepared::{Glance, Prepared};
@@ -150,16 +150,25 @@ fn expression_failed(why: &Failure) -> DenialReason {
     DenialReason::ExpressionFailed(why.to_string())
 }
 
-fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
+pub(super) fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
     session.acr.as_ref().is_some_and(|held| acr.contains(held))
 }
 
 impl LoginAccepts {
+    /// Everything that is good enough; none where nothing is asked.
+    pub(super) fn asked_for(&self) -> Option<Vec<String>> {
+        (!self.asked.is_empty()).then(|| self.asked.iter().chain(&self.stronger).cloned().collect())
+    }
+
     /// What to ask for when the login is not good enough for the application.
-    fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
-        if self.asked.is_empty() || holds_one(session, &self.asked) || holds_one(session, &self.stronger) {
+    pub(super) fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
+        let asked = match (session.kind, &self.asked_of_tokens) {
+            (SessionKind::Bearer, Some(asked)) => asked,
+            _ => &self.asked,
+        };
+        if asked.is_empty() || holds_one(session, asked) || holds_one(session, &self.stronger) {
             return None;
         }
-        Some(&self.asked)
+        Some(asked)
     }
 }

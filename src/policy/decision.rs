@@ -27,16 +27,38 @@ pub struct Subject {
     pub session: SessionFacts,
 }
 
+/// What vouches for a person in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    /// A browser's session.
+    #[default]
+    Browser,
+    /// An API client's access token.
+    Bearer,
+}
+
+impl SessionKind {
+    /// The word in expressions.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Bearer => "bearer",
+        }
+    }
+}
+
 /// How and when a person signed in.
 #[derive(Clone, Debug)]
 pub struct SessionFacts {
+    /// What vouches for the person.
+    pub kind: SessionKind,
     /// The provider's name in the configuration.
     pub provider: Arc<str>,
     /// The authentication context class that the provider vouched for.
     pub acr: Option<String>,
     /// The authentication methods that the provider named.
     pub amr: Vec<String>,
-    /// When the person last proved who they are.
+    /// When the person last proved who they are; the beginning of time where a token does not say.
     pub authenticated_at: Timestamp,
 }
 

@@ -5,6 +5,8 @@
 //!
 //! May touch: nothing. Trust boundary: the request's method is a stranger's. Specification: RFC 9110 section 9.
 
+use std::fmt;
+
 use http::Method;
 
 /// What a rule without `methods` covers.
@@ -29,6 +31,11 @@ impl MethodSet {
         Self(methods.into())
     }
 
+    /// One of the methods.
+    pub(super) fn first(&self) -> Option<&Method> {
+        self.0.first()
+    }
+
     /// Whether the set has `method`.
     pub(super) fn contains(&self, method: &Method) -> bool {
         self.0.contains(method)
@@ -37,6 +44,12 @@ impl MethodSet {
     /// Whether the set has all methods of `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|method| self.contains(method))
+    }
+}
+
+impl fmt::Display for MethodSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -10,34 +10,43 @@
 
 mod answer;
 mod app;
+mod bearer;
 mod case;
 mod circumstances;
 mod claim_check;
+mod compared;
 mod compile;
 mod condition;
+mod consulted;
 mod coverage;
 mod decide;
 mod decision;
 mod definitions;
 mod doubt;
 mod encode;
+mod explain;
 mod expression;
 mod header;
 mod header_choice;
 mod header_set;
 mod header_table;
 mod include;
+mod login;
 mod method_set;
 mod pattern;
 mod prepared;
 mod query;
+mod reach;
 mod reader;
+mod record;
 mod request_header;
 mod response;
 mod route;
 mod rule;
+mod saved;
 mod schedule;
 mod selector;
+mod session;
 mod template;
 mod test_case;
 mod test_table;
@@ -53,17 +62,26 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{HostMode, Login, SessionLimits, Upstream, UpstreamTarget};
+pub use app::{HostMode, Login, Upstream, UpstreamTarget};
+pub use bearer::{Bearer, TokenForm};
+pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
+pub use consulted::Consulted;
 pub use decision::{
-    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, Subject, TlsFacts,
-    TlsVersion,
+    Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
+    TlsFacts, TlsVersion,
 };
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
+pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
 pub use prepared::Prepared;
+pub use reach::{Coverage, Reachable};
+pub use record::RecordedParameter;
 pub use response::ResponseFields;
+pub use saved::SavedError;
+pub use session::{Posts, SessionSettings};
 pub use test_case::TestOutcome;
 
 use crate::http::HostName;
@@ -75,8 +93,9 @@ pub struct Policy {
     name: Arc<str>,
     app: app::App,
     login: Option<Login>,
+    bearer: Option<Bearer>,
     login_accepts: LoginAccepts,
-    session: SessionLimits,
+    session: SessionSettings,
     response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
@@ -90,6 +109,8 @@ pub struct Policy {
     conditions: usize,
     /// What rules read of a query and a head; in doubt about it, a request is denied.
     doubtful: doubt::Doubtful,
+    /// The query parameters that rules select by and conditions read, for recordings.
+    asked_parameters: Vec<Box<str>>,
     /// The same for the rules that only observe.
     observed_doubtful: doubt::Doubtful,
     /// Whether the whole policy only observes.
@@ -101,16 +122,19 @@ pub struct Policy {
 struct LoginAccepts {
     /// What `[login]` asks for.
     asked: Vec<String>,
+    /// What a token must vouch for, where that is another thing.
+    asked_of_tokens: Option<Vec<String>>,
     /// What rules ask for in `step_up`: a login that was stepped up must not be asked to step down again.
     stronger: Vec<String>,
 }
 
 impl LoginAccepts {
-    fn new(login: Option<&Login>, rules: &[rule::Rule]) -> Self {
+    fn new(login: Option<&Login>, bearer: Option<&Bearer>, rules: &[rule::Rule]) -> Self {
         let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
         // A rule that observes makes nothing easier for anybody.
         let step_ups = rules.iter().filter(|rule| !rule.observes).filter_map(|rule| rule.step_up.as_ref());
-        Self { asked, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
+        let asked_of_tokens = bearer.and_then(|bearer| bearer.acr.clone());
+        Self { asked, asked_of_tokens, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
     }
 }
 
@@ -145,9 +169,19 @@ impl Policy {
         &self.app.upstream
     }
 
-    /// How people sign in; none when every rule is public.
+    /// How people sign in; none when nobody can with a browser.
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
+    }
+
+    /// Which tokens API clients may bring; none when they cannot.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// Whether it asks who somebody is, by a session or by a token.
+    pub fn knows_people(&self) -> bool {
+        self.login.is_some() || self.bearer.is_some()
     }
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.
@@ -155,9 +189,9 @@ impl Policy {
         &self.login_accepts.stronger
     }
 
-    /// How long a session lasts.
-    pub fn session(&self) -> SessionLimits {
-        self.session
+    /// How long a session lasts, and how it is kept.
+    pub fn session(&self) -> &SessionSettings {
+        &self.session
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.
@@ -189,6 +223,11 @@ impl Policy {
     /// What is added to and removed from the application's answers.
     pub fn response(&self) -> &ResponseFields {
         &self.response
+    }
+
+    /// The rule with this label.
+    fn rule_labelled(&self, label: Option<&str>) -> Option<&rule::Rule> {
+        self.rules.iter().find(|rule| Some(&*rule.label) == label)
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

@@ -68,6 +68,11 @@ impl RouteTable {
         }
     }
 
+    /// The methods of a rule.
+    pub(super) fn methods(&self, rule: usize) -> Option<&MethodSet> {
+        self.rules.get(rule).map(|route| &route.methods)
+    }
+
     /// Whether any rule observes.
     pub(super) fn observes(&self) -> bool {
         self.observes

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use http::Method;
+use toml::de::DeValue;
 
 use super::answer::{self, Answer};
 use super::case::Case;
@@ -30,6 +31,8 @@ const RESERVED: &str = "/.lychgate";
 pub(super) struct Rule {
     /// Its name, or `#3`.
     pub(super) label: Box<str>,
+    /// How it stands in the file; for those who read about it, never for a decision.
+    pub(super) written: Written,
     /// What requests it selects by, besides paths and methods.
     pub(super) selector: Selector,
     /// Whether it only observes: it never decides.
@@ -46,6 +49,15 @@ pub(super) struct Rule {
     pub(super) answer: Option<Answer>,
     /// The place of the header set that goes with its requests, among those of the policy.
     pub(super) header_set: usize,
+}
+
+/// How a rule stands in its file.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The line on which it begins, from 1.
+    pub(super) line: usize,
+    /// Its path patterns; none for all paths.
+    pub(super) paths: Box<[Box<str>]>,
 }
 
 /// For whom a rule is.
@@ -136,6 +148,7 @@ fn read_rule(
     let name = section.text("name", reading);
     let label = read_label(name, index, names, reading);
     let patterns = read_patterns(&mut section, place, reading);
+    let written = written(&section, reading);
     let methods = read_methods(&mut section, reading);
     let selector = selector::read(&mut section, place.hosts, reading);
     let mode = section.word("mode", &[("observe", true), ("enforce", false)], reading);
@@ -146,7 +159,7 @@ fn read_rule(
     section.finish(reading);
     let Gate { access, deny, allow, step_up } = gate?;
     let (answer, header_set) = (answer.map_or(Some(None), |answer| answer.map(Some))?, 0);
-    let rule = Rule { label, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
+    let rule = Rule { label, written, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
     check_told(&rule, &layer, reading);
     Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span, layer })
 }
@@ -162,6 +175,15 @@ fn check_told(rule: &Rule, layer: &Layer, reading: &mut Reading<'_>) {
         let finding = Diagnostic::warning("these headers are never sent: the rule is public").help(help);
         reading.push(finding, span.clone());
     }
+}
+
+fn written(section: &Section<'_>, reading: &Reading<'_>) -> Written {
+    let paths = section.in_order().into_iter().find(|(key, _)| key.text == "paths").map(|(_, value)| value.get_ref());
+    let texts: Vec<&str> = match paths {
+        Some(DeValue::Array(items)) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
+        single => single.and_then(DeValue::as_str).into_iter().collect(),
+    };
+    Written { line: reading.line(section.span().start), paths: texts.into_iter().map(Into::into).collect() }
 }
 
 fn read_label(

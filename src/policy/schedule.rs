@@ -87,6 +87,44 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// What the key `key` says, for showing.
+    pub(super) fn written(&self, key: &str) -> String {
+        let zone = self.zone.iana_name().unwrap_or("UTC");
+        let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string()).unwrap_or_default();
+        let days: Vec<_> =
+            DAYS.iter().filter(|(_, day)| self.days.contains(day)).map(|(word, _)| (*word).to_owned()).collect();
+        match key {
+            "from" => moment(self.from),
+            "until" => moment(self.until),
+            "days" => format!("{} in {zone}", days.join(", ")),
+            _ => {
+                let hours: Vec<_> = self.hours.iter().map(ToString::to_string).collect();
+                let on = if days.is_empty() { String::new() } else { format!(" on {}", days.join(", ")) };
+                format!("{}{on} in {zone}", hours.join(", "))
+            }
+        }
+    }
+
+    /// `now` on the clock that the schedule goes by.
+    pub(super) fn local(&self, now: Timestamp) -> String {
+        match jiff::Timestamp::from_millisecond(now.millis()) {
+            Ok(moment) => {
+                let zone = self.zone.iana_name().unwrap_or("UTC");
+                format!("{} in {zone}", self.zone.to_datetime(moment).strftime("%a %Y-%m-%d %H:%M:%S"))
+            }
+            Err(_) => now.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Hours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { start, end } = self;
+        write!(f, "{:02}:{:02}-{:02}:{:02}", start / 60, start % 60, end / 60, end % 60)
+    }
+}
+
 impl Hours {
     const fn crosses_midnight(self) -> bool {
         self.end < self.start

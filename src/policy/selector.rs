@@ -65,6 +65,11 @@ impl Selector {
                 _ => return Some(Unselected::Query(name)),
             }
         }
+        self.refuses_beside_query(request, now)
+    }
+
+    /// The same, whatever the query is.
+    pub(super) fn refuses_beside_query(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<Unselected<'_>> {
         if !self.hosts.is_empty() && !self.hosts.contains(request.host) {
             return Some(Unselected::Host);
         }
@@ -74,6 +79,36 @@ impl Selector {
         }
         self.schedule.refuses(now).map(Unselected::Time)
     }
+}
+
+impl Selector {
+    /// What the selector that refuses wants, and what it found.
+    pub(super) fn compared(
+        &self,
+        refused: &Unselected<'_>,
+        request: &RequestFacts<'_>,
+        now: Timestamp,
+    ) -> (String, String) {
+        match refused {
+            Unselected::Query(name) => {
+                let wanted = self.query.iter().find(|wanted| *wanted.name == **name);
+                let values: Vec<_> = wanted.iter().flat_map(|wanted| &wanted.values).map(|value| &**value).collect();
+                let found = match parameter(request.query, name) {
+                    Parameter::One(value) => format!("{name}={value}"),
+                    Parameter::Absent => format!("no {name}"),
+                    Parameter::Ambiguous => format!("{name}, which can be read in different ways"),
+                };
+                (format!("{name}={}", values.join(" or ")), found)
+            }
+            Unselected::Host => (listed(&self.hosts), request.host.to_string()),
+            Unselected::Network => (listed(&self.networks), request.client.to_canonical().to_string()),
+            Unselected::Time(key) => (self.schedule.written(key), self.schedule.local(now)),
+        }
+    }
+}
+
+fn listed(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the selectors of a rule; `hosts` are the application's, none where they could not be read.

@@ -10,16 +10,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Policy;
 use super::answer::Answer;
-use super::decision::{Decision, Reply, RequestFacts, SessionFacts, Subject, TlsFacts, TlsVersion};
+use super::compared::{Compare, Compared};
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, SessionKind, Subject, TlsFacts, TlsVersion};
+use super::{Policy, Prepared};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
 use http::{HeaderMap, HeaderName, Method};
 
 /// When a test happens that says nothing of it.
-const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// A compiled test.
 pub(super) struct TestCase {
@@ -53,6 +54,7 @@ impl Default for Circumstances {
 
 /// Who asks.
 pub(super) struct Person {
+    pub(super) kind: SessionKind,
     pub(super) claims: Claims,
     pub(super) acr: Option<String>,
     pub(super) amr: Vec<String>,
@@ -101,48 +103,93 @@ pub struct TestOutcome {
     pub name: String,
     /// The line of the policy file, from 1.
     pub line: usize,
+    /// What is asked: method, path and query.
+    pub request: String,
+    /// Who asks: `preferred_username`, else `sub`; none for nobody.
+    pub who: Option<String>,
+    /// The rule that decided, and the line on which it begins; none when no rule matched.
+    pub rule: Option<(String, usize)>,
+    /// Why it was denied.
+    pub reason: Option<String>,
     /// Whether all is as expected.
     pub passed: bool,
-    /// What is not, one line each; empty when the test passed.
+    /// Everything that is expected beside what was found, in the order of the file's keys.
+    pub compared: Vec<Compared>,
+    /// What is not as expected, one line each; empty when the test passed.
     pub explanation: Vec<String>,
 }
 
 impl Policy {
     /// Runs the file's own tests.
     pub fn run_tests(&self) -> Vec<TestOutcome> {
-        self.tests.iter().map(|test| test.run(self)).collect()
+        self.tests.iter().filter_map(|test| test.run(self)).collect()
     }
 }
 
 impl TestCase {
-    fn run(&self, policy: &Policy) -> TestOutcome {
+    fn run(&self, policy: &Policy) -> Option<TestOutcome> {
+        self.asked(policy, |request, prepared, now| {
+            let decision = policy.decide(request, prepared, now);
+            let compared = self.expected.compare(&decision, request.query);
+            let explanation: Vec<_> = compared.iter().filter(|one| !one.same).map(ToString::to_string).collect();
+            let rule = policy.rule_labelled(decision.rule()).map(|rule| (rule.label.to_string(), rule.written.line));
+            TestOutcome {
+                name: self.name.clone(),
+                line: self.line,
+                request: self.request(),
+                who: self.person.as_ref().map(Person::label),
+                rule,
+                reason: summary(&decision).2,
+                passed: explanation.is_empty(),
+                compared,
+                explanation,
+            }
+        })
+    }
+
+    /// Lets `look` see the test's request, person and moment; a policy has at least one host.
+    pub(super) fn asked<T>(
+        &self,
+        policy: &Policy,
+        look: impl FnOnce(&RequestFacts<'_>, Option<&Prepared>, Timestamp) -> T,
+    ) -> Option<T> {
         let Circumstances { host, client, time, headers } = &self.circumstances;
         let subject = self.person.as_ref().map(|person| person.subject(policy, *time));
         let prepared = subject.map(|subject| policy.prepare(Arc::new(subject)));
-        let mut explanation = Vec::new();
-        if let Some(host) = host.as_ref().or(policy.hosts().first()) {
-            let request = RequestFacts {
-                method: &self.method,
-                host,
-                path: &self.path,
-                query: self.query.as_deref(),
-                client: *client,
-                scheme: Scheme::Https,
-                tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
-                headers,
-            };
-            let decision = policy.decide(&request, prepared.as_ref(), *time);
-            explanation = self.expected.differences(&decision, request.query);
-        }
-        TestOutcome { name: self.name.clone(), line: self.line, passed: explanation.is_empty(), explanation }
+        let request = RequestFacts {
+            method: &self.method,
+            host: host.as_ref().or(policy.hosts().first())?,
+            path: &self.path,
+            query: self.query.as_deref(),
+            client: *client,
+            scheme: Scheme::Https,
+            tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
+            headers,
+        };
+        Some(look(&request, prepared.as_ref(), *time))
+    }
+
+    /// The request as text.
+    fn request(&self) -> String {
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{} {}{query}", self.method, self.path)
     }
 }
 
 impl Person {
+    fn label(&self) -> String {
+        let name = self.claims.text("preferred_username").or_else(|| self.claims.text("sub"));
+        name.unwrap_or("somebody").to_owned()
+    }
+
     fn subject(&self, policy: &Policy, now: Timestamp) -> Subject {
-        let provider = policy.login().map_or_else(|| Arc::from(""), |login| Arc::clone(&login.provider));
+        let provider = match self.kind {
+            SessionKind::Browser => policy.login().map(|login| &login.provider),
+            SessionKind::Bearer => policy.bearer().map(|bearer| &bearer.provider),
+        };
         let session = SessionFacts {
-            provider,
+            kind: self.kind,
+            provider: provider.cloned().unwrap_or_else(|| Arc::from("")),
             acr: self.acr.clone(),
             amr: self.amr.clone(),
             authenticated_at: now.before(self.age),
@@ -152,61 +199,59 @@ impl Person {
 }
 
 impl Expected {
-    fn differences(&self, decision: &Decision<'_>, query: Option<&str>) -> Vec<String> {
-        let mut differences = Vec::new();
+    /// Every expectation beside what was found.
+    fn compare(&self, decision: &Decision<'_>, query: Option<&str>) -> Vec<Compared> {
         let (found, rule, why) = summary(decision);
         let as_expected = found == self.decision || (self.decision == Word::Allow && found == Word::Public);
-        if !as_expected {
-            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-            differences.push(format!("expected {}, found {}{why}", word(self.decision), word(found)));
-        }
-        if let Some(expected) = self.rule.as_deref().filter(|expected| Some(*expected) != rule) {
-            differences.push(format!(
-                "expected rule `{expected}`, found {}",
-                rule.map_or("none".into(), |rule| format!("`{rule}`"))
-            ));
+        let said = match &why {
+            Some(why) if !as_expected => format!("{} ({why})", word(found)),
+            _ => word(found).to_owned(),
+        };
+        let mut compared = vec![Compared::new(Compare::Decision, word(self.decision), said, as_expected)];
+        if let Some(expected) = &self.rule {
+            let found = rule.map_or("none".to_owned(), |rule| format!("`{rule}`"));
+            compared.push(Compared::equal(Compare::Rule, format!("`{expected}`"), found));
         }
         if let Decision::Answer(reply) = decision {
-            self.answer_differences(reply.answer, query, &mut differences);
+            self.compare_answer(reply.answer, query, &mut compared);
         }
-        if let Decision::Allow(permit) = decision {
-            self.header_differences(permit.headers(), &mut differences);
-        } else if as_expected && !self.headers.is_empty() {
-            differences.push("headers are expected, and there are none without permission".to_owned());
+        match decision {
+            Decision::Allow(permit) => self.compare_headers(permit.headers(), &mut compared),
+            _ if as_expected && !self.headers.is_empty() => self.compare_headers(&[], &mut compared),
+            _ => {}
         }
-        differences
+        compared
     }
 
-    fn answer_differences(&self, found: &Answer, query: Option<&str>, differences: &mut Vec<String>) {
+    fn compare_answer(&self, found: &Answer, query: Option<&str>, compared: &mut Vec<Compared>) {
         let (status, location) = match found {
             Answer::Redirect(redirect) => (redirect.status(), Some(redirect.location(query))),
             Answer::Respond(respond) => (respond.status, None),
         };
-        if let Some(expected) = self.status.filter(|expected| *expected != status.as_u16()) {
-            differences.push(format!("expected status {expected}, found {}", status.as_u16()));
+        if let Some(expected) = self.status {
+            compared.push(Compared::equal(Compare::Status, expected.to_string(), status.as_u16().to_string()));
         }
-        if let Some(expected) = self.location.as_ref().filter(|_| self.location != location) {
+        if let Some(expected) = &self.location {
             let found = location.map_or("none".to_owned(), |found| format!("\"{found}\""));
-            differences.push(format!("expected location \"{expected}\", found {found}"));
+            compared.push(Compared::equal(Compare::Location, format!("\"{expected}\""), found));
         }
     }
 
-    fn header_differences(&self, found: &[(HeaderName, http::HeaderValue)], differences: &mut Vec<String>) {
+    fn compare_headers(&self, found: &[(HeaderName, http::HeaderValue)], compared: &mut Vec<Compared>) {
         let value = |name: &str| found.iter().find(|(found, _)| found.as_str().eq_ignore_ascii_case(name));
         for (name, expected) in &self.headers {
-            match value(name) {
-                Some((_, value)) if value.as_bytes() == expected.as_bytes() => {}
-                Some((_, value)) => {
-                    let shown = if value.is_sensitive() { "another value".into() } else { show(value.as_bytes()) };
-                    differences.push(format!("header `{name}`: expected \"{expected}\", found {shown}"));
-                }
-                None => differences.push(format!("header `{name}`: expected \"{expected}\", found none")),
-            }
+            let found = value(name).map(|(_, value)| value);
+            let same = found.is_some_and(|value| value.as_bytes() == expected.as_bytes());
+            let shown = match found {
+                None => "none".to_owned(),
+                Some(value) if value.is_sensitive() && !same => "another value".to_owned(),
+                Some(value) => show(value.as_bytes()),
+            };
+            compared.push(Compared::new(Compare::Header(name.clone()), show(expected.as_bytes()), shown, same));
         }
         for name in &self.absent {
-            if value(name).is_some() {
-                differences.push(format!("header `{name}`: expected none, found one"));
-            }
+            let found = if value(name).is_some() { "one" } else { "none" };
+            compared.push(Compared::equal(Compare::Header(name.clone()), "none".to_owned(), found.to_owned()));
         }
     }
 }
@@ -228,5 +273,8 @@ fn word(word: Word) -> &'static str {
 }
 
 fn show(bytes: &[u8]) -> String {
-    format!("\"{}\"", bytes.escape_ascii())
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("\"{text}\""),
+        _ => format!("\"{}\"", bytes.escape_ascii()),
+    }
 }

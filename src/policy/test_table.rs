@@ -12,6 +12,7 @@ use http::Method;
 use toml::de::DeValue;
 
 use super::circumstances;
+use super::decision::SessionKind;
 use super::reader::{Reading, Section, Text, Value, unknown_name};
 use super::rule::Place;
 use super::test_case::{Expected, Person, TestCase, WORDS, Word};
@@ -19,20 +20,27 @@ use crate::claims::{ClaimValue, Claims, MAX_DEPTH};
 use crate::http::CanonicalPath;
 use crate::reference;
 
-/// Reads all tests. `acr` is what a person of a test without `session.acr` has.
+/// The authentication context of a test without `session.acr`.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults<'a> {
+    pub(super) browser: Option<&'a str>,
+    pub(super) bearer: Option<&'a str>,
+}
+
+/// Reads all tests.
 pub(super) fn read(
     sections: Vec<Section<'_>>,
     place: Place<'_>,
-    acr: Option<&str>,
+    defaults: Defaults<'_>,
     reading: &mut Reading<'_>,
 ) -> Vec<TestCase> {
-    sections.into_iter().filter_map(|section| read_test(section, place, acr, reading)).collect()
+    sections.into_iter().filter_map(|section| read_test(section, place, defaults, reading)).collect()
 }
 
 fn read_test(
     mut section: Section<'_>,
     place: Place<'_>,
-    acr: Option<&str>,
+    defaults: Defaults<'_>,
     reading: &mut Reading<'_>,
 ) -> Option<TestCase> {
     let span = section.span();
@@ -60,21 +68,27 @@ fn read_test(
     let request = request?;
     let (method, path, query) = read_request(&request, place.prefix, reading)?;
     let person = claims.map(|claims| {
-        let (given, amr, age) = session;
-        Person { claims, acr: given.or_else(|| acr.map(str::to_owned)), amr, age }
+        let (kind, given, amr, age) = session;
+        let acr = match kind {
+            SessionKind::Browser => defaults.browser,
+            SessionKind::Bearer => defaults.bearer,
+        };
+        Person { kind, claims, acr: given.or_else(|| acr.map(str::to_owned)), amr, age }
     });
     let name = name.map_or_else(|| request.text.to_owned(), |name| name.text.to_owned());
     Some(TestCase { name, line, person, method, path, query, circumstances: circumstances?, expected: expected? })
 }
 
-type Session = (Option<String>, Vec<String>, Duration);
+type Session = (SessionKind, Option<String>, Vec<String>, Duration);
 
 fn read_session(mut section: Section<'_>, reading: &mut Reading<'_>) -> Session {
+    let kinds = [SessionKind::Browser, SessionKind::Bearer].map(|kind| (kind.as_str(), kind));
+    let kind = section.word("kind", &kinds, reading).unwrap_or_default();
     let acr = section.text("acr", reading).map(|text| text.text.to_owned());
     let amr = section.texts("amr", reading).unwrap_or_default();
     let age = section.duration("age", reading).unwrap_or_default();
     section.finish(reading);
-    (acr, amr.iter().map(|text| text.text.to_owned()).collect(), age)
+    (kind, acr, amr.iter().map(|text| text.text.to_owned()).collect(), age)
 }
 
 fn read_request(

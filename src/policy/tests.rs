@@ -1,6 +1,7 @@
 //! Whole policies: compiled, prepared and asked.
 
 mod definitions;
+mod explained;
 mod header_sets;
 mod rules;
 mod told;
@@ -83,6 +84,7 @@ fn errors(report: &Report) -> Vec<String> {
 
 fn subject(claims: &str) -> Subject {
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "okta".into(),
         acr: Some("mfa".into()),
         amr: Vec::new(),
@@ -711,4 +713,41 @@ proptest! {
             }
         }
     }
+}
+
+fn toml_files(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            toml_files(&path, all);
+        } else if path.extension().is_some_and(|end| end == "toml") {
+            all.push(path);
+        }
+    }
+}
+
+/// Every policy in the tree that can be used by itself.
+fn policies_of_the_tree() -> Vec<Policy> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    ["policies", "tests/data/policies/good", "examples"]
+        .iter()
+        .for_each(|folder| toml_files(&root.join(folder), &mut paths));
+    let secrets = |_: &SecretSource| Ok(Secret::new("a long enough shared secret of forty-two bytes".to_owned()));
+    let compiled = paths.iter().filter_map(|path| {
+        let files = |wanted: &Path| {
+            let whole = path.parent().unwrap().join(wanted);
+            std::fs::read_to_string(&whole).map(|text| SourceFile::new(&whole, text)).map_err(|why| why.to_string())
+        };
+        let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
+        // A file may leave its provider away where there is only one.
+        ["okta", "idp", "dev"].into_iter().find_map(|name| {
+            let providers = [ProviderFacts { name, scopes: None }];
+            let identity = Arc::default();
+            let environment =
+                Environment { secrets: &secrets, files: &files, providers: &providers, identity: Some(&identity) };
+            compile(&path.file_stem().unwrap().to_string_lossy(), &source, &environment, &mut Report::default())
+        })
+    });
+    compiled.collect()
 }

@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use super::key::{Key, Kind, Table, Word};
+use super::provider::PROVIDERS_AT;
+pub use super::provider::{PARAMETERS, PROVIDER, PROVIDERS};
 
 const LISTENERS_AT: &str = "docs/configuration.md#listeners-at-least-one";
 const KEYS_AT: &str = "docs/configuration.md#keys";
 const IDENTITY_AT: &str = "docs/configuration.md#identity";
-const PROVIDERS_AT: &str = "docs/configuration.md#providersname";
 const LIMITS_AT: &str = "docs/configuration.md#limits";
 const TIMEOUTS_AT: &str = "docs/configuration.md#timeouts";
 const ADMIN_AT: &str = "docs/configuration.md#admin";
@@ -143,67 +144,6 @@ pub static SECRET: Table = Table::new(
 )
 .one_of(&["file", "env", "value"]);
 
-/// `[providers]`.
-pub static PROVIDERS: Table =
-    Table::new("providers", PROVIDERS_AT, "The OpenID providers that people sign in at.", &[]).names(
-        "NAME",
-        Kind::Table(&PROVIDER),
-        "One provider. The name is what policies call it: letters, digits, `-`, `_`.",
-    );
-
-/// `[providers.NAME]`.
-pub static PROVIDER: Table = Table::new(
-    "providers.NAME",
-    PROVIDERS_AT,
-    "One OpenID provider.",
-    &[
-        Key::required(
-            "issuer",
-            Kind::Text("URL"),
-            "The issuer, exactly as the provider writes it in its tokens: what stands before `/.well-known/openid-configuration`. `https`; `http` only for loopback names, with a warning.",
-        )
-        .examples(&["\"https://example.okta.com/oauth2/default\""]),
-        Key::required("client_id", Kind::TEXT, "What the provider calls this gateway."),
-        Key::optional("client_secret", Kind::Table(&SECRET), "The secret that the provider gave this gateway.")
-            .otherwise("required unless `client_auth` is `\"none\"`")
-            .examples(&["{ file = \"okta.secret\" }", "{ env = \"OKTA_SECRET\" }"]),
-        Key::optional(
-            "client_auth",
-            Kind::Words(&[
-                Word::new("basic", "in the Authorization header"),
-                Word::new("post", "in the form"),
-                Word::new("none", "a public client"),
-            ]),
-            "How the secret is sent. PKCE is always used.",
-        )
-        .by_default("\"basic\""),
-        Key::optional(
-            "scopes",
-            Kind::List(&Kind::Text("scope")),
-            "What is asked for; `openid` is added where it is missing.",
-        )
-        .by_default("[\"openid\", \"profile\", \"email\"]"),
-        Key::optional(
-            "userinfo",
-            Kind::Boolean,
-            "Also read the userinfo endpoint after a login, for providers that keep the ID token small.",
-        )
-        .by_default("false"),
-        Key::optional(
-            "ca",
-            Kind::FILE,
-            "PEM with the authorities to trust for this provider, instead of the system's.",
-        )
-        .otherwise("the system's"),
-        Key::optional(
-            "clock_skew",
-            Kind::Duration(Duration::ZERO, Duration::from_mins(10)),
-            "How far the provider's clock may be off.",
-        )
-        .by_default("\"60s\""),
-    ],
-);
-
 /// `[limits]`. The least `header_bytes` is what hyper needs at the least for a head.
 pub static LIMITS: Table = Table::new(
     "limits",
@@ -288,6 +228,12 @@ pub static LOG: Table = Table::new(
             "The least weight of the gateway's own messages on standard error.",
         )
         .by_default("\"info\""),
+        Key::optional(
+            "replay",
+            Kind::Boolean,
+            "Also log what rules decide by (the query parameters that a rule names, the claims that conditions read, how the person signed in), so that [`lychgate replay`](commands.md#replay) can decide it again. These are personal data: [access-log.md](access-log.md#replay).",
+        )
+        .by_default("false"),
     ],
 );
 

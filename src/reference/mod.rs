@@ -16,6 +16,7 @@
 pub mod gateway;
 mod key;
 pub mod policy;
+mod provider;
 mod schema;
 
 pub use key::{Key, Kind, Names, Need, Table, Word};

@@ -8,7 +8,9 @@
 
 mod cache;
 mod seal;
+mod ticket;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use crate::crypto::random;
 
 pub use cache::SessionCache;
 pub use seal::{CookieNames, SealError, SealedSessions};
+pub use ticket::{NonceTag, RefreshTicket};
 
 /// 128 random bits; new at every login and step-up (C07).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ impl Default for SessionId {
     }
 }
 
-/// One person's session with one application.
+/// One person's session with one application. The order of the fields is the format; `seal` holds its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Identifies the session; not secret by itself, the sealing is what protects it.
@@ -63,6 +66,8 @@ pub struct Session {
     pub started_at: Timestamp,
     /// When it was last seen, to the resolution of [`Limits::renewal`].
     pub seen_at: Timestamp,
+    /// When the provider is to be asked for new claims; never where there is no [`RefreshTicket`].
+    pub refresh_at: Option<Timestamp>,
     /// The claims that a policy reads.
     pub claims: Claims,
     /// Claims that a policy reads and the provider did not give; asking again would not help.
@@ -93,6 +98,12 @@ pub enum NoSession {
     OtherProvider,
     /// The policy reads a claim that this session was never asked for.
     ClaimMissing,
+    /// It is time to refresh it, and the browser lacks what that takes.
+    RefreshLost,
+    /// The provider no longer stands by it.
+    RefreshRefused,
+    /// It was refreshed, and the time in which the old cookie is good has passed.
+    Superseded,
 }
 
 impl NoSession {
@@ -105,6 +116,9 @@ impl NoSession {
             Self::Idle => "session_idle",
             Self::OtherProvider => "session_other_provider",
             Self::ClaimMissing => "session_claim_missing",
+            Self::RefreshLost => "session_refresh_lost",
+            Self::RefreshRefused => "session_refresh_refused",
+            Self::Superseded => "session_superseded",
         }
     }
 }
@@ -133,6 +147,13 @@ impl Session {
         now.since(self.seen_at) >= limits.renewal()
     }
 
+    /// Takes over what the provider says of the person: what `wanted` names, and the name for logs. What is no longer said is gone.
+    pub fn take_claims(&mut self, mut claims: Claims, wanted: &BTreeSet<Box<str>>) {
+        claims.retain(|name| name == "preferred_username" || wanted.contains(name));
+        self.absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
+        self.claims = claims;
+    }
+
     /// Whether the provider was asked for the claim `name`.
     pub fn knows_claim(&self, name: &str) -> bool {
         self.claims.value(name).is_some() || self.absent_claims.iter().any(|absent| **absent == *name)
@@ -155,6 +176,7 @@ pub(crate) mod tests {
             authenticated_at: now,
             started_at: now,
             seen_at: now,
+            refresh_at: None,
             claims,
             absent_claims: vec!["email".into()],
         }
@@ -179,6 +201,16 @@ pub(crate) mod tests {
         let start = Timestamp::from_seconds(1_000_000);
         let limits = Limits { idle: Duration::from_secs(60), max: Duration::from_secs(600) };
         assert_eq!(session(start).check(&limits, start.before(Duration::from_secs(120))), Ok(()));
+    }
+
+    #[test]
+    fn claims_that_are_no_longer_said_are_gone() {
+        let mut session = session(Timestamp::from_seconds(1));
+        let wanted = ["groups", "email"].map(Into::into).into();
+        let newer = Claims::from_json(br#"{"preferred_username":"ada","email":"a@b","secret":"x"}"#).unwrap();
+        session.take_claims(newer, &wanted);
+        assert_eq!(session.claims.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["email", "preferred_username"]);
+        assert_eq!(session.absent_claims, ["groups".into()]);
     }
 
     #[test]

@@ -17,15 +17,19 @@ use crate::crypto::{Binding, KeyRing};
 use crate::http::cookie::{self, SetCookie};
 
 /// Longest value of one cookie; browsers drop cookies above 4,096 bytes, name and attributes included.
-const MAX_VALUE: usize = 3800;
+pub(super) const MAX_VALUE: usize = 3800;
 /// Most cookies that one session may take.
 const MAX_CHUNKS: usize = 5;
+
+/// What a session is sealed as; the number is that of its format, so that a session in an older one does not open.
+const PURPOSE: &str = "session/2";
 
 /// The names of one application's session cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieNames {
     first: Box<str>,
-    secure: bool,
+    pub(super) ticket: Box<str>,
+    pub(super) secure: bool,
 }
 
 impl CookieNames {
@@ -33,7 +37,8 @@ impl CookieNames {
     pub fn new(secure: bool, app: Option<&str>) -> Self {
         let prefix = if secure { "__Host-" } else { "" };
         let suffix = app.map(|app| format!("-app-{app}")).unwrap_or_default();
-        Self { first: format!("{prefix}{}{suffix}", cookie::BASE_NAME).into(), secure }
+        let name = |what: &str| format!("{prefix}{}{what}{suffix}", cookie::BASE_NAME).into();
+        Self { first: name(""), ticket: name("-refresh"), secure }
     }
 
     /// The name of the first cookie.
@@ -81,7 +86,7 @@ pub struct SealedSessions<'a> {
 
 impl SealedSessions<'_> {
     fn binding(&self) -> Binding<'_> {
-        Binding { purpose: "session", name: self.names.first(), scope: self.scope }
+        Binding { purpose: PURPOSE, name: self.names.first(), scope: self.scope }
     }
 
     /// The `Set-Cookie` fields that give `session` to the browser, and take away chunks that it no longer needs.
@@ -105,9 +110,11 @@ impl SealedSessions<'_> {
         Ok(fields)
     }
 
-    /// The `Set-Cookie` fields that end the session in the browser, every chunk of it (C04).
+    /// The `Set-Cookie` fields that end the session in the browser, every chunk of it and the ticket (C04).
     pub fn remove(&self, request: &HeaderMap) -> Vec<HeaderValue> {
-        self.removals(request, 0)
+        let mut fields = self.removals(request, 0);
+        fields.extend(self.remove_ticket(request));
+        fields
     }
 
     fn removals(&self, request: &HeaderMap, from: usize) -> Vec<HeaderValue> {

@@ -13,9 +13,9 @@ use http::HeaderValue;
 use crate::diagnostic::Diagnostic;
 use crate::forward::{HostHeader, Spelling};
 use crate::http::{HostName, Scheme, cookie};
-use crate::observe::{AppMetrics, InMemory, Metrics};
+use crate::observe::{AppMetrics, InMemory, Metrics, TokenMetrics};
 use crate::oidc::Provider;
-use crate::policy::{HostMode, Policy};
+use crate::policy::{Bearer, HostMode, Policy, TokenForm};
 use crate::reference;
 use crate::session::{CookieNames, Limits};
 use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
@@ -31,6 +31,7 @@ pub struct Application {
     host: HostHeader,
     inner_authority: Option<String>,
     provider: Option<Arc<Provider>>,
+    bearer: Option<BearerAccess>,
     limits: Limits,
     metrics: AppMetrics,
     secure_cookies: CookieNames,
@@ -39,6 +40,14 @@ pub struct Application {
     spelling: Spelling,
     answer_spelling: Spelling,
     _in_memory: Arc<InMemory>,
+}
+
+/// What an application that API clients use checks their tokens with.
+pub struct BearerAccess {
+    /// Whose tokens they are.
+    pub provider: Arc<Provider>,
+    /// What became of them.
+    pub metrics: TokenMetrics,
 }
 
 /// What all applications of a set are built with.
@@ -58,18 +67,8 @@ impl Application {
         before: Option<&Self>,
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, Diagnostic> {
-        let provider = match policy.login() {
-            None => None,
-            Some(login) => Some(Arc::clone(surroundings.providers.get(&*login.provider).ok_or_else(|| {
-                Diagnostic::error(format!(
-                    "policy `{}` names the provider `{}`, which is not configured",
-                    policy.name(),
-                    login.provider
-                ))
-                .help("add [providers.NAME] to lychgate.toml, or name one that is there")
-                .docs(reference::policy::LOGIN.docs)
-            })?)),
-        };
+        let provider = policy.login().map(|login| provider(&policy, &login.provider, surroundings)).transpose()?;
+        let bearer = policy.bearer().map(|terms| bearer(&policy, terms, surroundings)).transpose()?;
         let authorities = authorities(&policy, surroundings)?;
         let same_way =
             |before: &&Self| before.policy.upstream() == policy.upstream() && before.authorities == authorities;
@@ -90,6 +89,7 @@ impl Application {
             host,
             inner_authority,
             provider,
+            bearer,
             limits: Limits { idle: session.idle, max: session.max },
             metrics: surroundings.metrics.app(policy.name()),
             secure_cookies: CookieNames::new(true, cookie_app.as_deref()),
@@ -142,6 +142,11 @@ impl Application {
         self.provider.as_ref()
     }
 
+    /// What API clients' tokens are checked with; none when it takes none.
+    pub fn bearer(&self) -> Option<&BearerAccess> {
+        self.bearer.as_ref()
+    }
+
     /// How long its sessions last.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -179,6 +184,32 @@ impl Application {
     pub fn session_scope(&self, host: &HostName) -> String {
         format!("{host}/{}", self.name())
     }
+}
+
+fn provider(policy: &Policy, name: &str, surroundings: &Surroundings<'_>) -> Result<Arc<Provider>, Diagnostic> {
+    let found = surroundings.providers.get(name).map(Arc::clone);
+    found.ok_or_else(|| {
+        Diagnostic::error(format!("policy `{}` names the provider `{name}`, which is not configured", policy.name()))
+            .help("add [providers.NAME] to lychgate.toml, or name one that is there")
+            .docs(reference::policy::LOGIN.docs)
+    })
+}
+
+/// An ID token is a JWT for this gateway's client: without `at+jwt`, nothing but the audience tells an access token from it.
+fn bearer(policy: &Policy, terms: &Bearer, surroundings: &Surroundings<'_>) -> Result<BearerAccess, Diagnostic> {
+    let provider = provider(policy, &terms.provider, surroundings)?;
+    let untyped = terms.form == TokenForm::Jwt && terms.any_type;
+    if untyped && terms.audience.iter().any(|audience| audience == provider.client_id()) {
+        let message = format!(
+            "policy `{}` takes tokens of any type for `{}`, which is the audience of ID tokens, too",
+            policy.name(),
+            provider.client_id()
+        );
+        return Err(Diagnostic::error(message)
+            .help("register the API with the provider under an audience of its own, or set type = \"at+jwt\"")
+            .docs(reference::policy::BEARER.docs));
+    }
+    Ok(BearerAccess { provider, metrics: surroundings.metrics.tokens(policy.name()) })
 }
 
 /// The text of the policy's own authorities; none where the system's are trusted or nothing speaks TLS.

@@ -23,8 +23,8 @@ use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::Policy;
 
-pub use application::Application;
 use application::Surroundings;
+pub use application::{Application, BearerAccess};
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
 pub use shadows::shadows_astray;

@@ -27,6 +27,13 @@ pub struct Route<'a> {
     pub neighbours: &'a [Arc<Application>],
 }
 
+impl Route<'_> {
+    /// Whether people sign in at any application on this host.
+    pub fn signs_in(&self) -> bool {
+        self.neighbours.iter().any(|application| application.policy().knows_people())
+    }
+}
+
 /// The table.
 pub(super) struct Routes(HashMap<HostName, Vec<Arc<Application>>, RandomState>);
 

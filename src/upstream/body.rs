@@ -88,7 +88,14 @@ impl BodyProgress {
 }
 
 /// A client's body on its way to the application.
-pub struct RequestBody(Option<Box<Streaming>>);
+pub struct RequestBody(Carried);
+
+enum Carried {
+    Nothing,
+    Stream(Box<Streaming>),
+    /// Read before; gone once it was sent.
+    Whole(Bytes, Arc<BodyProgress>),
+}
 
 struct Streaming {
     inner: Incoming,
@@ -100,7 +107,16 @@ struct Streaming {
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self(None)
+        Self(Carried::Nothing)
+    }
+
+    /// A body that is there already; also returns where to look for its progress.
+    pub fn whole(bytes: Bytes) -> (Self, Option<Arc<BodyProgress>>) {
+        if bytes.is_empty() {
+            return (Self::empty(), None);
+        }
+        let progress = Arc::new(BodyProgress::default());
+        (Self(Carried::Whole(bytes, Arc::clone(&progress))), Some(progress))
     }
 
     /// Wraps what the server reads; also returns where to look for its progress, unless there is no body.
@@ -110,12 +126,13 @@ impl RequestBody {
         }
         let progress = Arc::new(BodyProgress::default());
         let shared = Arc::clone(&progress);
-        (Self(Some(Box::new(Streaming { inner, limits, silence: Silence::new(limits.stall), progress }))), Some(shared))
+        let stream = Streaming { inner, limits, silence: Silence::new(limits.stall), progress };
+        (Self(Carried::Stream(Box::new(stream))), Some(shared))
     }
 
     /// Whether there is a body.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
+        matches!(self.0, Carried::Nothing)
     }
 }
 
@@ -128,17 +145,32 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
-            None => Poll::Ready(None),
-            Some(body) => body.poll_frame(context),
+            Carried::Nothing => Poll::Ready(None),
+            Carried::Stream(body) => body.poll_frame(context),
+            Carried::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Carried::Whole(bytes, progress) => {
+                let bytes = std::mem::take(bytes);
+                progress.bytes.store(bytes.len() as u64, Ordering::Relaxed);
+                progress.set(FINISHED);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|body| body.inner.is_end_stream())
+        match &self.0 {
+            Carried::Nothing => true,
+            Carried::Stream(body) => body.inner.is_end_stream(),
+            Carried::Whole(bytes, _) => bytes.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.inner.size_hint())
+        match &self.0 {
+            Carried::Nothing => SizeHint::with_exact(0),
+            Carried::Stream(body) => body.inner.size_hint(),
+            Carried::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod body;
 mod connect;
 mod heard;
 mod pool;
+mod probe;
 mod send;
 mod tunnel;
 
@@ -108,6 +109,11 @@ impl Upstream {
     pub fn new(targets: Vec<Arc<Target>>, limits: TimeLimits) -> Self {
         let down_until = targets.iter().map(|_| AtomicU64::new(0)).collect();
         Self { targets, down_until, next: AtomicUsize::new(0), limits, began: Instant::now() }
+    }
+
+    /// Its servers.
+    pub fn targets(&self) -> &[Arc<Target>] {
+        &self.targets
     }
 
     /// `host:port` of the first target.

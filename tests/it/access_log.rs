@@ -10,11 +10,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::harness::application::Application;
 use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock};
+use crate::harness::keys::{KEYS, Signing};
 use crate::harness::program::Program;
 use crate::harness::provider::{CLIENT_SECRET, FakeProvider, value};
 use crate::harness::site::{IDENTITY, Site, ada, parameter, policy};
 use crate::harness::soon;
 use crate::harness::wire::Wire;
+
+/// The field of a client that acts for itself.
+fn access_token(issuer: &str, audience: &str) -> String {
+    let claims = serde_json::json!({
+        "iss": issuer, "aud": audience, "sub": "export", "client_id": "export", "jti": "1", "iat": 1, "exp": 9_999_999_999_u64,
+    });
+    let header = [("typ".to_owned(), "at+jwt".into())];
+    format!("Bearer {}", KEYS.token(Signing::Rs256, &header, &claims.to_string(), ""))
+}
 
 const DOCUMENT: &str = include_str!("../../docs/access-log.md");
 
@@ -39,9 +49,13 @@ async fn the_fields_are_those_that_the_document_names() {
     assert_eq!(decisions, known);
 
     let tried = |upstream: &str| format!("mode = \"observe\"\n{}", policy(upstream).replace("'staff'", "'admins'"));
-    let site = Site::with(policy, |setup| setup.policy("tried", &tried("http://127.0.0.1:1"))).await;
+    let with_clients = |upstream: &str| policy(upstream).replace("[login]", "[bearer]\naudience = \"api\"\n[login]");
+    let site = Site::with(with_clients, |setup| setup.policy("tried", &tried("http://127.0.0.1:1"))).await;
     let mut browser = site.signed_in().await;
     browser.get(&site.url("/admin/x")).await;
+    let token = access_token(site.provider.issuer(), "api");
+    let headers = [("authorization", token.as_str())];
+    browser.send(Method::GET, &site.url("/"), &headers, bytes::Bytes::new()).await;
     let log = site.gateway.stop().await;
     let seen: BTreeSet<String> = log.iter().flat_map(fields).collect();
     assert_eq!(seen, fields_of_the_document, "every documented field is written, and no other");

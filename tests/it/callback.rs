@@ -210,6 +210,17 @@ async fn r08_a_login_that_took_too_long_begins_again_by_itself_and_at_most_once(
 }
 
 #[tokio::test]
+async fn r08_browsers_keep_a_login_for_longer_than_it_is_good_so_that_it_can_begin_again() {
+    let site = Site::new().await;
+    let mut browser = Browser::new();
+    site.begin(&mut browser, "/").await;
+    let name = browser.cookie_names(HOST).pop().unwrap();
+    let attributes = browser.cookie(HOST, &name).unwrap().attributes.clone();
+    let kept = attributes.split("Max-Age=").nth(1).unwrap().parse().unwrap();
+    assert!(Duration::from_secs(kept) >= LIFETIME * 2, "{attributes}");
+}
+
+#[tokio::test]
 async fn r08_a_login_that_began_again_arrives_at_the_page_asked_for() {
     let site = Site::new().await;
     let mut browser = Browser::new();

@@ -335,3 +335,49 @@ async fn r16_a_provider_that_goes_away_hurts_only_new_logins() {
     assert_eq!(other.cookie(HOST, SESSION), None);
     assert_eq!(site.status(&mut browser).await, 200);
 }
+
+#[tokio::test]
+async fn r13_a_provider_that_cannot_reach_the_level_gives_403_and_never_a_loop() {
+    let site = Site::new().await;
+    site.provider.script().error = Some("unmet_authentication_requirements");
+    let mut browser = Browser::new();
+    let reply = browser.open(&site.url("/")).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    assert!(reply.text().contains("A stronger sign-in is needed"), "{}", reply.text());
+    assert!(!reply.text().contains("555"), "{}", reply.text());
+    assert_eq!(site.provider.requests("/authorize").len(), 1);
+    let log = site.gateway.stop().await;
+    assert_eq!(line_of(&log, &reply)["reason"], "unmet_authentication_requirements");
+}
+
+#[tokio::test]
+async fn what_a_policy_asks_of_its_logins_goes_to_the_provider_with_every_one_of_them() {
+    let asking = |upstream: &str| {
+        let more =
+            "[login]\nprompt = \"select_account\"\nmax_age = \"1h\"\nparameters = { domain_hint = \"gmr.example\" }";
+        policy(upstream).replace("[login]", more)
+    };
+    let general = "prompt = \"consent\"\nui_locales = [\"de-AT\"]\nparameters = { domain_hint = \"x\", hd = \"y\" }\n";
+    let site = Site::with(asking, |setup| setup.provider_settings(general)).await;
+    let mut browser = Browser::new();
+    let address = site.begin(&mut browser, "/").await;
+    let asked = |name: &str| parameter(&address, name).unwrap_or_default();
+    assert_eq!((asked("prompt"), asked("max_age")), ("select_account".to_owned(), "3600".to_owned()));
+    assert_eq!(
+        (asked("domain_hint"), asked("hd"), asked("ui_locales")),
+        ("gmr.example".into(), "y".into(), "de-AT".into())
+    );
+}
+
+#[tokio::test]
+async fn r12_a_login_whose_request_cannot_be_pushed_is_told_with_503_and_hurts_nobody_else() {
+    let site = Site::with(policy, |setup| setup.provider_settings("pushed_requests = true\n")).await;
+    site.signed_in().await;
+    site.provider.script().pushed_answer = Answer::Status(503);
+    let mut browser = Browser::new();
+    let reply = browser.get(&site.url("/")).await;
+    assert_eq!((reply.status, reply.location()), (StatusCode::SERVICE_UNAVAILABLE, None));
+    assert_eq!(browser.get(&site.url("/public/x")).await.text(), "hello");
+    let log = site.gateway.stop().await;
+    assert_eq!(line_of(&log, &reply)["reason"], "pushed_request_unreachable");
+}

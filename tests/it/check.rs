@@ -130,7 +130,7 @@ fn schema_prints_what_is_checked_in() {
 fn completions_know_the_commands() {
     let (code, out, _) = ended(&mut lychgate(&["completions", "bash"]));
     assert_eq!(code, 0);
-    for word in ["check", "--deny-warnings", "schema"] {
+    for word in ["check", "--deny-warnings", "schema", "explain", "--auth-age", "replay", "init", "--min-coverage"] {
         assert!(out.contains(word), "{word}");
     }
 }

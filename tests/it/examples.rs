@@ -56,8 +56,13 @@ fn block(path: &Path, from: &str, to: &str, indent: usize) -> Arc<SourceFile> {
 
 #[test]
 fn every_example_loads_without_a_finding_and_its_policies_pass_their_own_tests() {
-    for name in ["minimal", "several-applications", "behind-load-balancer"] {
-        let file = root().join("examples").join(name).join("lychgate.toml");
+    let providers = std::fs::read_dir(root().join("examples/providers")).unwrap();
+    let providers: Vec<String> =
+        providers.map(|entry| format!("providers/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
+    assert_eq!(providers.len(), 7, "{providers:?}");
+    let others = ["minimal", "several-applications", "behind-load-balancer", "api-clients"].map(str::to_owned);
+    for name in others.into_iter().chain(providers) {
+        let file = root().join("examples").join(&name).join("lychgate.toml");
         let (config, report) = load(&file, &environment(), &[]);
         assert!(report.findings().is_empty(), "{name}\n{report}");
         let config = config.ok().unwrap();

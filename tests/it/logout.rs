@@ -160,7 +160,7 @@ async fn reserved_addresses_take_their_own_methods_only_and_never_reach_the_appl
     let mut browser = site.signed_in().await;
     let before = site.application.seen().len();
     for (method, path, status) in [
-        ("POST", "/.lychgate/callback", 405),
+        ("PUT", "/.lychgate/callback", 405),
         ("PUT", "/.lychgate/logout", 405),
         ("POST", "/.lychgate/signed-out", 405),
         ("GET", "/.lychgate/unknown", 404),

@@ -3,10 +3,13 @@
 //! Refusals are tables; each case names the paragraph that it rests on and the code that must come out. Every table ends
 //! with a login that succeeds, so that no case passes because everything fails.
 
+mod clients;
 mod discovery;
 mod endpoints;
 mod id_tokens;
 mod logins;
+mod patience;
+mod requests;
 mod responses;
 
 use std::sync::Arc;
@@ -53,12 +56,12 @@ impl Pair {
         Self { fake, provider, time }
     }
 
-    fn begin(&self) -> Begun {
-        self.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).ok().unwrap()
+    async fn begin(&self) -> Begun {
+        self.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).await.ok().unwrap()
     }
 
     async fn sign_in(&self) -> Result<SignedIn, LoginError> {
-        self.come_back(self.begin()).await
+        self.come_back(self.begin().await).await
     }
 
     async fn come_back(&self, begun: Begun) -> Result<SignedIn, LoginError> {

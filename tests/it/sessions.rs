@@ -1,5 +1,9 @@
 //! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
 
+mod forms;
+mod groups;
+mod refresh;
+
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -143,7 +147,7 @@ async fn c04_cookies_over_tls_carry_every_attribute_and_deletion_the_same_ones()
     let begun = browser.get(&url("/")).await;
     let pending = browser.cookie_names(HOST).pop().unwrap();
     assert!(pending.starts_with("__Host-lychgate-login-"), "{pending}");
-    assert_eq!(browser.cookie(HOST, &pending).unwrap().attributes, format!("{ATTRIBUTES}; Max-Age=900"));
+    assert_eq!(browser.cookie(HOST, &pending).unwrap().attributes, format!("{ATTRIBUTES}; Max-Age=3600"));
     let back = browser.get(&begun.location().unwrap()).await.location().unwrap();
     assert!(back.starts_with("https://app.localhost:"), "{back}");
     let reply = browser.get(&back).await;
@@ -187,6 +191,7 @@ async fn c05_a_large_session_is_cut_into_cookies_that_all_go_at_the_end() {
         assert_eq!(browser.open(&url("/")).await.text(), "hello", "{count} groups");
         let names: Vec<String> =
             browser.cookie_names(HOST).into_iter().filter(|name| name.starts_with("__Host-lychgate")).collect();
+        let names: Vec<String> = names.into_iter().filter(|name| !name.ends_with("-arrived")).collect();
         assert_eq!(names.len(), chunks, "{count} groups: {names:?}");
         for name in &names {
             let cookie = browser.cookie(HOST, name).unwrap();
@@ -221,6 +226,27 @@ async fn c05_a_session_that_cannot_fit_is_a_clear_error_and_no_loop() {
 }
 
 #[tokio::test]
+async fn c05_a_browser_that_does_not_keep_a_large_session_is_told_and_sent_round_in_no_circle() {
+    let site = Site::with(quiet, |setup| setup).await;
+    site.provider.script().person =
+        vec![("preferred_username".to_owned(), json!("ada")), ("groups".to_owned(), groups(80))];
+    let mut browser = Browser::new();
+    let address = site.begin(&mut browser, "/").await;
+    let back = site.come_back(&mut browser, &address).await;
+    assert_eq!(browser.get(&back).await.location(), Some(site.url("/")));
+    let whole = browser.clone();
+    browser.cookies.get_mut(HOST).unwrap().remove("lychgate.2");
+    let reply = browser.get(&site.url("/")).await;
+    assert_eq!((reply.status, reply.location()), (StatusCode::INTERNAL_SERVER_ERROR, None));
+    assert!(reply.text().contains("fewer or smaller claims"), "{}", reply.text());
+    let mut browser = whole;
+    assert_eq!(browser.get(&site.url("/")).await.text(), "hello");
+    // Whoever signs out at once may sign in again at once.
+    browser.post(&site.url("/.lychgate/logout"), "", &[("origin", &site.url(""))]).await;
+    assert_eq!(browser.open(&site.url("/")).await.text(), "hello");
+}
+
+#[tokio::test]
 async fn c05_claims_that_no_policy_reads_are_not_kept() {
     let site = Site::new().await;
     site.provider.script().person.push(("photograph".to_owned(), json!("p".repeat(60_000))));
@@ -245,6 +271,43 @@ async fn c07_every_login_has_a_new_session_and_a_planted_cookie_is_never_adopted
     let log = site.gateway.stop().await;
     let sessions: std::collections::BTreeSet<_> = log.iter().filter_map(|line| line["session"].as_str()).collect();
     assert_eq!(sessions.len(), 2, "{sessions:?}");
+}
+
+#[tokio::test]
+async fn c07_a_step_up_makes_a_new_session() {
+    let stronger = |upstream: &str| {
+        policy(upstream).replace("allow = \"'admins' in user.groups\"", "step_up = { acr = [\"phr\"] }")
+    };
+    let site = Site::with(stronger, |setup| setup).await;
+    let mut browser = site.signed_in().await;
+    let weak = browser.clone();
+    assert_eq!(browser.open(&site.url("/admin/")).await.text(), "hello");
+    assert_ne!(browser.cookie(HOST, SESSION), weak.cookie(HOST, SESSION));
+    assert_eq!(weak.clone().fetch(Method::GET, &site.url("/admin/")).await.status, StatusCode::UNAUTHORIZED);
+    let log = site.gateway.stop().await;
+    let sessions: std::collections::BTreeSet<_> = log.iter().filter_map(|line| line["session"].as_str()).collect();
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
+}
+
+#[tokio::test]
+async fn c11_nodes_whose_clocks_are_minutes_apart_take_each_others_sessions() {
+    let (here, ahead) = (clock(), clock());
+    ahead.advance(Duration::from_secs(3 * 60));
+    let key = KeyRing::generate_key().expose().clone();
+    let provider = provider(&here).await;
+    provider.script().person = ada();
+    let application = Application::start(IDENTITY).await;
+    let start = async |clock| {
+        let setup = Setup::new(clock).issuer(provider.issuer(), "clock_skew = \"5m\"\n").keys(&[&key]);
+        setup.policy("app", &policy(&application.url())).start().await
+    };
+    let (first, second) = (start(&here).await, start(&ahead).await);
+    for (one, other) in [(&first, &second), (&second, &first)] {
+        let mut browser = Browser::new();
+        assert_eq!(browser.open(&one.url("/")).await.text(), "hello");
+        assert_eq!(browser.fetch(Method::GET, &other.url("/")).await.status, StatusCode::OK);
+        assert_eq!(browser.fetch(Method::GET, &one.url("/")).await.status, StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -214,7 +214,7 @@ const JWT: &str = "[headers]\nX-Jwt = { jwt = { audience = \"app\", claims = [\"
 
 #[tokio::test]
 async fn an_assertion_verifies_with_the_keys_that_the_gateway_publishes() {
-    let told = Told::new(JWT, "state = \"state\"").await;
+    let told = Told::new(JWT, "workers = 1\nstate = \"state\"").await;
     let seen = told.of_ada("").await;
     let token = seen.all("x-jwt")[0].to_owned();
     let keys = told.keys().await;

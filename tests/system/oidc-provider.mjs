@@ -1,6 +1,7 @@
-// A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout.
+// A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout; then pushed requests,
+// a signed assertion and step-up (parts/strict.mjs).
 //
-// Refreshing tokens is not walked here: the gateway keeps no refresh token, and renews a session by a new login.
+// Refreshing tokens is not walked here: tests/it/sessions/refresh.rs does, against a provider that rotates them.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -8,6 +9,7 @@ import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
 import { said, stop } from "./parts/program.mjs";
 import { signIn, signOut, startProvider } from "./parts/provider.mjs";
+import { strictly } from "./parts/strict.mjs";
 import { Visitor } from "./parts/visitor.mjs";
 
 const HOST = "royalty.localhost";
@@ -166,4 +168,6 @@ script(async () => {
       expect(!log.includes(secret), `the log holds ${secret}`);
     }
   });
+
+  await strictly(upstream);
 });

@@ -7,7 +7,11 @@
 
 mod check;
 mod completions;
+mod doctor;
+mod explain;
+mod init;
 mod keygen;
+mod replay;
 mod schema;
 mod serve;
 mod test;
@@ -23,7 +27,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { files, skip_tests } => serve::run(&files, skip_tests),
         Command::Check { files, format, deny_warnings } => check::run(&files, format, deny_warnings),
-        Command::Test(files) => test::run(&files),
+        Command::Doctor { files, format } => doctor::run(&files, format),
+        Command::Test(options) => test::run(&options),
+        Command::Explain(options) => explain::run(options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Init(options) => init::run(&options),
         Command::Keygen => keygen::run(),
         Command::Schema { kind } => schema::run(&kind),
         Command::Completions { shell } => completions::run(shell),

@@ -21,6 +21,8 @@ mod named;
 mod named_check;
 mod place;
 mod scope;
+mod seen;
+mod spelled;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,6 +38,8 @@ use cel::{Context, ExecutionError, Value};
 pub(super) use named::{Alias, Definition, Definitions, Named, Truths};
 pub(super) use named_check::{names_in, unfit_name};
 pub(super) use scope::{BoundClaims, View};
+pub use seen::Seen;
+pub(super) use seen::{fields_read, seen};
 
 use crate::claims::ClaimValue;
 
@@ -217,7 +221,7 @@ impl Expression {
 
     /// Evaluates a condition within the evaluation of what uses it, and its budget.
     fn test_within<'a>(&'a self, scope: &scope::Scope<'a>) -> Result<bool, Failure> {
-        self.evaluate_within(&scope.of(&self.constants), truth_of)
+        evaluate_within(&self.tree, &scope.of(&self.constants), truth_of)
     }
 
     /// Evaluates to text. A claim that is named directly keeps the exact text that the provider wrote (S06).
@@ -264,23 +268,33 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let shared = scope::Shared::default();
-        let scope = scope::Scope::new(view, &self.constants, &shared);
-        catch_unwind(AssertUnwindSafe(|| self.evaluate_within(&scope, read)))
-            .unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
+        evaluate(&self.tree, &self.constants, view, read)
     }
+}
 
-    fn evaluate_within<T>(
-        &self,
-        scope: &scope::Scope<'_>,
-        read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut context = Context::with_env(Arc::clone(functions::environment()));
-        context.set_variable_resolver(scope);
-        let value: CowVal<'_, '_> = Value::resolve_val(&self.tree, &context)
-            .map_err(|error| scope.why(&error).unwrap_or_else(|| failure(error)))?;
-        read(value.as_ref())
-    }
+/// Evaluates a tree that was lowered, or a part of one.
+fn evaluate<T>(
+    tree: &cel::IdedExpr,
+    constants: &[constant::Constant],
+    view: &View<'_>,
+    read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let shared = scope::Shared::default();
+    let scope = scope::Scope::new(view, constants, &shared);
+    catch_unwind(AssertUnwindSafe(|| evaluate_within(tree, &scope, read)))
+        .unwrap_or_else(|_| Err(Failure::Failed("the evaluator panicked".to_owned())))
+}
+
+fn evaluate_within<T>(
+    tree: &cel::IdedExpr,
+    scope: &scope::Scope<'_>,
+    read: impl FnOnce(&(dyn Val + '_)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut context = Context::with_env(Arc::clone(functions::environment()));
+    context.set_variable_resolver(scope);
+    let value: CowVal<'_, '_> =
+        Value::resolve_val(tree, &context).map_err(|error| scope.why(&error).unwrap_or_else(|| failure(error)))?;
+    read(value.as_ref())
 }
 
 impl fmt::Debug for Expression {

@@ -31,7 +31,7 @@ pub(super) const REQUEST: [&str; 9] =
 /// The fields of `request.tls`.
 pub(super) const TLS: [&str; 1] = ["version"];
 /// The fields of `session`.
-pub(super) const SESSION: [&str; 5] = ["acr", "age", "amr", "authenticated_at", "provider"];
+pub(super) const SESSION: [&str; 6] = ["acr", "age", "amr", "authenticated_at", "kind", "provider"];
 
 /// The variable that says whether the provider vouches for `user.email`.
 pub(super) const VERIFIED: &str = "@verified";
@@ -266,6 +266,7 @@ impl<'a> Scope<'a> {
         let session = self.view.session;
         match field {
             "provider" => Some(text(&session.provider)),
+            "kind" => Some(text(session.kind.as_str())),
             "acr" => Some(text(session.acr.as_deref().unwrap_or_default())),
             "amr" => Some(CowVal::owned(CelList::from(texts(&session.amr)))),
             "authenticated_at" => Some(number(session.authenticated_at.seconds())),

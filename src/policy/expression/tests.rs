@@ -13,7 +13,7 @@ use super::*;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
-use crate::policy::decision::{RequestFacts, SessionFacts, TlsFacts, TlsVersion};
+use crate::policy::decision::{RequestFacts, SessionFacts, SessionKind, TlsFacts, TlsVersion};
 
 const ADA: &str = r#"{
     "email": "Ada@Example.org", "name": "Zoë 名前", "groups": ["staff", "royalty-admins"], "empty": [], "none": null,
@@ -30,6 +30,7 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
     let wanted = claims.iter().map(|(name, _)| name.into()).collect();
     let bound = BoundClaims::bind(&claims, &wanted);
     let session = SessionFacts {
+        kind: SessionKind::Browser,
         provider: "okta".into(),
         acr: Some("phr".into()),
         amr: vec!["pwd".into(), "otp".into()],

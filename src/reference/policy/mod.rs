@@ -5,11 +5,13 @@
 //!
 //! May touch: nothing.
 
+mod bearer;
 mod definitions;
 mod header;
 mod rule;
 mod test;
 
+pub use bearer::BEARER;
 pub use definitions::{CONDITIONS, DEFINITIONS, GROUPS, HEADER_SETS};
 pub use header::{
     BASIC, COOKIE, COOKIE_FORMS, COOKIES, HEADER, HEADER_BASIC, HEADER_BEARER, HEADER_FORMS, HEADER_JSON, HEADER_JWT,
@@ -28,6 +30,7 @@ pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 
 const APP_AT: &str = "docs/policy.md#app";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
+const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
 const RULES_AT: &str = "docs/policy.md#rules";
 const SELECTORS_AT: &str = "docs/policy.md#query-hosts-networks-and-times";
@@ -55,9 +58,15 @@ pub static FILE: Table = Table::new(
         .see(OBSERVE_AT),
         INCLUDE,
         Key::required("app", Kind::Table(&APP), "Where the application is found, and where it runs.").see(APP_AT),
-        Key::optional("login", Kind::Table(&LOGIN), "How people sign in. Without it every rule must be public.")
-            .see(LOGIN_AT),
+        Key::optional(
+            "login",
+            Kind::Table(&LOGIN),
+            "How people sign in. Without it, and without `bearer`, every rule must be public.",
+        )
+        .see(LOGIN_AT),
         Key::optional("session", Kind::Table(&SESSION), "How long a session lasts.").see(LOGIN_AT),
+        Key::optional("bearer", Kind::Table(&BEARER), "API clients that bring an access token in place of a session.")
+            .see(BEARER_AT),
         Key::optional("headers", Kind::Table(&HEADERS), "What the application is told.").see(HEADERS_AT),
         HEADERS_FROM,
         Key::optional("cookies", Kind::Table(&COOKIES), "What the application is told in cookies.")
@@ -171,8 +180,35 @@ pub static LOGIN: Table = Table::new(
         )
         .see(CLAIMS_AT)
         .examples(&["[\"groups\"]"]),
+        Key::optional(
+            "max_age",
+            Kind::TIME,
+            "How old a sign-in at the provider may be when a login here begins. For single rules there is `step_up`.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "prompt",
+            Kind::Text("words"),
+            "What the provider shows in any case: one or more of `login`, `consent`, `select_account`, `create`, with a space between.",
+        )
+        .otherwise("what the provider's configuration says"),
+        Key::optional(
+            "parameters",
+            Kind::Table(&LOGIN_PARAMETERS),
+            "Further parameters of authorization requests; they go before those of the provider's configuration.",
+        )
+        .examples(&["{ domain_hint = \"gmr.example\" }"]),
     ],
 );
+
+/// `[login.parameters]`.
+pub static LOGIN_PARAMETERS: Table = Table::new(
+    "login.parameters",
+    LOGIN_AT,
+    "Further parameters of authorization requests; none that the gateway sets itself.",
+    &[],
+)
+.names("PARAMETER", Kind::TEXT, "Its value.");
 
 /// `[session]`.
 pub static SESSION: Table = Table::new(
@@ -182,5 +218,28 @@ pub static SESSION: Table = Table::new(
     &[
         Key::optional("idle", Kind::TIME, "A session without a request ends after this.").by_default("\"1h\""),
         Key::optional("max", Kind::TIME, "Every session ends after this.").by_default("\"12h\""),
+        Key::optional(
+            "refresh",
+            Kind::TIME,
+            "How old the claims of a session become before the provider is asked for new ones, from `1m`. It needs a provider that gives refresh tokens: [Refresh](sessions.md#refresh).",
+        )
+        .otherwise("never: the claims are those of the sign-in")
+        .examples(&["\"10m\""]),
+        Key::optional(
+            "posts",
+            Kind::Words(&[
+                Word::new("keep", "it is kept, sealed, until the person has signed in and confirms it"),
+                Word::new("refuse", "it is refused with a page that says so"),
+            ]),
+            "What becomes of a form that meets no session: [Kept forms](sessions.md#kept-forms).",
+        )
+        .by_default("\"keep\""),
+        Key::optional(
+            "group",
+            Kind::Text("name"),
+            "Applications of one group share the sign-in at their provider: who has a session there gets one here without being shown anything: [Groups](sessions.md#groups).",
+        )
+        .otherwise("each application by itself")
+        .examples(&["\"intranet\""]),
     ],
 );

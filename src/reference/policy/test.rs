@@ -39,7 +39,17 @@ pub static TEST_SESSION: Table = Table::new(
     TESTS_AT,
     "What the sign-in of a test was.",
     &[
-        Key::optional("acr", Kind::TEXT, "The authentication context.").otherwise("the first of `login.acr`"),
+        Key::optional(
+            "kind",
+            Kind::Words(&[
+                Word::new("browser", "a person with a session"),
+                Word::new("bearer", "an API client with a token"),
+            ]),
+            "Who it was that signed in.",
+        )
+        .by_default("\"browser\""),
+        Key::optional("acr", Kind::TEXT, "The authentication context.")
+            .otherwise("the first of `login.acr`, or of `bearer.acr`"),
         Key::optional("amr", Kind::OneOrMore(&Kind::TEXT), "The authentication methods."),
         Key::optional("age", Kind::TIME, "How long ago it was.").otherwise("just now"),
     ],

@@ -148,7 +148,8 @@ impl Browser {
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
-    fn keep(&mut self, host: &str, headers: &HeaderMap) {
+    /// Keeps the cookies of an answer.
+    pub(crate) fn keep(&mut self, host: &str, headers: &HeaderMap) {
         for line in headers.get_all(SET_COOKIE) {
             let line = line.to_str().unwrap();
             let (pair, attributes) = line.split_once("; ").unwrap_or((line, ""));

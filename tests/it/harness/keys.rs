@@ -22,6 +22,7 @@ pub(crate) struct Keys {
     stranger: RsaKeyPair,
     ec: EcdsaKeyPair,
     ec384: EcdsaKeyPair,
+    ec521: EcdsaKeyPair,
     ed: Ed25519KeyPair,
 }
 
@@ -30,10 +31,14 @@ pub(crate) struct Keys {
 pub(crate) enum Signing {
     #[default]
     Rs256,
+    Rs384,
     Rs512,
     Ps256,
+    Ps384,
+    Ps512,
     Es256,
     Es384,
+    Es512,
     EdDsa,
     /// `alg: none` and no signature.
     Unsigned,
@@ -65,11 +70,12 @@ impl Keys {
             stranger: new_rsa(),
             ec: ec(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
             ec384: ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+            ec521: ec(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
             ed: Ed25519KeyPair::generate().unwrap(),
         }
     }
 
-    /// The published keys: one of each kind, `kid` `rsa`, `ec`, `ec384` and `ed`.
+    /// The published keys: one of each kind, `kid` `rsa`, `ec`, `ec384`, `ec521` and `ed`.
     pub(crate) fn jwks(&self) -> Vec<Value> {
         let point = |key: &EcdsaKeyPair| {
             let bytes = key.public_key().as_ref()[1..].to_vec();
@@ -77,10 +83,12 @@ impl Keys {
             (encode(x), encode(y))
         };
         let ((x256, y256), (x384, y384)) = (point(&self.ec), point(&self.ec384));
+        let (x521, y521) = point(&self.ec521);
         vec![
             rsa_jwk("rsa", &self.rsa),
             json!({"kty": "EC", "kid": "ec", "use": "sig", "crv": "P-256", "x": x256, "y": y256}),
             json!({"kty": "EC", "kid": "ec384", "use": "sig", "crv": "P-384", "x": x384, "y": y384}),
+            json!({"kty": "EC", "kid": "ec521", "use": "sig", "crv": "P-521", "x": x521, "y": y521}),
             json!({"kty": "OKP", "kid": "ed", "use": "sig", "crv": "Ed25519", "x": encode(self.ed.public_key().as_ref())}),
         ]
     }
@@ -112,11 +120,15 @@ impl Keys {
         let mac = |key: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), input).as_ref().to_vec();
         match signing {
             Signing::Rs256 => rsa(&self.rsa, &signature::RSA_PKCS1_SHA256),
+            Signing::Rs384 => rsa(&self.rsa, &signature::RSA_PKCS1_SHA384),
             Signing::Rs512 => rsa(&self.rsa, &signature::RSA_PKCS1_SHA512),
             Signing::Ps256 => rsa(&self.rsa, &signature::RSA_PSS_SHA256),
+            Signing::Ps384 => rsa(&self.rsa, &signature::RSA_PSS_SHA384),
+            Signing::Ps512 => rsa(&self.rsa, &signature::RSA_PSS_SHA512),
             Signing::Stranger => rsa(&self.stranger, &signature::RSA_PKCS1_SHA256),
             Signing::Es256 => self.ec.sign(&random, input).unwrap().as_ref().to_vec(),
             Signing::Es384 => self.ec384.sign(&random, input).unwrap().as_ref().to_vec(),
+            Signing::Es512 => self.ec521.sign(&random, input).unwrap().as_ref().to_vec(),
             Signing::EdDsa => self.ed.sign(input).as_ref().to_vec(),
             Signing::Unsigned | Signing::EmptySignature => Vec::new(),
             Signing::ClientSecret => mac(secret.as_bytes()),
@@ -143,10 +155,14 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 const fn algorithm(signing: Signing) -> &'static str {
     match signing {
         Signing::Rs256 | Signing::Stranger | Signing::Broken | Signing::EmptySignature => "RS256",
+        Signing::Rs384 => "RS384",
         Signing::Rs512 => "RS512",
         Signing::Ps256 => "PS256",
+        Signing::Ps384 => "PS384",
+        Signing::Ps512 => "PS512",
         Signing::Es256 => "ES256",
         Signing::Es384 => "ES384",
+        Signing::Es512 => "ES512",
         Signing::EdDsa => "EdDSA",
         Signing::Unsigned => "none",
         Signing::ClientSecret | Signing::PublicKeyAsSecret => "HS256",
@@ -157,6 +173,7 @@ const fn key_id(signing: Signing) -> &'static str {
     match signing {
         Signing::Es256 => "ec",
         Signing::Es384 => "ec384",
+        Signing::Es512 => "ec521",
         Signing::EdDsa => "ed",
         _ => "rsa",
     }

@@ -2,7 +2,9 @@
 
 pub(crate) mod application;
 pub(crate) mod browser;
+pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod program;

@@ -4,7 +4,7 @@
 //! that a login which passes here is a sound one. What it should do wrong stands in its [`Script`]. Every request is
 //! recorded. `/authorize` signs the scripted person in at once, so that plain HTTP clients can walk through it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::{Url, form_urlencoded};
 
+use super::client::{self, ClientPublicKey};
+use super::grants::Grants;
 use super::keys::{KEYS, Signing, access_token_hash, encode};
 
 pub(crate) const CLIENT_ID: &str = "lychgate";
@@ -52,6 +54,8 @@ pub(crate) enum Answer {
     Stalls,
     /// A redirect to this address.
     Redirect(String),
+    /// This status and `Retry-After`, so many times; after that what a sound provider would.
+    TurnsAway { status: u16, retry_after: Option<&'static str>, times: usize },
 }
 
 impl Answer {
@@ -83,6 +87,16 @@ pub(crate) struct Script {
     pub(crate) id_token: Option<String>,
     pub(crate) token_type: Option<&'static str>,
     pub(crate) access_token: Option<&'static str>,
+    /// Nobody is signed in at the provider: `prompt=none` is answered with an error, everything else by signing in.
+    pub(crate) nobody: bool,
+    /// Gives refresh tokens.
+    pub(crate) refresh_tokens: bool,
+    /// A refresh token stays good after its use.
+    pub(crate) keeps_refresh_token: bool,
+    /// A refresh brings no ID token.
+    pub(crate) refresh_without_id_token: bool,
+    /// What refreshes answer instead of tokens.
+    pub(crate) refresh_answer: Answer,
     /// Puts `at_hash` of the access token into the ID token.
     pub(crate) at_hash: bool,
     pub(crate) userinfo: Vec<Claim>,
@@ -98,6 +112,18 @@ pub(crate) struct Script {
     pub(crate) jwks_answer: Answer,
     pub(crate) token_answer: Answer,
     pub(crate) userinfo_answer: Answer,
+    /// What is said of these opaque tokens; of others, that they are not active.
+    pub(crate) introspection: Vec<(String, Value)>,
+    pub(crate) introspection_answer: Answer,
+    pub(crate) pushed_answer: Answer,
+    /// The userinfo answer is a token, signed so, with `iss` and `aud` in it.
+    pub(crate) userinfo_signed: Option<Signing>,
+    /// `Cache-Control` of metadata and keys.
+    pub(crate) cache_control: Option<&'static str>,
+    /// The client's public key, for assertions that are not signed with the secret.
+    pub(crate) client_key: Option<ClientPublicKey>,
+    /// Only pushed requests are taken.
+    pub(crate) pushed_only: bool,
 }
 
 /// One request that the provider got.
@@ -120,7 +146,12 @@ struct Shared {
     clock: Clock,
     script: Mutex<Script>,
     codes: Mutex<HashMap<String, Asked>>,
+    grants: Mutex<Grants>,
     recorded: Mutex<Vec<Recorded>>,
+    /// Requests that were pushed, by their reference.
+    pushed: Mutex<HashMap<String, Vec<(String, String)>>>,
+    /// The ids of assertions that were used.
+    assertions: Mutex<HashSet<String>>,
 }
 
 /// What the authorization request of a code was.
@@ -160,7 +191,10 @@ impl FakeProvider {
             clock,
             script: Mutex::default(),
             codes: Mutex::default(),
+            grants: Mutex::default(),
             recorded: Mutex::default(),
+            pushed: Mutex::default(),
+            assertions: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), tls));
         Self { shared, accepting }
@@ -179,6 +213,17 @@ impl FakeProvider {
     pub(crate) fn requests(&self, path: &str) -> Vec<Recorded> {
         let recorded = self.shared.recorded.lock().unwrap();
         recorded.iter().filter(|request| request.path == path).cloned().collect()
+    }
+
+    /// The refresh tokens that were given.
+    pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.shared.grants.lock().unwrap()
+    }
+
+    /// How many refreshes were asked for.
+    pub(crate) fn refreshes(&self) -> usize {
+        let is_refresh = |request: &Recorded| value(&request.form, "grant_type") == Some("refresh_token");
+        self.requests("/token").iter().filter(|request| is_refresh(request)).count()
     }
 
     /// Signs the scripted person in, without HTTP: the address that the browser would be sent back to.
@@ -235,14 +280,26 @@ impl Shared {
         self.recorded.lock().unwrap().push(request.clone());
         match (&parts.method, parts.uri.path()) {
             (&Method::GET, "/.well-known/openid-configuration") => {
-                self.scripted(|script| &script.discovery_answer, || self.metadata()).await
+                self.cached(self.scripted(|script| &mut script.discovery_answer, || self.metadata()).await)
             }
-            (&Method::GET, "/jwks") => self.scripted(|script| &script.jwks_answer, || self.key_set()).await,
-            (&Method::POST, "/token") => self.scripted(|script| &script.token_answer, || self.token(&request)).await,
+            (&Method::GET, "/jwks") => {
+                self.cached(self.scripted(|script| &mut script.jwks_answer, || self.key_set()).await)
+            }
+            (&Method::POST, "/token") if value(&request.form, "grant_type") == Some("refresh_token") => {
+                self.scripted(|script| &mut script.refresh_answer, || self.refresh(&request)).await
+            }
+            (&Method::POST, "/token") => {
+                self.scripted(|script| &mut script.token_answer, || self.token(&request)).await
+            }
+            (&Method::POST, "/par") => self.scripted(|script| &mut script.pushed_answer, || self.push(&request)).await,
+            (&Method::POST, "/introspect") => {
+                self.scripted(|script| &mut script.introspection_answer, || self.introspect(&request)).await
+            }
             (&Method::GET, "/userinfo") => {
-                self.scripted(|script| &script.userinfo_answer, || self.userinfo(&request)).await
+                self.scripted(|script| &mut script.userinfo_answer, || self.userinfo(&request)).await
             }
             (&Method::GET, "/authorize") => match self.authorize(query) {
+                Ok(back) if query.contains("response_mode=form_post") => says(200, "text/html", &form_page(&back)),
                 Ok(back) => redirect(&back),
                 Err(why) => says(400, "text/plain", why),
             },
@@ -256,14 +313,36 @@ impl Shared {
 
     async fn scripted(
         &self,
-        which: impl for<'s> Fn(&'s Script) -> &'s Answer,
+        which: impl for<'s> Fn(&'s mut Script) -> &'s mut Answer,
         normal: impl FnOnce() -> (u16, Value),
     ) -> Answered {
-        let answer = which(&self.script.lock().unwrap()).clone();
+        let answer = {
+            let mut script = self.script.lock().unwrap();
+            let current = which(&mut script);
+            let answer = current.clone();
+            if let Answer::TurnsAway { times, .. } = current {
+                *times -= 1;
+                if *times == 0 {
+                    *current = Answer::Normal;
+                }
+            }
+            answer
+        };
         match answer {
             Answer::Normal => {
                 let (status, body) = normal();
-                says(status, "application/json", &body.to_string())
+                match body {
+                    // Only a token is a bare text.
+                    Value::String(token) => says(status, "application/jwt", &token),
+                    body => says(status, "application/json", &body.to_string()),
+                }
+            }
+            Answer::TurnsAway { status, retry_after, .. } => {
+                let mut answer = says(status, "text/plain", "later");
+                if let Some(after) = retry_after {
+                    answer.headers_mut().insert(header::RETRY_AFTER, after.parse().unwrap());
+                }
+                answer
             }
             Answer::Status(status) => says(status, "text/plain", ""),
             Answer::Says(status, kind, body) => says(status, kind, &body),
@@ -274,6 +353,55 @@ impl Shared {
         }
     }
 
+    fn cached(&self, mut answer: Answered) -> Answered {
+        if let Some(said) = self.script.lock().unwrap().cache_control {
+            answer.headers_mut().insert(header::CACHE_CONTROL, said.parse().unwrap());
+        }
+        answer
+    }
+
+    /// Takes a pushed request (RFC 9126).
+    fn push(&self, request: &Recorded) -> (u16, Value) {
+        if !self.authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        if value(&request.form, "request_uri").is_some() {
+            return (400, json!({"error": "invalid_request"}));
+        }
+        let mut pushed = self.pushed.lock().unwrap();
+        let reference = format!("urn:ietf:params:oauth:request_uri:{}", pushed.len());
+        pushed.insert(reference.clone(), request.form.clone());
+        (201, json!({"request_uri": reference, "expires_in": 60}))
+    }
+
+    /// What is asked for: the query itself, or what was pushed before, once.
+    fn asked(&self, query: &str) -> Result<HashMap<String, String>, &'static str> {
+        let parameters = pairs(query.as_bytes());
+        let pushed_only = self.script.lock().unwrap().pushed_only;
+        match value(&parameters, "request_uri") {
+            None if pushed_only => Err("only pushed requests are taken"),
+            None => Ok(parameters.into_iter().collect()),
+            Some(_) if parameters.len() != 2 || value(&parameters, "client_id") != Some(CLIENT_ID) => {
+                Err("a pushed request has client_id and request_uri alone in the address")
+            }
+            Some(reference) => {
+                let pushed = self.pushed.lock().unwrap().remove(reference);
+                Ok(pushed.ok_or("request_uri is unknown or used")?.into_iter().collect())
+            }
+        }
+    }
+
+    fn authenticated(&self, request: &Recorded) -> bool {
+        if value(&request.form, "client_assertion").is_none() {
+            return authenticated(request);
+        }
+        let key = self.script.lock().unwrap().client_key.clone();
+        let audiences = [self.issuer.clone(), format!("{}/token", self.issuer)];
+        let now = self.clock.now().seconds();
+        let id = client::check_assertion(&request.form, key.as_ref(), &audiences, now);
+        id.is_some_and(|id| self.assertions.lock().unwrap().insert(id))
+    }
+
     fn metadata(&self) -> (u16, Value) {
         let at = |path: &str| format!("{}{path}", self.issuer);
         let mut metadata = json!({
@@ -282,10 +410,14 @@ impl Shared {
             "token_endpoint": at("/token"),
             "userinfo_endpoint": at("/userinfo"),
             "jwks_uri": at("/jwks"),
+            "introspection_endpoint": at("/introspect"),
             "end_session_endpoint": at("/logout"),
+            "pushed_authorization_request_endpoint": at("/par"),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA", "HS256"],
+            "id_token_signing_alg_values_supported": [
+                "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256",
+            ],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
         });
@@ -303,7 +435,7 @@ impl Shared {
 
     /// Checks an authorization request and answers with the address to go back to.
     fn authorize(&self, query: &str) -> Result<String, &'static str> {
-        let parameters: HashMap<String, String> = pairs(query.as_bytes()).into_iter().collect();
+        let parameters = self.asked(query)?;
         let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
         let sound = get("response_type") == "code"
             && get("client_id") == CLIENT_ID
@@ -325,7 +457,8 @@ impl Shared {
                 answer.append_pair("iss", other.unwrap_or(&self.issuer));
             }
         }
-        match script.error {
+        let unseen = (script.nobody && get("prompt") == "none").then_some("login_required");
+        match script.error.or(unseen) {
             Some(error) => {
                 answer.append_pair("error", error).append_pair("error_description", "<b>call 555-0100</b>");
             }
@@ -342,7 +475,7 @@ impl Shared {
 
     fn token(&self, request: &Recorded) -> (u16, Value) {
         let form = |name: &str| value(&request.form, name).unwrap_or_default();
-        if !authenticated(request) {
+        if !self.authenticated(request) {
             return (401, json!({"error": "invalid_client", "error_description": "<b>who?</b>"}));
         }
         let Some(asked) = self.codes.lock().unwrap().remove(form("code")) else {
@@ -363,20 +496,50 @@ impl Shared {
             "token_type": script.token_type.unwrap_or("Bearer"),
             "expires_in": 300,
         });
-        let token = script.id_token.clone().unwrap_or_else(|| self.id_token(&script, &asked, access_token));
+        let now = self.clock.now().seconds();
+        let token = script.id_token.clone().unwrap_or_else(|| self.id_token(&script, &asked, access_token, now));
         if !token.is_empty() {
             answer["id_token"] = token.into();
+        }
+        if script.refresh_tokens {
+            answer["refresh_token"] = self.grants.lock().unwrap().grant(&asked.parameters, now).into();
         }
         (200, answer)
     }
 
-    fn id_token(&self, script: &Script, asked: &Asked, access_token: &str) -> String {
+    /// RFC 6749 section 6; the ID token has no nonce (OIDC Core 12.2).
+    fn refresh(&self, request: &Recorded) -> (u16, Value) {
+        if !self.authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let script = self.script.lock().unwrap();
+        let token = value(&request.form, "refresh_token").unwrap_or_default();
+        let Some(exchanged) = self.grants.lock().unwrap().exchange(token, !script.keeps_refresh_token) else {
+            return (400, json!({"error": "invalid_grant"}));
+        };
+        let access_token = script.access_token.unwrap_or("access-token-of-the-person");
+        let mut answer = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 300});
+        if !script.keeps_refresh_token {
+            answer["refresh_token"] = exchanged.token.into();
+        }
+        if !script.refresh_without_id_token {
+            let mut asked = Asked { parameters: exchanged.parameters };
+            asked.parameters.remove("nonce");
+            answer["id_token"] = self.id_token(&script, &asked, access_token, exchanged.auth_time).into();
+        }
+        (200, answer)
+    }
+
+    fn id_token(&self, script: &Script, asked: &Asked, access_token: &str, auth_time: i64) -> String {
         let now = self.clock.now().seconds();
         let get = |name: &str| asked.parameters.get(name).map(String::as_str).unwrap_or_default();
         let mut claims = json!({
             "iss": self.issuer, "aud": CLIENT_ID, "sub": "ada-7", "nonce": get("nonce"),
-            "iat": now, "exp": now + 300, "auth_time": now, "sid": "session-1", "amr": ["pwd", "otp"],
+            "iat": now, "exp": now + 300, "auth_time": auth_time, "sid": "session-1", "amr": ["pwd", "otp"],
         });
+        if !asked.parameters.contains_key("nonce") {
+            claims.as_object_mut().unwrap().remove("nonce");
+        }
         if let Some(acr) = get("acr_values").split(' ').next().filter(|acr| !acr.is_empty()) {
             claims["acr"] = acr.into();
         }
@@ -391,13 +554,30 @@ impl Shared {
         KEYS.token(script.signing, &script.header, &payload, CLIENT_SECRET)
     }
 
+    fn introspect(&self, request: &Recorded) -> (u16, Value) {
+        if !self.authenticated(request) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let script = self.script.lock().unwrap();
+        let known = script.introspection.iter().find(|(token, _)| value(&request.form, "token") == Some(token));
+        (200, known.map_or_else(|| json!({"active": false}), |(_, says)| says.clone()))
+    }
+
     fn userinfo(&self, request: &Recorded) -> (u16, Value) {
         if request.authorization.as_deref() != Some("Bearer access-token-of-the-person") {
             return (401, json!({"error": "invalid_token"}));
         }
         let mut claims = json!({"sub": "ada-7", "email": "ada@gmr.example", "department": "archives"});
-        change(&mut claims, &self.script.lock().unwrap().userinfo, self.clock.now().seconds());
-        (200, claims)
+        let script = self.script.lock().unwrap();
+        if script.userinfo_signed.is_some() {
+            claims["iss"] = self.issuer.as_str().into();
+            claims["aud"] = CLIENT_ID.into();
+        }
+        change(&mut claims, &script.userinfo, self.clock.now().seconds());
+        match script.userinfo_signed {
+            None => (200, claims),
+            Some(signing) => (200, KEYS.token(signing, &script.header, &claims.to_string(), CLIENT_SECRET).into()),
+        }
     }
 }
 
@@ -447,6 +627,22 @@ fn with_state(back: &str, state: Option<&str>) -> String {
 fn says(status: u16, kind: &str, body: &str) -> Answered {
     let body = Full::new(Bytes::from(body.to_owned())).boxed();
     Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
+}
+
+/// What a provider shows for `response_mode=form_post`: a form that posts itself.
+fn form_page(back: &str) -> String {
+    let (action, body) = posted(back);
+    let inputs: String = pairs(body.as_bytes())
+        .iter()
+        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\"/>"))
+        .collect();
+    format!("<form method=\"post\" action=\"{action}\">{inputs}</form><script>document.forms[0].submit()</script>")
+}
+
+/// A response as a form: where it is posted to, and its body.
+pub(crate) fn posted(back: &str) -> (String, String) {
+    let (action, body) = back.split_once('?').unwrap();
+    (action.to_owned(), body.to_owned())
 }
 
 fn redirect(address: &str) -> Answered {

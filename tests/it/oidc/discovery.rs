@@ -110,7 +110,7 @@ async fn r02_r16_metadata_and_keys_that_cannot_be_believed_are_refused_with_a_re
         let error = pair.provider.discovered_now().await.err().map_or_else(String::new, |error| error.reason);
         assert!(error.contains(part), "{name} ({rests_on}): {error}");
         assert_eq!(pair.provider.readiness(), Readiness::NotYet { reason: error }, "{name}");
-        assert!(pair.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).is_err(), "{name}");
+        assert!(pair.provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).await.is_err(), "{name}");
         // The provider recovers, and so does the gateway, after the window.
         pair.play(|_| {});
         assert!(pair.provider.discovered_now().await.is_err(), "{name}: asked again within the window");
@@ -131,7 +131,10 @@ async fn r14_keys_rotate_without_restart_and_a_flood_of_unknown_keys_asks_once_a
         s.header = header("kid", "new");
     };
     pair.play(rotated);
-    let parallel: Vec<_> = (0..10).map(|_| pair.begin()).collect();
+    let mut parallel = Vec::new();
+    for _ in 0..10 {
+        parallel.push(pair.begin().await);
+    }
     let logins = parallel.into_iter().map(|begun| {
         let back = params(&pair.fake.authorize(&begun.authorize_url)).ok().unwrap();
         let provider = Arc::clone(&pair.provider);
@@ -209,7 +212,7 @@ async fn r16_a_provider_behind_tls_needs_a_trusted_certificate() {
     settings.ca = Some(authority.into_bytes());
     let provider = Provider::new(settings, time.clock()).ok().unwrap();
     provider.discovered_now().await.unwrap();
-    let begun = provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).ok().unwrap();
+    let begun = provider.begin(LoginRequest::new(CALLBACK, ReturnTo::root())).await.ok().unwrap();
     let back = params(&fake.authorize(&begun.authorize_url)).ok().unwrap();
     assert!(provider.finish(&begun.pending, &back, CALLBACK).await.is_ok());
 }

@@ -8,6 +8,7 @@ use lychgate::crypto::Secret;
 use lychgate::oidc::{ClientAuth, Limits, ProviderSettings};
 
 use super::{Pair, TokenCase, says_400, set};
+use crate::harness::keys::Signing;
 use crate::harness::provider::{Answer, CLIENT_SECRET, Claim, value};
 
 #[tokio::test]
@@ -106,7 +107,67 @@ const ENDPOINTS: &[TokenCase] = &[
         "userinfo as a token",
         "Core 5.3.2",
         |s, _| s.userinfo_answer = Answer::Says(200, "application/jwt", r#"{"sub":"ada-7"}"#.to_owned()),
-        "userinfo_not_an_object",
+        "userinfo_signature",
+    ),
+    (
+        "signed userinfo of a stranger",
+        "Core 5.3.2",
+        |s, _| s.userinfo_signed = Some(Signing::Stranger),
+        "userinfo_signature",
+    ),
+    (
+        "signed userinfo, one bit turned",
+        "Core 5.3.2",
+        |s, _| s.userinfo_signed = Some(Signing::Broken),
+        "userinfo_signature",
+    ),
+    (
+        "userinfo not signed at all",
+        "Core 5.3.2",
+        |s, _| s.userinfo_signed = Some(Signing::Unsigned),
+        "userinfo_signature",
+    ),
+    (
+        "userinfo signed with our secret",
+        "RFC 8725 3.1",
+        |s, _| s.userinfo_signed = Some(Signing::ClientSecret),
+        "userinfo_signature",
+    ),
+    (
+        "signed userinfo of another issuer",
+        "Core 5.3.2",
+        |s, _| {
+            s.userinfo_signed = Some(Signing::Es256);
+            s.userinfo = set("iss", "https://evil.example");
+        },
+        "userinfo_not_for_us",
+    ),
+    (
+        "signed userinfo for another client",
+        "Core 5.3.2",
+        |s, _| {
+            s.userinfo_signed = Some(Signing::Es256);
+            s.userinfo = set("aud", "partner");
+        },
+        "userinfo_not_for_us",
+    ),
+    (
+        "signed userinfo of the past",
+        "RFC 7519 4.1.4",
+        |s, _| {
+            s.userinfo_signed = Some(Signing::Es256);
+            s.userinfo = vec![Claim::At("exp", -61)];
+        },
+        "userinfo_not_for_us",
+    ),
+    (
+        "signed userinfo of another person",
+        "Core 5.3.2",
+        |s, _| {
+            s.userinfo_signed = Some(Signing::Es256);
+            s.userinfo = set("sub", "eve");
+        },
+        "userinfo_subject",
     ),
     ("userinfo of 100 MB", "", |s, _| s.userinfo_answer = Answer::Huge(100_000_000), "userinfo_unreachable"),
     (
@@ -157,4 +218,19 @@ async fn r05_userinfo_adds_claims_and_overrides_none() {
     assert_eq!(signed_in.claims.text("email"), Some("signed@gmr.example"));
     assert_eq!(signed_in.claims.text("department"), Some("archives"));
     assert_eq!((signed_in.claims.text("acr"), signed_in.acr), (None, None));
+}
+
+#[tokio::test]
+async fn r05_signed_userinfo_adds_claims_too() {
+    let pair = Pair::with(|settings| settings.userinfo = true, |_| {}).await;
+    for signing in [Signing::Rs256, Signing::Es256, Signing::EdDsa] {
+        pair.play(|s| s.userinfo_signed = Some(signing));
+        let signed_in = pair.sign_in().await.ok().unwrap();
+        assert_eq!(signed_in.claims.text("department"), Some("archives"), "{signing:?}");
+    }
+    pair.play(|s| {
+        s.userinfo_signed = Some(Signing::Ps256);
+        s.userinfo = vec![Claim::Remove("iss"), Claim::Remove("aud")];
+    });
+    assert_eq!(pair.refusal().await, "signed in");
 }

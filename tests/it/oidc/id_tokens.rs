@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use lychgate::claims::{ClaimValue, Claims};
+use lychgate::crypto::SignatureAlgorithm;
 use lychgate::oidc::ProviderSettings;
 use serde_json::json;
 
@@ -104,14 +105,14 @@ const ID_TOKENS: &[TokenCase] = &[
         |s, _| s.claims = set("at_hash", "AAAA"),
         "id_token_access_token_hash",
     ),
-    ("at_hash a number", "Core 3.1.3.8", |s, _| s.claims = set("at_hash", 1), "id_token_malformed"),
+    ("at_hash a number", "Core 3.1.3.8", |s, _| s.claims = set("at_hash", 1), "id_token_access_token_hash"),
     ("nbf in the future", "RFC 7519 4.1.5", |s, _| s.claims = vec![Claim::At("nbf", 61)], "id_token_issued_at"),
     ("nbf a text", "RFC 7519 4.1.5", |s, _| s.claims = set("nbf", "soon"), "id_token_issued_at"),
     ("payload not JSON", "RFC 7519 7.2", |s, _| s.payload = Some("hello".to_owned()), "id_token_malformed"),
     ("payload a list", "RFC 7519 7.2", |s, _| s.payload = Some("[]".to_owned()), "id_token_malformed"),
     ("no token at all", "Core 3.1.3.3", |s, _| s.id_token = Some(String::new()), "id_token_missing"),
     ("no token but a word", "RFC 7519 7.2", |s, _| s.id_token = Some("word".to_owned()), "id_token_malformed"),
-    ("five parts", "Core 3.1.3.7 (1)", |s, _| s.id_token = Some("e30.a.b.c.d".to_owned()), "id_token_algorithm"),
+    ("five parts", "Core 3.1.3.7 (1)", |s, _| s.id_token = Some("e30.a.b.c.d".to_owned()), "id_token_encrypted"),
 ];
 
 #[tokio::test]
@@ -141,10 +142,14 @@ async fn r01_id_tokens_that_keep_every_rule_are_accepted() {
     let pair = Pair::with(|settings| settings.trusted_audiences = vec!["partner".to_owned()], |_| {}).await;
     let sound: &[SoundCase] = &[
         ("RS256", |s| s.signing = Signing::Rs256),
+        ("RS384", |s| s.signing = Signing::Rs384),
         ("RS512", |s| s.signing = Signing::Rs512),
         ("PS256", |s| s.signing = Signing::Ps256),
+        ("PS384", |s| s.signing = Signing::Ps384),
+        ("PS512", |s| s.signing = Signing::Ps512),
         ("ES256", |s| s.signing = Signing::Es256),
         ("ES384", |s| s.signing = Signing::Es384),
+        ("ES512", |s| s.signing = Signing::Es512),
         ("EdDSA", |s| s.signing = Signing::EdDsa),
         ("no kid, one key of the kind", |s| s.header = header("kid", json!(null))),
         ("no typ", |s| s.header = header("typ", json!(null))),
@@ -210,4 +215,21 @@ async fn s06_claims_keep_their_exact_numbers() {
     assert_eq!((signed_in.amr, signed_in.authenticated_at), (vec!["pwd".to_owned(), "otp".to_owned()], NOW));
     assert_eq!(signed_in.expires, NOW.after(Duration::from_secs(300)));
     assert_eq!(signed_in.id_token.expose().split('.').count(), 3);
+}
+
+#[tokio::test]
+async fn r01_an_algorithm_that_is_not_configured_is_refused_though_it_is_published() {
+    let only = |settings: &mut ProviderSettings| settings.algorithms = vec![SignatureAlgorithm::Es256];
+    let pair = Pair::with(only, |_| {}).await;
+    assert_eq!(pair.refusal().await, "id_token_algorithm");
+    pair.play(|s| s.signing = Signing::Es256);
+    assert_eq!(pair.refusal().await, "signed in");
+}
+
+#[tokio::test]
+async fn r01_an_encrypted_id_token_is_refused_and_the_operator_told_what_to_do() {
+    let pair = Pair::with(|_| {}, |s| s.id_token = Some("eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d".to_owned())).await;
+    let error = pair.sign_in().await.err().unwrap();
+    assert_eq!(error.code(), "id_token_encrypted");
+    assert!(error.operator_help().unwrap().contains("switch ID token encryption off"), "{error:?}");
 }

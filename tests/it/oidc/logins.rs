@@ -20,7 +20,7 @@ async fn r11_every_login_has_its_own_state_nonce_and_s256_challenge_and_no_secre
     let pair = Pair::new().await;
     let mut seen = std::collections::HashSet::new();
     for _ in 0..10 {
-        let begun = pair.begin();
+        let begun = pair.begin().await;
         let url = Url::parse(&begun.authorize_url).unwrap();
         let query: Vec<_> = url.query_pairs().into_owned().collect();
         let get = |name: &str| value(&query, name).unwrap_or_default();
@@ -45,14 +45,14 @@ async fn r11_every_login_has_its_own_state_nonce_and_s256_challenge_and_no_secre
 async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
     let pair = Pair::new().await;
     let acr = ["phr".to_owned(), "urn:mfa".to_owned()];
-    let begin = || {
+    let begin = async || {
         let mut request = LoginRequest::new(CALLBACK, ReturnTo::root());
         request.acr = &acr;
         request.max_age = Some(Duration::from_secs(600));
         request.force = true;
-        pair.provider.begin(request).ok().unwrap()
+        pair.provider.begin(request).await.ok().unwrap()
     };
-    let address = begin().authorize_url;
+    let address = begin().await.authorize_url;
     for part in ["&acr_values=phr+urn%3Amfa", "&max_age=600", "&prompt=login"] {
         assert!(address.contains(part), "{part} missing in {address}");
     }
@@ -61,7 +61,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
         ("another of the list", set("acr", "urn:mfa"), "signed in"),
         ("too little", set("acr", "pwd"), "acr_not_reached"),
         ("nothing said", vec![Claim::Remove("acr")], "acr_not_reached"),
-        ("a list", set("acr", json!(["phr"])), "id_token_malformed"),
+        ("a list", set("acr", json!(["phr"])), "acr_not_reached"),
         ("authenticated in time", vec![Claim::At("auth_time", -600)], "signed in"),
         ("authenticated too long ago", vec![Claim::At("auth_time", -661)], "authentication_too_old"),
         ("authenticated in the future", vec![Claim::At("auth_time", 61)], "authentication_too_old"),
@@ -69,7 +69,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
     ];
     for (name, claims, code) in cases {
         pair.play(|s| s.claims = claims.clone());
-        let outcome = pair.come_back(begin()).await.err();
+        let outcome = pair.come_back(begin().await).await.err();
         assert_eq!(outcome.as_ref().map_or("signed in", LoginError::code), *code, "{name}");
         let forbidden = matches!(*code, "acr_not_reached" | "authentication_too_old");
         assert_eq!(outcome.is_some_and(|error| error.status().as_u16() == 403), forbidden, "{name}");
@@ -79,7 +79,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
 #[tokio::test]
 async fn a_plain_http_client_can_walk_through_the_fake_provider() {
     let pair = Pair::new().await;
-    let begun = pair.begin();
+    let begun = pair.begin().await;
     let at_provider = begun.authorize_url.strip_prefix(pair.fake.issuer()).unwrap();
     let address = pair.fake.issuer().strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -132,7 +132,7 @@ async fn r17_no_log_line_at_any_level_holds_a_secret() {
     for script in scripts {
         pair.time.advance(Duration::from_secs(60));
         pair.play(script);
-        let begun = pair.begin();
+        let begun = pair.begin().await;
         let pending: &PendingLogin = &begun.pending;
         secrets.extend([pending.state.clone(), pending.nonce.clone()]);
         let outcome = pair.come_back(begun).await;

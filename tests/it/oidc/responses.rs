@@ -65,7 +65,7 @@ const RESPONSES: &[ResponseCase] = &[
 async fn r06_r07_r08_r09_responses_that_break_a_rule_cause_no_token_request() {
     let pair = Pair::new().await;
     for (name, rests_on, change, code) in RESPONSES {
-        let begun = pair.begin();
+        let begun = pair.begin().await;
         let back = Url::parse(&pair.fake.authorize(&begun.authorize_url)).unwrap();
         let mut parameters: Vec<_> = back.query_pairs().into_owned().collect();
         assert_eq!((parameters[0].0.as_str(), parameters[1].0.as_str()), ("state", "iss"));
@@ -84,13 +84,13 @@ async fn r06_r07_r08_r09_responses_that_break_a_rule_cause_no_token_request() {
 #[tokio::test]
 async fn r08_expired_replayed_and_foreign_responses_cause_no_token_request() {
     let pair = Pair::new().await;
-    let begun = pair.begin();
+    let begun = pair.begin().await;
     let back = params(&pair.fake.authorize(&begun.authorize_url)).ok().unwrap();
     pair.time.advance(Duration::from_secs(15 * 60 + 1));
     let late = pair.provider.finish(&begun.pending, &back, CALLBACK).await.err().unwrap();
     assert_eq!((late.code(), late.is_stale()), ("login_expired", true));
 
-    let (mine, yours) = (pair.begin(), pair.begin());
+    let (mine, yours) = (pair.begin().await, pair.begin().await);
     let back = params(&pair.fake.authorize(&yours.authorize_url)).ok().unwrap();
     let swapped = pair.provider.finish(&mine.pending, &back, CALLBACK).await.err().unwrap();
     assert_eq!((swapped.code(), swapped.is_stale()), ("state_mismatch", false));
@@ -105,7 +105,7 @@ async fn r08_expired_replayed_and_foreign_responses_cause_no_token_request() {
 #[tokio::test]
 async fn r08_of_many_parallel_redemptions_of_one_response_one_is_made() {
     let pair = Pair::new().await;
-    let begun = pair.begin();
+    let begun = pair.begin().await;
     let back = params(&pair.fake.authorize(&begun.authorize_url)).ok().unwrap();
     let finish = || {
         let (provider, pending, back) = (Arc::clone(&pair.provider), begun.pending.clone(), back.clone());
@@ -121,7 +121,7 @@ async fn r08_of_many_parallel_redemptions_of_one_response_one_is_made() {
 #[tokio::test]
 async fn r10_a_response_of_one_provider_is_never_redeemed_at_another() {
     let (one, other) = (Pair::new().await, Pair::with(|settings| settings.name = "other".into(), |_| {}).await);
-    let begun = one.begin();
+    let begun = one.begin().await;
     let back = params(&one.fake.authorize(&begun.authorize_url)).ok().unwrap();
     let error = other.provider.finish(&begun.pending, &back, CALLBACK).await.err().unwrap();
     assert_eq!((error.code(), other.asked("/token")), ("other_provider", 0));

@@ -15,19 +15,23 @@ export async function plan(name) {
 }
 
 /** Starts the gateway and waits until it knows its provider. `policies` maps file names to TOML. */
-export async function startGateway({ folder, port }, { issuer, scopes = SCOPES, provider = "", policies, extra = "" }) {
+export async function startGateway(
+  { folder, port },
+  { issuer, scopes = SCOPES, provider = "", secret = true, policies, extra = "" },
+) {
   const admin = await freePort();
   mkdirSync(join(folder, "policies"));
   for (const [name, text] of Object.entries(policies)) writeFileSync(join(folder, "policies", name), text);
   const file = join(folder, "lychgate.toml");
-  writeFileSync(file, configuration({ port, admin, issuer, scopes, provider, extra }));
+  writeFileSync(file, configuration({ port, admin, issuer, scopes, provider, secret, extra }));
   const log = join(folder, "lychgate.log");
   const gateway = start("the gateway", gatewayProgram, ["run", "--config", file], { log, cwd: folder });
   await untilReady(gateway, () => ready(admin));
   return gateway;
 }
 
-function configuration({ port, admin, issuer, scopes, provider, extra }) {
+function configuration({ port, admin, issuer, scopes, provider, secret, extra }) {
+  const credentials = secret ? `client_secret = { value = "${CLIENT.secret}" }` : "";
   return `policies = ["policies"]
 state = "state"
 workers = 2
@@ -38,7 +42,7 @@ address = "127.0.0.1:${port}"
 [providers.certified]
 issuer = "${issuer}"
 client_id = "${CLIENT.id}"
-client_secret = { value = "${CLIENT.secret}" }
+${credentials}
 scopes = ${JSON.stringify(scopes)}
 ${provider}
 

@@ -16,15 +16,22 @@ const PEOPLE = {
 
 export const CLIENT = { id: "lychgate", secret: "the secret of the system tests, long enough" };
 
-/** Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses, `groups` adds to people's. */
-export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true, groups = {} }) {
+/** The level that a sign-in reaches when none of these was asked for. */
+export const LEVELS = ["urn:gmr:loa:1", "urn:gmr:loa:2"];
+
+/**
+ * Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses, `groups` adds to people's.
+ * With `key`, the relying party's public JWK, it must sign assertions with it and push its requests.
+ */
+export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true, groups = {}, key }) {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const { Provider } = installed("oidc-provider");
-  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups }));
-  const counts = { signIns: 0, codes: 0 };
+  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups, key }));
+  const counts = { signIns: 0, codes: 0, pushed: 0 };
   provider.on("authorization_code.consumed", () => counts.codes++);
+  provider.on("pushed_authorization_request.success", () => counts.pushed++);
   const standard = provider.callback();
   server.on("request", (incoming, answer) => {
     if (!incoming.url.startsWith("/interaction/")) return standard(incoming, answer);
@@ -36,12 +43,15 @@ export async function startProvider({ redirects, afterLogout = [], claimsInIdTok
   return { issuer, counts };
 }
 
-function configuration({ redirects, afterLogout, claimsInIdToken, groups }) {
+function configuration({ redirects, afterLogout, claimsInIdToken, groups, key }) {
+  const credentials = key
+    ? { token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "ES256", jwks: { keys: [key] } }
+    : { client_secret: CLIENT.secret };
   return {
     clients: [
       {
         client_id: CLIENT.id,
-        client_secret: CLIENT.secret,
+        ...credentials,
         redirect_uris: redirects,
         post_logout_redirect_uris: afterLogout,
         grant_types: ["authorization_code", "refresh_token"],
@@ -55,12 +65,31 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups }) {
     },
     scopes: ["openid", "offline_access"],
     conformIdTokenClaims: !claimsInIdToken,
-    features: { devInteractions: { enabled: false } },
-    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: Boolean(key) },
+    },
+    acrValues: LEVELS,
+    interactions: { policy: askingForLevels(), url: (_, interaction) => `/interaction/${interaction.uid}` },
     cookies: { keys: ["a cookie key of the system tests"] },
     findAccount: (_, name) => findAccount(name, groups),
     loadExistingGrant: grantEverything,
   };
+}
+
+/** Whoever is signed in at too low a level is asked again; the package itself takes `acr_values` for a wish. */
+function askingForLevels() {
+  const { interactionPolicy } = installed("oidc-provider");
+  const { Check, base } = interactionPolicy;
+  const policy = base();
+  policy.get("login").checks.add(
+    new Check("level_not_reached", "a stronger sign-in is needed", "unmet_authentication_requirements", (context) => {
+      const wanted = (context.oidc.params.acr_values ?? "").split(" ").filter(Boolean);
+      const reached = context.oidc.session?.acr ?? LEVELS[0];
+      return wanted.length > 0 && !wanted.includes(reached) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT;
+    }),
+  );
+  return policy;
 }
 
 function findAccount(name, more) {
@@ -86,7 +115,9 @@ async function interact(provider, counts, incoming, answer) {
     const [login, password] = [form.get("login"), form.get("password")];
     if (PEOPLE[login] && password === PASSWORD) {
       counts.signIns++;
-      return provider.interactionFinished(incoming, answer, { login: { accountId: login } });
+      const { params } = await provider.interactionDetails(incoming, answer);
+      const acr = (params.acr_values ?? "").split(" ").find((level) => LEVELS.includes(level)) ?? LEVELS[0];
+      return provider.interactionFinished(incoming, answer, { login: { accountId: login, acr } });
     }
   }
   answer.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(

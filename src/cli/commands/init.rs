@@ -1,0 +1,181 @@
+//! `lychgate init`: a configuration, a policy and fresh secrets to start from.
+//!
+//! Nothing that is there is overwritten. What was written is then read as `run` would read it, and taken away again when it
+//! cannot be used: what is left behind works. Secrets are readable for their owner only.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::super::USAGE;
+use super::super::arguments::InitOptions;
+use crate::app::Plan;
+use crate::config::Environment;
+use crate::crypto::KeyRing;
+use crate::http::HostName;
+
+/// A file to write.
+struct Page {
+    name: &'static str,
+    text: String,
+    secret: bool,
+}
+
+pub(super) fn run(options: &InitOptions) -> ExitCode {
+    let pages = pages(options);
+    if let Some(page) = pages.iter().find(|page| options.folder.join(page.name).symlink_metadata().is_ok()) {
+        eprintln!("error: {} is there already", options.folder.join(page.name).display());
+        eprintln!("  = help: name another folder: lychgate init FOLDER; nothing is ever overwritten");
+        return ExitCode::FAILURE;
+    }
+    let mut written = Vec::new();
+    for page in &pages {
+        let path = options.folder.join(page.name);
+        if let Err(error) = write(&path, page) {
+            eprintln!("error: cannot write {}: {error}", path.display());
+            take_away(&written);
+            return ExitCode::FAILURE;
+        }
+        written.push(path);
+    }
+    let config = options.folder.join("lychgate.toml");
+    let (plan, report) = Plan::read(&config, &Environment::of_process(), &[]);
+    if plan.is_none() {
+        eprint!("{}", report.render());
+        take_away(&written);
+        return ExitCode::from(USAGE);
+    }
+    written.iter().for_each(|path| println!("wrote {}", path.display()));
+    print!("{}", next_steps(options, &config));
+    ExitCode::SUCCESS
+}
+
+fn write(path: &Path, page: &Page) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if page.secret {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(page.text.as_bytes())?;
+    file.sync_all()
+}
+
+fn take_away(written: &[PathBuf]) {
+    for path in written {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn pages(options: &InitOptions) -> [Page; 4] {
+    let secret = || format!("{}\n", KeyRing::generate_key().expose());
+    [
+        Page { name: "lychgate.toml", text: configuration(options), secret: false },
+        Page { name: "policies/app.toml", text: policy(options), secret: false },
+        Page { name: "session.key", text: secret(), secret: true },
+        Page { name: "client.secret", text: secret(), secret: true },
+    ]
+}
+
+fn is_loopback(host: &str) -> bool {
+    HostName::parse(host).is_ok_and(|host| host.is_loopback())
+}
+
+/// A string of TOML: JSON's are some.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn configuration(options: &InitOptions) -> String {
+    let scheme = if is_loopback(&options.host) {
+        "# Clear text, for trying out on this machine."
+    } else {
+        "# A load balancer in front ends TLS. Without one: tls = { certificate = \"…\", key = \"…\" }\nscheme = \"https\""
+    };
+    format!(
+        r#"# Lychgate: every key is documented in docs/configuration.md. `lychgate check` says what is wrong.
+policies = ["policies/*.toml"]
+
+[[listeners]]
+address = "127.0.0.1:8080"
+{scheme}
+
+[keys]
+session = [{{ file = "session.key" }}]
+
+[providers.idp]
+issuer        = {}
+client_id     = {}
+client_secret = {{ file = "client.secret" }}
+"#,
+        quoted(&options.issuer),
+        quoted(&options.client_id)
+    )
+}
+
+fn policy(options: &InitOptions) -> String {
+    format!(
+        r#"# The first application: every key is documented in docs/policy.md. `lychgate test` runs the tests below.
+[app]
+hosts    = [{}]
+upstream = [{}]
+
+[login]
+provider = "idp"
+
+# What the application is told. Whatever a client sends under these names is removed.
+[headers]
+X-Remote-User  = {{ value = "${{user.preferred_username}}", missing = "deny" }}
+X-Remote-Email = "${{user.email}}"
+
+# The first rule whose paths match decides; what no rule matches is denied.
+[[rules]]
+name   = "static files, for everybody"
+paths  = ["/static/**", "/favicon.ico"]
+access = "public"
+
+[[rules]]
+name = "everything else, for whoever is signed in"
+
+[[tests]]
+name    = "the style sheet is for everybody"
+request = "GET /static/site.css"
+expect  = "public"
+
+[[tests]]
+name    = "nobody sees the application without signing in"
+request = "GET /"
+expect  = "sign-in"
+
+[[tests]]
+name    = "the application is told who asks"
+user    = {{ preferred_username = "ada", email = "ada@gmr.example" }}
+request = "GET /"
+expect  = {{ decision = "allow", headers = {{ X-Remote-User = "ada", X-Remote-Email = "ada@gmr.example" }} }}
+"#,
+        quoted(&options.host),
+        quoted(&options.upstream)
+    )
+}
+
+fn next_steps(options: &InitOptions, config: &Path) -> String {
+    let origin = if is_loopback(&options.host) {
+        format!("http://{}:8080", options.host)
+    } else {
+        format!("https://{}", options.host)
+    };
+    format!(
+        "\nnext\n  1. register the client `{}` at {} with the redirect URI {origin}/.lychgate/callback\n  2. put its secret into {} (a fresh one is there, for a provider that takes yours)\n  3. lychgate check --config {config} && lychgate test --config {config} && lychgate run --config {config}\n",
+        options.client_id,
+        options.issuer,
+        options.folder.join("client.secret").display(),
+        config = config.display()
+    )
+}

@@ -1,0 +1,48 @@
+//! `lychgate replay`: recorded requests, decided again by policies that are not in use yet.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::super::USAGE;
+use super::super::arguments::{Format, ReplayOptions};
+use super::super::render::replayed;
+use super::refuse;
+use crate::app::{Plan, Replay};
+use crate::config::Environment;
+
+pub(super) fn run(options: &ReplayOptions) -> ExitCode {
+    let (environment, overrides) = (Environment::of_process(), options.files.overrides());
+    let read = Plan::read_with_policies(&options.files.config, &environment, &overrides, &options.policies);
+    let (plan, report) = read;
+    eprint!("{}", report.render());
+    let Some(plan) = plan else { return ExitCode::from(USAGE) };
+    let (_, snapshot) = match plan.into_snapshot() {
+        Ok(built) => built,
+        Err(error) => return refuse(&error),
+    };
+    let logs = options.logs.iter().map(|path| (path.display().to_string(), open(path)));
+    match Replay::read_all(logs, &snapshot) {
+        Err(error) => {
+            eprintln!("error: cannot read the log {error}");
+            ExitCode::from(USAGE)
+        }
+        Ok(replay) => {
+            match options.format {
+                Format::Human => print!("{}", replayed::text(&replay)),
+                Format::Json => println!("{}", replayed::json(&replay)),
+            }
+            if replay.changed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    File::open(path).map(|file| Box::new(BufReader::new(file)) as Box<dyn BufRead>)
+}

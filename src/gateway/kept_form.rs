@@ -1,0 +1,304 @@
+//! A form that meets no session is kept, sealed, in the page that says so (C13).
+//!
+//! The gateway stores nothing: what was sent travels back inside the page, encrypted, and comes again when the person has signed in (in
+//! another tab) and confirms. It opens only on this host, together with a cookie of this browser made for this form, within [`LIFETIME`],
+//! for the person whose session had ended where that is known, and once. Only forms that a page of this very origin sent are kept, so
+//! that no other site can put words into anybody's mouth. No script, no storage that a script could read.
+//!
+//! Bounds: [`MAX_FORM`] bytes a form; [`AT_ONCE`] forms in memory, each at most about five times its size while its page is being
+//! made, given back when the page was sent; [`MAX_KEPT`] cookies in a browser; [`USED`] identifiers of forms that were sent.
+//! Trust boundary: body and fields are a stranger's; nothing of them is shown but the path, which is canonical.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
+use http::{Method, Response};
+use http_body_util::{BodyExt as _, Limited};
+use lru::LruCache;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::authenticate::last_person;
+use super::challenge::wants_page;
+use super::content::Content;
+use super::proxy::SentBody;
+use super::refusal::Refusal;
+use super::{Exchange, addresses, sign_in};
+use crate::clock::Timestamp;
+use crate::crypto::{Binding, random};
+use crate::http::HostName;
+use crate::http::cookie::{self, SetCookie};
+use crate::pages::{Form, Page};
+use crate::policy::Posts;
+use crate::snapshot::Application;
+
+/// The largest form that is kept.
+pub(super) const MAX_FORM: usize = 1024 * 1024;
+/// The largest body in which a kept form comes again: base64 of the form, and some.
+pub(super) const MAX_SEALED: usize = MAX_FORM / 3 * 4 + 64 * 1024;
+/// For how long a form is kept.
+pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long the body of a form may take to come.
+pub(super) const READING: Duration = Duration::from_secs(60);
+const AT_ONCE: usize = 32;
+const MAX_KEPT: usize = 8;
+const USED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+const TAG: usize = 8;
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// A form as it was sent; the order of the fields is the format.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptForm<'a> {
+    pub(super) id: [u8; 16],
+    /// What the browser's cookie must say.
+    pub(super) browser: &'a str,
+    pub(super) at: Timestamp,
+    pub(super) app: &'a str,
+    /// Whose session had ended; nobody's is known where there was no cookie.
+    pub(super) person: Option<&'a str>,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    #[serde(borrow)]
+    pub(super) content_type: &'a [u8],
+    pub(super) origin: Option<&'a [u8]>,
+    pub(super) referer: Option<&'a [u8]>,
+    pub(super) body: &'a [u8],
+}
+
+/// Why a kept form cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeptFormError {
+    /// Another site sent it.
+    Foreign,
+    /// It does not open: damaged, of another host, sealed with a key that is gone.
+    Unreadable,
+    /// It was kept for too long.
+    Expired,
+    /// The browser lacks the cookie that belongs to it.
+    OtherBrowser,
+    /// Somebody else has signed in since.
+    OtherPerson,
+    /// It was sent before.
+    Used,
+    /// Too many are being worked on.
+    NoRoom,
+}
+
+impl KeptFormError {
+    /// The reason code for the log.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Foreign => "form_foreign",
+            Self::Unreadable => "form_unreadable",
+            Self::Expired => "form_expired",
+            Self::OtherBrowser => "form_other_browser",
+            Self::OtherPerson => "form_other_person",
+            Self::Used => "form_used",
+            Self::NoRoom => "form_no_room",
+        }
+    }
+
+    /// For the person.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Foreign => "the form did not come from this site's own page",
+            Self::Unreadable => "the form that was kept cannot be read any more",
+            Self::Expired => "the form was kept for more than an hour, and is no longer sent",
+            Self::OtherBrowser => "the form was kept for another browser, or was sent before",
+            Self::OtherPerson => "the form was filled in by somebody else than the one who is signed in now",
+            Self::Used => "the form was sent before",
+            Self::NoRoom => "too many forms are being sent just now; wait a moment and send it again",
+        }
+    }
+}
+
+/// What the process knows of kept forms.
+pub(super) struct Forms {
+    used: Mutex<LruCache<[u8; 16], ()>>,
+    room: Arc<Semaphore>,
+}
+
+impl Default for Forms {
+    fn default() -> Self {
+        Self { used: Mutex::new(LruCache::new(USED)), room: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl Forms {
+    /// Notes that a form is sent; false when it was before.
+    pub(super) fn first_use(&self, id: [u8; 16]) -> bool {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).put(id, ()).is_none()
+    }
+
+    /// Room for one form, until it is dropped.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+}
+
+/// A page that holds its room until it was sent.
+struct Held(Bytes, #[expect(dead_code, reason = "dropping it gives the room back")] OwnedSemaphorePermit);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Whether the policy wants the form of this request kept, and a page of this origin sent it for a person.
+pub(super) fn is_own_form(exchange: &Exchange<'_>, application: &Application, headers: &HeaderMap) -> bool {
+    exchange.head.method == Method::POST
+        && application.policy().session().posts == Posts::Keep
+        && headers.get(CONTENT_TYPE).is_some_and(is_form)
+        && wants_page(headers)
+        && is_from_here(exchange, headers) == Some(true)
+}
+
+/// The encodings in which browsers send forms.
+fn is_form(content_type: &HeaderValue) -> bool {
+    let media = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    [&b"application/x-www-form-urlencoded"[..], b"multipart/form-data", b"text/plain"]
+        .iter()
+        .any(|form| media.eq_ignore_ascii_case(form))
+}
+
+/// Whether a page of this origin sent the request; none when the browser does not say. A `null` origin is said by pages that hide it, our
+/// own among them.
+pub(super) fn is_from_here(exchange: &Exchange<'_>, headers: &HeaderMap) -> Option<bool> {
+    if let Some(site) = headers.get(&SEC_FETCH_SITE) {
+        return Some(site == "same-origin");
+    }
+    let origin = headers.get(ORIGIN).filter(|origin| *origin != "null")?;
+    Some(origin.as_bytes() == exchange.outer_origin().as_bytes())
+}
+
+/// Reads a body of at most `limit` bytes; what went wrong otherwise, in words.
+pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result<Bytes, &'static str> {
+    if body.at_least() > limit as u64 {
+        return Err("it is larger than 1 MiB");
+    }
+    match body {
+        SentBody::Kept(bytes) => Ok(bytes),
+        SentBody::Coming(body) => match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+            Ok(Ok(form)) => Ok(form.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err("it is larger than 1 MiB"),
+            Ok(Err(_)) => Err("it broke off on the way"),
+            Err(_) => Err("it took too long to arrive"),
+        },
+    }
+}
+
+/// Keeps a form: the answer is the page that holds it.
+pub(super) async fn keep(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+    body: SentBody,
+) -> Result<Response<Content>, Refusal> {
+    let Some(room) = exchange.gateway.common.memory.forms.room() else {
+        return Ok(not_kept(exchange, application, "too many forms are being kept just now"));
+    };
+    let body = match read(body, MAX_FORM, READING).await {
+        Ok(body) => body,
+        Err(reason) => return Ok(not_kept(exchange, application, reason)),
+    };
+    let (id, browser) = (random::bytes(), random::token());
+    let tag = tag(&id);
+    let name = cookie_name(exchange, &tag);
+    let person = last_person(exchange, application, host, headers);
+    let field = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let form = KeptForm {
+        id,
+        browser: &browser,
+        at: exchange.gateway.now(),
+        app: application.name(),
+        person: person.as_deref(),
+        path: exchange.head.path.as_str(),
+        query: exchange.head.query.as_deref(),
+        content_type: field(CONTENT_TYPE).unwrap_or_default(),
+        origin: field(ORIGIN),
+        referer: field(REFERER),
+        body: &body,
+    };
+    let content = postcard::to_allocvec(&form).map_err(|_| Refusal::Internal)?;
+    let sealed = format!("{tag}.{}", exchange.gateway.common.keys.seal(binding(&name, host), &content));
+    let mut response = page(exchange, application, exchange.head.path.as_str(), &sealed, room);
+    let cookie = SetCookie { value: &browser, max_age: Some(LIFETIME), ..form_cookie(exchange, &name) };
+    for field in surplus(exchange, headers).into_iter().chain(cookie.header()) {
+        response.headers_mut().append(SET_COOKIE, field);
+    }
+    Ok(response)
+}
+
+/// The page that holds a form.
+pub(super) fn page(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    path: &str,
+    sealed: &str,
+    room: OwnedSemaphorePermit,
+) -> Response<Content> {
+    let sign_in_url = sign_in::address(application);
+    let (app, action) = (application.name(), addresses::RESEND);
+    let page = Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url };
+    // The form is in the page: there is no other way to say it.
+    let mut response = page.answer(Form::Html, exchange.request_id.as_str());
+    let length = response.body().len();
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response.map(|body| Content::own(Bytes::from_owner(Held(body, room))))
+}
+
+fn not_kept(exchange: &Exchange<'_>, application: &Application, reason: &str) -> Response<Content> {
+    let sign_in_url = application.policy().prefix();
+    let page = Page::FormNotKept { app: application.name(), reason, sign_in_url };
+    page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own)
+}
+
+/// The part of a form's cookie's name that is its own.
+pub(super) fn tag(id: &[u8; 16]) -> String {
+    let mut tag = URL_SAFE_NO_PAD.encode(id);
+    tag.truncate(TAG);
+    tag
+}
+
+/// Whether a text may be a tag.
+pub(super) fn is_tag(text: &str) -> bool {
+    text.len() == TAG && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// The name of the cookie that binds a form to its browser.
+pub(super) fn cookie_name(exchange: &Exchange<'_>, tag: &str) -> String {
+    format!("{}{tag}", prefix(exchange))
+}
+
+fn prefix(exchange: &Exchange<'_>) -> &'static str {
+    if exchange.is_secure() { "__Host-lychgate-form-" } else { "lychgate-form-" }
+}
+
+/// What a form is sealed for.
+pub(super) fn binding<'a>(name: &'a str, host: &'a HostName) -> Binding<'a> {
+    Binding { purpose: "kept-form/1", name, scope: host.as_str() }
+}
+
+/// The cookie of a form, without a value.
+pub(super) fn form_cookie<'a>(exchange: &Exchange<'_>, name: &'a str) -> SetCookie<'a> {
+    SetCookie { name, value: "", path: "/", secure: exchange.is_secure(), max_age: None }
+}
+
+/// Takes the oldest forms' cookies away when a browser has too many; browsers send the oldest first (RFC 6265 section 5.4).
+fn surplus(exchange: &Exchange<'_>, headers: &HeaderMap) -> Vec<HeaderValue> {
+    let prefix = prefix(exchange);
+    let names: Vec<&str> = cookie::all(headers)
+        .filter_map(|(name, _)| std::str::from_utf8(name).ok())
+        .filter(|name| name.strip_prefix(prefix).is_some_and(is_tag))
+        .collect();
+    let gone = (names.len() + 1).saturating_sub(MAX_KEPT).min(32);
+    names.into_iter().take(gone).filter_map(|name| form_cookie(exchange, name).removal()).collect()
+}

@@ -1,0 +1,170 @@
+//! A session that is due gets new claims of its provider before the request is decided (C10, R03).
+//!
+//! Only a session whose time has come gets here; the ordinary request pays one comparison. The provider is asked by a task of its own, so
+//! that a client that leaves loses no rotated token. Who waits longer than [`PATIENCE`] is served under the session as it was, and the next
+//! request gets what was brought. While the provider is away the session goes on; without its ticket a session that is due
+//! is none, or keeping the claims of yesterday would be as easy as deleting a cookie.
+//!
+//! Trust boundary: the ticket is a stranger's until it is opened; what the provider says is verified in `oidc`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::authenticate::{Known, give, sealed};
+use super::flights::{Boarding, Landing, Lead};
+use super::{Exchange, Gateway};
+use crate::clock::Timestamp;
+use crate::http::HostName;
+use crate::oidc::{self, LoginError, Provider, RefreshError, SignedIn};
+use crate::session::{NoSession, RefreshTicket, Session};
+use crate::snapshot::Application;
+
+/// How long a request waits for the provider.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// When a refresh that brought only half of what was asked for is made again.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Who sends the request after the refresh, and the cookies that the answer carries.
+pub(super) type Outcome = (Result<Arc<Known>, NoSession>, Vec<HeaderValue>);
+
+/// Refreshes the session of `known`, which is due, or takes over what another request's refresh brought.
+pub(super) async fn refresh(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    known: Arc<Known>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Outcome {
+    let scope = application.session_scope(host);
+    let ticket = sealed(exchange, application, &scope).ticket(headers);
+    let Some(ticket) = ticket.filter(|ticket| ticket.session == known.session().id) else {
+        return (Err(NoSession::RefreshLost), Vec::new());
+    };
+    let landing = match exchange.gateway.common.memory.flights.board(&ticket, now) {
+        Boarding::Late => return (Err(NoSession::Superseded), Vec::new()),
+        Boarding::Landed(landing) => Some(landing),
+        Boarding::Follow(waiting) => waiting.landing(PATIENCE).await,
+        Boarding::Lead(lead) => {
+            let waiting = lead.waiting();
+            take_off(exchange, application, known.session().clone(), ticket, lead);
+            waiting.landing(PATIENCE).await
+        }
+    };
+    match landing {
+        Some(Landing::Renewed(brought)) => {
+            let (session, ticket) = *brought;
+            let cookies = cookies(exchange, application, host, (&session, &ticket), headers);
+            (Known::made(application, host, session, now), cookies)
+        }
+        Some(Landing::Ended) => (Err(NoSession::RefreshRefused), Vec::new()),
+        Some(Landing::Kept(_)) | None => (Ok(known), Vec::new()),
+    }
+}
+
+/// Asks the provider in a task of its own.
+fn take_off(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    session: Session,
+    ticket: RefreshTicket,
+    lead: Lead,
+) {
+    let (gateway, application) = (Arc::clone(exchange.gateway), Arc::clone(application));
+    // A session is due only where the policy says how often, and fits only with the provider that it has.
+    let (Some(provider), Some(every)) = (application.provider().cloned(), application.policy().session().refresh)
+    else {
+        return;
+    };
+    tokio::spawn(async move {
+        let outcome = ask(&gateway, &provider, &application, (session, ticket, every)).await;
+        let now = gateway.now();
+        let counted = gateway.common.metrics.provider(provider.name());
+        match outcome {
+            Ok(brought) => {
+                counted.refreshed.inc();
+                lead.land(Landing::Renewed(Box::new(brought)), now);
+            }
+            Err(error @ RefreshError::Ended(_)) => {
+                counted.refresh_ended.inc();
+                tracing::info!(provider = provider.name(), reason = error.code(), "a refresh ended a session");
+                lead.land(Landing::Ended, now);
+            }
+            Err(error @ RefreshError::Unavailable(_)) => {
+                counted.refresh_failed.inc();
+                tracing::warn!(provider = provider.name(), reason = error.code(), "a session was not refreshed");
+                lead.fail(now);
+            }
+        }
+    });
+}
+
+/// The session and ticket after a refresh.
+async fn ask(
+    gateway: &Gateway,
+    provider: &Provider,
+    application: &Application,
+    (mut session, ticket, every): (Session, RefreshTicket, Duration),
+) -> Result<(Session, RefreshTicket), RefreshError> {
+    let brought = provider.refresh(&ticket, &session.subject).await?;
+    let now = gateway.now();
+    if let Some(claims) = brought.claims {
+        // The sign-in that comes next says it to the person.
+        if let Some(claim) = application.claims_read().iter().find(|claim| oidc::left_out(&claims, claim)) {
+            return Err(RefreshError::Ended(LoginError::ClaimLeftOut(claim.clone()).code()));
+        }
+        session.take_claims(claims, application.claims_read());
+    }
+    session.seen_at = now;
+    session.refresh_at = Some(now.after(if brought.incomplete { SOON.min(every) } else { every }));
+    Ok((session, ticket.next(brought.token)))
+}
+
+/// The cookies of a session that was refreshed; none when they do not fit, which the next sign-in will say.
+fn cookies(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    (session, ticket): (&Session, &RefreshTicket),
+    headers: &HeaderMap,
+) -> Vec<HeaderValue> {
+    let scope = application.session_scope(host);
+    let ticket = sealed(exchange, application, &scope).seal_ticket(ticket);
+    match (give(exchange, application, host, session, headers), ticket) {
+        (Ok(mut fields), Some(ticket)) => {
+            fields.push(ticket);
+            fields
+        }
+        _ => {
+            tracing::warn!(app = application.name(), "a refreshed session does not fit into cookies");
+            Vec::new()
+        }
+    }
+}
+
+/// What a new session needs to be refreshed later: sets its time, and gives the ticket's cookie. Where the policy wants no refresh, or the
+/// provider gave nothing to refresh with, a ticket from before goes away.
+pub(super) fn provide(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    session: &mut Session,
+    (signed_in, nonce): (&SignedIn, &str),
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
+    let scope = application.session_scope(host);
+    let sealed = sealed(exchange, application, &scope);
+    let every = application.policy().session().refresh;
+    let ticket = every.zip(signed_in.refresh_token.clone()).and_then(|(every, token)| {
+        let field = sealed.seal_ticket(&RefreshTicket::first(session.id, nonce, token))?;
+        session.refresh_at = Some(session.started_at.after(every));
+        Some(field)
+    });
+    if every.is_some() && ticket.is_none() {
+        let why = if signed_in.refresh_token.is_some() { "too long for a cookie" } else { "not given by the provider" };
+        tracing::warn!(app = application.name(), "a session will not be refreshed: its refresh token is {why}");
+    }
+    ticket.or_else(|| sealed.remove_ticket(headers))
+}

@@ -1,0 +1,173 @@
+//! A refresh token becomes new tokens: what they say of the person, or that the provider no longer stands by the session.
+//!
+//! A refreshed ID token passes every check of a first one but those of the nonce and of what a login was asked for; it must be of the same
+//! issuer, audience and subject, and where it repeats a nonce, of the same one. Whatever is wrong with it ends the session: the provider
+//! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03).
+//!
+//! The caller makes sure that a token is used once; what is answered here must not get lost, because providers rotate the token.
+//!
+//! May touch: the network through `endpoint`, `provider` and `userinfo`. Trust boundary: the token endpoint's answer, until it is verified.
+//! Specification: RFC 6749 sections 5.2 and 6, OpenID Connect Core 12.2, RFC 9700 section 4.14.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq as _;
+
+use super::endpoint::Endpoint;
+use super::error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
+use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
+use super::provider::{Discovered, Provider};
+use super::token::{self, TokenAnswer};
+use crate::claims::Claims;
+use crate::crypto::Secret;
+use crate::session::RefreshTicket;
+
+/// What a refresh brought. No `Debug`: it holds the token.
+pub struct Refreshed {
+    /// What the provider says of the person now; none when it said nothing new.
+    pub claims: Option<Claims>,
+    /// The token for the next time; none when the same stays good.
+    pub token: Option<Secret<String>>,
+    /// Whether a part of what was to be asked could not be: the claims are to be asked for again soon.
+    pub incomplete: bool,
+}
+
+/// Why a refresh brought nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshError {
+    /// The provider does not, or not credibly, stand by the session: it is over.
+    Ended(&'static str),
+    /// The provider could not be asked: the session stays as it is.
+    Unavailable(&'static str),
+}
+
+impl RefreshError {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Ended(code) | Self::Unavailable(code) => code,
+        }
+    }
+}
+
+impl Provider {
+    /// Exchanges the token of `ticket`, which belongs to a session of `subject`. Waits for all of the provider's answers
+    /// together at most twice the limit of one.
+    pub async fn refresh(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
+        let limit = self.settings().limits.total * 2;
+        let outcome = tokio::time::timeout(limit, self.refresh_in_time(ticket, subject)).await;
+        outcome.map_err(|_| RefreshError::Unavailable(LoginError::TimedOut.code()))?
+    }
+
+    async fn refresh_in_time(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
+        let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
+        let tokens = self.exchange(&discovered, ticket).await?;
+        let verified = match &tokens.id_token {
+            Some(id_token) => Some(self.verify_refreshed(id_token.expose(), &tokens, ticket, &discovered).await?),
+            None => None,
+        };
+        // Core 12.2: its sub Claim Value MUST be the same as in the ID Token issued when the original authentication occurred.
+        if verified.as_ref().is_some_and(|token| !bool::from(token.subject.as_bytes().ct_eq(subject.as_bytes()))) {
+            return Err(ended(IdTokenError::Subject.into()));
+        }
+        let (userinfo, incomplete) = match self.settings().userinfo {
+            true => self.userinfo_again(&discovered, tokens.access_token.expose(), subject).await?,
+            false => (None, false),
+        };
+        Ok(Refreshed { claims: joined(verified, userinfo, incomplete), token: tokens.refresh_token, incomplete })
+    }
+
+    async fn exchange(&self, discovered: &Discovered, ticket: &RefreshTicket) -> Result<TokenAnswer, RefreshError> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", ticket.token.expose().as_str())];
+        let asked = self.ask_as_client(discovered, Endpoint::Token, &form).await;
+        let response = asked.map_err(|error| unavailable(TokenEndpointError::Fetch(error).into()))?;
+        TokenAnswer::read(&response).map_err(|error| judge(error, token::error_word(&response).as_deref()))
+    }
+
+    /// Verifies the ID token, once more with fresh keys where it names a key that is not known (R14).
+    async fn verify_refreshed(
+        &self,
+        id_token: &str,
+        tokens: &TokenAnswer,
+        ticket: &RefreshTicket,
+        discovered: &Arc<Discovered>,
+    ) -> Result<VerifiedIdToken, RefreshError> {
+        let verify = |discovered: &Discovered| {
+            let expected = Expected {
+                settings: self.settings(),
+                nonce: NonceRule::Repeated(&ticket.nonce),
+                keys: &discovered.keys,
+                algorithms: &self.algorithms_of(discovered),
+                access_token: tokens.access_token.expose(),
+                now: self.now(),
+            };
+            id_token::verify(id_token, &expected)
+        };
+        let outcome = match verify(discovered) {
+            Err(IdTokenError::UnknownKey) => match self.newer_keys(discovered).await {
+                Some(newer) => verify(&newer),
+                None => Err(IdTokenError::UnknownKey),
+            },
+            other => other,
+        };
+        outcome.map_err(|error| ended(error.into()))
+    }
+
+    /// What userinfo says now, and whether it could not be asked.
+    async fn userinfo_again(
+        &self,
+        discovered: &Arc<Discovered>,
+        access_token: &str,
+        subject: &str,
+    ) -> Result<(Option<Claims>, bool), RefreshError> {
+        match self.userinfo(discovered, access_token, subject).await {
+            Ok(claims) => Ok((Some(claims), false)),
+            Err(
+                error @ (UserInfoError::Subject
+                | UserInfoError::NotAnObject
+                | UserInfoError::Signed(_)
+                | UserInfoError::NotForUs),
+            ) => Err(ended(error.into())),
+            Err(error) => {
+                tracing::warn!(
+                    provider = self.name(),
+                    reason = LoginError::from(error).code(),
+                    "userinfo not refreshed"
+                );
+                Ok((None, true))
+            }
+        }
+    }
+}
+
+/// The ID token wins over userinfo, as at the login. Without all that was configured, nothing is taken over: half of the claims would be as if
+/// the other half were gone.
+fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, incomplete: bool) -> Option<Claims> {
+    match (token.map(|token| token.claims), userinfo) {
+        _ if incomplete => None,
+        (None, userinfo) => userinfo,
+        (token, None) => token,
+        (Some(token), Some(mut claims)) => {
+            claims.merge(token);
+            Some(claims)
+        }
+    }
+}
+
+fn ended(error: LoginError) -> RefreshError {
+    RefreshError::Ended(error.code())
+}
+
+fn unavailable(error: LoginError) -> RefreshError {
+    RefreshError::Unavailable(error.code())
+}
+
+/// Which errors of the token endpoint are about the session, and which about the provider or the client; `word` is what an error answer says.
+fn judge(error: TokenEndpointError, word: Option<&str>) -> RefreshError {
+    // RFC 6749 5.2, and what providers answer when the person must be asked again (OIDC Core 3.1.2.6).
+    const ABOUT_THE_SESSION: [&str; 4] =
+        ["invalid_grant", "interaction_required", "login_required", "consent_required"];
+    let about_the_session =
+        error == TokenEndpointError::TokenType || word.is_some_and(|word| ABOUT_THE_SESSION.contains(&word));
+    if about_the_session { ended(error.into()) } else { unavailable(error.into()) }
+}

@@ -1,0 +1,140 @@
+//! What refreshes a session: the provider's refresh token, sealed in a cookie of its own.
+//!
+//! Kept apart from the session so that the session stays small and is opened (and found in a worker's cache) without it. A ticket is
+//! good for the session whose identifier it names and for no other; its generation counts how often the token was exchanged, so that a
+//! used one is known again.
+//!
+//! Trust boundary: the cookie is a stranger's; what does not open is no ticket. The token has no `Debug` and is wiped (R17).
+
+use http::header::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::seal::MAX_VALUE;
+use super::{SealedSessions, SessionId};
+use crate::crypto::{Binding, Secret};
+use crate::http::cookie::{self, SetCookie};
+
+/// The first half of the SHA-256 of a login's nonce: enough to compare one that a refreshed ID token repeats.
+pub type NonceTag = [u8; 16];
+
+/// What refreshes one session, once. No `Debug`: it holds the token.
+#[derive(Clone)]
+pub struct RefreshTicket {
+    /// The session.
+    pub session: SessionId,
+    /// How many tokens the session had before this one.
+    pub generation: u32,
+    /// Of the nonce that the session began with.
+    pub nonce: NonceTag,
+    /// The refresh token.
+    pub token: Secret<String>,
+}
+
+/// The cookie's body; the order of the fields is the format.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    session: SessionId,
+    generation: u32,
+    nonce: NonceTag,
+    token: &'a str,
+}
+
+const PURPOSE: &str = "refresh/1";
+
+impl RefreshTicket {
+    /// The first ticket of a session.
+    pub fn first(session: SessionId, nonce: &str, token: Secret<String>) -> Self {
+        Self { session, generation: 0, nonce: Self::tag(nonce), token }
+    }
+
+    /// What is kept of a nonce.
+    pub fn tag(nonce: &str) -> NonceTag {
+        Sha256::digest(nonce.as_bytes()).first_chunk().copied().unwrap_or_default()
+    }
+
+    /// The ticket after an exchange that gave this token, or none and so the same again.
+    pub fn next(&self, token: Option<Secret<String>>) -> Self {
+        let token = token.unwrap_or_else(|| self.token.clone());
+        Self { generation: self.generation.saturating_add(1), token, ..self.clone() }
+    }
+}
+
+impl SealedSessions<'_> {
+    fn ticket_binding(&self) -> Binding<'_> {
+        Binding { purpose: PURPOSE, name: &self.names.ticket, scope: self.scope }
+    }
+
+    /// The `Set-Cookie` field that gives a ticket to the browser; none when it is longer than a cookie may be.
+    pub fn seal_ticket(&self, ticket: &RefreshTicket) -> Option<HeaderValue> {
+        let RefreshTicket { session, generation, nonce, token } = ticket;
+        let wire = Wire { session: *session, generation: *generation, nonce: *nonce, token: token.expose() };
+        let content = Zeroizing::new(postcard::to_allocvec(&wire).ok()?);
+        let sealed = self.keys.seal(self.ticket_binding(), &content);
+        if sealed.len() > MAX_VALUE { None } else { self.ticket_cookie(&sealed).header() }
+    }
+
+    /// The ticket that the browser sent.
+    pub fn ticket(&self, request: &HeaderMap) -> Option<RefreshTicket> {
+        let sealed = cookie::find(request, &self.names.ticket)?;
+        let content = self.keys.open(self.ticket_binding(), sealed).ok()?;
+        let Wire { session, generation, nonce, token } = postcard::from_bytes(&content).ok()?;
+        Some(RefreshTicket { session, generation, nonce, token: Secret::new(token.to_owned()) })
+    }
+
+    /// The `Set-Cookie` field that takes the ticket away, where the browser has one.
+    pub fn remove_ticket(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        cookie::find(request, &self.names.ticket).and_then(|_| self.ticket_cookie("").removal())
+    }
+
+    fn ticket_cookie<'c>(&'c self, value: &'c str) -> SetCookie<'c> {
+        SetCookie { name: &self.names.ticket, value, path: "/", secure: self.names.secure, max_age: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::KeyRing;
+    use crate::session::CookieNames;
+
+    fn request(field: &HeaderValue) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let pair = field.to_str().unwrap().split(';').next().unwrap().to_owned();
+        headers.insert(http::header::COOKIE, pair.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn c02_a_ticket_opens_for_its_application_only_and_as_nothing_else() {
+        let keys = KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap();
+        let names = CookieNames::new(true, None);
+        let sealed = SealedSessions { keys: &keys, names: &names, scope: "a.example/royalty" };
+        let ticket = RefreshTicket::first(SessionId::new(), "nonce", Secret::new("token".to_owned()));
+        let sent = request(&sealed.seal_ticket(&ticket).unwrap());
+        let opened = sealed.ticket(&sent).unwrap();
+        assert_eq!((opened.session, opened.generation, opened.nonce), (ticket.session, 0, RefreshTicket::tag("nonce")));
+        assert_eq!(opened.token.expose(), "token");
+        assert_eq!((opened.next(None).generation, opened.next(None).token.expose().as_str()), (1, "token"));
+        assert!(SealedSessions { scope: "b.example/royalty", ..sealed }.ticket(&sent).is_none());
+        let value = cookie::find(&sent, "__Host-lychgate-refresh").unwrap();
+        assert!(sealed.open(value).is_err(), "a ticket is no session");
+        let mut flipped = value.to_vec();
+        flipped[60] ^= 1;
+        let mut headers = HeaderMap::new();
+        let text = format!("__Host-lychgate-refresh={}", String::from_utf8(flipped).unwrap());
+        headers.insert(http::header::COOKIE, text.parse().unwrap());
+        assert!(sealed.ticket(&headers).is_none());
+    }
+
+    #[test]
+    fn c05_a_token_that_is_too_long_for_a_cookie_is_no_ticket() {
+        let keys = KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap();
+        let names = CookieNames::new(true, Some("archives"));
+        let sealed = SealedSessions { keys: &keys, names: &names, scope: "a.example/archives" };
+        let ticket = |length| RefreshTicket::first(SessionId::new(), "n", Secret::new("t".repeat(length)));
+        assert!(sealed.seal_ticket(&ticket(2700)).unwrap().len() < 4096);
+        assert!(sealed.seal_ticket(&ticket(2900)).is_none());
+    }
+}
