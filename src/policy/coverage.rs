@@ -24,7 +24,8 @@ pub(super) fn check(rules: &[RuleEntry], case: Case, reading: &mut Reading<'_>) 
 /// An earlier rule that covers every method and path of `later` leaves nothing for it.
 fn report_unreachable(later: &RuleEntry, earlier: &[RuleEntry], reading: &mut Reading<'_>) {
     let blocking = |pattern: &Pattern| {
-        earlier.iter().find(|rule| blocks(rule, later) && rule.patterns.iter().any(|earlier| earlier.covers(pattern)))
+        // Every pair of rules is looked at, and hardly any two have paths in common: that is asked first.
+        earlier.iter().find(|rule| rule.patterns.iter().any(|earlier| earlier.covers(pattern)) && blocks(rule, later))
     };
     let blockers: Option<Vec<_>> = later.patterns.iter().map(blocking).collect();
     if let Some(blocker) = blockers.as_ref().and_then(|all| all.first()) {

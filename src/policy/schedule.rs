@@ -58,6 +58,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// Whether it leaves no time out.
+    pub(super) fn is_always(&self) -> bool {
+        self.from.is_none() && self.until.is_none() && self.days.is_empty() && self.hours.is_empty()
+    }
+
     /// The key that leaves `now` out; nothing when it is the time.
     pub(super) fn refuses(&self, now: Timestamp) -> Option<&'static str> {
         if self.from.is_some_and(|from| now < from) {

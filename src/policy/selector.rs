@@ -49,7 +49,8 @@ pub(super) enum Unselected<'r> {
 impl Selector {
     /// Whether it selects every request.
     pub(super) fn is_everything(&self) -> bool {
-        *self == Self::default()
+        let Self { query, hosts, networks, schedule } = self;
+        query.is_empty() && hosts.is_empty() && networks.is_empty() && schedule.is_always()
     }
 
     /// The names of the query parameters that it reads.

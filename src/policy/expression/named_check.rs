@@ -75,7 +75,7 @@ pub(in crate::policy) fn unfit_name(name: &str) -> Option<(String, &'static str)
 /// The names in an expression's text, as far as it can be read.
 pub(in crate::policy) fn names_in(text: &str) -> BTreeSet<Box<str>> {
     let mut names = BTreeSet::new();
-    if let Ok((tree, _)) = bounds::parse(text) {
+    if let Some(tree) = bounds::parse_quickly(text).or_else(|| bounds::parse(text).ok().map(|(tree, _)| tree)) {
         collect(&tree, &mut names);
     }
     names

@@ -349,3 +349,22 @@ fn a_misspelt_standard_claim_is_a_warning_and_a_claim_of_ones_own_is_not() {
         [""; 0]
     );
 }
+
+#[test]
+fn s09_a_condition_asks_for_a_verified_address_and_doubt_goes_through_it() {
+    let text = format!(
+        "{HEAD}[conditions]\nours = \"domainOf(user.email) == 'gmr.example'\"\nprint = \"request.params.view == 'print' && user.id == '7'\"\n\
+         [[rules]]\nallow = \"ours && print\"\n"
+    );
+    let mut report = Report::default();
+    let policy = compile_into(&text, &[], &[OKTA], &mut report).unwrap_or_else(|| panic!("{report}"));
+    assert!(policy.claims_read().contains("email_verified"));
+    let said = |verified: &str, target: &str| {
+        let claims = format!(r#"{{"id": "7", "email": "ada@gmr.example"{verified}}}"#);
+        answer(&policy, Some(&policy.prepare(Arc::new(subject(&claims)))), "GET", target)
+    };
+    let yes = r#", "email_verified": true"#;
+    assert_eq!(said(yes, "/?view=print"), "allow #1");
+    assert_eq!(said("", "/?view=print"), "deny #1 expression_failed");
+    assert_eq!(said(yes, "/?view=print&view=full"), "deny none query_ambiguous");
+}
