@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
+use lychgate::app::Plan;
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
 use lychgate::diagnostic::{Report, SourceFile};
@@ -94,6 +95,25 @@ fn ada() -> Arc<Subject> {
 fn load_a_thousand_policies(bencher: Bencher) {
     let sources = sources(1000, 100);
     bencher.bench(|| load(black_box(&sources)));
+}
+
+/// Reads them from files as a start, a reload and `check` do, on all cores.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn read_a_thousand_files(bencher: Bencher) {
+    let folder = std::env::temp_dir().join(format!("lychgate-policies-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("policies")).unwrap();
+    let settings = "policies = [\"policies\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:8080\"\nscheme = \"https\"\n\
+                    [providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"lychgate\"\nclient_auth = \"none\"\n";
+    std::fs::write(folder.join("lychgate.toml"), settings).unwrap();
+    for number in 0..1000 {
+        std::fs::write(folder.join(format!("policies/app-{number}.toml")), text(number, 100)).unwrap();
+    }
+    let environment = std::iter::empty::<(String, String)>().collect();
+    bencher.bench(|| {
+        let (plan, report) = Plan::read(&folder.join("lychgate.toml"), &environment, &[]);
+        assert!(plan.is_some(), "{report}");
+    });
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Loads them and runs their tests.

@@ -68,7 +68,7 @@ impl Origin {
         files: &FilesRead,
         report: &mut Report,
     ) -> Vec<Policy> {
-        let compile = |source: &Arc<SourceFile>| {
+        let compile = |source: &Arc<SourceFile>, report: &mut Report| {
             let (name, folder) = (name_of(source), folder_of(source));
             let part = Part::policy(&name);
             let secrets = |wanted: &policy::SecretSource| {
@@ -78,7 +78,7 @@ impl Origin {
             let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };
             policy::compile(&name, source, &surroundings, report)
         };
-        let policies: Vec<Policy> = sources.iter().filter_map(compile).collect();
+        let policies = side_by_side(sources, &compile, report);
         for policy in &policies {
             // Whether they can be used is found when the way to the application is built; that they count is known from here on.
             if let (Some(authorities), Some(source)) = (&policy.upstream().ca, source_named(sources, policy.name())) {
@@ -87,6 +87,36 @@ impl Origin {
         }
         policies
     }
+}
+
+/// Policies that one thread compiles at the least: starting one costs as much as compiling a small policy.
+const FOR_ONE_THREAD: usize = 8;
+
+/// Compiles all sources on as many threads as there are cores; policies and findings come in the order of the sources.
+fn side_by_side(
+    sources: &[Arc<SourceFile>],
+    compile: &(dyn Fn(&Arc<SourceFile>, &mut Report) -> Option<Policy> + Sync),
+    report: &mut Report,
+) -> Vec<Policy> {
+    let all = |sources: &[Arc<SourceFile>]| {
+        let mut report = Report::default();
+        let policies: Vec<Policy> = sources.iter().filter_map(|source| compile(source, &mut report)).collect();
+        (policies, report)
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = sources.len().div_ceil(cores).max(FOR_ONE_THREAD);
+    let compiled: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = sources.chunks(share).map(|share| (share, scope.spawn(move || all(share)))).collect();
+        // A thread that panicked is asked again here, where the panic is the caller's.
+        threads.into_iter().map(|(share, thread)| thread.join().unwrap_or_else(|_| all(share))).collect()
+    });
+    let mut policies = Vec::with_capacity(sources.len());
+    for (some, found) in compiled {
+        policies.extend(some);
+        // What a shared file says wrongly is said once, whoever came upon it first.
+        found.into_findings().into_iter().for_each(|finding| report.push_once(finding));
+    }
+    policies
 }
 
 impl Plan {

@@ -4,19 +4,23 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
-import { startKeycloak } from "./parts/keycloak.mjs";
-import { said, stop } from "./parts/program.mjs";
+import { endSessions, join, startKeycloak } from "./parts/keycloak.mjs";
+import { said, stop, until } from "./parts/program.mjs";
 import { CLIENT, PASSWORD } from "./parts/provider.mjs";
 import { Visitor } from "./parts/visitor.mjs";
 
 const HOST = "royalty.localhost";
 const SECOND = "archives.localhost";
 
-const policy = (host, upstream) => `[app]
-hosts = ["${host}"]
+// Keycloak's machine knows no names below `.localhost`: its messages come to the address itself.
+const policy = (hosts, upstream) => `[app]
+hosts = ${JSON.stringify(hosts)}
 upstream = "${upstream}"
 
 [login]
+
+[session]
+refresh = "1m"
 
 [headers]
 X-Remote-User = "\${user.preferred_username}"
@@ -61,12 +65,18 @@ script(async () => {
     folder: here.folder,
     redirects: origins.map((origin) => `${origin}/.lychgate/callback`),
     afterLogout: origins.map((origin) => `${origin}/.lychgate/signed-out`),
+    client: {
+      attributes: {
+        "backchannel.logout.url": `http://127.0.0.1:${here.port}/.lychgate/backchannel-logout`,
+        "backchannel.logout.session.required": "true",
+      },
+    },
   });
   const upstream = await startApplication();
   const gateway = await startGateway(here, {
     issuer: keycloak.issuer,
     scopes: ["openid", "profile", "email"],
-    policies: { "royalty.toml": policy(HOST, upstream), "archives.toml": policy(SECOND, upstream) },
+    policies: { "royalty.toml": policy([HOST, "127.0.0.1"], upstream), "archives.toml": policy([SECOND], upstream) },
   });
   const ada = new Visitor();
   const deep = `${royalty}/statements/2024?quarter=3`;
@@ -93,6 +103,32 @@ script(async () => {
     const page = await ada.open(`${archives}/search`);
     expectSame("X-Remote-User", told(page).headers["x-remote-user"], "ada");
     expect(page.trail.some((address) => address.startsWith(keycloak.issuer)), "Keycloak was not asked");
+  });
+
+  await check("a new group counts after the next refresh, and twenty requests at once cause one", async () => {
+    await join(keycloak, "ada", "royalty-admins");
+    const page = `${royalty}/admin/payouts`;
+    const refreshed = async () => /lychgate_refreshes_total\{[^}]*succeeded[^}]*\} 1\b/.test(await gateway.metrics());
+    await until("a refresh", async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => ada.send(page, { headers: { accept: "*/*" } })));
+      expect(answers.every((answer) => [200, 403].includes(answer.status)), `got ${answers.map((a) => a.status)}`);
+      return answers.some((answer) => answer.status === 200);
+    }, 90_000);
+    expect(await refreshed(), await gateway.metrics());
+    expectSame("the status", (await ada.open(page)).status, 200);
+  });
+
+  await check("sessions that an administrator ends at Keycloak end here, copied cookies too", async () => {
+    const copied = ada.cookies(HOST).get("lychgate");
+    const script = { headers: { accept: "application/json", cookie: `lychgate=${copied}` } };
+    expectSame("the status before", (await new Visitor().send(`${royalty}/statements`, script)).status, 200);
+    await endSessions(keycloak, "ada");
+    await until("the end of the session", async () => {
+      return (await new Visitor().send(`${royalty}/statements`, script)).status === 401;
+    });
+    const again = await ada.open(`${royalty}/statements`);
+    expect(again.text.includes("kc-form-login"), `shown ${again.url}`);
+    await signIn(ada, deep, "ada");
   });
 
   await check("logout ends the session here and at Keycloak", async () => {

@@ -27,6 +27,7 @@ export async function startGateway(
   const log = join(folder, "lychgate.log");
   const gateway = start("the gateway", gatewayProgram, ["run", "--config", file], { log, cwd: folder });
   await untilReady(gateway, () => ready(admin));
+  gateway.metrics = () => metrics(admin);
   return gateway;
 }
 
@@ -60,6 +61,19 @@ function ready(port) {
       done(answer.statusCode === 200);
     });
     asked.on("error", () => done(false)).on("timeout", () => asked.destroy());
+    asked.end();
+  });
+}
+
+/** The gateway's counters as text. */
+function metrics(port) {
+  return new Promise((done, failed) => {
+    const asked = request({ host: "127.0.0.1", port, path: "/metrics", agent: false, timeout: 5000 }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (part) => (text += part)).on("error", failed);
+      answer.on("end", () => done(text));
+    });
+    asked.on("error", failed).on("timeout", () => asked.destroy(new Error("no metrics")));
     asked.end();
   });
 }

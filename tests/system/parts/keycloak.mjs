@@ -5,28 +5,28 @@
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
+import { join as pathOf } from "node:path";
 import { freePort, start, untilReady } from "./program.mjs";
 import { CLIENT, PASSWORD } from "./provider.mjs";
 import { target } from "./setting.mjs";
 
 const REALM = "gmr";
 const READY_MS = 120_000;
-const distribution = join(target, "system", "keycloak");
+const distribution = pathOf(target, "system", "keycloak");
 
 /** Starts Keycloak with our realm; `client` are further settings of the relying party. */
 export async function startKeycloak({ folder, redirects, afterLogout, client = {} }) {
-  const program = join(distribution, "bin", "kc.sh");
+  const program = pathOf(distribution, "bin", "kc.sh");
   if (!existsSync(program)) throw new Error(`Keycloak is not unpacked in ${distribution}`);
   const port = await freePort();
   const issuer = `http://127.0.0.1:${port}/realms/${REALM}`;
-  const imported = join(distribution, "data", "import");
-  rmSync(join(distribution, "data"), { recursive: true, force: true });
+  const imported = pathOf(distribution, "data", "import");
+  rmSync(pathOf(distribution, "data"), { recursive: true, force: true });
   mkdirSync(imported, { recursive: true });
-  writeFileSync(join(imported, `${REALM}.json`), JSON.stringify(realm({ redirects, afterLogout, client })));
+  writeFileSync(pathOf(imported, `${REALM}.json`), JSON.stringify(realm({ redirects, afterLogout, client })));
   const options = ["start-dev", "--db=dev-mem", "--import-realm", "--http-host=127.0.0.1", `--http-port=${port}`];
   const keycloak = start("Keycloak", program, options, {
-    log: join(folder, "keycloak.log"),
+    log: pathOf(folder, "keycloak.log"),
     cwd: folder,
     env: { KC_BOOTSTRAP_ADMIN_USERNAME: "admin", KC_BOOTSTRAP_ADMIN_PASSWORD: PASSWORD },
     group: true,
@@ -36,13 +36,28 @@ export async function startKeycloak({ folder, redirects, afterLogout, client = {
 }
 
 /** Ends somebody's sessions as an administrator does in Keycloak's console. */
-export async function endSessions({ origin }, login) {
-  const token = await adminToken(origin);
-  const api = `${origin}/admin/realms/${REALM}`;
-  const headers = { authorization: `Bearer ${token}` };
-  const [person] = JSON.parse((await ask(`${api}/users?exact=true&username=${login}`, { headers })).text);
-  const answer = await ask(`${api}/users/${person.id}/logout`, { method: "POST", headers });
-  if (answer.status !== 204) throw new Error(`Keycloak answers ${answer.status}: ${answer.text}`);
+export async function endSessions(keycloak, login) {
+  const { id } = await one(keycloak, `users?exact=true&username=${login}`);
+  await administer(keycloak, `users/${id}/logout`, { method: "POST" });
+}
+
+/** Makes somebody a member of a group. */
+export async function join(keycloak, login, group) {
+  const person = await one(keycloak, `users?exact=true&username=${login}`);
+  const joined = await one(keycloak, `groups?exact=true&search=${group}`);
+  await administer(keycloak, `users/${person.id}/groups/${joined.id}`, { method: "PUT" });
+}
+
+async function one(keycloak, query) {
+  const [found] = JSON.parse(await administer(keycloak, query));
+  return found;
+}
+
+async function administer({ origin }, path, { method = "GET" } = {}) {
+  const headers = { authorization: `Bearer ${await adminToken(origin)}` };
+  const answer = await ask(`${origin}/admin/realms/${REALM}/${path}`, { method, headers });
+  if (answer.status >= 300) throw new Error(`Keycloak answers ${answer.status} to ${path}: ${answer.text}`);
+  return answer.text;
 }
 
 async function adminToken(origin) {
@@ -61,6 +76,9 @@ function realm({ redirects, afterLogout, client }) {
     realm: REALM,
     enabled: true,
     sslRequired: "none",
+    // A refresh token is good once; using it again ends the grant.
+    revokeRefreshToken: true,
+    refreshTokenMaxReuse: 0,
     groups: [{ name: "staff" }, { name: "royalty-admins" }, { name: "royalty-artists" }],
     roles: { realm: [{ name: "payouts" }] },
     users: [

@@ -39,6 +39,17 @@ export async function untilReady(program, ready, limit = READY_MS) {
   }
 }
 
+/** Waits until `holds` tells something true, and gives it; the time limit is an error that says what was waited for. */
+export async function until(what, holds, limit = READY_MS) {
+  const end = Date.now() + limit;
+  for (;;) {
+    const found = await holds();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`${what} did not come about in time`);
+    await pause(POLL_MS * 10);
+  }
+}
+
 /** Asks a program to stop, and kills it when it does not; tells how it ended. */
 export async function stop(program) {
   started.delete(program);
