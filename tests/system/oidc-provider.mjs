@@ -1,7 +1,5 @@
 // A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout; then pushed requests,
-// a signed assertion and step-up (parts/strict.mjs).
-//
-// Refreshing tokens is not walked here: tests/it/sessions/refresh.rs does, against a provider that rotates them.
+// a signed assertion and step-up (parts/strict.mjs); then refreshes with rotation and the back channel (parts/signals.mjs).
 
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -9,6 +7,7 @@ import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
 import { said, stop } from "./parts/program.mjs";
 import { signIn, signOut, startProvider } from "./parts/provider.mjs";
+import { signalled } from "./parts/signals.mjs";
 import { strictly } from "./parts/strict.mjs";
 import { Visitor } from "./parts/visitor.mjs";
 
@@ -170,4 +169,5 @@ script(async () => {
   });
 
   await strictly(upstream);
+  await signalled(upstream);
 });

@@ -23,14 +23,17 @@ export const LEVELS = ["urn:gmr:loa:1", "urn:gmr:loa:2"];
  * Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses, `groups` adds to people's.
  * With `key`, the relying party's public JWK, it must sign assertions with it and push its requests.
  */
-export async function startProvider({ redirects, afterLogout = [], claimsInIdToken = true, groups = {}, key }) {
+export async function startProvider(options) {
+  const { redirects, afterLogout = [], claimsInIdToken = true, groups = {}, key, backChannel } = options;
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const { Provider } = installed("oidc-provider");
-  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups, key }));
-  const counts = { signIns: 0, codes: 0, pushed: 0 };
+  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel }));
+  const counts = { signIns: 0, codes: 0, pushed: 0, refreshes: 0, revokedGrants: 0 };
   provider.on("authorization_code.consumed", () => counts.codes++);
+  provider.on("refresh_token.consumed", () => counts.refreshes++);
+  provider.on("grant.revoked", () => counts.revokedGrants++);
   provider.on("pushed_authorization_request.success", () => counts.pushed++);
   const standard = provider.callback();
   server.on("request", (incoming, answer) => {
@@ -43,7 +46,7 @@ export async function startProvider({ redirects, afterLogout = [], claimsInIdTok
   return { issuer, counts };
 }
 
-function configuration({ redirects, afterLogout, claimsInIdToken, groups, key }) {
+function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel }) {
   const credentials = key
     ? { token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "ES256", jwks: { keys: [key] } }
     : { client_secret: CLIENT.secret };
@@ -55,6 +58,7 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups, key })
         redirect_uris: redirects,
         post_logout_redirect_uris: afterLogout,
         grant_types: ["authorization_code", "refresh_token"],
+        ...(backChannel && { backchannel_logout_uri: backChannel, backchannel_logout_session_required: true }),
       },
     ],
     claims: {
@@ -67,14 +71,22 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups, key })
     conformIdTokenClaims: !claimsInIdToken,
     features: {
       devInteractions: { enabled: false },
+      backchannelLogout: { enabled: Boolean(backChannel) },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: Boolean(key) },
     },
+    // With a back channel the provider is at its fullest: refresh tokens too, each good once.
+    ...(backChannel && { issueRefreshToken: () => true, rotateRefreshToken: true, fetch: onLoopback }),
     acrValues: LEVELS,
     interactions: { policy: askingForLevels(), url: (_, interaction) => `/interaction/${interaction.uid}` },
     cookies: { keys: ["a cookie key of the system tests"] },
     findAccount: (_, name) => findAccount(name, groups),
     loadExistingGrant: grantEverything,
   };
+}
+
+/** The package's own dispatcher sends nothing to loopback. */
+function onLoopback(url, { dispatcher, ...options }) {
+  return fetch(url, options);
 }
 
 /** Whoever is signed in at too low a level is asked again; the package itself takes `acr_values` for a wish. */
