@@ -38,6 +38,8 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("logout_token", logout_token),
     ("event_token", event_token),
     ("okta_hook", okta_hook),
+    ("metadata", metadata),
+    ("key_set", key_set),
     ("policy", policy_file),
 ];
 
@@ -204,6 +206,21 @@ pub(crate) fn event_token(data: &[u8]) {
 pub(crate) fn okta_hook(data: &[u8]) {
     if let Some(events) = oidc::okta_hook::read(data) {
         assert!(events.iter().all(|event| !event.uuid.is_empty()));
+    }
+}
+
+/// Metadata are refused, or name encrypted addresses alone.
+pub(crate) fn metadata(data: &[u8]) {
+    if let Ok(addresses) = oidc::usable_metadata(data, "https://idp.example") {
+        assert!(addresses.len() >= 3 && addresses.iter().all(|address| address.scheme() == "https"), "{addresses:?}");
+    }
+}
+
+/// A key set is refused, or has no more keys than members.
+pub(crate) fn key_set(data: &[u8]) {
+    if let Ok(count) = oidc::usable_keys(data) {
+        let members = serde_json::from_slice::<serde_json::Value>(data).unwrap();
+        assert!(members["keys"].as_array().is_some_and(|keys| count <= keys.len()));
     }
 }
 

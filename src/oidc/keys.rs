@@ -39,6 +39,11 @@ pub(super) enum NoKey {
     Ambiguous,
 }
 
+/// How many usable keys a key set has.
+pub fn usable_keys(json: &[u8]) -> Result<usize, MetadataError> {
+    KeySet::parse(json).map(|keys| keys.len())
+}
+
 impl KeySet {
     /// Reads a key set. A set without one usable key is an error: with it every login would fail.
     pub(super) fn parse(json: &[u8]) -> Result<Self, MetadataError> {

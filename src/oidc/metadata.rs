@@ -51,6 +51,14 @@ pub(super) struct Metadata {
     pub(super) authorization_response_iss_parameter_supported: bool,
 }
 
+/// Whether a document can be used as the metadata of `issuer`; with it, the addresses that would be asked.
+pub fn usable_metadata(json: &[u8], issuer: &str) -> Result<Vec<Url>, MetadataError> {
+    let metadata = Metadata::parse(json, issuer)?;
+    let optional = [metadata.userinfo_endpoint, metadata.end_session_endpoint, metadata.introspection_endpoint];
+    let always = [metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri];
+    Ok(always.into_iter().chain(optional.into_iter().flatten()).collect())
+}
+
 impl Metadata {
     /// Where the issuer publishes its metadata: Discovery 4.1, a terminating slash is removed before appending.
     pub(super) fn address(issuer: &str) -> String {

@@ -68,8 +68,10 @@ pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError,
 pub use http_client::Limits;
 pub use jws::JwsError;
 pub use jwt::UnverifiedJwt;
+pub use keys::usable_keys;
 pub use login::{Begun, LoginRequest};
 pub use logout_token::{LogoutToken, read_unsigned as read_logout_token_unsigned};
+pub use metadata::usable_metadata;
 pub use pending::PendingLogin;
 pub use provider::{Provider, Readiness};
 pub use refresh::{RefreshError, Refreshed};
