@@ -105,6 +105,9 @@ fn side_by_side(
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = sources.len().div_ceil(cores).max(FOR_ONE_THREAD);
+    if sources.len() <= share {
+        return sources.iter().filter_map(|source| compile(source, report)).collect();
+    }
     let compiled: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = sources.chunks(share).map(|share| (share, scope.spawn(move || all(share)))).collect();
         // A thread that panicked is asked again here, where the panic is the caller's.

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod durations;
+mod labels;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};

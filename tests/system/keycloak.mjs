@@ -1,7 +1,6 @@
 // Keycloak and the gateway as its relying party: what the first provider shows must hold at a second one, too.
 
-import { createServer } from "node:http";
-import { once } from "node:events";
+import { startApplication, told } from "./parts/echo.mjs";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
 import { endSessions, join, startKeycloak } from "./parts/keycloak.mjs";
@@ -35,21 +34,6 @@ allow = "'royalty-admins' in user.groups"
 [[rules]]
 allow = "'staff' in user.groups"
 `;
-
-async function startApplication() {
-  const server = createServer((incoming, answer) => {
-    answer.writeHead(200, { "content-type": "application/json" });
-    answer.end(JSON.stringify({ url: incoming.url, headers: incoming.headers }));
-  });
-  server.listen(0, "127.0.0.1").unref();
-  await once(server, "listening");
-  return `http://127.0.0.1:${server.address().port}`;
-}
-
-const told = (page) => {
-  expectSame(`the status of ${page.url}`, page.status, 200);
-  return JSON.parse(page.text);
-};
 
 const signIn = async (visitor, address, username) => {
   const page = await visitor.open(address);

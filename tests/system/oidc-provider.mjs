@@ -1,8 +1,7 @@
 // A certified OpenID provider and the gateway as its relying party: login, claims, single sign-on, logout; then pushed requests,
 // a signed assertion and step-up (parts/strict.mjs); then refreshes with rotation and the back channel (parts/signals.mjs).
 
-import { createServer } from "node:http";
-import { once } from "node:events";
+import { startApplication, told } from "./parts/echo.mjs";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
 import { said, stop } from "./parts/program.mjs";
@@ -33,22 +32,6 @@ allow = "'royalty-admins' in user.groups"
 [[rules]]
 allow = "'staff' in user.groups"
 `;
-
-/** An application that answers with the headers that it was given. */
-async function startApplication() {
-  const server = createServer((incoming, answer) => {
-    answer.writeHead(200, { "content-type": "application/json" });
-    answer.end(JSON.stringify({ url: incoming.url, headers: incoming.headers }));
-  });
-  server.listen(0, "127.0.0.1").unref();
-  await once(server, "listening");
-  return `http://127.0.0.1:${server.address().port}`;
-}
-
-const told = (page) => {
-  expectSame("the status", page.status, 200);
-  return JSON.parse(page.text);
-};
 
 script(async () => {
   const here = await plan("oidc-provider");

@@ -100,6 +100,7 @@ fn both_parsers_read_the_corners_of_the_language_alike() {
         "x.`a-b`",
         "\u{a0}1",
         "a\u{2028}b",
+        "' \n r' //",
     ] {
         compare(text).unwrap();
     }
