@@ -27,6 +27,7 @@ mod logout;
 mod oidc;
 mod policy_tests;
 mod proxying;
+mod published;
 mod reference;
 mod reload;
 mod replay;
