@@ -7,6 +7,7 @@ mod front;
 mod heads;
 mod hostile;
 mod limits;
+mod parked;
 mod paths;
 mod scrubbing;
 mod upgrade;
