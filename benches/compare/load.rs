@@ -26,10 +26,19 @@ pub(crate) struct Load {
 
 /// Runs `wrk` with 64 connections.
 pub(crate) fn wrk(url: &str, cookie: &str, seconds: u64) -> Result<Load> {
+    wrk_with(&["-H", &format!("Cookie: {cookie}"), url], seconds)
+}
+
+/// Runs `wrk` with 64 connections, its requests made by a script.
+pub(crate) fn wrk_script(url: &str, cookie: &str, script: &str, seconds: u64) -> Result<Load> {
+    wrk_with(&["-H", &format!("Cookie: {cookie}"), "-s", script, url], seconds)
+}
+
+fn wrk_with(how: &[&str], seconds: u64) -> Result<Load> {
     let duration = format!("-d{seconds}s");
-    let cookie = format!("Cookie: {cookie}");
-    let fixed = ["wrk", "-t1", "-c64", "--timeout", "10s", "--latency"];
-    let text = run(fixed.into_iter().chain([&*duration, "-H", &cookie, url]))?;
+    let url = how.last().copied().unwrap_or_default();
+    let fixed = ["wrk", "-t1", "-c64", "--timeout", "10s", "--latency", &duration];
+    let text = run(fixed.into_iter().chain(how.iter().copied()))?;
     if let Some(trouble) = text.lines().find(|line| is_trouble(line)) {
         return Err(format!("wrk at {url}: {}", trouble.trim()).into());
     }

@@ -1,14 +1,18 @@
 //! HAProxy in HTTP mode, passing requests on.
 
-use super::{Peer, Running, padded};
+use super::{Peer, Running, Under, padded};
 use crate::process::{PROXY_CORE, Process};
 use crate::provider::Provider;
 use crate::site::Site;
 use crate::{Result, machine, ports};
 
 /// HAProxy, one thread, with connections to the application kept open and shared.
-pub(super) const PEER: Peer =
-    Peer { name: "HAProxy", missing: || (!machine::installed("haproxy")).then_some("Debian package haproxy"), start };
+pub(crate) const PEER: Peer = Peer {
+    name: "HAProxy",
+    under: Under::All,
+    missing: || (!machine::installed("haproxy")).then_some("Debian package haproxy"),
+    start,
+};
 
 fn start(site: &Site, _: &Provider) -> Result<Running> {
     let (clear, tls) = (ports::free()?, ports::free()?);
@@ -24,11 +28,13 @@ fn start(site: &Site, _: &Provider) -> Result<Running> {
 /// Its access log goes to standard output, which is a file here: HAProxy itself writes to no file.
 fn configuration(site: &Site, clear: u16, tls: u16) -> String {
     let upstream = site.upstream;
+    // It wants two files for each connection, and some more.
+    let most = machine::open_files().saturating_sub(100) / 2;
     let pem = site.path("both.pem");
     format!(
         "global
   nbthread 1
-  maxconn 8192
+  maxconn {most}
   log stdout format raw local0 info
   tune.h2.max-concurrent-streams 256
 defaults

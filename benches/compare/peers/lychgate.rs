@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::{Peer, Running, padded};
+use super::{Peer, Running, Under, padded};
 use crate::login::{Scheme, sign_in};
 use crate::process::{PROXY_CORE, Process};
 use crate::provider::Provider;
@@ -12,7 +12,7 @@ use crate::site::Site;
 use crate::{Result, ports};
 
 /// The gateway as built for this measurement.
-pub(super) const PEER: Peer = Peer { name: "Lychgate", missing: || None, start };
+pub(crate) const PEER: Peer = Peer { name: "Lychgate", under: Under::All, missing: || None, start };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lychgate");
 
@@ -71,6 +71,9 @@ scopes = ["openid", "profile", "email", "groups"]
 
 [admin]
 address = "127.0.0.1:{admin}"
+
+[limits]
+connections = 20000
 
 [log]
 access = {{ file = "{at}/lychgate-access.log" }}
