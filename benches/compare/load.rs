@@ -85,6 +85,15 @@ pub(crate) fn h2load(site: &Site, url: &str, cookie: &str, seconds: u64) -> Resu
     })
 }
 
+/// What all delays of a run of our own come to.
+pub(crate) fn of(mut delays: Vec<Duration>, how_long: Duration) -> Result<Load> {
+    delays.sort_unstable();
+    let at = |hundredths: usize| delays.get(delays.len() * hundredths / 100).copied();
+    let (p50, p99) = at(50).zip(at(99)).ok_or("nothing was answered")?;
+    let requests = delays.len() as f64;
+    Ok(Load { requests, rate: requests / how_long.as_secs_f64(), p50, p99 })
+}
+
 fn run<'a>(command: impl Iterator<Item = &'a str>) -> Result<String> {
     let Output { status, stdout, stderr } = Command::new("taskset").args(["-c", LOAD_CORE]).args(command).output()?;
     let text = String::from_utf8_lossy(&stdout).into_owned();

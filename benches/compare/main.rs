@@ -12,19 +12,28 @@
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 mod client;
+mod closed;
+mod cores;
 mod cpu;
+mod farm;
 mod idle;
+mod latency;
 mod load;
 mod login;
+mod logins;
 mod machine;
 mod peers;
 mod ports;
 mod process;
 mod provider;
 mod rounds;
+mod sealed;
+mod sessions;
 mod site;
+mod start;
 mod table;
 mod traffic;
+mod websocket;
 mod workload;
 
 use std::process::ExitCode;
@@ -37,14 +46,24 @@ use site::Site;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// What is measured beside the traffic of `workload`: name, and what measures it and prints its table.
-const OTHERS: [(&str, fn(&Bench) -> Result<()>); 1] = [("idle", idle::measure)];
+const OTHERS: [(&str, fn(&Bench) -> Result<()>); 8] = [
+    ("sessions", sessions::measure),
+    ("farm", farm::measure),
+    ("cores", cores::measure),
+    ("latency", latency::measure),
+    ("websocket", websocket::measure),
+    ("logins", logins::measure),
+    ("start", start::measure),
+    ("idle", idle::measure),
+];
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 1 };
 
 /// What can be chosen.
 #[derive(Parser)]
 struct Choice {
-    /// What to measure, and nothing else: a kind of traffic (clear, tls, h2, 64k, 1m, 64k-tls, 1m-tls, upload), or idle.
+    /// What to measure, and nothing else: a kind of traffic (clear, tls, h2, 64k, 1m, 64k-tls, 1m-tls, upload), sessions, farm, cores,
+    /// latency, websocket, logins, start, idle.
     what: Vec<String>,
     /// Rounds of each measurement, of which the median counts.
     #[arg(long, default_value_t = 7)]

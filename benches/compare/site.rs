@@ -7,9 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::ports;
 use crate::process::{LOAD_CORE, Process};
+use crate::{Result, ports, websocket};
 
 /// The bodies that the upstream serves: file name and size in bytes.
 const BODIES: [(&str, usize); 3] = [("1k", 1024), ("64k", 64 * 1024), ("1m", 1024 * 1024)];
@@ -23,6 +22,8 @@ pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     /// The upstream's port on 127.0.0.1.
     pub(crate) upstream: u16,
+    /// The port of an application that speaks after an upgrade.
+    pub(crate) echo: u16,
     /// The certificate chain in PEM.
     pub(crate) certificate: PathBuf,
     /// The private key in PEM.
@@ -43,7 +44,8 @@ impl Site {
         let (certificate, key) = write_certificate(&folder)?;
         let upstream = ports::free()?;
         let process = start_upstream(&folder, upstream)?;
-        Ok(Self { folder, upstream, certificate, key, _upstream: process })
+        let echo = websocket::start_echo()?;
+        Ok(Self { folder, upstream, echo, certificate, key, _upstream: process })
     }
 
     /// Writes one configuration file and returns its path.

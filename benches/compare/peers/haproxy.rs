@@ -27,7 +27,7 @@ fn start(site: &Site, _: &Provider) -> Result<Running> {
 
 /// Its access log goes to standard output, which is a file here: HAProxy itself writes to no file.
 fn configuration(site: &Site, clear: u16, tls: u16) -> String {
-    let upstream = site.upstream;
+    let (upstream, echo) = (site.upstream, site.echo);
     // It wants two files for each connection, and some more.
     let most = machine::open_files().saturating_sub(100) / 2;
     let pem = site.path("both.pem");
@@ -45,11 +45,15 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  timeout tunnel 60s
   http-reuse always
 frontend front
   bind 127.0.0.1:{clear} backlog 4096
   bind 127.0.0.1:{tls} ssl crt {pem} ssl-min-ver TLSv1.3 alpn h2,http/1.1 backlog 4096
+  use_backend echo if {{ path /socket }}
   default_backend application
+backend echo
+  server one 127.0.0.1:{echo}
 backend application
   server one 127.0.0.1:{upstream}
 "

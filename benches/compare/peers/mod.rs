@@ -68,7 +68,7 @@ pub(crate) const ALL: [Peer; 5] = [nginx::PEER, nginx::TUNED, haproxy::PEER, apa
 const COOKIE_BYTES: usize = 600;
 
 /// Fills a Cookie header up to [`COOKIE_BYTES`] with a cookie of the application.
-fn padded(session: &str) -> String {
+pub(crate) fn padded(session: &str) -> String {
     let lead = if session.is_empty() { "app=" } else { "; app=" };
     let room = COOKIE_BYTES.saturating_sub(session.len() + lead.len());
     let filler = "Zm9yIHRoZSBhcHBsaWNhdGlvbiBhbG9uZQ".chars().cycle();

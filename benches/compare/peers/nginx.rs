@@ -37,7 +37,7 @@ fn start(site: &Site, name: &'static str, settings: &str) -> Result<Running> {
 }
 
 fn configuration(site: &Site, tag: &str, settings: &str, clear: u16, tls: u16) -> String {
-    let (at, upstream) = (site.folder.display(), site.upstream);
+    let (at, upstream, echo) = (site.folder.display(), site.upstream, site.echo);
     let (certificate, key) = (site.certificate.display(), site.key.display());
     format!(
         "daemon off; worker_processes 1; user root; pid {at}/{tag}.pid; error_log stderr;
@@ -53,6 +53,10 @@ http {{
     listen 127.0.0.1:{clear} backlog=4096;
     listen 127.0.0.1:{tls} ssl http2 backlog=4096;
     ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
+    location = /socket {{
+      proxy_pass http://127.0.0.1:{echo}; proxy_http_version 1.1; proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+    }}
     location / {{
       proxy_pass http://application; proxy_http_version 1.1;
       proxy_set_header Connection \"\"; proxy_set_header Host $http_host;
