@@ -8,6 +8,7 @@ mod heads;
 mod hostile;
 mod limits;
 mod mixed;
+mod parked;
 mod paths;
 mod scrubbing;
 mod upgrade;
