@@ -216,6 +216,10 @@ impl Drop for Account {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         let record = self.record();
+        if let Some(reason) = self.reason.filter(|_| self.decision == Decision::Refused) {
+            let app = self.application.as_ref().map_or("-", |application| application.name());
+            self.gateway.common.metrics.refused(app, reason);
+        }
         self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),

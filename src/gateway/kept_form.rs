@@ -214,13 +214,14 @@ pub(super) async fn keep(
     let name = cookie_name(exchange, &tag);
     let person = last_person(exchange, application, host, headers);
     let field = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let path = exchange.head.path.to_string();
     let form = KeptForm {
         id,
         browser: &browser,
         at: exchange.gateway.now(),
         app: application.name(),
         person: person.as_deref(),
-        path: exchange.head.path.as_str(),
+        path: &path,
         query: exchange.head.query.as_deref(),
         content_type: field(CONTENT_TYPE).unwrap_or_default(),
         origin: field(ORIGIN),

@@ -19,6 +19,7 @@ mod callback;
 mod caller;
 mod challenge;
 mod content;
+mod doubt;
 mod events;
 mod flights;
 mod frontchannel;
@@ -51,7 +52,7 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
@@ -64,6 +65,7 @@ pub use account::Body;
 pub use addresses::is_reserved;
 use authenticate::Known;
 use bearer::{BearerError, TokenCache, TokenHolder};
+pub use doubt::{forged_header, refused_path};
 use flights::Flights;
 use kept_form::Forms;
 pub use observed::decided;
@@ -192,7 +194,8 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
+        let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
+        let head = Arc::new(head.map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
@@ -210,7 +213,12 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
+            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
+            return Err(Refusal::ForgedHeader);
+        }
         exchange.refuse_clear_text(&route, &parts.headers)?;
+        exchange.refuse_path(&route, &head.path)?;
         if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
@@ -289,6 +297,11 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
+    }
+
+    /// A path that is in doubt reaches only an application that wants it.
+    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
+        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
     }
 
     fn is_secure(&self) -> bool {

@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     HeadTooLarge,
     /// A trusted proxy sent an unreadable chain.
     ForwardedUnreadable,
+    /// A field poses as one that only the gateway may send, and the application wants such requests refused.
+    ForgedHeader,
     /// No application has this host.
     UnknownHost,
     /// The host's applications do not have this path.
@@ -75,6 +77,7 @@ impl Refusal {
             Self::Head(error) => error.code(),
             Self::HeadTooLarge => "head_too_large",
             Self::ForwardedUnreadable => "forwarded_unreadable",
+            Self::ForgedHeader => "header_forged",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
             Self::ClearText { .. } => "clear_text",
@@ -148,6 +151,9 @@ impl Refusal {
             Self::HeadTooLarge => Page::HeadTooLarge,
             Self::ForwardedUnreadable => {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
+            }
+            Self::ForgedHeader => {
+                Page::BadRequest { reason: "the request carries a header that only the gateway may send" }
             }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },

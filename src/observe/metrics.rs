@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
-    RevocationLabels, SignalLabels, TokenLabels,
+    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
+    RequestLabels, RevocationLabels, SignalLabels, TokenLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -115,6 +115,7 @@ impl Drop for InMemory {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
@@ -164,6 +165,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
         let requests = Family::<RequestLabels, Counter>::default();
+        let refused = Family::<RefusalLabels, Counter>::default();
         let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
@@ -178,6 +180,7 @@ impl Metrics {
         let (accepted, turned_away, timed_out) = (Counter::default(), Counter::default(), Counter::default());
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
+        registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
         registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
         registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
         registry.register(
@@ -252,6 +255,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            refused,
             observed,
             durations,
             upstream_failures,
@@ -282,6 +286,11 @@ impl Metrics {
     /// Counts one order to end sessions.
     pub fn revoked(&self, cause: Cause) {
         self.revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }).inc();
+    }
+
+    /// Counts one request that was refused before any rule was asked; the reason is a fixed word.
+    pub fn refused(&self, app: &str, reason: &'static str) {
+        self.refused.get_or_create(&RefusalLabels { app: app.to_owned(), reason }).inc();
     }
 
     /// Counts one message to an address for providers; both words are fixed ones.

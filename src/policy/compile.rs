@@ -129,7 +129,9 @@ fn read_sections<'f>(
         return None;
     }
     let hosts = app.as_ref().map(|app| app.hosts.as_slice()).filter(|hosts| !hosts.is_empty());
-    let place = Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default() };
+    let path_switches = app.as_ref().map(|app| app.path_switches).unwrap_or_default();
+    let place =
+        Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default(), path_switches };
     let mut rules = rule::read(rules, place, &mut choices, reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
@@ -160,6 +162,9 @@ fn read_sections<'f>(
     let asked = rules.iter().flat_map(|entry| entry.rule.conditions()).map(Condition::expression);
     let told = header_sets.iter().flat_map(HeaderSet::expressions);
     asked.chain(told).for_each(|expression| uses.named.extend(expression.uses()));
+    if path_switches.encoded_slash {
+        warn_of_paths_read(&rules, &header_sets, reading);
+    }
     if !reading.has_errors() {
         definitions.warn_of_unused(&uses, reading);
         if let Some(login) = &login {
@@ -180,6 +185,22 @@ fn read_sections<'f>(
         tests,
     };
     Some(parts.assemble(name))
+}
+
+/// An expression that reads the path would see one of two readings, so no path with an encoded slash is let through.
+fn warn_of_paths_read(rules: &[RuleEntry], header_sets: &[HeaderSet], reading: &mut Reading<'_>) {
+    let reads = |expression: &Expression| expression.reads().path;
+    let mut deciding = rules.iter().filter(|entry| !entry.rule.observes);
+    let asking = deciding.find(|entry| entry.rule.conditions().map(Condition::expression).any(reads));
+    let told = header_sets.iter().flat_map(HeaderSet::expressions).any(reads);
+    let (who, span) = match asking {
+        Some(entry) => (format!("rule `{}`", entry.rule.label), entry.span.clone()),
+        None if told => ("a header".to_owned(), 0..0),
+        None => return,
+    };
+    let message = format!("{who} reads `request.path`, so every path with `%2F` is denied, although it is kept");
+    let help = "select by `paths`, which both readings of such a path must match";
+    reading.push(Diagnostic::warning(message).help(help), span);
 }
 
 /// A file without `[app]`; one with definitions only is in the wrong folder.

@@ -223,6 +223,8 @@ pub enum DenialReason {
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
     QueryAmbiguous(String),
+    /// Applications may read the path in two ways, and the policy decides differently or by an expression of the path.
+    PathAmbiguous,
     /// Applications may read this field of the request, by which the policy decides, in different ways.
     RequestHeaderAmbiguous(String),
     /// The rule's `deny` is true.
@@ -252,6 +254,7 @@ impl DenialReason {
             Self::Cookie(_, reason) => reason.code(),
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
+            Self::PathAmbiguous => "path_ambiguous",
             Self::RequestHeaderAmbiguous(_) => "request_header_ambiguous",
             Self::Denied => "denied",
             Self::NotAllowed => "not_allowed",
@@ -283,6 +286,9 @@ impl fmt::Display for DenialReason {
         match self {
             Self::NoRule => write!(f, "no rule matches the request"),
             Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
+            Self::PathAmbiguous => {
+                write!(f, "the path is decided on differently when its encoded slash is read as a slash")
+            }
             Self::RequestHeaderAmbiguous(name) => {
                 write!(f, "the request's header `{name}` can be read in different ways")
             }

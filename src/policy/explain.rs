@@ -30,7 +30,7 @@ pub struct Explained<'p> {
     pub decision: Decision<'p>,
     /// What the rules that observe would have decided.
     pub observed: Option<Decision<'p>>,
-    /// The first query parameter that applications may read in different ways, where a deciding rule selects by it.
+    /// What applications may read in different ways, where the policy decides by it.
     pub doubtful: Option<String>,
     /// Every rule, in the order of the file.
     pub rules: Vec<ExplainedRule>,
@@ -65,7 +65,7 @@ pub enum Standing {
     Observes,
     /// It matches, and an earlier rule does too.
     TooLate,
-    /// It matches, and no rule is asked: a query parameter is in doubt.
+    /// It matches, and no rule is asked: query, head or path is in doubt.
     NotAsked,
     /// It does not match.
     PassedOver {
@@ -158,7 +158,7 @@ impl Policy {
     ) -> Explained<'p> {
         let decision = self.decide(request, who, now);
         let asking = Asking { policy: self, request, who, now };
-        let doubtful = self.doubtful.doubt(request).map(|reason| reason.to_string());
+        let doubtful = self.doubt(request, now).map(|reason| reason.to_string());
         let found = self.find(request, now);
         let candidates = asking.candidates();
         let rules = self.rules.iter().enumerate().map(|(index, rule)| {
@@ -235,7 +235,7 @@ impl<'p> Asking<'p, '_> {
             methods.and_then(|methods| methods.first()).is_some_and(|method| self.offered(method).contains(&index));
         let (by, wanted, found) = match methods.filter(|_| path_matches) {
             Some(methods) => ("methods", methods.to_string(), self.request.method.to_string()),
-            None => ("paths", rule.written.paths.join(", "), self.request.path.to_string()),
+            None => ("paths", rule.written.paths.join(", "), self.request.path.as_str().to_owned()),
         };
         Standing::PassedOver { by, wanted, found }
     }

@@ -62,7 +62,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{HostMode, Login, Upstream, UpstreamTarget};
+pub use app::{ForgedHeaders, HostMode, Login, Upstream, UpstreamTarget};
 pub use bearer::{Bearer, TokenForm};
 pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
@@ -84,7 +84,7 @@ pub use saved::SavedError;
 pub use session::{Posts, SessionSettings};
 pub use test_case::TestOutcome;
 
-use crate::http::HostName;
+use crate::http::{HostName, PathSwitches};
 use encode::Carrier;
 
 /// One application's compiled policy. Immutable; shared behind an `Arc`.
@@ -162,6 +162,16 @@ impl Policy {
     /// The path below which it lies: `/`, or canonical without a last slash.
     pub fn prefix(&self) -> &str {
         &self.app.prefix
+    }
+
+    /// What it wants kept in paths.
+    pub fn path_switches(&self) -> PathSwitches {
+        self.app.path_switches
+    }
+
+    /// What becomes of requests with a field that only the gateway may send.
+    pub fn forged_headers(&self) -> ForgedHeaders {
+        self.app.forged_headers
     }
 
     /// Where the application runs.

@@ -21,7 +21,7 @@ use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
 use super::selector::{self, Selector};
 use crate::diagnostic::Diagnostic;
-use crate::http::HostName;
+use crate::http::{HostName, PathSwitches};
 
 /// Where the gateway's own pages are, on every host.
 const RESERVED: &str = "/.lychgate";
@@ -102,6 +102,8 @@ pub(super) struct Place<'a> {
     pub(super) hosts: Option<&'a [HostName]>,
     /// How paths are compared.
     pub(super) case: Case,
+    /// What it wants kept in paths.
+    pub(super) path_switches: PathSwitches,
 }
 
 impl Rule {

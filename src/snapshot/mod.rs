@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::forward::ScrubSet;
-use crate::http::RequestHead;
+use crate::http::{HostName, PathSwitches, RequestHead};
 use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::Policy;
@@ -111,6 +111,11 @@ impl Snapshot {
     /// Finds the application that a request is for.
     pub fn route(&self, head: &RequestHead) -> Option<Route<'_>> {
         self.routes.find(&head.host, &head.path)
+    }
+
+    /// What any application on a host wants kept in paths; for [`RequestHead::parse_keeping`].
+    pub fn path_switches(&self, host: &HostName) -> PathSwitches {
+        self.routes.path_switches(host)
     }
 
     /// The names to take out of every request.

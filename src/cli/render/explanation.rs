@@ -67,6 +67,12 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
 fn asked(story: &Story, file: &str, out: &mut String) {
     let query = story.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let _ = writeln!(out, "request   {} {}://{}{}{query}", story.method, story.scheme, story.host, story.path);
+    if let Some(path) = &story.matched_path {
+        let _ = writeln!(out, "          rules see {path}");
+    }
+    if let Some(path) = &story.other_reading {
+        let _ = writeln!(out, "          some applications read it as {path}, which must be decided alike");
+    }
     let client = story.client.map(|client| format!("from {client} ")).unwrap_or_default();
     let _ = writeln!(out, "          {client}at {}", story.time);
     let Some(route) = &story.route else { return };

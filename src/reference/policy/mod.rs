@@ -29,6 +29,8 @@ pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
 pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 
 const APP_AT: &str = "docs/policy.md#app";
+const SPELLINGS_AT: &str = "docs/policy.md#paths-that-servers-read-differently";
+const FORGED_AT: &str = "docs/policy.md#headers-that-clients-must-not-send";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
 const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
@@ -130,6 +132,36 @@ pub static APP: Table = Table::new(
             "Whether path patterns match regardless of the case of ASCII letters.",
         )
         .by_default("false"),
+        Key::optional(
+            "encoded_slash",
+            Kind::Words(&[
+                Word::new("refuse", "the request is refused"),
+                Word::new("keep", "it is forwarded, and rules must decide alike for both readings"),
+            ]),
+            "What becomes of `%2F` in a [path](#paths-that-servers-read-differently).",
+        )
+        .by_default("\"refuse\"")
+        .see(SPELLINGS_AT),
+        Key::optional(
+            "path_parameters",
+            Kind::Words(&[
+                Word::new("refuse", "the request is refused"),
+                Word::new("keep", "they are forwarded, and rules do not see them"),
+            ]),
+            "What becomes of `;jsessionid=…` and other [parameters](#paths-that-servers-read-differently) at the end of a path.",
+        )
+        .by_default("\"refuse\"")
+        .see(SPELLINGS_AT),
+        Key::optional(
+            "forged_headers",
+            Kind::Words(&[
+                Word::new("strip", "the header is taken out"),
+                Word::new("reject", "the request is refused"),
+            ]),
+            "What becomes of a request with a [header that only the gateway may send](#headers-that-clients-must-not-send).",
+        )
+        .by_default("\"strip\"")
+        .see(FORGED_AT),
         Key::optional(
             "host",
             Kind::Text("`\"keep\"`, `\"upstream\"` or host name"),
