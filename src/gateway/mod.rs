@@ -24,6 +24,7 @@ mod flights;
 mod frontchannel;
 mod jwks;
 mod kept_form;
+mod limits;
 mod logout;
 mod me;
 mod observed;
@@ -52,6 +53,7 @@ use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
+use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
@@ -107,6 +109,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What strangers may make the gateway do.
+    pub strangers: RateCounter,
     /// Whether the access log keeps what rules decided by.
     pub records: bool,
     /// What is remembered of sessions beside the browsers' cookies.
@@ -209,13 +213,14 @@ impl Gateway {
             form,
             request_id,
         };
-        let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
+        limits::admitted(&exchange, &route, account)?;
         exchange.refuse_clear_text(&route, &parts.headers)?;
         if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
-        let application = route.application.ok_or(Refusal::UnknownPath)?;
+        let Some(application) = route.application else { return Err(exchange.nowhere(Refusal::UnknownPath)) };
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
@@ -289,6 +294,11 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
+    }
+
+    /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.
+    fn nowhere(&self, refusal: Refusal) -> Refusal {
+        limits::stranger(self).err().unwrap_or(refusal)
     }
 
     fn is_secure(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -28,6 +29,11 @@ pub struct Route<'a> {
 }
 
 impl Route<'_> {
+    /// Whether a client at `address` may come to any application on this host.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.neighbours.iter().any(|application| application.admits(address))
+    }
+
     /// Whether people sign in at any application on this host.
     pub fn signs_in(&self) -> bool {
         self.neighbours.iter().any(|application| application.policy().knows_people())
