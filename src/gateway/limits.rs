@@ -101,7 +101,11 @@ pub(super) fn of_person(
 ) -> Result<(), Refusal> {
     let Some(limiter) = application.guard().and_then(|guard| guard.whole()) else { return Ok(()) };
     let over = rate(limiter, Per::Person, counted(exchange, who), exchange.gateway);
-    hold(over, limiter, None, account)
+    let held = hold(over, limiter, None, account);
+    if let (Err(_), Some(who)) = (&held, who) {
+        account.recognised(who);
+    }
+    held
 }
 
 /// Counts a request by the rule that has decided it.
