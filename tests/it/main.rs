@@ -30,6 +30,7 @@ mod proxying;
 mod reference;
 mod reload;
 mod replay;
+mod resolution;
 mod return_to;
 mod revocation;
 mod rules;
