@@ -125,6 +125,11 @@ impl FramingGuard {
         Ok(())
     }
 
+    /// Whether what came ends where a message ends.
+    pub fn is_between(&self) -> bool {
+        self.state == State::RequestLine && self.begun.is_empty()
+    }
+
     fn skip(&mut self, left: u64, have: usize, more: fn(u64) -> State, done: State) -> usize {
         let taken = usize::try_from(left).map_or(have, |left| left.min(have));
         let left = left - taken as u64;

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use super::host::{HostError, HostName};
-use super::path::{CanonicalPath, PathError};
+use super::path::{CanonicalPath, PathError, PathSwitches};
 
 /// How a browser reaches the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,14 +100,26 @@ impl fmt::Display for HeadError {
 impl std::error::Error for HeadError {}
 
 impl RequestHead {
-    /// Reads the head that hyper parsed.
+    /// Reads the head that hyper parsed, of a host none of whose applications wants anything kept.
     pub fn parse(parts: &Parts) -> Result<Self, HeadError> {
+        Self::parse_keeping(parts, &|_| PathSwitches::default())
+    }
+
+    /// Reads the head that hyper parsed. `switches` tells what applications on a host want kept, and is asked only for a path that is
+    /// refused otherwise; whether the request's own application wants it, is to be asked when that is known.
+    pub fn parse_keeping(parts: &Parts, switches: &dyn Fn(&HostName) -> PathSwitches) -> Result<Self, HeadError> {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) || parts.uri.path() == "*" {
             return Err(HeadError::Unsupported);
         }
         check_transfer_coding(&parts.headers)?;
         let (host, port) = authority(parts)?;
-        let path = CanonicalPath::parse(parts.uri.path()).map_err(HeadError::Path)?;
+        let path = match CanonicalPath::parse(parts.uri.path()) {
+            Err(PathError::EncodedSlash | PathError::PathParameter) => {
+                CanonicalPath::parse_keeping(parts.uri.path(), switches(&host))
+            }
+            strict => strict,
+        };
+        let path = path.map_err(HeadError::Path)?;
         Ok(Self { method: parts.method.clone(), host, port, path, query: parts.uri.query().map(Into::into) })
     }
 

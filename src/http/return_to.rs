@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::path::CanonicalPath;
+use super::path::{CanonicalPath, PathSwitches};
 
 /// The longest return address in bytes; a longer one would not fit beside the rest of a pending login.
 pub const MAX_LENGTH: usize = 2048;
@@ -26,7 +26,7 @@ impl ReturnTo {
     /// The address of a request whose path was already checked. Longer than [`MAX_LENGTH`], or with a doubtful query: none.
     pub fn of_request(path: &CanonicalPath, query: Option<&str>) -> Option<Self> {
         let text = match query {
-            None => path.as_str().to_owned(),
+            None => path.to_string(),
             Some(query) => format!("{path}?{query}"),
         };
         let sound = text.len() <= MAX_LENGTH && query.unwrap_or_default().bytes().all(may_stand_in_query);
@@ -42,7 +42,8 @@ impl ReturnTo {
         if path.starts_with("//") {
             return None;
         }
-        Self::of_request(&CanonicalPath::parse(path).ok()?, query)
+        // Whether its application wants a parameter kept is asked when the browser comes there.
+        Self::of_request(&CanonicalPath::parse_keeping(path, PathSwitches::ALL).ok()?, query)
     }
 
     /// The text for a `Location` field.

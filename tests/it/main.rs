@@ -22,6 +22,7 @@ mod form_post;
 mod harness;
 mod hostile_provider;
 mod init;
+mod limits;
 mod login;
 mod logout;
 mod oidc;
