@@ -19,6 +19,8 @@ pub struct Limits {
     pub body: u64,
     /// Open client connections.
     pub connections: usize,
+    /// Of those, how many one address may have, or one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
 }
 
 /// How long is waited.
@@ -40,7 +42,7 @@ pub struct Timeouts {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000 }
+        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000, connections_per_address: 1024 }
     }
 }
 
@@ -65,6 +67,9 @@ pub(super) fn read_limits(top: &Section<'_>, found: &mut Findings<'_>) -> Limits
         header_count: section.number("header_count", found).unwrap_or(default.header_count),
         body: section.size("body", found).map_or(default.body, ByteSize::as_u64),
         connections: section.number("connections", found).unwrap_or(default.connections),
+        connections_per_address: section
+            .number("connections_per_address", found)
+            .unwrap_or(default.connections_per_address),
     }
 }
 

@@ -5,6 +5,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
+
+use super::proxies::{self, Networks};
 use super::reader::{Findings, Section, Text};
 use super::source::Node;
 use super::tls::{self, ServerTls};
@@ -20,6 +23,17 @@ pub struct Listener {
     pub scheme: Scheme,
     /// Certificate and key, when TLS ends here.
     pub tls: Option<ServerTls>,
+    /// Whose connections are taken.
+    pub admits: Admits,
+}
+
+/// Whose connections a listener takes.
+#[derive(Clone, Debug, Default)]
+pub struct Admits {
+    /// Whether each begins with a PROXY header of a trusted proxy.
+    pub proxy_protocol: bool,
+    /// From where clients may connect.
+    pub networks: Networks,
 }
 
 const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
@@ -55,11 +69,15 @@ fn read_one(section: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener>
         found.error(&entry.node.origin, "`listeners.scheme` is \"http\" on a listener with TLS", expected);
     }
     let natural = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let admits = Admits {
+        proxy_protocol: section.boolean("proxy_protocol", found).unwrap_or(false),
+        networks: proxies::read_networks(section, found),
+    };
     let usable = match tls {
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable })
+    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable, admits })
 }
 
 fn address(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<SocketAddr> {
@@ -94,6 +112,15 @@ fn check_single(listener: &Listener, before: &[Listener], section: &Section<'_>,
     if let (true, Some(entry)) = (taken, section.entry("address")) {
         let message = format!("two listeners have the address {}", listener.address);
         found.error(&entry.node.origin, message, "expected another address or port");
+    }
+}
+
+/// A listener that only trusted proxies may use needs some.
+pub(super) fn check_proxies(top: &Section<'_>, listeners: &[Listener], trusted: &[IpNet], found: &mut Findings<'_>) {
+    let waits = listeners.iter().any(|listener| listener.admits.proxy_protocol);
+    if waits && trusted.is_empty() && top.entry("trusted_proxies").is_none() {
+        let finding = Diagnostic::error("`listeners.proxy_protocol` is true and `trusted_proxies` is empty: nobody could connect");
+        found.note(top.origin(), finding.help("name the networks of your load balancers in `trusted_proxies`"));
     }
 }
 

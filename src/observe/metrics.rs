@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::durations::Durations;
 use super::labels::{
     AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
-    RevocationLabels, SignalLabels, TokenLabels,
+    RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -129,8 +129,7 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
-    /// Connections closed at once because there were too many.
-    pub turned_away: Counter,
+    turned_away: Family<TurnedAwayLabels, Counter>,
     /// Connections closed because something took too long.
     pub timed_out: Counter,
     /// The version of the policies in use.
@@ -172,8 +171,8 @@ impl Metrics {
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
-        let (connections, accepted, turned_away, timed_out) =
-            (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
+        let (connections, accepted, timed_out) = (Gauge::default(), Counter::default(), Counter::default());
+        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
         registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
@@ -210,7 +209,7 @@ impl Metrics {
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
-            "Client connections closed because of the limit",
+            "Client connections closed before anything was said on them, by reason",
             turned_away.clone(),
         );
         registry.register(
@@ -283,6 +282,11 @@ impl Metrics {
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one connection that was turned away; the reason is a fixed word.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.
