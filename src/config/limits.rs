@@ -42,7 +42,13 @@ pub struct Timeouts {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000, connections_per_address: 1024 }
+        Self {
+            header_bytes: 32 << 10,
+            header_count: 100,
+            body: 1 << 30,
+            connections: 10_000,
+            connections_per_address: 1024,
+        }
     }
 }
 

@@ -46,8 +46,8 @@ pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
 pub use listener::{Admits, Listener};
 pub use log::{AccessLog, Log};
-pub use proxies::Networks;
 pub use provider::{Asking, AssertionAudience, ClientAuth, ProviderConfig, ResponseMode};
+pub use proxies::Networks;
 pub use reload::Reload;
 pub use secrets::{SecretSource, read_secret};
 pub use signals::{Signals, Transmitter};
@@ -158,7 +158,6 @@ fn read(
     provider::check_response_modes(top, has_https, found);
     warn_of_forgetting(state.as_deref(), &providers, found);
     let trusted_proxies = proxies::read(top, found);
-    listener::check_proxies(top, &listeners, &trusted_proxies, found);
     let limits = limits::read_limits(top, found);
     let timeouts = limits::read_timeouts(top, found);
     let admin = listener::read_admin(top, &listeners, found);

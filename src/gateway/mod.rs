@@ -196,8 +196,8 @@ impl Gateway {
         }
         let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
         let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
-        let origin = Origin::find(connection.peer, &parts.headers, trusted)
-            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        let origin =
+            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);

@@ -1,7 +1,7 @@
 //! The frames of an HTTP/2 connection, counted before h2 reads them: who sends frames that ask for nothing is sent away (D02).
 //!
-//! h2 bounds what it keeps (streams, resets of its own, heads, continuations, small pieces of bodies), not how often a peer may say
-//! something that has to be handled and leads nowhere: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA. A
+//! h2 bounds what it keeps (streams, resets of its own, heads, continuations, small and empty pieces of bodies), not how often a peer may
+//! say something that has to be handled and leads nowhere: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM. A
 //! [`FrameGuard`] follows the frames' heads, passes over what is in them, and takes a price for each such frame from an account. Time and
 //! real work (requests, pieces of answers that the client lets us send) fill it up again. Busy clients stay far from its end:
 //! browsers, load generators and other proxies send such frames in proportion to what they ask for.
@@ -11,8 +11,9 @@
 
 /// What an account holds at the most, and at first.
 const FULL: u64 = 4096;
-/// What time brings in a second.
+/// What time brings in a second, which is how many thousandths it brings in a millisecond.
 const BY_TIME: u64 = 400;
+const THOUSANDTHS: u64 = 1000;
 
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 const HEAD: usize = 9;
@@ -20,8 +21,6 @@ const HEAD: usize = 9;
 /// Which frames came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
-    /// Empty DATA that ends nothing.
-    Data,
     /// PRIORITY and PRIORITY_UPDATE.
     Priority,
     /// RST_STREAM: requests that are taken back.
@@ -42,7 +41,6 @@ impl Flood {
     /// The reason code for logs.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Data => "http2_flood_data",
             Self::Priority => "http2_flood_priority",
             Self::Reset => "http2_flood_reset",
             Self::Settings => "http2_flood_settings",
@@ -70,6 +68,7 @@ pub struct FrameGuard {
     head: [u8; HEAD],
     /// How much of the head has come.
     have: usize,
+    /// In thousandths.
     account: u64,
     /// Up to when time has been counted, in milliseconds.
     counted: u64,
@@ -78,26 +77,26 @@ pub struct FrameGuard {
 impl FrameGuard {
     /// A guard at the beginning of a connection; `now` in milliseconds of any clock that does not go back.
     pub fn new(now: u64) -> Self {
-        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL, counted: now }
+        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL * THOUSANDTHS, counted: now }
     }
 
     /// Counts time, and work of this worth.
     pub fn earn(&mut self, now: u64, worth: u64) {
-        let by_time = now.saturating_sub(self.counted).min(60_000) * BY_TIME / 1000;
-        if by_time > 0 {
-            self.counted = now;
-        }
-        self.account = (self.account + by_time.saturating_add(worth).min(FULL)).min(FULL);
+        let by_time = now.saturating_sub(self.counted).saturating_mul(BY_TIME);
+        let earned = worth.saturating_mul(THOUSANDTHS).saturating_add(by_time);
+        self.account = self.account.saturating_add(earned).min(FULL * THOUSANDTHS);
+        self.counted = now;
     }
 
     /// Looks at bytes that came, in order and each once.
     pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        let mut outcome = Ok(());
         loop {
             let passed = self.pass.min(bytes.len());
             self.pass -= passed;
             bytes = bytes.get(passed..).unwrap_or_default();
             if bytes.is_empty() {
-                return Ok(());
+                return outcome;
             }
             let taken = (HEAD - self.have).min(bytes.len());
             let (part, rest) = bytes.split_at_checked(taken).unwrap_or((bytes, &[]));
@@ -107,26 +106,24 @@ impl FrameGuard {
             (self.have, bytes) = (self.have + taken, rest);
             if self.have == HEAD {
                 self.have = 0;
-                self.frame()?;
+                outcome = outcome.and(self.frame());
             }
         }
     }
 
     /// A frame whose head is whole.
     fn frame(&mut self) -> Result<(), Flood> {
-        let [high, middle, low, kind, flags, ..] = self.head;
+        let [high, middle, low, kind, ..] = self.head;
         self.pass = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let Some((price, flood)) = price(kind, flags, self.pass) else { return Ok(()) };
-        self.account = self.account.checked_sub(price).ok_or(flood)?;
+        let Some((price, flood)) = price(kind) else { return Ok(()) };
+        self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
         Ok(())
     }
 }
 
 /// What a frame costs; nothing for those that are work, which h2 and the limits of requests bound.
-fn price(kind: u8, flags: u8, length: usize) -> Option<(u64, Flood)> {
-    const END_STREAM: u8 = 1;
+fn price(kind: u8) -> Option<(u64, Flood)> {
     match kind {
-        0 if length == 0 && flags & END_STREAM == 0 => Some((1, Flood::Data)),
         0 | 1 => None,
         2 | 16 => Some((1, Flood::Priority)),
         // The request was begun, perhaps with the application.
@@ -165,8 +162,7 @@ mod tests {
     #[test]
     fn d02_each_frame_that_leads_nowhere_is_taken_only_so_often() {
         for (kind, flags, payload, expected, many) in [
-            (0, 0, &[][..], Flood::Data, 4096),
-            (2, 0, &[0; 5], Flood::Priority, 4096),
+            (2, 0, &[0; 5][..], Flood::Priority, 4096),
             (3, 0, &[0; 4], Flood::Reset, 1024),
             (4, 0, &[], Flood::Settings, 512),
             (6, 0, &[0; 8], Flood::Ping, 4096),
@@ -206,7 +202,7 @@ mod tests {
         let (mut guard, ping) = (opened(), frame(6, 0, &[0; 8]));
         passes(&mut guard, &ping);
         (1..=1000).for_each(|now| guard.earn(now, 0));
-        assert!(passes(&mut guard, &ping).abs_diff(BY_TIME) <= BY_TIME / 5);
+        assert_eq!(passes(&mut guard, &ping), BY_TIME);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) enum TurnedAway {
     ProxyUntrusted,
     /// A trusted proxy sent no PROXY header, or a broken one.
     ProxyHeader,
+    /// A trusted proxy left without a byte, as some health checks do.
+    ProxySilent,
 }
 
 impl TurnedAway {
@@ -46,6 +48,7 @@ impl TurnedAway {
             Self::Network => "network",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyHeader => "proxy_header",
+            Self::ProxySilent => "proxy_silent",
         }
     }
 
@@ -60,6 +63,7 @@ impl TurnedAway {
             Self::ProxyHeader => {
                 "the listener has proxy_protocol and the peer sent no header of it; switch it on at the load balancer"
             }
+            Self::ProxySilent => "a health check without a header, most likely",
         }
     }
 }
@@ -110,6 +114,7 @@ impl Admission {
         match read_header(stream).await {
             Ok(Announced::Client(client)) => self.admit(client, true),
             Ok(Announced::Nobody) => self.admit(peer, false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(TurnedAway::ProxySilent),
             Err(_) => Err(TurnedAway::ProxyHeader),
         }
     }
@@ -117,7 +122,7 @@ impl Admission {
     /// Counts a connection that is turned away, and tells of it now and then.
     pub(super) fn note(&self, why: TurnedAway, peer: SocketAddr) {
         self.shared.metrics.turned_away(why.as_str());
-        if self.shared.told.may_tell(why) {
+        if why != TurnedAway::ProxySilent && self.shared.told.may_tell(why) {
             let (reason, help) = (why.as_str(), why.help());
             tracing::warn!(%peer, reason, help, "a connection was turned away; others for this reason are only counted");
         }
@@ -132,7 +137,7 @@ impl Admission {
 pub struct Told {
     began: Instant,
     /// The second after which the reason may be told again.
-    next: [AtomicU64; 5],
+    next: [AtomicU64; 6],
 }
 
 impl Default for Told {
@@ -153,13 +158,15 @@ impl Told {
     }
 }
 
-/// Bytes are looked at before they are taken, so that none behind the header is.
+/// Bytes are looked at before they are taken, so that none behind the header is. `UnexpectedEof` when there were none at all.
 async fn read_header(stream: &mut TcpStream) -> io::Result<Announced> {
     let (mut reader, mut window) = (HeaderReader::default(), [0; 512]);
+    let mut ended = io::ErrorKind::UnexpectedEof;
     loop {
         let seen = stream.peek(&mut window).await?;
-        let bytes = window.get(..seen).filter(|bytes| !bytes.is_empty()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = window.get(..seen).filter(|bytes| !bytes.is_empty()).ok_or(ended)?;
         let (taken, announced) = reader.take(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+        ended = io::ErrorKind::InvalidData;
         if let Some(taken) = window.get_mut(..taken) {
             stream.read_exact(taken).await?;
         }

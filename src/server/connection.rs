@@ -142,7 +142,11 @@ impl Serving {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http2(FrameGuard::new(self.watch.now()))));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            Arc::clone(&self.watch),
+            Guard::Http2(FrameGuard::new(self.watch.now())),
+        ));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
