@@ -97,10 +97,10 @@ const LOADS = {
   async pages({ port, cookie, agent }) {
     const { status, text } = await ask(port, { path: "/page", cookie, agent });
     expect(status === 200 && text.startsWith("ada "), `a page: ${status} ${text.slice(0, 80)}`);
-    await pause(2);
+    await pause(10);
   },
   async uploads({ port, cookie, agent }) {
-    const body = Buffer.alloc(200_000, 7);
+    const body = Buffer.alloc(100_000, 7);
     const { status, text } = await ask(port, { path: "/up", method: "POST", cookie, body, agent });
     const digest = createHash("sha256").update(body).digest("hex");
     expect(status === 200 && text.includes(digest), `an upload: ${status}`);
