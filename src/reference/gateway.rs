@@ -182,6 +182,24 @@ pub static LIMITS: Table = Table::new(
             "Of those, how many one client may have: one IPv4 address, or one IPv6 network of 64 bits. Peers in `trusted_proxies` are not counted.",
         )
         .by_default("1024"),
+        Key::optional(
+            "strangers",
+            Kind::Table(&STRANGERS),
+            "What one address may make the gateway do without being known: [Strangers](#strangers).",
+        ),
+    ],
+);
+
+/// `[limits.strangers]`.
+pub static STRANGERS: Table = Table::new(
+    "limits.strangers",
+    LIMITS_AT,
+    "What one address may make the gateway do without being known.",
+    &[
+        Key::optional("requests", Kind::Integer(1, 1_000_000_000), "How many requests.").by_default("1200"),
+        Key::optional("every", Kind::TIME, "In which time.").by_default("\"1m\""),
+        Key::optional("burst", Kind::Integer(1, 1_000_000_000), "How many of them may come at once.")
+            .by_default("3000"),
     ],
 );
 

@@ -32,6 +32,11 @@ impl Refused {
 }
 
 impl Guard {
+    /// Whether HTTP/1.1 is between two messages.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self, Self::Http1(guard) if guard.is_between())
+    }
+
     /// Looks at bytes that came; what may not reach hyper is spoiled, or ends the connection.
     pub(super) fn inspect(&mut self, bytes: &mut [u8], watch: &Watch) {
         match self {

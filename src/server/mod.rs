@@ -15,6 +15,7 @@ mod answer;
 mod connection;
 mod guard;
 mod io;
+mod parked;
 mod tls;
 mod watch;
 mod worker;

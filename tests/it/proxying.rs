@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod doubt;
 mod drain;
 mod floods;
 mod framing;
@@ -9,6 +10,8 @@ mod front;
 mod heads;
 mod hostile;
 mod limits;
+mod mixed;
+mod parked;
 mod paths;
 mod proxy_protocol;
 mod scrubbing;
