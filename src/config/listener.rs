@@ -5,7 +5,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::hsts::{self, Hsts};
 use super::reader::{Findings, Section, Text};
+use super::redirect::{self, HttpsRedirect};
 use super::source::Node;
 use super::tls::{self, ServerTls};
 use crate::diagnostic::Diagnostic;
@@ -18,8 +20,19 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What browsers see.
     pub scheme: Scheme,
-    /// Certificate and key, when TLS ends here.
+    /// Certificates and what is asked of clients, when TLS ends here.
     pub tls: Option<ServerTls>,
+    /// What browsers are told about coming over https only.
+    pub hsts: Hsts,
+    /// Where everybody is sent who comes here; requests are served when none.
+    pub redirect: Option<HttpsRedirect>,
+}
+
+impl Listener {
+    /// Whether requests are served here in clear text, and not only sent elsewhere.
+    pub fn serves_clear_text(&self) -> bool {
+        self.scheme == Scheme::Http && self.redirect.is_none()
+    }
 }
 
 const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
@@ -59,7 +72,9 @@ fn read_one(section: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener>
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable })
+    let scheme = scheme.unwrap_or(natural);
+    let (hsts, redirect) = (hsts::read(section, scheme, found), redirect::read(section, scheme, found));
+    Some(Listener { address: address?, scheme, tls: usable, hsts, redirect })
 }
 
 fn address(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<SocketAddr> {

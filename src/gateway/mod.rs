@@ -36,6 +36,7 @@ mod request_id;
 mod resend;
 mod reserved;
 mod sign_in;
+mod transport;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -44,7 +45,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -54,7 +56,6 @@ use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::policy::TlsFacts;
 use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
@@ -69,6 +70,7 @@ use kept_form::Forms;
 pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
+pub use transport::{ListenerRules, TlsConnection};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -77,14 +79,15 @@ const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
-#[derive(Clone, Copy, Debug)]
 pub struct ClientConnection {
     /// The other end.
     pub peer: SocketAddr,
     /// How browsers reach this listener.
     pub scheme: Scheme,
+    /// What holds for all connections of the listener.
+    pub rules: Arc<ListenerRules>,
     /// Its TLS, where that ends here; known once the handshake is done.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<TlsConnection>,
 }
 
 /// What all workers of a process share; nothing in it is written on a request's path.
@@ -171,13 +174,10 @@ impl Gateway {
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
         let form = WantedForm(request.headers().get(ACCEPT).cloned());
-        match self.respond(request, connection, &form, &mut account).await {
-            Ok(response) => account.close_with(response),
-            Err(refusal) => {
-                let response = refusal.answer(form.read(), &mut account);
-                account.close_with(response)
-            }
-        }
+        let responded = self.respond(request, connection, &form, &mut account).await;
+        let mut response = responded.unwrap_or_else(|refusal| refusal.answer(form.read(), &mut account));
+        connection.rules.remind(account.host(), response.headers_mut());
+        account.close_with(response)
     }
 
     /// The straight way of a request.
@@ -196,6 +196,7 @@ impl Gateway {
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
+        connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
         account.decided_by(&snapshot);
@@ -210,7 +211,7 @@ impl Gateway {
             request_id,
         };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
-        exchange.refuse_clear_text(&route, &parts.headers)?;
+        exchange.refuse_clear_text(&route, &parts)?;
         if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
@@ -278,14 +279,19 @@ impl Exchange<'_> {
     }
 
     /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
-    fn refuse_clear_text(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.is_secure() || route.host.is_loopback() || !route.signs_in() {
+    fn refuse_clear_text(&self, route: &Route<'_>, parts: &Parts) -> Result<(), Refusal> {
+        if self.is_secure() {
             return Ok(());
         }
+        let stays = route.host.is_loopback() || !route.signs_in();
         // A redirect would have the client send the token once more, and tell nobody that it has been seen.
         let takes_tokens = route.neighbours.iter().any(|application| application.bearer().is_some());
-        if takes_tokens && bearer::is_brought(headers) {
+        if !stays && takes_tokens && bearer::is_brought(&parts.headers) {
             return Err(Refusal::Bearer(BearerError::ClearText));
+        }
+        self.connection.rules.redirect(route.host, &parts.uri)?;
+        if stays {
+            return Ok(());
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })

@@ -71,3 +71,9 @@ pub(super) struct SignalLabels {
 pub(super) struct ReloadLabels {
     pub(super) outcome: &'static str,
 }
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HandshakeLabels {
+    pub(super) reason: &'static str,
+}

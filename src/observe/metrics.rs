@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
     RevocationLabels, SignalLabels, TokenLabels,
 };
 use crate::session::{CAUSES, Cause};
@@ -125,6 +125,7 @@ pub struct Metrics {
     provider_ready: Family<ProviderLabels, Gauge>,
     provider_stale: Family<ProviderLabels, Gauge>,
     provider_requests: Family<ProviderRequestLabels, Counter>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Connections accepted so far.
@@ -218,6 +219,8 @@ impl Metrics {
             "Client connections closed because of a time limit",
             timed_out.clone(),
         );
+        let handshakes_failed = Family::<HandshakeLabels, Counter>::default();
+        registry.register("tls_handshakes_failed", "TLS handshakes that failed, by reason", handshakes_failed.clone());
         registry.register("policy_version", "Version of the policies in use", policy_version.clone());
         let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
         let reloads = Family::<ReloadLabels, Counter>::default();
@@ -259,6 +262,7 @@ impl Metrics {
             provider_ready,
             provider_stale,
             provider_requests,
+            handshakes_failed,
             connections,
             accepted,
             turned_away,
@@ -283,6 +287,11 @@ impl Metrics {
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one TLS handshake that failed; the reason is a fixed word.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.get_or_create(&HandshakeLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.

@@ -14,18 +14,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Counted, Offered};
 use super::io::Watched;
+use super::tls::{self, Accepted, Shown};
 use super::watch::{Order, Watch};
-use crate::config::Limits;
+use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::framing::FramingGuard;
-use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -33,27 +31,33 @@ const MAX_STREAMS: u32 = 128;
 /// What a connection needs to be served.
 pub(super) struct Serving {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
 }
 
 impl Serving {
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        self.serve(stream, tls).await;
+    pub(super) async fn run(mut self, stream: TcpStream, shown: Arc<Shown>) {
+        self.serve(stream, shown).await;
         self.watch.closed();
     }
 
-    async fn serve(&mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let Some(tls) = tls else {
+    async fn serve(&mut self, stream: TcpStream, shown: Arc<Shown>) {
+        let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
-        let version = tls_version(stream.get_ref().1.protocol_version());
-        self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let handshake = self.obeying(tls::accept(tls, stream)).await.unwrap_or(Err(tls::Failure::TimedOut));
+        let Accepted { stream, http2, facts } = match handshake {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                return self.shared.handshakes.note(failure, self.facts.peer.ip(), &self.shared.metrics);
+            }
+        };
+        let ClientConnection { peer, scheme, ref rules, .. } = *self.facts;
+        self.facts = Arc::new(ClientConnection { peer, scheme, rules: Arc::clone(rules), tls: Some(facts) });
+        drop(shown);
         self.watch.opened(http2);
         if http2 { self.http2(stream).await } else { self.http1(stream).await }
     }
@@ -70,13 +74,13 @@ impl Serving {
 
     async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         // hyper refuses a longer head by itself, and says so.
-        let guard = FramingGuard::new(self.limits.header_bytes * 2);
+        let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
         let connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
-            .max_headers(self.limits.header_count)
-            .max_header_size(self.limits.header_bytes)
+            .max_headers(self.shared.limits.header_count)
+            .max_header_size(self.shared.limits.header_bytes)
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut connection = pin!(connection);
@@ -125,7 +129,7 @@ impl Serving {
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(io, service);
         let mut connection = pin!(connection);
         let mut finishing = false;
@@ -147,14 +151,5 @@ impl Serving {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
         Ok(response.map(|body| Counted::new(body, in_flight)))
-    }
-}
-
-/// The versions that this server offers.
-fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
-    match version? {
-        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
-        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
-        _ => None,
     }
 }

@@ -9,17 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use super::accept;
 use super::connection::Serving;
+use super::tls::{Failures, Front};
 use super::watch::{TICK, Watchman};
 use crate::config::{Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
-use crate::http::Scheme;
 use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
@@ -35,6 +33,15 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Connections open at all workers.
     pub connections: AtomicUsize,
+    /// What was said of handshakes that failed.
+    pub(super) handshakes: Failures,
+}
+
+impl Shared {
+    /// With no connection open.
+    pub fn new(limits: Limits, timeouts: Timeouts, metrics: Arc<Metrics>) -> Self {
+        Self { limits, timeouts, metrics, connections: AtomicUsize::new(0), handshakes: Failures::default() }
+    }
 }
 
 /// A worker could not be started.
@@ -48,8 +55,7 @@ pub struct Worker {
 /// One of a worker's sockets, with what is true for all its connections.
 pub(crate) struct Socket {
     pub(crate) listener: StdListener,
-    pub(crate) scheme: Scheme,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) front: Arc<Front>,
 }
 
 impl Worker {
@@ -85,8 +91,7 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
                 gateway: Arc::clone(&gateway),
                 shared: Arc::clone(&shared),
                 watchman: Arc::clone(&watchman),
-                scheme: socket.scheme,
-                tls: socket.tls.map(TlsAcceptor::from),
+                front: socket.front,
             };
             tokio::spawn(accepting.run(socket.listener, stop.clone()))
         })
@@ -129,8 +134,7 @@ struct Accepting {
     gateway: Arc<Gateway>,
     shared: Arc<Shared>,
     watchman: Arc<Watchman>,
-    scheme: Scheme,
-    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
 }
 
 impl Accepting {
@@ -162,14 +166,15 @@ impl Accepting {
             return;
         }
         let _ = stream.set_nodelay(true);
+        let shown = self.front.shown();
+        let rules = Arc::clone(&shown.rules);
         let serving = Serving {
             gateway: Arc::clone(&self.gateway),
-            limits: self.shared.limits,
-            facts: Arc::new(ClientConnection { peer, scheme: self.scheme, tls: None }),
+            shared: Arc::clone(&self.shared),
+            facts: Arc::new(ClientConnection { peer, scheme: rules.scheme, rules, tls: None }),
             watch: self.watchman.watch(slot),
         };
-        let tls = self.tls.clone();
-        tokio::spawn(serving.run(stream, tls));
+        tokio::spawn(serving.run(stream, shown));
     }
 }
 

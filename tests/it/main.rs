@@ -37,3 +37,4 @@ mod seeds;
 mod sessions;
 mod shipped;
 mod telling;
+mod tls;

@@ -1,41 +1,108 @@
-//! Certificates, keys and authorities, read from PEM files and checked before anything is bound.
+//! `listeners.tls`: certificates with their keys, and what is asked of clients. Everything is read from PEM files and checked before
+//! anything is bound.
 //!
 //! A certificate chain and a key are kept only when rustls can use them together; an authority file only when each of its
-//! certificates is one that rustls would trust. Specification: RFC 7468 (PEM), RFC 8446 (TLS 1.3).
+//! certificates is one that rustls would trust. Specification: RFC 7468 (PEM), RFC 8446 (TLS 1.3), RFC 6066 section 3 (SNI).
 
-use std::path::{Path, PathBuf};
+mod certificates;
+mod client;
+mod pem;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
+
+pub use certificates::{CertificateNames, Certificates, ServerCertificate};
+pub use client::ClientCertificates;
+pub(super) use pem::read_authorities;
 
 use super::Part;
 use super::reader::{Findings, Section, Text};
-use super::secrets::warn_if_readable_by_all;
-use super::source::Entry;
-use crate::diagnostic::Diagnostic;
+use super::source::{Entry, Node, Origin};
+use crate::certificate::Certificate;
 use crate::reference;
 
-/// A certificate chain and its key, known to belong together.
+/// The most certificates that one listener has.
+const MAX_CERTIFICATES: usize = 1000;
+
+/// What a listener shows clients, and what it wants to see of them.
 #[derive(Clone)]
 pub struct ServerTls {
-    /// The file of the chain.
-    pub certificate: PathBuf,
-    /// The file of the key.
-    pub key: PathBuf,
-    /// Both, ready for a rustls certificate resolver.
-    pub certified: Arc<CertifiedKey>,
+    /// The certificates; at least one, the first is for names that no other has.
+    pub certificates: Arc<Certificates>,
+    /// What clients must or may show; nothing is asked of them when none.
+    pub client: Option<ClientCertificates>,
+    /// A digest of all that it was read from: two with the same one are the same.
+    pub digest: [u8; 32],
 }
 
 pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Option<ServerTls> {
     let section = Section::open(path, &entry.node, &entry.key, &reference::gateway::TLS, found);
+    let mut digest = Sha256::new();
+    let certificates = read_certificates(path, &section, &mut digest, found);
+    let client = section.entry("client").map(|entry| client::read(path, &section, entry, &mut digest, found));
+    let client = match client {
+        Some(client) => Some(client?),
+        None => None,
+    };
+    Some(ServerTls { certificates: Arc::new(certificates?), client, digest: digest.finalize().into() })
+}
+
+/// One certificate in the table itself, or a list of several.
+fn read_certificates(
+    path: &str,
+    section: &Section<'_>,
+    digest: &mut Sha256,
+    found: &mut Findings<'_>,
+) -> Option<Certificates> {
+    const LISTED: &str = "[{ certificate = \"a.pem\", key = \"a-key.pem\" }]";
+    let Some(listed) = section.entry("certificates") else {
+        let (one, origin) = read_pair(path, section, digest, found)?;
+        return Certificates::new(vec![(one, origin.clone())], found);
+    };
+    for key in ["certificate", "key"] {
+        if let Some(entry) = section.entry(key) {
+            let message = format!("`{path}` has both `certificates` and `{key}`");
+            found.error(&entry.key, message, "expected every certificate in `certificates`, the one for all other names first");
+        }
+    }
+    let nodes = section.list("certificates", &format!("a list of tables: {LISTED}"), found);
+    if let (true, super::source::Value::List(_)) = (nodes.is_empty(), &listed.node.value) {
+        found.error(&listed.node.origin, format!("`{path}.certificates` is empty"), format!("expected {LISTED}"));
+    }
+    if nodes.len() > MAX_CERTIFICATES {
+        let message = format!("`{path}.certificates` has {} elements", nodes.len());
+        found.error(&listed.node.origin, message, format!("expected at most {MAX_CERTIFICATES}"));
+        return None;
+    }
+    let read = |node: &Node, digest: &mut Sha256, found: &mut Findings<'_>| {
+        let keys = &reference::gateway::CERTIFICATE;
+        let section = Section::open(&format!("{path}.certificates"), node, &node.origin, keys, found);
+        read_pair(path, &section, digest, found).map(|(one, origin)| (one, origin.clone()))
+    };
+    // All of them, so that all findings are made.
+    let all: Vec<_> = nodes.iter().map(|node| read(node, digest, found)).collect();
+    Certificates::new(all.into_iter().collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())?, found)
+}
+
+/// A certificate and its key, and where the certificate is named.
+fn read_pair<'a>(
+    path: &str,
+    section: &Section<'a>,
+    digest: &mut Sha256,
+    found: &mut Findings<'_>,
+) -> Option<(ServerCertificate, &'a Origin)> {
     let certificate = section.required_text("certificate", "the path of a PEM file with the certificate chain", found);
     let key = section.required_text("key", "the path of a PEM file with the private key", found);
     let part = Part::key(path);
-    let chain = certificate.and_then(|text| chain(text, &part, found));
-    let private = key.and_then(|text| private_key(text, &part, section.entry("key")?, found));
+    let chain = certificate.and_then(|text| pem::chain(text, &part, digest, found));
+    let private = key.and_then(|text| pem::private_key(text, &part, section.entry("key")?, digest, found));
     let (certificate, key) = (certificate?, key?);
     let certified = certified(chain?, private?).map_err(|error| match error {
         rustls::Error::InvalidCertificate(error) => {
@@ -48,74 +115,23 @@ pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Optio
         }
         error => found.error(key.origin, format!("{}: {error}", key.value), "expected an RSA, ECDSA or Ed25519 key"),
     });
-    Some(ServerTls {
-        certificate: found.resolve(certificate.value),
-        key: found.resolve(key.value),
-        certified: Arc::new(certified.ok()?),
-    })
+    let certified = certified.ok()?;
+    let facts = facts(&certified.cert, certificate, found)?;
+    let path: PathBuf = found.resolve(certificate.value);
+    Some((ServerCertificate::new(path, Arc::new(certified), facts), certificate.origin))
 }
 
 fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, rustls::Error> {
     CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn chain(text: Text<'_>, part: &Part, found: &mut Findings<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let pem = read_file(text, "certificate", part, found)?;
-    match certificates(&pem) {
-        Ok(chain) => Some(chain),
+/// What the server's own certificate says.
+fn facts(chain: &[CertificateDer<'static>], text: Text<'_>, found: &mut Findings<'_>) -> Option<Certificate> {
+    match Certificate::parse(chain.first()?) {
+        Ok(facts) => Some(facts),
         Err(error) => {
-            found.error(text.origin, format!("{}: {error}", text.value), "expected a PEM file with certificates");
-            None
-        }
-    }
-}
-
-/// The certificates of a PEM file; at least one.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    if certificates.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(certificates) }
-}
-
-fn private_key(text: Text<'_>, part: &Part, entry: &Entry, found: &mut Findings<'_>) -> Option<PrivateKeyDer<'static>> {
-    let pem = zeroize::Zeroizing::new(read_file(text, "key", part, found)?);
-    warn_if_readable_by_all(&entry.node, &found.resolve(text.value), found);
-    match PrivateKeyDer::from_pem_slice(&pem) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            let reason = match error {
-                rustls::pki_types::pem::Error::NoItemsFound => "it holds no private key".to_owned(),
-                other => other.to_string(),
-            };
-            let expected = "expected a PEM file with an unencrypted private key";
-            found.error(text.origin, format!("{}: {reason}", text.value), expected);
-            None
-        }
-    }
-}
-
-/// Reads the file of authorities that the key `path` names, and checks each; returns the PEM text.
-pub(super) fn read_authorities(path: &str, text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<u8>> {
-    let pem = read_file(text, "authority", &Part::key(path), found)?;
-    let mut store = RootCertStore::empty();
-    let checked = certificates(&pem)
-        .and_then(|list| list.into_iter().try_for_each(|one| store.add(one).map_err(|error| error.to_string())));
-    match checked {
-        Ok(()) => Some(pem),
-        Err(error) => {
-            found.error(text.origin, format!("{}: {error}", text.value), "expected a PEM file with CA certificates");
-            None
-        }
-    }
-}
-
-fn read_file(text: Text<'_>, what: &str, part: &Part, found: &mut Findings<'_>) -> Option<Vec<u8>> {
-    let path: &Path = &found.resolve(text.value);
-    match found.files().read(part, path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let finding = Diagnostic::error(format!("cannot read the {what} file {}: {error}", path.display()));
-            found.note(text.origin, finding.help("paths are relative to the folder of the configuration file"));
+            let message = format!("{}: the first certificate cannot be used: {error}", text.value);
+            found.error(text.origin, message, "expected a PEM file with certificates");
             None
         }
     }
