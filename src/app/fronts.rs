@@ -40,8 +40,11 @@ impl Fronts {
 
     /// Prepares what the listeners are to show.
     pub(super) fn prepare(&self, listeners: &[Listener]) -> Result<Prepared, StartError> {
-        let pairs = listeners.iter().enumerate().filter_map(|(index, listener)| Some((self.find(index, listener)?, listener)));
-        let prepare = |(front, listener): (&Arc<Front>, &Listener)| Ok((Arc::clone(front), front.prepare(listener).map_err(cannot)?));
+        let pairs =
+            listeners.iter().enumerate().filter_map(|(index, listener)| Some((self.find(index, listener)?, listener)));
+        let prepare = |(front, listener): (&Arc<Front>, &Listener)| {
+            Ok((Arc::clone(front), front.prepare(listener).map_err(cannot)?))
+        };
         pairs.map(prepare).collect::<Result<_, _>>().map(Prepared)
     }
 

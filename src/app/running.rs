@@ -222,9 +222,9 @@ impl Plan {
             revocations,
         };
         for index in 0..config.workers {
-            let own = sockets.iter_mut().filter_map(|(bound, front)| {
-                Some(Socket { listener: bound.take()?, front: Arc::clone(front) })
-            });
+            let own = sockets
+                .iter_mut()
+                .filter_map(|(bound, front)| Some(Socket { listener: bound.take()?, front: Arc::clone(front) }));
             let own = own.collect();
             let gateway = Arc::new(Gateway::new(Arc::clone(&common), access_log.lane()));
             let worker = Worker::start(index, own, gateway, Arc::clone(&shared), stopped.clone());

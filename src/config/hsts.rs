@@ -56,7 +56,8 @@ fn read_table(section: &Section<'_>, found: &mut Findings<'_>) -> Hsts {
     let subdomains = section.boolean("include_subdomains", found).unwrap_or(false);
     let preload = section.boolean("preload", found).unwrap_or(false);
     if let (true, Some(entry)) = (preload && (!subdomains || age < PRELOADED), section.entry("preload")) {
-        let finding = Diagnostic::error(format!("`{}` is not enough for the lists in browsers", section.path("preload")));
+        let finding =
+            Diagnostic::error(format!("`{}` is not enough for the lists in browsers", section.path("preload")));
         found.note(&entry.node.origin, finding.help("add include_subdomains = true and max_age = \"1y\" or more"));
     }
     Hsts::Always(field(age, subdomains, preload))

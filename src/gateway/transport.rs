@@ -39,7 +39,8 @@ struct Remembered {
 impl ListenerRules {
     /// The rules of a configured listener.
     pub fn new(listener: &Listener) -> Self {
-        let remembered = |text: &str, always| HeaderValue::try_from(text).ok().map(|value| Remembered { value, always });
+        let remembered =
+            |text: &str, always| HeaderValue::try_from(text).ok().map(|value| Remembered { value, always });
         let hsts = match &listener.hsts {
             Hsts::Off => None,
             Hsts::Unless(text) => remembered(text, false),

@@ -51,7 +51,13 @@ pub(super) struct Circumstances {
 
 impl Default for Circumstances {
     fn default() -> Self {
-        Self { host: None, client: IpAddr::V4(Ipv4Addr::LOCALHOST), time: NOW, headers: HeaderMap::new(), tls: test_tls::usual() }
+        Self {
+            host: None,
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            time: NOW,
+            headers: HeaderMap::new(),
+            tls: test_tls::usual(),
+        }
     }
 }
 

@@ -177,8 +177,12 @@ pub static HSTS: Table = Table::new(
     HSTS_AT,
     "What browsers remember about coming over https only.",
     &[
-        Key::optional("max_age", Kind::Duration(Duration::ZERO, HSTS_MOST), "For how long; `\"0s\"` makes them forget it.")
-            .by_default("\"180d\""),
+        Key::optional(
+            "max_age",
+            Kind::Duration(Duration::ZERO, HSTS_MOST),
+            "For how long; `\"0s\"` makes them forget it.",
+        )
+        .by_default("\"180d\""),
         Key::optional("include_subdomains", Kind::Boolean, "Whether it holds for all names below the host, too.")
             .by_default("false"),
         Key::optional(

@@ -49,7 +49,7 @@ allow = "'staff' in user.groups"
     )
 }
 
-/// A gateway with one TLS listener and a clear one, in front of `a.localhost` and `b.localhost`.
+/// A gateway with one TLS listener and a clear one, in front of `a.gmr.localhost` and `b.gmr.localhost`.
 struct Site {
     gateway: TestGateway,
     authority: Authority,
@@ -77,7 +77,7 @@ impl Site {
         let listeners = format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n{CLEAR}");
         let mut setup = Setup::new(&clock).provider(&provider).listeners(&listeners);
         for host in ["a", "b"] {
-            setup = setup.policy(host, &policy(&format!("{host}.localhost"), &application.url()));
+            setup = setup.policy(host, &policy(&format!("{host}.gmr.localhost"), &application.url()));
         }
         for (name, text) in files {
             setup = setup.file(name, text);
@@ -120,5 +120,5 @@ async fn ask(stream: TlsStream<TcpStream>, host: &str, path: &str, fields: &str)
 
 /// Two certificates, one for each host.
 fn two(authority: &Authority) -> [Certified; 2] {
-    ["a.localhost", "b.localhost"].map(|name| authority.certify(name))
+    ["a.gmr.localhost", "b.gmr.localhost"].map(|name| authority.certify(name))
 }

@@ -69,7 +69,11 @@ pub(super) fn read(
         Ok(verifier) => Some(ClientCertificates { required, verifier }),
         Err(error) => {
             let place = listed.first().map_or(&entry.node.origin, |text| text.origin);
-            found.error(place, format!("`{}` cannot be used: {error}", section.path("crl")), "expected revocation lists");
+            found.error(
+                place,
+                format!("`{}` cannot be used: {error}", section.path("crl")),
+                "expected revocation lists",
+            );
             None
         }
     }

@@ -69,7 +69,11 @@ fn read_certificates(
     for key in ["certificate", "key"] {
         if let Some(entry) = section.entry(key) {
             let message = format!("`{path}` has both `certificates` and `{key}`");
-            found.error(&entry.key, message, "expected every certificate in `certificates`, the one for all other names first");
+            found.error(
+                &entry.key,
+                message,
+                "expected every certificate in `certificates`, the one for all other names first",
+            );
         }
     }
     let nodes = section.list("certificates", &format!("a list of tables: {LISTED}"), found);

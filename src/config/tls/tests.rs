@@ -77,7 +77,8 @@ fn a_name_gets_its_own_certificate_then_the_wildcards_then_the_first() {
 
 #[test]
 fn a_wildcard_is_no_part_of_an_address_and_no_part_of_a_label() {
-    let certificates = put_in_order(&[&["default.example"], &["*.0.2.7", "w*.gmr.example", "*.*.gmr.example", "*"]]).unwrap();
+    let certificates =
+        put_in_order(&[&["default.example"], &["*.0.2.7", "w*.gmr.example", "*.*.gmr.example", "*"]]).unwrap();
     for name in ["192.0.2.7", "www.gmr.example", "a.b.gmr.example", "localhost"] {
         assert_eq!(certificates.place(Some(&host(name))), 0, "{name}");
     }
@@ -86,10 +87,7 @@ fn a_wildcard_is_no_part_of_an_address_and_no_part_of_a_label() {
 #[test]
 fn two_certificates_for_one_name_are_an_error_that_names_both() {
     let same = put_in_order(&[&["a.example", "*.gmr.example"], &["b.example", "*.GMR.example"]]).err().unwrap();
-    assert!(
-        same.contains("a.example+*.gmr.example and b.example+*.GMR.example are both for *.gmr.example"),
-        "{same}"
-    );
+    assert!(same.contains("a.example+*.gmr.example and b.example+*.GMR.example are both for *.gmr.example"), "{same}");
     // A name that stands twice in one certificate, and a wildcard beside one of its names, are none.
     assert!(put_in_order(&[&["a.example", "A.example"], &["*.example"]]).is_ok());
 }

@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::certificate::Certificate;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
-use crate::certificate::Certificate;
 use crate::policy::decision::{RequestFacts, SessionFacts, SessionKind, TlsFacts, TlsVersion};
 
 const ADA: &str = r#"{

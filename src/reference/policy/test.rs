@@ -71,9 +71,13 @@ pub static TEST_TLS: Table = Table::new(
     &[
         Key::optional("version", Kind::Words(&[Word::new("1.2", ""), Word::new("1.3", "")]), "The version.")
             .by_default("\"1.3\""),
-        Key::optional("client", Kind::Table(&TEST_CERTIFICATE), "The certificate that the client shows; `{}` for one that says nothing.")
-            .otherwise("none")
-            .examples(&["{ common_name = \"laptop-7\" }"]),
+        Key::optional(
+            "client",
+            Kind::Table(&TEST_CERTIFICATE),
+            "The certificate that the client shows; `{}` for one that says nothing.",
+        )
+        .otherwise("none")
+        .examples(&["{ common_name = \"laptop-7\" }"]),
     ],
 );
 

@@ -95,7 +95,9 @@ impl Failure {
                 PeerIncompatible::SupportedVersionsExtensionRequired
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                // Only what is older than TLS 1.2 does without.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
             ) => Self::Version,
             Error::PeerIncompatible(_) => Self::Suite,
             Error::NoApplicationProtocol => Self::Protocol,

@@ -1,13 +1,16 @@
 //! A certificate authority for one test, and TLS with what it certifies.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+};
 use rcgen::{KeyUsagePurpose, RevokedCertParams, SerialNumber};
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -29,7 +32,11 @@ pub(crate) struct Certified {
 impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Two authorities of one name would be told apart by their signatures only.
+        let name = format!("Authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
@@ -71,7 +78,7 @@ impl Authority {
     /// A client that trusts this authority alone.
     pub(crate) fn client(&self) -> TlsClient<'_> {
         let versions = rustls::ALL_VERSIONS;
-        TlsClient { authority: self, shows: None, protocols: &[], versions, says_name: true, store: None }
+        TlsClient { authority: self, shows: None, protocols: &[], versions, says_name: true, kept: None }
     }
 
     /// Connects as a client that trusts this authority alone and offers these protocols.
@@ -99,7 +106,8 @@ pub(crate) struct TlsClient<'a> {
     protocols: &'a [&'a str],
     versions: &'a [&'static SupportedProtocolVersion],
     says_name: bool,
-    store: Option<Arc<ClientSessionMemoryCache>>,
+    /// The one configuration of all its connections, without which nothing is resumed.
+    kept: Option<Arc<OnceLock<Arc<ClientConfig>>>>,
 }
 
 impl<'a> TlsClient<'a> {
@@ -125,11 +133,22 @@ impl<'a> TlsClient<'a> {
 
     /// Remembers sessions, and resumes them on its next connections.
     pub(crate) fn remembering(self) -> Self {
-        Self { store: Some(Arc::new(ClientSessionMemoryCache::new(32))), ..self }
+        Self { kept: Some(Arc::default()), ..self }
     }
 
     /// A connection, or why there is none.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = match &self.kept {
+            Some(kept) => Arc::clone(kept.get_or_init(|| Arc::new(self.config()))),
+            None => Arc::new(self.config()),
+        };
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(config).connect(name, stream).await
+    }
+
+    fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -145,14 +164,9 @@ impl<'a> TlsClient<'a> {
         };
         config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config.enable_sni = self.says_name;
-        config.resumption = match &self.store {
-            Some(store) => Resumption::store(Arc::clone(store) as _),
-            None => Resumption::disabled(),
-        };
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        config.resumption =
+            if self.kept.is_some() { Resumption::in_memory_sessions(32) } else { Resumption::disabled() };
+        config
     }
 }
 

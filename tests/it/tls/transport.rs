@@ -21,7 +21,9 @@ async fn gateway(listener: &str, hsts: Option<&'static str>) -> (TestGateway, Ap
         response
     })
     .await;
-    let listeners = format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n");
+    let listeners = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n"
+    );
     let setup = Setup::new(&clock)
         .provider(&provider)
         .listeners(&listeners)
