@@ -19,11 +19,13 @@ mod callback;
 mod caller;
 mod challenge;
 mod content;
+mod doubt;
 mod events;
 mod flights;
 mod frontchannel;
 mod jwks;
 mod kept_form;
+mod limits;
 mod logout;
 mod me;
 mod observed;
@@ -53,7 +55,8 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
+use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::session::{Revocations, SessionCache};
@@ -65,6 +68,7 @@ pub use account::Body;
 pub use addresses::is_reserved;
 use authenticate::Known;
 use bearer::{BearerError, TokenCache, TokenHolder};
+pub use doubt::{forged_header, refused_path};
 use flights::Flights;
 use kept_form::Forms;
 pub use observed::decided;
@@ -110,6 +114,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What strangers may make the gateway do.
+    pub strangers: RateCounter,
     /// Whether the access log keeps what rules decided by.
     pub records: bool,
     /// What is remembered of sessions beside the browsers' cookies.
@@ -192,7 +198,8 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
+        let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
+        let head = Arc::new(head.map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
@@ -210,13 +217,19 @@ impl Gateway {
             form,
             request_id,
         };
-        let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
+        limits::admitted(&exchange, &route, account)?;
+        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
+            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
+            return Err(Refusal::ForgedHeader);
+        }
+        exchange.refuse_path(&route, &head.path)?;
         exchange.refuse_clear_text(&route, &parts)?;
         if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
-        let application = route.application.ok_or(Refusal::UnknownPath)?;
+        let Some(application) = route.application else { return Err(exchange.nowhere(Refusal::UnknownPath)) };
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
@@ -295,6 +308,16 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
+    }
+
+    /// A path that is in doubt reaches only an application that wants it.
+    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
+        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
+    }
+
+    /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.
+    fn nowhere(&self, refusal: Refusal) -> Refusal {
+        limits::stranger(self).err().unwrap_or(refusal)
     }
 
     fn is_secure(&self) -> bool {

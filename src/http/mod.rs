@@ -18,5 +18,5 @@ pub mod return_to;
 
 pub use head::{HeadError, RequestHead, Scheme};
 pub use host::HostName;
-pub use path::{CanonicalPath, PathError};
+pub use path::{CanonicalPath, PathError, PathSwitches};
 pub use return_to::ReturnTo;

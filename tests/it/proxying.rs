@@ -1,12 +1,15 @@
 //! Requests on their way to the application and back, as they stand on the wire.
 
 mod bodies;
+mod doubt;
 mod drain;
 mod framing;
 mod front;
 mod heads;
 mod hostile;
 mod limits;
+mod mixed;
+mod parked;
 mod paths;
 mod scrubbing;
 mod upgrade;

@@ -16,7 +16,8 @@ use crate::policy::{TlsFacts, TlsVersion};
 
 /// A connection whose handshake is done.
 pub(in super::super) struct Accepted {
-    pub(in super::super) stream: TlsStream<TcpStream>,
+    /// On the heap, because it is large and is handed on.
+    pub(in super::super) stream: Box<TlsStream<TcpStream>>,
     /// Whether the client and we speak HTTP/2.
     pub(in super::super) http2: bool,
     pub(in super::super) facts: TlsConnection,
@@ -24,7 +25,7 @@ pub(in super::super) struct Accepted {
 
 /// Drives the handshake to its end.
 pub(in super::super) async fn accept(shown: &TlsShown, stream: TcpStream) -> Result<Accepted, Failure> {
-    let stream = shown.acceptor().accept(stream).await.map_err(|error| Failure::of(&error))?;
+    let stream = Box::new(shown.acceptor().accept(stream).await.map_err(|error| Failure::of(&error))?);
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     let facts = facts(shown, session)?;

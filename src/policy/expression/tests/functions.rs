@@ -279,7 +279,6 @@ fn parameters_and_headers_are_read_by_name() {
         ("request.tls.client.subjekt == 'x'", "subjekt", "request.tls.client.subject"),
         ("has(request.tls.client.subject)", "has", "always there"),
         ("request.tls.client.subject.x == 'x'", "x", ""),
-        ("request.tls.client.emails == 'x'", "emails", ""),
         ("request.param.x == 'x'", "param", "request.params"),
     ]);
 }
