@@ -15,7 +15,7 @@ use lychgate::http::forwarded::Origin;
 use lychgate::http::frame_guard::FrameGuard;
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::proxy_protocol::{Announced, HeaderReader, MAX_BINARY, ProxyProtocolError};
-use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
+use lychgate::http::{CanonicalPath, HostName, PathSwitches, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
@@ -69,9 +69,18 @@ fn cookie_field(data: &[u8]) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// A canonical path parses to itself and has no segment left to resolve.
+/// A canonical path parses to itself and has no segment left to resolve; neither has one of which something was kept, in either reading.
 pub(crate) fn path(data: &[u8]) {
-    let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
+    let Some(text) = text(data) else { return };
+    if let Ok(kept) = CanonicalPath::parse_keeping(text, PathSwitches::ALL) {
+        assert_eq!(CanonicalPath::parse_keeping(&kept.to_string(), kept.needs()).as_ref(), Ok(&kept));
+        let readings = [kept.as_str().to_owned(), kept.other_reading().map(|other| other.to_string()).unwrap_or_default()];
+        for reading in readings {
+            assert!(!reading.contains("//") && !reading.contains(['\\', ';']), "{reading}");
+            assert!(reading.split('/').all(|segment| segment != "." && segment != ".."), "{reading}");
+        }
+    }
+    let Ok(once) = CanonicalPath::parse(text) else { return };
     assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
     assert!(once.segments().all(|segment| segment != "." && segment != ".."));
     assert!(once.as_str().starts_with('/') && !once.as_str().contains("//") && !once.as_str().contains('\\'));
