@@ -13,7 +13,7 @@ use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
 use lychgate::http::framing::FramingGuard;
-use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
+use lychgate::http::{CanonicalPath, HostName, PathSwitches, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
