@@ -18,6 +18,9 @@ use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
 
+#[path = "whole.rs"]
+mod whole;
+
 /// What a target does with its bytes.
 pub(crate) type Entry = fn(&[u8]);
 
@@ -41,7 +44,10 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("metadata", metadata),
     ("key_set", key_set),
     ("policy", policy_file),
+    ("gateway", gateway),
 ];
+
+pub(crate) use whole::gateway;
 
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()

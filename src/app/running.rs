@@ -20,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
 use crate::gateway::{Common, Gateway, SessionMemory};
 use crate::ledger;
+use crate::limit::RateCounter;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
@@ -313,6 +314,7 @@ fn common(
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        strangers: RateCounter::new(config.limits.strangers),
         records: config.log.replay,
         memory: SessionMemory::default(),
     }

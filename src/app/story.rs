@@ -22,8 +22,8 @@ use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::policy::{
-    Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject, TlsFacts, TlsVersion,
-    printed,
+    Decision, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
+    TlsFacts, TlsVersion, printed,
 };
 use crate::snapshot::{Application, Snapshot};
 
@@ -92,6 +92,8 @@ pub struct Story {
     pub doubtful: Option<String>,
     /// Every rule.
     pub rules: Vec<ExplainedRule>,
+    /// The limits that the request counts towards.
+    pub limits: Vec<ExplainedLimit>,
     /// The identity headers.
     pub headers: Vec<ExplainedHeader>,
     /// What the rules that observe would have decided.
@@ -267,9 +269,10 @@ impl Question {
             let request = UpstreamRequest::new(scrubbed, permit, &head, &telling, (), false);
             story.receives = request.map(|request| receives(&request.into_request()));
         }
-        let Explained { decision, observed, doubtful, rules, headers } = explained;
+        let Explained { decision, observed, doubtful, rules, limits, headers } = explained;
         (story.decision, story.observed) = (words(&decision), observed.as_ref().map(words));
         (story.doubtful, story.rules, story.headers) = (doubtful, rules, headers);
+        story.limits = limits;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::crypto::{ClientKey, KeyRing, SignatureAlgorithm, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
+use crate::limit::Rate;
 
 /// A folder with what configurations name; removed when dropped.
 struct Folder(PathBuf);
@@ -136,7 +137,9 @@ fn every_key_reaches_its_place() {
         config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     );
-    assert_eq!(config.limits, Limits { header_bytes: 16 << 10, header_count: 50, body: 2 << 20, connections: 77 });
+    let strangers = Rate::new(60, Duration::from_secs(120), 7).unwrap();
+    let limits = Limits { header_bytes: 16 << 10, header_count: 50, body: 2 << 20, connections: 77, strangers };
+    assert_eq!(config.limits, limits);
     assert_eq!(
         config.timeouts,
         Timeouts {

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::caller::Caller;
 use super::content::Content;
+use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
@@ -51,6 +52,8 @@ pub(super) struct Account {
     status: u16,
     bytes_out: u64,
     complete: bool,
+    /// Its places in the application; given back with the account.
+    held: Option<Held>,
 }
 
 impl Account {
@@ -86,6 +89,7 @@ impl Account {
             status: CLIENT_LEFT,
             bytes_out: 0,
             complete: false,
+            held: None,
         }
     }
 
@@ -139,9 +143,29 @@ impl Account {
         self.reason = reason;
     }
 
-    /// Notes what would have been decided.
+    /// Notes what would have been decided; what a limit would have refused came first and stays.
     pub(super) fn observed(&mut self, observed: Observed) {
-        self.observed = Some(Box::new(observed));
+        if !self.observed.as_ref().is_some_and(|before| before.is_of_a_limit()) {
+            self.observed = Some(Box::new(observed));
+        }
+    }
+
+    /// Notes that a limit would have refused the request.
+    pub(super) fn observed_over(&mut self, over: Over, rule: Option<&str>) {
+        self.observed = Some(Box::new(Observed::over(over, rule)));
+        if let Some(application) = &self.application {
+            application.metrics().observed(Decision::Refused);
+        }
+    }
+
+    /// Notes that a limit refuses the request, whatever else was decided.
+    pub(super) fn refused(&mut self) {
+        self.decision = Decision::Refused;
+    }
+
+    /// Keeps places in the application until the request is over.
+    pub(super) fn holds(&mut self, held: Option<Held>) {
+        self.held = held;
     }
 
     /// Notes why the request got no answer of the application's.

@@ -28,7 +28,7 @@ use super::challenge::wants_page;
 use super::content::Content;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, addresses, sign_in};
+use super::{Exchange, addresses, limits, sign_in};
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, random};
 use crate::http::HostName;
@@ -202,6 +202,7 @@ pub(super) async fn keep(
     headers: &HeaderMap,
     body: SentBody,
 ) -> Result<Response<Content>, Refusal> {
+    limits::stranger(exchange)?;
     let Some(room) = exchange.gateway.common.memory.forms.room() else {
         return Ok(not_kept(exchange, application, "too many forms are being kept just now"));
     };

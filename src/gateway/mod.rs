@@ -25,6 +25,7 @@ mod flights;
 mod frontchannel;
 mod jwks;
 mod kept_form;
+mod limits;
 mod logout;
 mod me;
 mod observed;
@@ -53,6 +54,7 @@ use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
 use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
+use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
@@ -109,6 +111,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What strangers may make the gateway do.
+    pub strangers: RateCounter,
     /// Whether the access log keeps what rules decided by.
     pub records: bool,
     /// What is remembered of sessions beside the browsers' cookies.
@@ -212,7 +216,8 @@ impl Gateway {
             form,
             request_id,
         };
-        let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
+        limits::admitted(&exchange, &route, account)?;
         if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
             route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
             return Err(Refusal::ForgedHeader);
@@ -223,7 +228,7 @@ impl Gateway {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
-        let application = route.application.ok_or(Refusal::UnknownPath)?;
+        let Some(application) = route.application else { return Err(exchange.nowhere(Refusal::UnknownPath)) };
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
@@ -302,6 +307,11 @@ impl Exchange<'_> {
     /// A path that is in doubt reaches only an application that wants it.
     fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
         refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
+    }
+
+    /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.
+    fn nowhere(&self, refusal: Refusal) -> Refusal {
+        limits::stranger(self).err().unwrap_or(refusal)
     }
 
     fn is_secure(&self) -> bool {

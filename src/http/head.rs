@@ -212,4 +212,56 @@ mod tests {
         let head = parse("GET", "/static/x?/admin=../%2f", Version::HTTP_11, &["a"]).unwrap();
         assert_eq!((head.path.as_str(), head.query.as_deref()), ("/static/x", Some("/admin=../%2f")));
     }
+
+    #[test]
+    fn h02_default_ports_may_be_left_out_on_one_side() {
+        for (target, field, agree) in [
+            ("http://a/", "a:80", true),
+            ("http://a:80/", "a", true),
+            ("http://a/", "a:443", false),
+            ("https://a/", "a:443", true),
+            ("https://a:443/", "a", true),
+            ("https://a/", "a:80", false),
+            ("http://a:8080/", "a:8080", true),
+            ("http://a:8080/", "a", false),
+            ("http://b/", "a", false),
+        ] {
+            assert_eq!(parse("GET", target, Version::HTTP_11, &[field]).is_ok(), agree, "{target} {field}");
+        }
+        assert_eq!(parse("GET", "/", Version::HTTP_11, &["A.example"]).unwrap().authority(), "a.example");
+        // Only HTTP/2 has an authority without a Host field.
+        assert!(parse("GET", "http://a/", Version::HTTP_10, &[]).is_err());
+    }
+
+    #[test]
+    fn h01_one_chunked_is_the_only_transfer_coding() {
+        let coded = |codings: &[&str]| {
+            let mut request = Request::builder().uri("/").header(HOST, "a");
+            for coding in codings {
+                request = request.header(TRANSFER_ENCODING, *coding);
+            }
+            RequestHead::parse(&request.body(()).unwrap().into_parts().0).map(drop)
+        };
+        assert!(coded(&[]).is_ok() && coded(&["chunked"]).is_ok() && coded(&["Chunked"]).is_ok());
+        for codings in [&["gzip"][..], &["chunked", "chunked"], &["gzip, chunked"], &["identity"], &[""]] {
+            assert_eq!(coded(codings), Err(HeadError::TransferCoding), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_and_its_words() {
+        for (error, code, word) in [
+            (HeadError::HostMissing, "host_missing", "no host"),
+            (HeadError::HostRepeated, "host_repeated", "more than once"),
+            (HeadError::HostDisagrees, "host_disagrees", "two different hosts"),
+            (HeadError::Host(HostError::Empty), "host_invalid", "empty"),
+            (HeadError::TransferCoding, "transfer_coding_unsupported", "chunked"),
+            (HeadError::Unsupported, "method_unsupported", "not for a gateway"),
+            (HeadError::Path(PathError::Backslash), "path_backslash", "backslash"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert_eq!((Scheme::Http.as_str(), Scheme::Https.as_str()), ("http", "https"));
+    }
 }

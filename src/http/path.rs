@@ -486,6 +486,66 @@ mod tests {
         assert!(!path.is_below("/adm") && !path.is_below("/admin/pay"));
     }
 
+    #[test]
+    fn p01_each_byte_stands_raw_escaped_or_not_at_all() {
+        let raw = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@[]|^";
+        for byte in 0..=0x7fu8 {
+            let expected = match byte {
+                b'/' => Ok("/a/b".to_owned()),
+                b'%' => Err(PathError::BadEscape),
+                b'\\' => Err(PathError::Backslash),
+                b';' => Err(PathError::PathParameter),
+                0..=0x1f | 0x7f => Err(PathError::Control),
+                other if raw.as_bytes().contains(&other) => Ok(format!("/a{}b", char::from(other))),
+                other => Err(PathError::RawByte(other)),
+            };
+            let path = format!("/a{}b", char::from(byte));
+            assert_eq!(CanonicalPath::parse(&path).map(|path| path.to_string()), expected, "{path:?}");
+        }
+        for value in 0..=0xffu8 {
+            let expected = match value {
+                b'/' => Err(PathError::EncodedSlash),
+                b'\\' => Err(PathError::Backslash),
+                b';' => Err(PathError::PathParameter),
+                0..=0x1f | 0x7f => Err(PathError::Control),
+                0x80.. => Err(PathError::NotUtf8),
+                b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                    Ok(format!("/a{}b", char::from(value)))
+                }
+                other => Ok(format!("/a%{other:02X}b")),
+            };
+            let path = format!("/a%{value:02x}b");
+            assert_eq!(CanonicalPath::parse(&path).map(|path| path.to_string()), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn segments_are_what_stands_between_slashes() {
+        for (path, segments) in
+            [("/", &[""][..]), ("/a", &["a"]), ("/a/b/", &["a", "b", ""]), ("/.a/..b", &[".a", "..b"])]
+        {
+            assert_eq!(CanonicalPath::parse(path).unwrap().segments().collect::<Vec<_>>(), segments, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_and_its_words() {
+        for (error, code, word) in [
+            (PathError::NotAbsolute, "path_not_absolute", "start"),
+            (PathError::BadEscape, "path_bad_escape", "hexadecimal"),
+            (PathError::Control, "path_control", "control"),
+            (PathError::EncodedSlash, "path_encoded_slash", "encoded slash"),
+            (PathError::Backslash, "path_backslash", "backslash"),
+            (PathError::PathParameter, "path_parameter", "semicolon"),
+            (PathError::RawByte(b' '), "path_raw_byte", "0x20"),
+            (PathError::NotUtf8, "path_not_utf8", "UTF-8"),
+            (PathError::AboveRoot, "path_above_root", "above the root"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn p03_canonicalisation_is_idempotent(path in "/([a-zA-Z0-9./]|%[0-9a-fA-F]{2}|[%~=]){0,40}") {

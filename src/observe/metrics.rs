@@ -128,6 +128,8 @@ pub struct Metrics {
     provider_requests: Family<ProviderRequestLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
+    /// Those of them that have nothing to do and keep little more than their socket.
+    pub parked: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
     /// Connections closed at once because there were too many.
@@ -174,8 +176,8 @@ impl Metrics {
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
-        let (connections, accepted, turned_away, timed_out) =
-            (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
+        let (connections, parked) = (Gauge::default(), Gauge::default());
+        let (accepted, turned_away, timed_out) = (Counter::default(), Counter::default(), Counter::default());
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
         registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
@@ -210,6 +212,7 @@ impl Metrics {
             provider_requests.clone(),
         );
         registry.register("connections", "Open client connections", connections.clone());
+        registry.register("connections_parked", "Idle client connections that keep little memory", parked.clone());
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
@@ -264,6 +267,7 @@ impl Metrics {
             provider_stale,
             provider_requests,
             connections,
+            parked,
             accepted,
             turned_away,
             timed_out,

@@ -1,7 +1,8 @@
 //! May this request pass? The one place that makes a [`Permit`].
 //!
 //! The first rule that matches decides; what it does not allow is denied, never passed on to a later rule. Order of the
-//! questions: are query, head and path clear; is there a rule; is it for everybody; is somebody signed in; is the login good enough for
+//! questions: may the client come at all; are query, head and path clear; is there a rule; is it for everybody; is somebody signed in; is
+//! the login good enough for
 //! the application; is the person denied, allowed; is the login good enough for the rule; does the gateway answer itself;
 //! can the headers be made. Rules that observe are never among those that decide ([`Policy::observe`]).
 //!
@@ -23,6 +24,9 @@ use crate::clock::Timestamp;
 impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
+        if self.networks.as_ref().is_some_and(|networks| !networks.admit(request.client)) {
+            return Decision::Deny(Denial::new(None, DenialReason::NetworkDenied));
+        }
         if let Some(reason) = self.doubt(request, now) {
             return Decision::Deny(Denial::new(None, reason));
         }

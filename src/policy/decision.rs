@@ -219,6 +219,8 @@ pub struct Requirement<'p> {
 /// Why a request is denied. For logs; not for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialReason {
+    /// The application cannot be reached from the client's network.
+    NetworkDenied,
     /// No rule matches.
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
@@ -252,6 +254,7 @@ impl DenialReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Cookie(_, reason) => reason.code(),
+            Self::NetworkDenied => "network_denied",
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
             Self::PathAmbiguous => "path_ambiguous",
@@ -284,6 +287,7 @@ impl DenialReason {
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NetworkDenied => write!(f, "the application cannot be reached from the client's network"),
             Self::NoRule => write!(f, "no rule matches the request"),
             Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
             Self::PathAmbiguous => {

@@ -31,8 +31,10 @@ mod header_choice;
 mod header_set;
 mod header_table;
 mod include;
+mod limits;
 mod login;
 mod method_set;
+mod networks;
 mod pattern;
 mod prepared;
 mod query;
@@ -72,10 +74,12 @@ pub use decision::{
     Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
     TlsFacts, TlsVersion,
 };
-pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Standing, printed};
 pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
+pub use limits::{Limits, Per, PolicyLimits, RateLimit};
+pub use networks::Networks;
 pub use prepared::Prepared;
 pub use reach::{Coverage, Reachable};
 pub use record::RecordedParameter;
@@ -96,6 +100,9 @@ pub struct Policy {
     bearer: Option<Bearer>,
     login_accepts: LoginAccepts,
     session: SessionSettings,
+    limits: PolicyLimits,
+    /// From where clients may come; everywhere when none.
+    networks: Option<Networks>,
     response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
@@ -202,6 +209,16 @@ impl Policy {
     /// How long a session lasts, and how it is kept.
     pub fn session(&self) -> &SessionSettings {
         &self.session
+    }
+
+    /// How much may be asked for: of the application, and by rule.
+    pub fn limits(&self) -> &PolicyLimits {
+        &self.limits
+    }
+
+    /// From where clients may come; everywhere when none.
+    pub fn networks(&self) -> Option<&Networks> {
+        self.networks.as_ref()
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.

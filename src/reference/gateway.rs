@@ -156,6 +156,24 @@ pub static LIMITS: Table = Table::new(
         Key::optional("body", Kind::Size(1, 1 << 44), "Bytes of a request's body.").by_default("\"1GiB\""),
         Key::optional("connections", Kind::Integer(1, 10_000_000), "Open client connections in all.")
             .by_default("10000"),
+        Key::optional(
+            "strangers",
+            Kind::Table(&STRANGERS),
+            "What one address may make the gateway do without being known: [Strangers](#strangers).",
+        ),
+    ],
+);
+
+/// `[limits.strangers]`.
+pub static STRANGERS: Table = Table::new(
+    "limits.strangers",
+    LIMITS_AT,
+    "What one address may make the gateway do without being known.",
+    &[
+        Key::optional("requests", Kind::Integer(1, 1_000_000_000), "How many requests.").by_default("1200"),
+        Key::optional("every", Kind::TIME, "In which time.").by_default("\"1m\""),
+        Key::optional("burst", Kind::Integer(1, 1_000_000_000), "How many of them may come at once.")
+            .by_default("3000"),
     ],
 );
 

@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -18,9 +18,11 @@ use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::{Counted, Offered};
 use super::io::Watched;
+use super::parked::{self, Readable};
 use super::watch::{Order, Watch};
 use crate::config::Limits;
 use crate::gateway::{ClientConnection, Gateway};
@@ -50,12 +52,17 @@ impl Serving {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
+        // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
+        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
         let version = tls_version(stream.get_ref().1.protocol_version());
         self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.watch.opened(http2);
-        if http2 { self.http2(stream).await } else { self.http1(stream).await }
+        if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+    }
+
+    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
+        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
@@ -63,39 +70,68 @@ impl Serving {
         let mut handshake = pin!(handshake);
         poll_fn(|context| match self.watch.order(context.waker()) {
             Order::Drop => Poll::Ready(None),
-            Order::GoOn | Order::Finish => handshake.as_mut().poll(context).map(Some),
+            Order::GoOn | Order::Park | Order::Finish => handshake.as_mut().poll(context).map(Some),
         })
         .await
     }
 
-    async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
+    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
+        while parked::until_needed(&stream, &self.watch).await {
+            match Box::pin(self.http1_until_idle(stream)).await {
+                Some(idle) => stream = idle,
+                None => return,
+            }
+        }
+    }
+
+    /// Serves requests; the stream comes back when it is to be parked.
+    async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
         let guard = FramingGuard::new(self.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
             .max_headers(self.limits.header_count)
             .max_header_size(self.limits.header_bytes)
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
-        let mut connection = pin!(connection);
         let mut finishing = false;
-        poll_fn(|context| {
+        let idle = poll_fn(|context| {
             let order = self.watch.order(context.waker());
             if order == Order::Drop {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
             // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
-            let mut polled = connection.as_mut().poll(context);
+            let mut polled = Pin::new(&mut connection).poll(context);
             if order == Order::Finish && polled.is_pending() && !finishing && !self.watch.awaits_first_byte() {
                 finishing = true;
-                connection.as_mut().graceful_shutdown();
-                polled = connection.as_mut().poll(context);
+                Pin::new(&mut connection).graceful_shutdown();
+                polled = Pin::new(&mut connection).poll(context);
             }
-            polled.map(|served| self.note_unreadable(&served))
+            match polled {
+                Poll::Ready(served) => {
+                    self.note_unreadable(&served);
+                    Poll::Ready(false)
+                }
+                Poll::Pending if order == Order::Park => self.parks(),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await;
+        let parts = if idle { connection.into_parts()? } else { return None };
+        // Nothing is left there between two messages; should anything be, it is not guessed what it belongs to.
+        parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
+    }
+
+    /// Follows the order to park, unless there is something to do again.
+    fn parks(&self) -> Poll<bool> {
+        if self.watch.may_park() {
+            return Poll::Ready(true);
+        }
+        self.watch.go_on();
+        Poll::Pending
     }
 
     /// hyper answers a head that it cannot read by itself; the log tells of it all the same.

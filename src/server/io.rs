@@ -21,11 +21,18 @@ pub(super) struct Watched<S> {
     watch: Arc<Watch>,
     /// None on HTTP/2, whose frames leave nothing to guess.
     guard: Option<FramingGuard>,
+    /// Whether our side says no more.
+    ended: bool,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Option<FramingGuard>) -> Self {
-        Self { stream, watch, guard }
+        Self { stream, watch, guard, ended: false }
+    }
+
+    /// The stream, with nothing read that was not passed on.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
     }
 
     /// Notes that bytes came; a request among them that can be framed in two ways is spoiled.
@@ -64,6 +71,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if let Some(bytes) = into.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
             self.came(bytes);
         }
+        // Whoever reads on while nothing is there has used up all that came.
+        let waits = read.is_pending() && !self.ended;
+        self.watch.is_between(waits && self.guard.as_ref().is_some_and(FramingGuard::is_between));
         read
     }
 }
@@ -89,13 +99,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        if flushed.is_pending() {
-            self.watch.write_blocked();
-        }
-        flushed
+        self.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.ended = true;
+        self.watch.is_between(false);
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

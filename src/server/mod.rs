@@ -11,6 +11,7 @@ mod accept;
 mod answer;
 mod connection;
 mod io;
+mod parked;
 mod tls;
 mod watch;
 mod worker;

@@ -176,6 +176,13 @@ impl Accepting {
 /// One counted connection.
 pub(super) struct Slot(Arc<Shared>);
 
+impl Slot {
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@
 //! claim one host and path, a provider that does not exist, a shadow with nothing to stand beside.
 
 mod application;
+mod guard;
 mod routes;
 mod shadows;
 
@@ -26,6 +27,7 @@ use crate::policy::Policy;
 
 use application::Surroundings;
 pub use application::{Application, BearerAccess};
+pub use guard::{Guard, Limiter};
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
 pub use shadows::shadows_astray;

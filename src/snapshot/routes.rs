@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -31,6 +32,11 @@ impl<'a> Route<'a> {
     /// The application on this host that has a path.
     pub fn application_at(&self, path: &CanonicalPath) -> Option<&'a Arc<Application>> {
         self.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
+    }
+
+    /// Whether a client at `address` may come to any application on this host.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.neighbours.iter().any(|application| application.admits(address))
     }
 
     /// Whether people sign in at any application on this host.

@@ -8,6 +8,8 @@ mod front;
 mod heads;
 mod hostile;
 mod limits;
+mod mixed;
+mod parked;
 mod paths;
 mod scrubbing;
 mod upgrade;

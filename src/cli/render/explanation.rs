@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::{Decided, Story};
-use crate::policy::{Check, ExplainedHeader, ExplainedRule, Seen, Standing};
+use crate::policy::{Check, ExplainedHeader, ExplainedLimit, ExplainedRule, Seen, Standing};
 
 /// The version of the JSON form.
 const VERSION: u32 = 1;
@@ -54,6 +54,7 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
     }
     out.push('\n');
     decided("decision", &story.decision, &mut out);
+    limits(&story.limits, &mut out);
     headers(&story.headers, &mut out);
     if let Some(receives) = &story.receives {
         let _ = writeln!(out, "\nthe application receives\n  {}", receives.line);
@@ -183,6 +184,18 @@ fn decided(label: &str, decided: &Decided, out: &mut String) {
     out.push('\n');
     if let Some(why) = &decided.why {
         let _ = writeln!(out, "          {why}");
+    }
+}
+
+fn limits(limits: &[ExplainedLimit], out: &mut String) {
+    if limits.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nlimits that the request counts towards");
+    for limit in limits {
+        let rule = limit.rule.as_ref().map_or("the application".to_owned(), |rule| format!("`{rule}`"));
+        let observes = if limit.observes { ", which only observes" } else { "" };
+        let _ = writeln!(out, "  {rule}: {}{observes}", limit.limit);
     }
 }
 

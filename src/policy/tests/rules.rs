@@ -517,7 +517,7 @@ fn kept(rules: &str, path: &str) -> (String, Vec<String>) {
     );
     let mut report = Report::default();
     let policy = compile("app", &SourceFile::new("app.toml", text), &surroundings(&[OKTA]), &mut report).unwrap();
-    let path = CanonicalPath::parse_keeping(path, crate::http::PathSwitches::ALL).unwrap();
+    let path = CanonicalPath::parse_keeping(path, PathSwitches::ALL).unwrap();
     let ada = known(&policy, r#"{"groups": ["staff"]}"#);
     let decision = told(&policy.decide(&facts(&policy, &path), Some(&ada), NOW), None);
     (decision, report.findings().iter().map(|finding| finding.message.clone()).collect())

@@ -8,6 +8,7 @@
 mod bearer;
 mod definitions;
 mod header;
+mod limits;
 mod rule;
 mod test;
 
@@ -17,6 +18,7 @@ pub use header::{
     BASIC, COOKIE, COOKIE_FORMS, COOKIES, HEADER, HEADER_BASIC, HEADER_BEARER, HEADER_FORMS, HEADER_JSON, HEADER_JWT,
     HEADER_LIST, HEADER_SECRET, HEADER_TEXT, HEADERS, JWT, RESPONSE, RESPONSE_ADD, RESPONSE_SET, SECRET, TTL,
 };
+pub use limits::{LIMITS, NETWORKS, RATE};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
 pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_HEADERS, TEST_SESSION};
 
@@ -75,6 +77,8 @@ pub static FILE: Table = Table::new(
             .see("docs/policy.md#cookies"),
         Key::optional("response", Kind::Table(&RESPONSE), "What is changed on the application's answers.")
             .see("docs/policy.md#response"),
+        limits::NETWORKS_KEY,
+        limits::LIMITS_KEY,
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
             .see(RULES_AT),
         Key::optional("tests", Kind::Tables(&TEST), "What the file says that it does.").see(TESTS_AT),
