@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -83,8 +83,10 @@ const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// What is true for all requests of one client connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientConnection {
-    /// The other end.
+    /// The client: the other end, or whom a trusted proxy announced before the first byte.
     pub peer: SocketAddr,
+    /// Whether forwarding fields are believed when the peer is a trusted proxy; not where one spoke for somebody that it did not name.
+    pub may_forward: bool,
     /// How browsers reach this listener.
     pub scheme: Scheme,
     /// Its TLS, where that ends here; known once the handshake is done.
@@ -200,8 +202,9 @@ impl Gateway {
         }
         let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
-        let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
-            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
+        let origin =
+            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
@@ -230,9 +233,16 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason.
-    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, status: u16, reason: &'static str) {
-        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
+    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason; or a connection on HTTP/2
+    /// that was ended for its frames.
+    pub fn note_unreadable(
+        self: &Arc<Self>,
+        connection: &ClientConnection,
+        version: Version,
+        status: u16,
+        reason: &'static str,
+    ) {
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(version, status, reason);
     }
 
     /// Hands the access log's lines over.
