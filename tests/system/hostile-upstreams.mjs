@@ -1,7 +1,7 @@
 // Servers that read targets and headers differently, and people who try every spelling of both (P02, P03, S01-S04).
 //
-// What the same bytes do when they are sent to a server directly is shown first, so that the spellings are known to be dangerous. Each server
-// stands behind the gateway twice: as it is by default, and with all switches of its paths turned to keep.
+// What the same bytes do when they are sent to a server directly is shown first, so that the spellings are known to be
+// dangerous. Each server stands behind the gateway twice: as it is by default, and with all switches of its paths turned to keep.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -136,7 +136,8 @@ function overHttp2(host, port) {
 /** The answer to a request over HTTP/2: status and text. */
 function askHttp2(session, path, fields, trailers) {
   return new Promise((done, failed) => {
-    const asked = session.request({ ":method": trailers ? "POST" : "GET", ":path": path, ...fields }, { waitForTrailers: Boolean(trailers) });
+    const line = { ":method": trailers ? "POST" : "GET", ":path": path };
+    const asked = session.request({ ...line, ...fields }, { waitForTrailers: Boolean(trailers) });
     let [status, text] = [0, ""];
     asked.on("response", (answer) => (status = answer[":status"])).on("error", failed);
     asked.on("wantTrailers", () => asked.sendTrailers(trailers));
@@ -175,7 +176,8 @@ async function checkRejected(server, gateway, tlsPort, cookie) {
   const all = aliases(PRESENT).filter((_, index) => index % 3 === 0);
   await check(`S01 S02 ${server.title}: where it wants them refused, every spelling is`, async () => {
     for (const folder of ["private", "public"]) {
-      const ask = (alias) => head(server.keeping, `GET ${server.bases[0]}/${folder}/${server.page}`, [`Cookie: ${cookie}`, `${alias}: forged`]);
+      const line = `GET ${server.bases[0]}/${folder}/${server.page}`;
+      const ask = (alias) => head(server.keeping, line, [`Cookie: ${cookie}`, `${alias}: forged`]);
       const answers = await forEach(all, (alias) => exchange(gateway, ask(alias)));
       for (const [index, answer] of answers.entries()) {
         const expected = folded(all[index]) === folded(PRESENT) ? 400 : 200;
