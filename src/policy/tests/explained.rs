@@ -76,7 +76,12 @@ fn explanations_agree_with_decisions_for_every_test_of_every_policy_in_the_tree(
         for test in &policy.tests {
             let agreed = test.asked(policy, |request, who, now| {
                 let explained = policy.explain(request, who, now);
-                assert_eq!(implied(policy, request, &explained), found(&policy.decide(request, who, now)), "{}", test.name);
+                assert_eq!(
+                    implied(policy, request, &explained),
+                    found(&policy.decide(request, who, now)),
+                    "{}",
+                    test.name
+                );
                 assert_eq!(explained.rules.len(), policy.rules.len());
                 trees_agree(&explained)
             });
