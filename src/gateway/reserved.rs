@@ -37,10 +37,9 @@ pub(super) async fn answer(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    match (exchange.head.path.as_str(), &exchange.head.method) {
-        // What makes the gateway, or a provider, work for somebody who is not known yet.
-        (CALLBACK | RESEND, &Method::GET | &Method::POST) => limits::stranger(exchange)?,
-        _ => {}
+    // These make the gateway, or a provider, work for somebody who is not known yet.
+    if matches!(exchange.head.path.as_str(), CALLBACK | RESEND) {
+        limits::stranger(exchange)?;
     }
     match (exchange.head.path.as_str(), &exchange.head.method) {
         (CALLBACK, &Method::GET) => callback::answer(exchange, route, headers, account).await,
