@@ -30,6 +30,31 @@ impl Bound {
     }
 }
 
+/// What was told of a listener that could not accept connections. It can come and go many times a second, so its beginning and its end are
+/// told once in [`QUIET`] at the most.
+#[derive(Default)]
+pub(super) struct Trouble {
+    since: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    fn begins(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
+            tracing::warn!(%error, "cannot accept connections, waiting");
+            self.told = Some(Instant::now());
+            self.since = self.told;
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(since) = self.since.take() {
+            let seconds = since.elapsed().as_secs();
+            tracing::warn!(seconds, "connections are accepted again");
+        }
+    }
+}
+
 /// Binds `address` for `workers` workers; nothing stays bound when one fails.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
     probe(address)?;
@@ -58,31 +83,6 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// What was told of a listener that could not accept connections. It can come and go many times a second, so its beginning and its end are
-/// told once in [`QUIET`] at the most.
-#[derive(Default)]
-pub(super) struct Trouble {
-    since: Option<Instant>,
-    told: Option<Instant>,
-}
-
-impl Trouble {
-    fn begins(&mut self, error: &io::Error) {
-        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
-            tracing::warn!(%error, "cannot accept connections, waiting");
-            self.told = Some(Instant::now());
-            self.since = self.told;
-        }
-    }
-
-    fn is_over(&mut self) {
-        if let Some(since) = self.since.take() {
-            let seconds = since.elapsed().as_secs();
-            tracing::warn!(seconds, "connections are accepted again");
-        }
-    }
 }
 
 /// Waits for the next connection, whatever happens to others.
