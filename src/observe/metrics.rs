@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
-    RequestLabels, RevocationLabels, SignalLabels, TokenLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels,
 };
 use crate::session::{CAUSES, Cause};
 
