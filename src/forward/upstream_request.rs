@@ -14,7 +14,7 @@ use super::Spelling;
 use super::scrub::Scrubbed;
 use crate::http::cookie::{self, IdentityCookies};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::policy::Permit;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -35,12 +35,14 @@ pub enum HostHeader {
 pub struct Telling<'a> {
     /// Where the request comes from.
     pub origin: &'a Origin,
+    /// What its connection's requests have in common.
+    pub seen: &'a Seen,
     /// How browsers reach the gateway.
     pub scheme: Scheme,
     /// What to put into `Host`.
     pub host: &'a HostHeader,
     /// The request's identifier.
-    pub request_id: &'a HeaderValue,
+    pub request_id: HeaderValue,
     /// The cookies that tell the application who asks; no client can send one.
     pub cookies: &'a IdentityCookies,
     /// How the names of identity headers are written.
@@ -61,14 +63,15 @@ impl<B> UpstreamRequest<B> {
         scrubbed: Scrubbed,
         permit: &Permit<'_>,
         head: &RequestHead,
-        telling: &Telling<'_>,
+        telling: Telling<'_>,
         body: B,
         has_body: bool,
     ) -> Option<Self> {
         let (mut headers, upgrade) = scrubbed.into_parts();
         cookie::withhold(&mut headers, telling.cookies);
         set_framing(&mut headers, &head.method, has_body);
-        set_forwarding(&mut headers, head, telling)?;
+        set_forwarding(&mut headers, head, &telling)?;
+        headers.insert(&X_REQUEST_ID, telling.request_id);
         if let Some(authorization) = telling.authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
@@ -113,28 +116,32 @@ fn set_framing(headers: &mut HeaderMap, method: &Method, has_body: bool) {
 }
 
 fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: &Telling<'_>) -> Option<()> {
-    let authority = match headers.get(header::HOST) {
-        Some(host) => host.clone(),
+    let sent = headers.get(header::HOST).cloned();
+    let is_sent = sent.is_some();
+    let authority = match sent {
+        Some(host) => host,
         None => HeaderValue::try_from(head.authority()).ok()?,
     };
-    let scheme = HeaderValue::from_static(telling.scheme.as_str());
-    headers.insert(&X_FORWARDED_FOR, telling.origin.x_forwarded_for()?);
-    headers.insert(&X_FORWARDED_PROTO, scheme);
-    headers.insert(header::FORWARDED, telling.origin.forwarded(authority.to_str().ok()?, telling.scheme.as_str())?);
-    headers.insert(&X_REQUEST_ID, telling.request_id.clone());
-    headers.insert(&X_FORWARDED_HOST, authority.clone());
-    let host = match telling.host {
-        HostHeader::Keep => authority,
-        HostHeader::Replace(host) => host.clone(),
-    };
-    headers.insert(header::HOST, host);
+    let scheme = telling.scheme.as_str();
+    headers.insert(&X_FORWARDED_FOR, telling.seen.x_forwarded_for(telling.origin)?);
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(header::FORWARDED, telling.seen.forwarded(telling.origin, authority.to_str().ok()?, scheme)?);
+    match telling.host {
+        HostHeader::Replace(host) => drop(headers.insert(header::HOST, host.clone())),
+        HostHeader::Keep if is_sent => {}
+        HostHeader::Keep => drop(headers.insert(header::HOST, authority.clone())),
+    }
+    headers.insert(&X_FORWARDED_HOST, authority);
     Some(())
 }
 
 fn target(head: &RequestHead) -> Option<Uri> {
+    if let Some(sent) = head.sent_target() {
+        return Some(Uri::from(sent.clone()));
+    }
     let path = head.path.as_str();
     let text = match &head.query {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        Some(query) => PathAndQuery::try_from(format!("{path}?{}", &**query)),
         None => PathAndQuery::try_from(path),
     };
     text.ok().map(Uri::from)

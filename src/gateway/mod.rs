@@ -51,7 +51,7 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
@@ -77,7 +77,7 @@ const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientConnection {
     /// The other end.
     pub peer: SocketAddr,
@@ -85,6 +85,8 @@ pub struct ClientConnection {
     pub scheme: Scheme,
     /// Its TLS, where that ends here; known once the handshake is done.
     pub tls: Option<TlsFacts>,
+    /// What its requests have in common.
+    pub seen: Seen,
 }
 
 /// What all workers of a process share; nothing in it is written on a request's path.
@@ -192,14 +194,14 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = Arc::new(RequestHead::parse(&parts).map_err(Refusal::Head)?);
+        let head = Arc::new(RequestHead::parse_on(&connection.seen, &parts).map_err(Refusal::Head)?);
         let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
             .map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
         account.decided_by(&snapshot);
-        let request_id = account.request_id().clone();
+        let request_id = *account.request_id();
         let exchange = Exchange {
             gateway: self,
             snapshot: Arc::clone(&snapshot),

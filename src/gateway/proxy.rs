@@ -226,6 +226,7 @@ async fn send(
     account.sending(progress.as_ref());
     let telling = Telling {
         origin: &exchange.origin,
+        seen: &exchange.connection.seen,
         scheme: exchange.connection.scheme,
         host: application.host(),
         request_id: account.request_id().header(),
@@ -236,7 +237,7 @@ async fn send(
     };
     let has_body = !body.is_empty();
     let request =
-        UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
+        UpstreamRequest::new(scrubbed, permit, exchange.head, telling, body, has_body).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;

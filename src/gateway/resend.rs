@@ -16,13 +16,13 @@ use http::{Method, Response};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
+use super::Exchange;
 use super::account::Account;
 use super::authenticate::{authenticate, person};
 use super::content::Content;
 use super::kept_form::{self, KeptForm, KeptFormError, LIFETIME, MAX_SEALED, READING};
 use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
-use super::{Exchange, RequestId};
 use crate::http::cookie;
 use crate::http::{CanonicalPath, RequestHead};
 use crate::snapshot::Route;
@@ -82,7 +82,7 @@ pub(super) async fn answer(
         snapshot: Arc::clone(&exchange.snapshot),
         head: &head,
         origin: exchange.origin.clone(),
-        request_id: RequestId::clone(&exchange.request_id),
+        request_id: exchange.request_id,
         ..*exchange
     };
     let sent = Sent::kept(Bytes::copy_from_slice(form.body));

@@ -15,8 +15,10 @@ pub mod host;
 pub mod login_options;
 pub mod path;
 pub mod return_to;
+pub mod seen;
 
-pub use head::{HeadError, RequestHead, Scheme};
+pub use head::{HeadError, Query, RequestHead, Scheme};
 pub use host::HostName;
 pub use path::{CanonicalPath, PathError};
 pub use return_to::ReturnTo;
+pub use seen::Seen;

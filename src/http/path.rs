@@ -8,10 +8,34 @@
 //! Trust boundary: the text is a stranger's. Specification: RFC 3986 sections 3.3 and 6.2.2.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use http::uri::PathAndQuery;
 
 /// A path in its canonical form: starts with `/`, has no dot or empty segments, ASCII only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CanonicalPath(Box<str>);
+#[derive(Clone, Debug)]
+pub struct CanonicalPath(PathText);
+
+#[derive(Clone, Debug)]
+enum PathText {
+    /// Canonical as it stands in the target that was sent.
+    Sent(PathAndQuery),
+    Made(Box<str>),
+}
+
+impl PartialEq for CanonicalPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for CanonicalPath {}
+
+impl Hash for CanonicalPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,32 +102,52 @@ impl CanonicalPath {
             return Err(PathError::NotAbsolute);
         }
         if is_plain(path) {
-            return Ok(Self(path.into()));
+            return Ok(Self(PathText::Made(path.into())));
         }
         let escaped = normalise_escapes(path)?;
-        resolve_segments(&escaped).map(|resolved| Self(resolved.into()))
+        resolve_segments(&escaped).map(|resolved| Self(PathText::Made(resolved.into())))
+    }
+
+    /// The same of a target's path; nothing is copied where it is canonical already.
+    pub(super) fn of_target(target: &PathAndQuery) -> Result<Self, PathError> {
+        let path = target.path();
+        if path.starts_with('/') && is_plain(path) {
+            return Ok(Self(PathText::Sent(target.clone())));
+        }
+        Self::parse(path)
+    }
+
+    /// The target that holds the path as it is.
+    pub(super) fn sent_in(&self) -> Option<&PathAndQuery> {
+        match &self.0 {
+            PathText::Sent(target) => Some(target),
+            PathText::Made(_) => None,
+        }
     }
 
     /// The path's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            PathText::Sent(target) => target.path(),
+            PathText::Made(text) => text,
+        }
     }
 
     /// The segments between slashes; `/` has one empty segment, `/a/` has `a` and an empty one.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').skip(1)
+        self.as_str().split('/').skip(1)
     }
 
     /// Whether this path is `prefix` or below it, segment by segment. `prefix` is canonical, with or without a last slash.
     pub fn is_below(&self, prefix: &str) -> bool {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        self.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -123,13 +167,27 @@ const fn may_stand_raw(byte: u8) -> bool {
 fn is_plain(path: &str) -> bool {
     let mut previous = 0u8;
     for byte in path.bytes() {
-        if !may_stand_raw(byte) || (previous == b'/' && matches!(byte, b'/' | b'.')) {
+        if !RAW.get(usize::from(byte)).copied().unwrap_or(false) || (previous == b'/' && matches!(byte, b'/' | b'.')) {
             return false;
         }
         previous = byte;
     }
     true
 }
+
+/// [`may_stand_raw`] for every byte.
+#[expect(clippy::indexing_slicing, reason = "made by the compiler, of a byte")]
+static RAW: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = may_stand_raw(byte);
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// Refuses doubtful bytes and brings every escape into its one spelling.
 fn normalise_escapes(path: &str) -> Result<String, PathError> {

@@ -52,7 +52,8 @@ impl Serving {
         };
         let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
         let version = tls_version(stream.get_ref().1.protocol_version());
-        self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
+        let tls = version.map(|version| TlsFacts { version });
+        self.facts = Arc::new(ClientConnection { tls, ..ClientConnection::clone(&self.facts) });
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.watch.opened(http2);
         if http2 { self.http2(stream).await } else { self.http1(stream).await }

@@ -19,7 +19,7 @@ use super::connection::Serving;
 use super::watch::{TICK, Watchman};
 use crate::config::{Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
-use crate::http::Scheme;
+use crate::http::{Scheme, Seen};
 use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
@@ -165,7 +165,7 @@ impl Accepting {
         let serving = Serving {
             gateway: Arc::clone(&self.gateway),
             limits: self.shared.limits,
-            facts: Arc::new(ClientConnection { peer, scheme: self.scheme, tls: None }),
+            facts: Arc::new(ClientConnection { peer, scheme: self.scheme, tls: None, seen: Seen::default() }),
             watch: self.watchman.watch(slot),
         };
         let tls = self.tls.clone();
