@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Counted, Offered};
+use super::cork::cork;
 use super::io::Watched;
 use super::watch::{Order, Watch};
 use crate::config::Limits;
@@ -114,7 +115,7 @@ impl Serving {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), None));
+        let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), None));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
@@ -127,7 +128,7 @@ impl Serving {
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         let mut finishing = false;
         poll_fn(|context| {
@@ -139,7 +140,11 @@ impl Serving {
                 }
                 _ => {}
             }
-            connection.as_mut().poll(context).map(|_| ())
+            let served = connection.as_mut().poll(context).map(|_| ());
+            match outlet.poll(context) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) | Poll::Pending => served,
+            }
         })
         .await;
     }

@@ -10,6 +10,7 @@
 mod accept;
 mod answer;
 mod connection;
+mod cork;
 mod io;
 mod tls;
 mod watch;
