@@ -232,7 +232,8 @@ impl Parts {
         let mut routes = RouteTable::new(self.app.case);
         let mut rules = Vec::with_capacity(self.rules.len());
         for entry in self.rules {
-            let route = RouteRule { methods: entry.methods, observes: entry.rule.observes };
+            let selects = !entry.rule.selector.is_everything();
+            let route = RouteRule { methods: entry.methods, observes: entry.rule.observes, selects };
             routes.push(route, &entry.patterns);
             rules.push(entry.rule);
         }
