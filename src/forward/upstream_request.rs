@@ -70,9 +70,9 @@ impl<B> UpstreamRequest<B> {
         let (mut headers, upgrade) = scrubbed.into_parts();
         cookie::withhold(&mut headers, telling.cookies);
         set_framing(&mut headers, &head.method, has_body);
-        set_forwarding(&mut headers, head, &telling)?;
-        headers.insert(&X_REQUEST_ID, telling.request_id);
-        if let Some(authorization) = telling.authorization {
+        let Telling { authorization, spelling, .. } = telling;
+        set_forwarding(&mut headers, head, telling)?;
+        if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         for (name, value) in permit.headers() {
@@ -91,7 +91,7 @@ impl<B> UpstreamRequest<B> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = target(head)?;
         *request.headers_mut() = headers;
-        *request.extensions_mut() = telling.spelling.extensions();
+        *request.extensions_mut() = spelling.extensions();
         Some(Self { request, upgrade: is_upgrade })
     }
 
@@ -115,7 +115,7 @@ fn set_framing(headers: &mut HeaderMap, method: &Method, has_body: bool) {
     }
 }
 
-fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: &Telling<'_>) -> Option<()> {
+fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: Telling<'_>) -> Option<()> {
     let sent = headers.get(header::HOST).cloned();
     let is_sent = sent.is_some();
     let authority = match sent {
@@ -126,12 +126,16 @@ fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: &Telling
     headers.insert(&X_FORWARDED_FOR, telling.seen.x_forwarded_for(telling.origin)?);
     headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(header::FORWARDED, telling.seen.forwarded(telling.origin, authority.to_str().ok()?, scheme)?);
-    match telling.host {
-        HostHeader::Replace(host) => drop(headers.insert(header::HOST, host.clone())),
-        HostHeader::Keep if is_sent => {}
-        HostHeader::Keep => drop(headers.insert(header::HOST, authority.clone())),
-    }
+    headers.insert(&X_REQUEST_ID, telling.request_id);
+    let host = match telling.host {
+        HostHeader::Replace(host) => Some(host.clone()),
+        HostHeader::Keep if is_sent => None,
+        HostHeader::Keep => Some(authority.clone()),
+    };
     headers.insert(&X_FORWARDED_HOST, authority);
+    if let Some(host) = host {
+        headers.insert(header::HOST, host);
+    }
     Some(())
 }
 
