@@ -147,7 +147,7 @@ impl WantedForm {
 /// One request under way: what every step may look at.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
-    snapshot: Arc<Snapshot>,
+    snapshot: &'a Arc<Snapshot>,
     connection: &'a ClientConnection,
     head: &'a RequestHead,
     origin: Origin,
@@ -202,15 +202,8 @@ impl Gateway {
         self.follow(&snapshot);
         account.decided_by(&snapshot);
         let request_id = *account.request_id();
-        let exchange = Exchange {
-            gateway: self,
-            snapshot: Arc::clone(&snapshot),
-            connection,
-            head: &head,
-            origin,
-            form,
-            request_id,
-        };
+        let exchange =
+            Exchange { gateway: self, snapshot: &snapshot, connection, head: &head, origin, form, request_id };
         let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
         exchange.refuse_clear_text(&route, &parts.headers)?;
         if is_reserved(&head.path) {

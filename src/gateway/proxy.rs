@@ -4,7 +4,6 @@
 //! Trust boundary: the client on one side, the application on the other.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
@@ -13,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::account::Account;
 use super::bearer;
@@ -22,6 +22,7 @@ use super::observed::{decided, observe};
 use super::refresh::refresh;
 use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, reply};
+use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
 use crate::http::authorization::BearerToken;
@@ -93,7 +94,9 @@ pub(super) async fn forward(
         account.recognised(known);
     }
     let brought = Brought { scrubbed, token, sent };
-    let answered = decide(exchange, application, host, brought, &who, account).await;
+    // A refresh takes its time.
+    let now = if cookies.is_empty() { now } else { exchange.gateway.now() };
+    let answered = decide(exchange, application, host, brought, &who, now, account).await;
     if cookies.is_empty() {
         return answered;
     }
@@ -141,10 +144,10 @@ async fn decide(
     host: &HostName,
     brought: Brought,
     who: &Result<Caller, NoSession>,
+    now: Timestamp,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let Brought { scrubbed, token, sent } = brought;
-    let now = exchange.gateway.now();
     let known = who.as_ref().ok();
     let facts = facts(exchange, host, &scrubbed);
     let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
@@ -277,7 +280,8 @@ async fn ask(
 ) -> Result<Answer, Refusal> {
     let upgrade = request.is_upgrade();
     let began = Instant::now();
-    let answered = application.upstream().send(&exchange.gateway.pool, request.into_request(), progress, upgrade).await;
+    let answered =
+        application.upstream().send(&exchange.gateway.pool, began, request.into_request(), progress, upgrade).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();
         Refusal::Upstream(error)

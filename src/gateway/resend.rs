@@ -78,13 +78,7 @@ pub(super) async fn answer(
 
     let head = Arc::new(head);
     account.identified(&head, exchange.origin.client);
-    let again = Exchange {
-        snapshot: Arc::clone(&exchange.snapshot),
-        head: &head,
-        origin: exchange.origin.clone(),
-        request_id: exchange.request_id,
-        ..*exchange
-    };
+    let again = Exchange { head: &head, origin: exchange.origin.clone(), request_id: exchange.request_id, ..*exchange };
     let sent = Sent::kept(Bytes::copy_from_slice(form.body));
     let answered = Box::pin(forward(&again, route.host, application, fields(headers, &form), sent, account)).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
