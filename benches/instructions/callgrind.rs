@@ -13,8 +13,13 @@ use crate::{Result, application};
 /// What is called once in a worker's thread and nowhere else.
 const WORKER: &str = "lychgate::server::worker::run";
 
+/// The allocator's entries that Rust's go through.
+const ALLOCATE: [&str; 3] = ["mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned"];
+
 /// What one request costs.
 pub(crate) struct Cost {
+    /// How often memory is asked for.
+    pub(crate) allocations: u64,
     /// Instructions of the program's own code.
     pub(crate) program: u64,
     /// Of the C library and the loader.
@@ -31,9 +36,13 @@ impl Cost {
     }
 }
 
-/// Instructions of one thread by function: own, and with what it calls.
+/// What one thread did.
 #[derive(Default)]
-struct Profile(BTreeMap<Function, (u64, u64)>);
+struct Profile {
+    /// Instructions by function: own, and with what it calls.
+    functions: BTreeMap<Function, (u64, u64)>,
+    allocations: u64,
+}
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Function {
@@ -56,9 +65,9 @@ pub(crate) fn measure(program: &Path, kind: Kind) -> Result<Cost> {
     std::fs::write(kept, &after)?;
     let (before, after) = (read(&before), read(&after));
     let (requests, object) = (2 * few as u64, program.display().to_string());
-    let mut cost = Cost { program: 0, library: 0, cipher: 0, functions: Vec::new() };
-    for (function, (own, inclusive)) in &after.0 {
-        let (own_before, inclusive_before) = before.0.get(function).copied().unwrap_or_default();
+    let mut cost = Cost { allocations: 0, program: 0, library: 0, cipher: 0, functions: Vec::new() };
+    for (function, (own, inclusive)) in &after.functions {
+        let (own_before, inclusive_before) = before.functions.get(function).copied().unwrap_or_default();
         let own = own.saturating_sub(own_before);
         if function.is_cipher() {
             cost.cipher += own;
@@ -71,6 +80,8 @@ pub(crate) fn measure(program: &Path, kind: Kind) -> Result<Cost> {
         cost.functions.push((own / requests, inclusive / requests, function.name.clone()));
     }
     cost.functions.sort_by(|a, b| b.cmp(a));
+    // To the nearest: a buffer that grows once in a while is not one for every request.
+    cost.allocations = (after.allocations.saturating_sub(before.allocations) + requests / 2) / requests;
     (cost.program, cost.library, cost.cipher) =
         (cost.program / requests, cost.library / requests, cost.cipher / requests);
     Ok(cost)
@@ -106,7 +117,7 @@ impl Names {
 fn read(text: &str) -> Profile {
     let (mut profile, mut objects, mut functions) = (Profile::default(), Names::default(), Names::default());
     let mut at = Function { object: String::new(), name: String::new() };
-    let mut is_call = false;
+    let (mut called, mut is_call) = (String::new(), false);
     for line in text.lines() {
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         match key {
@@ -114,11 +125,16 @@ fn read(text: &str) -> Profile {
             "fn" => at.name = functions.resolve(value),
             // The called function's names are numbered along.
             "cob" => drop(objects.resolve(value)),
-            "cfn" => drop(functions.resolve(value)),
-            "calls" => is_call = true,
+            "cfn" => called = functions.resolve(value),
+            "calls" => {
+                is_call = true;
+                if ALLOCATE.contains(&called.as_str()) {
+                    profile.allocations += value.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+                }
+            }
             _ if line.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '*')) => {
                 let cost = line.split_whitespace().nth(1).and_then(|cost| cost.parse().ok()).unwrap_or(0);
-                let entry = profile.0.entry(at.clone()).or_default();
+                let entry = profile.functions.entry(at.clone()).or_default();
                 entry.0 += if is_call { 0 } else { cost };
                 entry.1 += cost;
                 is_call = false;

@@ -36,6 +36,9 @@ client_id = "lychgate"
 client_auth = "none"
 [admin]
 address = "127.0.0.1:ADMIN"
+[timeouts]
+handshake = "10m"
+header = "10m"
 [log]
 access = { file = "/dev/null" }
 "#;
