@@ -26,10 +26,19 @@ pub(crate) struct Load {
 
 /// Runs `wrk` with 64 connections.
 pub(crate) fn wrk(url: &str, cookie: &str, seconds: u64) -> Result<Load> {
+    wrk_with(&["-H", &format!("Cookie: {cookie}"), url], seconds)
+}
+
+/// Runs `wrk` with 64 connections, its requests made by a script.
+pub(crate) fn wrk_script(url: &str, cookie: &str, script: &str, seconds: u64) -> Result<Load> {
+    wrk_with(&["-H", &format!("Cookie: {cookie}"), "-s", script, url], seconds)
+}
+
+fn wrk_with(how: &[&str], seconds: u64) -> Result<Load> {
     let duration = format!("-d{seconds}s");
-    let cookie = format!("Cookie: {cookie}");
-    let fixed = ["wrk", "-t1", "-c64", "--timeout", "10s", "--latency"];
-    let text = run(fixed.into_iter().chain([&*duration, "-H", &cookie, url]))?;
+    let url = how.last().copied().unwrap_or_default();
+    let fixed = ["wrk", "-t1", "-c64", "--timeout", "10s", "--latency", &duration];
+    let text = run(fixed.into_iter().chain(how.iter().copied()))?;
     if let Some(trouble) = text.lines().find(|line| is_trouble(line)) {
         return Err(format!("wrk at {url}: {}", trouble.trim()).into());
     }
@@ -74,6 +83,15 @@ pub(crate) fn h2load(site: &Site, url: &str, cookie: &str, seconds: u64) -> Resu
         p50: Duration::from_micros(p50),
         p99: Duration::from_micros(p99),
     })
+}
+
+/// What all delays of a run of our own come to.
+pub(crate) fn of(mut delays: Vec<Duration>, how_long: Duration) -> Result<Load> {
+    delays.sort_unstable();
+    let at = |hundredths: usize| delays.get(delays.len() * hundredths / 100).copied();
+    let (p50, p99) = at(50).zip(at(99)).ok_or("nothing was answered")?;
+    let requests = delays.len() as f64;
+    Ok(Load { requests, rate: requests / how_long.as_secs_f64(), p50, p99 })
 }
 
 fn run<'a>(command: impl Iterator<Item = &'a str>) -> Result<String> {

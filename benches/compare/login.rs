@@ -5,24 +5,20 @@
 //! What is left is the Cookie header that the load generator sends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::Url;
 
-use crate::Result;
 use crate::provider::Provider;
 use crate::site::Site;
+use crate::{Result, client};
 
 /// Clear or TLS.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +67,7 @@ async fn fetch(site: &Site, url: &Url, cookies: &str) -> Result<Response<Bytes>>
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     if url.scheme() == "https" {
         let name = ServerName::try_from("localhost")?;
-        return exchange(connector(site)?.connect(name, stream).await?, url, cookies).await;
+        return exchange(client::connector(site, "http/1.1")?.connect(name, stream).await?, url, cookies).await;
     }
     exchange(stream, url, cookies).await
 }
@@ -94,17 +90,6 @@ where
     let body = body.collect().await?.to_bytes();
     driver.abort();
     Ok(Response::from_parts(head, body))
-}
-
-fn connector(site: &Site) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&site.certificate)?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(client)))
 }
 
 fn keep_cookies(jar: &mut Jar, url: &Url, response: &Response<Bytes>) {

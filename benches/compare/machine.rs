@@ -6,6 +6,36 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::Result;
+use crate::process::LOAD_CORE;
+
+/// Puts this program on the load generator's core, and allows it and all that it starts as many open files as the system does.
+pub(crate) fn prepare() -> Result<()> {
+    let own = std::process::id().to_string();
+    let files = format!("--nofile={0}:{0}", limits().1);
+    let quiet = |program: &str| {
+        let mut command = Command::new(program);
+        command.stdout(std::process::Stdio::null());
+        command
+    };
+    quiet("taskset").args(["-pc", LOAD_CORE, &own]).status()?;
+    quiet("prlimit").args(["--pid", &own, &files]).status()?;
+    Ok(())
+}
+
+/// How many files one process may have open.
+pub(crate) fn open_files() -> usize {
+    limits().0
+}
+
+/// The limit of open files that holds, and how far it can be raised.
+fn limits() -> (usize, usize) {
+    let text = read("/proc/self/limits");
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+    let mut numbers = line.split_whitespace().map(|word| word.parse().unwrap_or(1 << 20));
+    (numbers.next().unwrap_or(1024), numbers.next().unwrap_or(1024))
+}
+
 /// Prints processor, cores, kernel and the version of each program that takes part.
 pub(crate) fn describe() -> String {
     let mut lines = vec![

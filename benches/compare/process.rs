@@ -23,7 +23,7 @@ pub(crate) const LOAD_CORE: &str = "1";
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 const READY_LIMIT: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(1);
 
 /// A running program, its log file, and the duty to end it.
 pub(crate) struct Process {

@@ -9,23 +9,28 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lychgate::clock::Clock;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use serde_json::{Value, json};
+use url::Url;
 use url::form_urlencoded::{self, Serializer};
 
 use crate::Result;
 
 /// Name and secret of a relying party.
+#[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) id: &'static str,
     pub(crate) secret: &'static str,
 }
 
 /// The provider's address and what proxies need to know of it.
+#[derive(Clone)]
 pub(crate) struct Provider {
     /// The issuer, without a slash at the end.
     pub(crate) issuer: String,
@@ -37,6 +42,7 @@ pub(crate) struct Provider {
     pub(crate) person: &'static str,
     /// One of the person's groups.
     pub(crate) group: &'static str,
+    desk: Arc<Desk>,
 }
 
 const PERSON: &str = "ada";
@@ -47,10 +53,12 @@ impl Provider {
     pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let issuer = format!("http://{}", listener.local_addr()?);
-        let mut desk = Desk { issuer: issuer.clone(), key: KeyPair::generate()?, grants: HashMap::new() };
+        let (grants, numbers) = (Mutex::default(), AtomicU64::new(0));
+        let desk = Arc::new(Desk { issuer: issuer.clone(), key: KeyPair::generate()?, grants, numbers });
+        let serving = Arc::clone(&desk);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let _ = desk.serve(&stream); // a client that goes away is its own loss
+                let _ = serving.serve(&stream); // a client that goes away is its own loss
             }
         });
         Ok(Self {
@@ -59,26 +67,44 @@ impl Provider {
             second_client: Client { id: "apache", secret: "the-second-secret-of-the-measurement" },
             person: PERSON,
             group: GROUP,
+            desk,
         })
+    }
+
+    /// Signs the person in who was sent here; the address that the browser is sent back to.
+    pub(crate) fn sign_in(&self, authorize: &Url) -> String {
+        self.desk.grant(authorize.query_pairs().into_owned().collect())
+    }
+
+    /// A logout token for some login of the first client (OpenID Connect Back-Channel Logout 2.4).
+    pub(crate) fn logout_token(&self) -> Result<String> {
+        let (now, number) = (Clock::system().now().seconds(), self.desk.number());
+        let claims = json!({
+            "iss": self.issuer, "aud": self.first_client.id, "iat": now, "exp": now + 120,
+            "jti": format!("logout-{number}"), "sid": format!("login-{number}"),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        self.desk.sign("logout+jwt", &claims)
     }
 }
 
 type Parameters = HashMap<String, String>;
 
-/// What the serving thread owns: key, and codes that wait for being redeemed.
+/// Key, and codes that wait for being redeemed.
 struct Desk {
     issuer: String,
     key: KeyPair,
-    grants: HashMap<String, Parameters>,
+    grants: Mutex<HashMap<String, Parameters>>,
+    numbers: AtomicU64,
 }
 
 impl Desk {
-    fn serve(&mut self, mut stream: &TcpStream) -> Result<()> {
+    fn serve(&self, mut stream: &TcpStream) -> Result<()> {
         let (path, parameters) = read_request(stream)?;
         let (status, extra, body) = match path.as_str() {
             "/.well-known/openid-configuration" => ("200 OK", String::new(), self.metadata()),
             "/jwks" => ("200 OK", String::new(), self.jwks()),
-            "/authorize" => ("302 Found", self.grant(parameters), Value::Null),
+            "/authorize" => ("302 Found", format!("Location: {}\r\n", self.grant(parameters)), Value::Null),
             "/token" => self.redeem(&parameters)?,
             _ => ("404 Not Found", String::new(), Value::Null),
         };
@@ -116,26 +142,30 @@ impl Desk {
         }]})
     }
 
-    /// Notes a grant and makes the Location line that leads back with its code.
-    fn grant(&mut self, parameters: Parameters) -> String {
-        let code = format!("code-{}", self.grants.len());
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes a grant and makes the address that leads back with its code.
+    fn grant(&self, parameters: Parameters) -> String {
+        let code = format!("code-{}", self.number());
         let state = parameters.get("state").map_or("", String::as_str);
         let back = parameters.get("redirect_uri").map_or("", String::as_str);
         let query = Serializer::new(String::new()).append_pair("code", &code).append_pair("state", state).finish();
-        let location = format!("Location: {back}?{query}\r\n");
-        self.grants.insert(code, parameters);
-        location
+        let address = format!("{back}?{query}");
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner).insert(code, parameters);
+        address
     }
 
-    fn redeem(&mut self, parameters: &Parameters) -> Result<(&'static str, String, Value)> {
+    fn redeem(&self, parameters: &Parameters) -> Result<(&'static str, String, Value)> {
         let code = parameters.get("code").map_or("", String::as_str);
-        let Some(grant) = self.grants.get(code) else {
+        let Some(grant) = self.grants.lock().unwrap_or_else(PoisonError::into_inner).remove(code) else {
             let refusal = json!({"error": "invalid_grant"});
             return Ok(("400 Bad Request", String::new(), refusal));
         };
         let answer = json!({
             "access_token": "unused", "token_type": "Bearer", "expires_in": 3600,
-            "id_token": self.sign(&self.claims(grant))?,
+            "id_token": self.sign("JWT", &self.claims(&grant))?,
         });
         Ok(("200 OK", String::new(), answer))
     }
@@ -144,15 +174,15 @@ impl Desk {
         let now = Clock::system().now().seconds();
         json!({
             "iss": self.issuer, "sub": "00u-ada", "aud": grant.get("client_id"), "nonce": grant.get("nonce"),
-            "iat": now, "exp": now + 36_000, "auth_time": now,
+            "iat": now, "exp": now + 36_000, "auth_time": now, "sid": format!("login-{}", self.number()),
             "preferred_username": PERSON, "name": "Ada Example", "email": "ada@gmr.example",
             "email_verified": true,
             "groups": [GROUP, "royalty-readers", "archive-readers", "staff", "everyone"],
         })
     }
 
-    fn sign(&self, claims: &Value) -> Result<String> {
-        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","typ":"JWT","kid":"one"}"#);
+    fn sign(&self, kind: &str, claims: &Value) -> Result<String> {
+        let header = URL_SAFE_NO_PAD.encode(json!({"alg": "ES256", "typ": kind, "kid": "one"}).to_string());
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = fixed_signature(&self.key.sign(signed.as_bytes())?);
         let signature = signature.ok_or("the signature has an unknown shape")?;

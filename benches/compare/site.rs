@@ -7,12 +7,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::ports;
 use crate::process::{LOAD_CORE, Process};
+use crate::{Result, ports, websocket};
 
 /// The bodies that the upstream serves: file name and size in bytes.
 const BODIES: [(&str, usize); 3] = [("1k", 1024), ("64k", 64 * 1024), ("1m", 1024 * 1024)];
+
+/// Makes wrk send a megabyte with each request.
+const UPLOAD: &str = "wrk.method = 'POST'\nwrk.body = string.rep('x', 1048576)\n";
 
 /// The shared surroundings of all proxies; dropping it ends the upstream.
 pub(crate) struct Site {
@@ -20,6 +22,8 @@ pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     /// The upstream's port on 127.0.0.1.
     pub(crate) upstream: u16,
+    /// The port of an application that speaks after an upgrade.
+    pub(crate) echo: u16,
     /// The certificate chain in PEM.
     pub(crate) certificate: PathBuf,
     /// The private key in PEM.
@@ -36,10 +40,12 @@ impl Site {
         for (name, size) in BODIES {
             fs::write(folder.join("bodies").join(name), vec![b'x'; size])?;
         }
+        fs::write(folder.join("upload.lua"), UPLOAD)?;
         let (certificate, key) = write_certificate(&folder)?;
         let upstream = ports::free()?;
         let process = start_upstream(&folder, upstream)?;
-        Ok(Self { folder, upstream, certificate, key, _upstream: process })
+        let echo = websocket::start_echo()?;
+        Ok(Self { folder, upstream, echo, certificate, key, _upstream: process })
     }
 
     /// Writes one configuration file and returns its path.
@@ -89,6 +95,11 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     root {at}/bodies;
+    location = /upload {{
+      client_max_body_size 0; client_body_buffer_size 2m;
+      proxy_pass http://127.0.0.1:{port}/taken; proxy_pass_request_body off; proxy_set_header Content-Length \"\";
+    }}
+    location = /taken {{ return 204; }}
     location = /whoami {{ return 200 \"[$http_x_remote_user][$http_oidc_claim_preferred_username]\"; }}
   }}
 }}

@@ -21,23 +21,35 @@ pub(crate) struct Figures {
 /// One proxy's rounds.
 pub(crate) struct Row {
     /// The proxy.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Its rounds, or what kept it from being measured.
     pub(crate) rounds: Result<Vec<Figures>, String>,
 }
 
-/// Prints medians, with ratios to the first row.
+/// A table of texts: a title, columns, and rows of a name and a text for each column.
+pub(crate) fn plain(title: &str, columns: &[&str], rows: &[(String, Vec<String>)]) -> String {
+    let line = |name: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let cells: String = cells.map(|cell| format!("{cell:>16}")).collect();
+        format!("{name:<24}{cells}\n")
+    };
+    let head = line("", &mut columns.iter().copied());
+    let rows = rows.iter().map(|(name, cells)| line(name, &mut cells.iter().map(String::as_str)));
+    format!("\n{title}\n{head}{}", rows.collect::<String>())
+}
+
+/// Prints medians, with ratios to nginx (of several to the one that costs least), or to the first row where there is none.
 pub(crate) fn print(title: &str, rows: &[Row]) -> String {
     let mut text = format!(
-        "\n{title}\n{:<18}{:>9}{:>7}{:>15}{:>10}{:>7}{:>10}{:>10}{:>9}\n",
+        "\n{title}\n{:<24}{:>9}{:>7}{:>15}{:>10}{:>7}{:>10}{:>10}{:>9}\n",
         "", "cpu us", "ratio", "(min-max)", "req/s", "ratio", "p50 ms", "p99 ms", "MiB"
     );
-    let first = rows.first().and_then(Row::medians);
+    let nginx = rows.iter().filter(|row| row.name.starts_with("nginx")).filter_map(Row::medians);
+    let first = nginx.min_by(|one, other| one.cpu.total_cmp(&other.cpu)).or(rows.first().and_then(Row::medians));
     for row in rows {
         let line = match (row.medians(), &row.rounds) {
             (Some(medians), _) => line(row, medians, first.unwrap_or(medians)),
-            (None, Err(why)) => format!("{:<18} not measured: {why}", row.name),
-            (None, Ok(_)) => format!("{:<18} not measured", row.name),
+            (None, Err(why)) => format!("{:<24} not measured: {why}", row.name),
+            (None, Ok(_)) => format!("{:<24} not measured", row.name),
         };
         let _ = writeln!(text, "{line}"); // writing to a string cannot fail
     }
@@ -47,7 +59,7 @@ pub(crate) fn print(title: &str, rows: &[Row]) -> String {
 fn line(row: &Row, medians: Figures, first: Figures) -> String {
     let (low, high) = row.spread();
     format!(
-        "{:<18}{:>9.1}{:>7.2}{:>15}{:>10.0}{:>7.2}{:>10.2}{:>10.2}{:>9.1}",
+        "{:<24}{:>9.1}{:>7.2}{:>15}{:>10.0}{:>7.2}{:>10.2}{:>10.2}{:>9.1}",
         row.name,
         medians.cpu,
         medians.cpu / first.cpu,

@@ -20,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
 use crate::gateway::{Common, Gateway, SessionMemory};
 use crate::ledger;
+use crate::limit::RateCounter;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
 use crate::server::{self, Bound, Shared, Socket, Worker};
@@ -191,6 +192,9 @@ impl Plan {
             timeouts: config.timeouts,
             metrics,
             connections: AtomicUsize::new(0),
+            addresses: server::Addresses::new(config.limits.connections_per_address),
+            trusted_proxies: config.trusted_proxies.clone(),
+            told: server::Told::default(),
         });
         let reloader = Reloader {
             origin,
@@ -313,6 +317,7 @@ fn common(
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        strangers: RateCounter::new(config.limits.strangers),
         records: config.log.replay,
         memory: SessionMemory::default(),
     }
@@ -331,11 +336,12 @@ fn log_target(config: &Config) -> AccessLogTarget {
 struct Template {
     scheme: crate::http::Scheme,
     tls: Option<Arc<rustls::ServerConfig>>,
+    admits: config::Admits,
 }
 
 impl Template {
     fn with(&self, listener: std::net::TcpListener) -> Option<Socket> {
-        Some(Socket { listener, scheme: self.scheme, tls: self.tls.clone() })
+        Some(Socket { listener, scheme: self.scheme, tls: self.tls.clone(), admits: self.admits.clone() })
     }
 }
 
@@ -346,7 +352,7 @@ fn bind_all(config: &Config) -> Result<Vec<(Bound, Template)>, StartError> {
         let tls = tls.transpose().map_err(|error| StartError::Tls(error.to_string()))?;
         let bound = server::bind(listener.address, config.workers)
             .map_err(|error| StartError::Bind(listener.address, error))?;
-        all.push((bound, Template { scheme: listener.scheme, tls }));
+        all.push((bound, Template { scheme: listener.scheme, tls, admits: listener.admits.clone() }));
     }
     Ok(all)
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::crypto::{ClientKey, KeyRing, SignatureAlgorithm, random};
 use crate::diagnostic::Severity;
 use crate::http::Scheme;
+use crate::limit::Rate;
 
 /// A folder with what configurations name; removed when dropped.
 struct Folder(PathBuf);
@@ -129,6 +130,11 @@ fn every_key_reaches_its_place() {
     assert_eq!(schemes, [Scheme::Https, Scheme::Https, Scheme::Http]);
     assert_eq!(config.listeners[0].tls.as_ref().map(|tls| tls.certified.cert.len()), Some(1));
     assert!(config.listeners[1].tls.is_none());
+    let admits =
+        |listener: usize, address: &str| config.listeners[listener].admits.networks.admit(address.parse().unwrap());
+    assert!(config.listeners[1].admits.proxy_protocol && !config.listeners[0].admits.proxy_protocol);
+    assert!(admits(1, "10.1.2.3") && admits(1, "2001:db8::1") && !admits(1, "10.9.2.3") && !admits(1, "192.0.2.1"));
+    assert!(admits(0, "192.0.2.1") && admits(0, "::1"));
     assert_eq!(config.workers, 3);
     assert_eq!(config.state, Some(folder.0.join("state")));
     assert!(matches!(config.session_keys, SessionKeys::Ready(_)));
@@ -136,7 +142,11 @@ fn every_key_reaches_its_place() {
         config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     );
-    assert_eq!(config.limits, Limits { header_bytes: 16 << 10, header_count: 50, body: 2 << 20, connections: 77 });
+    let strangers = Rate::new(60, Duration::from_secs(120), 7).unwrap();
+    let (header_bytes, header_count, body) = (16 << 10, 50, 2 << 20);
+    let (connections, connections_per_address) = (77, 7);
+    let limits = Limits { header_bytes, header_count, body, connections, connections_per_address, strangers };
+    assert_eq!(config.limits, limits);
     assert_eq!(
         config.timeouts,
         Timeouts {

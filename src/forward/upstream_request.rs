@@ -143,10 +143,11 @@ fn target(head: &RequestHead) -> Option<Uri> {
     if let Some(sent) = head.sent_target() {
         return Some(Uri::from(sent.clone()));
     }
-    let path = head.path.as_str();
+    let path = &head.path;
     let text = match &head.query {
         Some(query) => PathAndQuery::try_from(format!("{path}?{}", &**query)),
-        None => PathAndQuery::try_from(path),
+        None if path.is_plain() => PathAndQuery::try_from(path.as_str()),
+        None => PathAndQuery::try_from(path.to_string()),
     };
     text.ok().map(Uri::from)
 }

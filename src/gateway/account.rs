@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::caller::Caller;
 use super::content::Content;
+use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
@@ -53,6 +54,8 @@ pub(super) struct Account {
     complete: bool,
     /// What the answer carries, once there is one.
     content: Content,
+    /// Its places in the application; given back with the account.
+    held: Option<Held>,
 }
 
 impl Account {
@@ -89,6 +92,7 @@ impl Account {
             bytes_out: 0,
             complete: false,
             content: Content::empty(),
+            held: None,
         })
     }
 
@@ -142,9 +146,29 @@ impl Account {
         self.reason = reason;
     }
 
-    /// Notes what would have been decided.
+    /// Notes what would have been decided; what a limit would have refused came first and stays.
     pub(super) fn observed(&mut self, observed: Observed) {
-        self.observed = Some(Box::new(observed));
+        if !self.observed.as_ref().is_some_and(|before| before.is_of_a_limit()) {
+            self.observed = Some(Box::new(observed));
+        }
+    }
+
+    /// Notes that a limit would have refused the request.
+    pub(super) fn observed_over(&mut self, over: Over, rule: Option<&str>) {
+        self.observed = Some(Box::new(Observed::over(over, rule)));
+        if let Some(application) = &self.application {
+            application.metrics().observed(Decision::Refused);
+        }
+    }
+
+    /// Notes that a limit refuses the request, whatever else was decided.
+    pub(super) fn refused(&mut self) {
+        self.decision = Decision::Refused;
+    }
+
+    /// Keeps places in the application until the request is over.
+    pub(super) fn holds(&mut self, held: Option<Held>) {
+        self.held = held;
     }
 
     /// Notes why the request got no answer of the application's.
@@ -161,7 +185,8 @@ impl Account {
     }
 
     /// Closes the account of a request that hyper answered.
-    pub(super) fn close_unanswered(mut self: Box<Self>, status: u16, reason: &'static str) {
+    pub(super) fn close_unanswered(mut self: Box<Self>, version: Version, status: u16, reason: &'static str) {
+        self.version = version;
         self.status = status;
         self.complete = true;
         self.failed(reason);
@@ -221,6 +246,10 @@ impl Drop for Account {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         let record = self.record();
+        if let Some(reason) = self.reason.filter(|_| self.decision == Decision::Refused) {
+            let app = self.application.as_ref().map_or("-", |application| application.name());
+            self.gateway.common.metrics.refused(app, reason);
+        }
         self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),

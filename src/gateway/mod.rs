@@ -19,11 +19,13 @@ mod callback;
 mod caller;
 mod challenge;
 mod content;
+mod doubt;
 mod events;
 mod flights;
 mod frontchannel;
 mod jwks;
 mod kept_form;
+mod limits;
 mod logout;
 mod me;
 mod observed;
@@ -44,14 +46,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme, Seen};
+use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme, Seen};
+use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::policy::TlsFacts;
@@ -64,6 +67,7 @@ pub use account::Body;
 pub use addresses::is_reserved;
 use authenticate::Known;
 use bearer::{BearerError, TokenCache, TokenHolder};
+pub use doubt::{forged_header, refused_path};
 use flights::Flights;
 use kept_form::Forms;
 pub use observed::decided;
@@ -79,8 +83,10 @@ const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// What is true for all requests of one client connection.
 #[derive(Clone, Debug)]
 pub struct ClientConnection {
-    /// The other end.
+    /// The client: the other end, or whom a trusted proxy announced before the first byte.
     pub peer: SocketAddr,
+    /// Whether forwarding fields are believed when the peer is a trusted proxy; not where one spoke for somebody that it did not name.
+    pub may_forward: bool,
     /// How browsers reach this listener.
     pub scheme: Scheme,
     /// Its TLS, where that ends here; known once the handshake is done.
@@ -109,6 +115,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// What strangers may make the gateway do.
+    pub strangers: RateCounter,
     /// Whether the access log keeps what rules decided by.
     pub records: bool,
     /// What is remembered of sessions beside the browsers' cookies.
@@ -194,9 +202,12 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = Arc::new(RequestHead::parse_on(&connection.seen, &parts).map_err(Refusal::Head)?);
-        let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
-            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        let head =
+            RequestHead::parse_on(&connection.seen, &parts, &|host| self.common.state.load().path_switches(host));
+        let head = Arc::new(head.map_err(Refusal::Head)?);
+        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
+        let origin =
+            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
@@ -204,20 +215,33 @@ impl Gateway {
         let request_id = *account.request_id();
         let exchange =
             Exchange { gateway: self, snapshot: &snapshot, connection, head: &head, origin, form, request_id };
-        let route = snapshot.route(&head).ok_or(Refusal::UnknownHost)?;
+        let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
+        limits::admitted(&exchange, &route, account)?;
+        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
+            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
+            return Err(Refusal::ForgedHeader);
+        }
         exchange.refuse_clear_text(&route, &parts.headers)?;
+        exchange.refuse_path(&route, &head.path)?;
         if is_reserved(&head.path) {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
-        let application = route.application.ok_or(Refusal::UnknownPath)?;
+        let Some(application) = route.application else { return Err(exchange.nowhere(Refusal::UnknownPath)) };
         account.routed(application);
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason.
-    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, status: u16, reason: &'static str) {
-        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
+    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason; or a connection on HTTP/2
+    /// that was ended for its frames.
+    pub fn note_unreadable(
+        self: &Arc<Self>,
+        connection: &ClientConnection,
+        version: Version,
+        status: u16,
+        reason: &'static str,
+    ) {
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(version, status, reason);
     }
 
     /// Hands the access log's lines over.
@@ -284,6 +308,16 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
+    }
+
+    /// A path that is in doubt reaches only an application that wants it.
+    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
+        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
+    }
+
+    /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.
+    fn nowhere(&self, refusal: Refusal) -> Refusal {
+        limits::stranger(self).err().unwrap_or(refusal)
     }
 
     fn is_secure(&self) -> bool {

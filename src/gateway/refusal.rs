@@ -12,6 +12,7 @@ use super::bearer::BearerError;
 use super::caller::Caller;
 use super::content::Content;
 use super::kept_form::KeptFormError;
+use super::limits::Over;
 use crate::http::{HeadError, PathError};
 use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
@@ -26,6 +27,8 @@ pub(super) enum Refusal {
     HeadTooLarge,
     /// A trusted proxy sent an unreadable chain.
     ForwardedUnreadable,
+    /// A field poses as one that only the gateway may send, and the application wants such requests refused.
+    ForgedHeader,
     /// No application has this host.
     UnknownHost,
     /// The host's applications do not have this path.
@@ -43,6 +46,10 @@ pub(super) enum Refusal {
     NoProvider,
     /// The request brings a token that is not accepted.
     Bearer(BearerError),
+    /// The application cannot be reached from the client's network.
+    NetworkDenied,
+    /// A limit is used up.
+    Over(Over),
     /// The policy says no.
     Denied,
     /// The provider cannot be reached, so no login can begin.
@@ -75,6 +82,7 @@ impl Refusal {
             Self::Head(error) => error.code(),
             Self::HeadTooLarge => "head_too_large",
             Self::ForwardedUnreadable => "forwarded_unreadable",
+            Self::ForgedHeader => "header_forged",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
             Self::ClearText { .. } => "clear_text",
@@ -82,6 +90,8 @@ impl Refusal {
             Self::WrongMethod(_) => "method_wrong",
             Self::NoProvider => "provider_none",
             Self::Bearer(error) => error.code(),
+            Self::NetworkDenied => "network_denied",
+            Self::Over(over) => over.code(),
             Self::Denied => "denied",
             Self::ProviderUnavailable => "provider_unavailable",
             Self::Login(error) => error.code(),
@@ -97,6 +107,9 @@ impl Refusal {
     pub(super) fn answer(&self, form: Form, account: &mut Account) -> Response<Content> {
         if !matches!(self, Self::Denied) {
             account.failed(self.code());
+        }
+        if matches!(self, Self::Over(_)) {
+            account.refused();
         }
         let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
         let person = account.known().map(|known| Caller::who(known).to_owned());
@@ -129,10 +142,11 @@ impl Refusal {
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allowed));
             }
+            Self::Over(over) => drop(response.headers_mut().insert(RETRY_AFTER, over.wait().into())),
             _ => {}
         }
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
         }
         response
     }
@@ -149,10 +163,16 @@ impl Refusal {
             Self::ForwardedUnreadable => {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
             }
+            Self::ForgedHeader => {
+                Page::BadRequest { reason: "the request carries a header that only the gateway may send" }
+            }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
             Self::Bearer(error) => Page::TokenRefused { reason: error.advice(), code: error.answer().1 },
+            Self::NetworkDenied => Page::NetworkDenied,
+            Self::Over(Over::Full) => Page::Overloaded,
+            Self::Over(over) => Page::TooManyRequests { wait: over.wait() },
             Self::Denied => Page::Forbidden {
                 app,
                 person,

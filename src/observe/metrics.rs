@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
-    RevocationLabels, SignalLabels, TokenLabels,
+    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
+    RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -115,6 +115,7 @@ impl Drop for InMemory {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
@@ -127,10 +128,11 @@ pub struct Metrics {
     provider_requests: Family<ProviderRequestLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
+    /// Those of them that have nothing to do and keep little more than their socket.
+    pub parked: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
-    /// Connections closed at once because there were too many.
-    pub turned_away: Counter,
+    turned_away: Family<TurnedAwayLabels, Counter>,
     /// Connections closed because something took too long.
     pub timed_out: Counter,
     /// The version of the policies in use.
@@ -162,6 +164,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
         let requests = Family::<RequestLabels, Counter>::default();
+        let refused = Family::<RefusalLabels, Counter>::default();
         let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
@@ -172,10 +175,12 @@ impl Metrics {
         let provider_ready = Family::<ProviderLabels, Gauge>::default();
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
-        let (connections, accepted, turned_away, timed_out) =
-            (Gauge::default(), Counter::default(), Counter::default(), Counter::default());
+        let (connections, parked) = (Gauge::default(), Gauge::default());
+        let (accepted, timed_out) = (Counter::default(), Counter::default());
+        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
+        registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
         registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
         registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
         registry.register(
@@ -207,10 +212,11 @@ impl Metrics {
             provider_requests.clone(),
         );
         registry.register("connections", "Open client connections", connections.clone());
+        registry.register("connections_parked", "Idle client connections that keep little memory", parked.clone());
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
-            "Client connections closed because of the limit",
+            "Client connections closed before anything was said on them, by reason",
             turned_away.clone(),
         );
         registry.register(
@@ -249,6 +255,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            refused,
             observed,
             durations,
             upstream_failures,
@@ -260,6 +267,7 @@ impl Metrics {
             provider_stale,
             provider_requests,
             connections,
+            parked,
             accepted,
             turned_away,
             timed_out,
@@ -280,9 +288,19 @@ impl Metrics {
         self.revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }).inc();
     }
 
+    /// Counts one request that was refused before any rule was asked; the reason is a fixed word.
+    pub fn refused(&self, app: &str, reason: &'static str) {
+        self.refused.get_or_create(&RefusalLabels { app: app.to_owned(), reason }).inc();
+    }
+
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one connection that was turned away; the reason is a fixed word.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.

@@ -1,15 +1,15 @@
-//! One client connection from TLS to its last answer.
+//! One client connection from TLS, or the PROXY header before it, to its last answer.
 //!
 //! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. hyper drives the connection inside one future that also obeys
 //! the watchman. No task is started for a request on HTTP/1.1. Trust boundary: the wire, through rustls and hyper.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -18,18 +18,28 @@ use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::admission::Admission;
 use super::answer::{Counted, Offered};
 use super::cork::cork;
+use super::guard::Guard;
 use super::io::Watched;
+use super::parked::{self, Readable};
 use super::watch::{Order, Watch};
 use crate::config::Limits;
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::Seen;
+use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
 use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes of an answer that wait in one HTTP/2 stream for its client.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
+const MAX_RESETS: usize = 64;
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
@@ -37,6 +47,8 @@ pub(super) struct Serving {
     pub(super) limits: Limits,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
+    /// On a listener where connections begin with a PROXY header.
+    pub(super) announced_to: Option<Arc<Admission>>,
 }
 
 impl Serving {
@@ -46,18 +58,46 @@ impl Serving {
         self.watch.closed();
     }
 
-    async fn serve(&mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(&mut self, mut stream: TcpStream, tls: Option<TlsAcceptor>) {
+        if let Some(admission) = self.announced_to.take() {
+            let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
+        }
         let Some(tls) = tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        let Some(Ok(stream)) = self.obeying(tls.accept(stream)).await else { return };
+        // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
+        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
         let version = tls_version(stream.get_ref().1.protocol_version());
         let tls = version.map(|version| TlsFacts { version });
         self.facts = Arc::new(ClientConnection { tls, ..ClientConnection::clone(&self.facts) });
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.watch.opened(http2);
-        if http2 { self.http2(stream).await } else { self.http1(stream).await }
+        if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+    }
+
+    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
+        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
+    }
+
+    /// Lets a trusted proxy say who the client is.
+    async fn announce(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
+        let peer = self.facts.peer;
+        match self.obeying(admission.announced(stream, peer)).await? {
+            Ok(admitted) => {
+                admitted.place.into_iter().for_each(|place| self.watch.keep(place));
+                let (peer, may_forward) = (admitted.client, admitted.may_forward);
+                // Nothing was asked yet, and what was is not to be told of another client.
+                let seen = Seen::default();
+                let facts = ClientConnection { peer, may_forward, seen, ..ClientConnection::clone(&self.facts) };
+                self.facts = Arc::new(facts);
+                Some(())
+            }
+            Err(why) => {
+                admission.note(why, peer);
+                None
+            }
+        }
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
@@ -65,39 +105,68 @@ impl Serving {
         let mut handshake = pin!(handshake);
         poll_fn(|context| match self.watch.order(context.waker()) {
             Order::Drop => Poll::Ready(None),
-            Order::GoOn | Order::Finish => handshake.as_mut().poll(context).map(Some),
+            Order::GoOn | Order::Park | Order::Finish => handshake.as_mut().poll(context).map(Some),
         })
         .await
     }
 
-    async fn http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
+    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
+        while parked::until_needed(&stream, &self.watch).await {
+            match Box::pin(self.http1_until_idle(stream)).await {
+                Some(idle) => stream = idle,
+                None => return,
+            }
+        }
+    }
+
+    /// Serves requests; the stream comes back when it is to be parked.
+    async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
         let guard = FramingGuard::new(self.limits.header_bytes * 2);
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
-        let connection = http1::Builder::new()
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
+        let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
             .max_headers(self.limits.header_count)
             .max_header_size(self.limits.header_bytes)
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
-        let mut connection = pin!(connection);
         let mut finishing = false;
-        poll_fn(|context| {
+        let idle = poll_fn(|context| {
             let order = self.watch.order(context.waker());
             if order == Order::Drop {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
             // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
-            let mut polled = connection.as_mut().poll(context);
+            let mut polled = Pin::new(&mut connection).poll(context);
             if order == Order::Finish && polled.is_pending() && !finishing && !self.watch.awaits_first_byte() {
                 finishing = true;
-                connection.as_mut().graceful_shutdown();
-                polled = connection.as_mut().poll(context);
+                Pin::new(&mut connection).graceful_shutdown();
+                polled = Pin::new(&mut connection).poll(context);
             }
-            polled.map(|served| self.note_unreadable(&served))
+            match polled {
+                Poll::Ready(served) => {
+                    self.note_unreadable(&served);
+                    Poll::Ready(false)
+                }
+                Poll::Pending if order == Order::Park => self.parks(),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await;
+        let parts = if idle { connection.into_parts()? } else { return None };
+        // Nothing is left there between two messages; should anything be, it is not guessed what it belongs to.
+        parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
+    }
+
+    /// Follows the order to park, unless there is something to do again.
+    fn parks(&self) -> Poll<bool> {
+        if self.watch.may_park() {
+            return Poll::Ready(true);
+        }
+        self.watch.go_on();
+        Poll::Pending
     }
 
     /// hyper answers a head that it cannot read by itself; the log tells of it all the same.
@@ -110,15 +179,17 @@ impl Serving {
                 Some(why) => (400, why.code()),
                 None => (400, "head_unreadable"),
             };
-            self.gateway.note_unreadable(&self.facts, status, reason);
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_11, status, reason);
         }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), None));
+        let guard = Guard::Http2(FrameGuard::new(self.watch.now()));
+        let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
+            watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             async move {
                 let response = gateway.handle(request, &facts).await;
@@ -127,6 +198,9 @@ impl Serving {
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .max_local_error_reset_streams(MAX_RESETS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
@@ -147,6 +221,9 @@ impl Serving {
             }
         })
         .await;
+        if let Some(why) = self.watch.refused() {
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_2, 400, why.code());
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {

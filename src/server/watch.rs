@@ -12,13 +12,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::addresses::Place;
 use super::answer::{Offer, take_back};
+use super::guard::Refused;
+use super::parked::Parked;
 use super::worker::Slot;
 use crate::config::Timeouts;
-use crate::http::framing::FramingError;
 
 /// How often the watchman looks.
 pub(super) const TICK: Duration = Duration::from_millis(100);
+/// How long a connection is idle before it is parked: one that is busy is left alone, as setting HTTP up again costs some microseconds.
+const PARK_AFTER: Duration = Duration::from_millis(500);
 /// How long a connection that was asked to end may take before it is dropped.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -40,15 +44,18 @@ enum Phase {
     Tunnel = 5,
 }
 
-/// What the watchman wants of a connection.
+/// What the watchman wants of a connection. A later one is never taken back for an earlier one, but for [`Order::Park`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Order {
     /// Go on.
-    GoOn,
+    GoOn = 0,
+    /// Let go of everything but the socket, if there is still nothing to do.
+    Park = 1,
     /// Finish what is under way and close.
-    Finish,
+    Finish = 2,
     /// Close now.
-    Drop,
+    Drop = 3,
 }
 
 /// One connection, watched.
@@ -58,16 +65,22 @@ pub(super) struct Watch {
     since: AtomicU64,
     in_flight: AtomicU32,
     write_blocked_since: AtomicU64,
-    finish: AtomicBool,
+    /// An [`Order`].
+    order: AtomicU8,
     finish_since: AtomicU64,
-    drop: AtomicBool,
     http2: AtomicBool,
-    refused: OnceLock<FramingError>,
+    /// Whether HTTP/1.1 waits for the first byte of a message and has read everything before it.
+    between: AtomicBool,
+    refused: OnceLock<Refused>,
     waker: Mutex<Option<Waker>>,
     /// Bodies of answers on HTTP/2.
     offers: Mutex<Vec<Weak<Mutex<Offer>>>>,
+    /// What requests and answers on HTTP/2 are worth to the frame guard, since it last asked.
+    earned: AtomicU64,
+    /// The connection's place among those of its address.
+    place: OnceLock<Place>,
     /// The connection's place among all; a tunnel keeps it as long as it keeps the socket.
-    _slot: Slot,
+    slot: Slot,
 }
 
 /// Milliseconds since the worker began, advanced by its watchman: reading it costs no system call.
@@ -90,14 +103,34 @@ impl Watch {
         self.phase.load(Ordering::Relaxed) == Phase::Tunnel as u8
     }
 
-    /// A request could be framed in two ways; nothing after it is believed.
-    pub(super) fn refuse(&self, why: FramingError) {
+    /// Keeps the place for as long as the connection is there.
+    pub(super) fn keep(&self, place: Place) {
+        let _ = self.place.set(place);
+    }
+
+    /// Something came that must not; nothing after it is believed.
+    pub(super) fn refuse(&self, why: Refused) {
         self.refused.get_or_init(|| why);
     }
 
     /// Why nothing more is believed.
-    pub(super) fn refused(&self) -> Option<FramingError> {
+    pub(super) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn end(&self) {
+        self.give(Order::Drop);
+    }
+
+    /// A request or a piece of an answer on HTTP/2 went on its way.
+    pub(super) fn earned(&self, worth: u64) {
+        self.earned.fetch_add(worth, Ordering::Relaxed);
+    }
+
+    /// What was earned since this was last asked.
+    pub(super) fn take_earned(&self) -> u64 {
+        self.earned.swap(0, Ordering::Relaxed)
     }
 
     /// Bytes came.
@@ -153,13 +186,38 @@ impl Watch {
             *kept = Some(waker.clone());
         }
         drop(kept);
-        if self.drop.load(Ordering::Relaxed) {
-            Order::Drop
-        } else if self.finish.load(Ordering::Relaxed) {
-            Order::Finish
-        } else {
-            Order::GoOn
+        match self.order.load(Ordering::Relaxed) {
+            order if order == Order::GoOn as u8 => Order::GoOn,
+            order if order == Order::Park as u8 => Order::Park,
+            order if order == Order::Finish as u8 => Order::Finish,
+            _ => Order::Drop,
         }
+    }
+
+    /// Whether everything that came was read, and it ended with the end of a message.
+    pub(super) fn is_between(&self, between: bool) {
+        self.between.store(between, Ordering::Relaxed);
+    }
+
+    /// Whether there is nothing to do but to wait for a byte: no request, no answer that is still on its way out, nothing read by halves.
+    pub(super) fn may_park(&self) -> bool {
+        let phase = self.phase.load(Ordering::Relaxed);
+        (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8)
+            && self.between.load(Ordering::Relaxed)
+            && self.in_flight.load(Ordering::Relaxed) == 0
+            && self.write_blocked_since.load(Ordering::Relaxed) == 0
+    }
+
+    /// [`Order::Park`] was followed, or could not be.
+    pub(super) fn go_on(&self) {
+        let _ = self.order.compare_exchange(Order::Park as u8, Order::GoOn as u8, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Counts the connection among the parked ones while what is returned lives.
+    pub(super) fn park(&self) -> Parked<'_> {
+        self.go_on();
+        self.is_between(false);
+        Parked::new(&self.slot)
     }
 
     fn enter(&self, phase: Phase) {
@@ -177,7 +235,8 @@ impl Watch {
         let since = self.since.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
         let blocked = self.write_blocked_since.load(Ordering::Relaxed);
-        let finishing = self.finish.load(Ordering::Relaxed);
+        let order = self.order.load(Ordering::Relaxed);
+        let finishing = order >= Order::Finish as u8;
         if phase == Phase::Tunnel as u8 {
             return false;
         }
@@ -188,12 +247,14 @@ impl Watch {
             || (finishing
                 && (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8)
                 && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS));
-        if must_drop && !self.drop.swap(true, Ordering::Relaxed) {
-            self.wake();
+        if must_drop && order < Order::Drop as u8 {
+            self.give(Order::Drop);
             return true;
         }
         if !finishing && phase == Phase::Idle as u8 && over(since, limits.idle) {
             self.finish();
+        } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
+            self.give(Order::Park);
         }
         taken_back > 0
     }
@@ -201,11 +262,11 @@ impl Watch {
     /// Asks the connection to end after what is under way.
     fn finish(&self) {
         self.finish_since.store(self.ticks.now(), Ordering::Relaxed);
-        self.finish.store(true, Ordering::Relaxed);
-        self.wake();
+        self.give(Order::Finish);
     }
 
-    fn wake(&self) {
+    fn give(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Relaxed);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -247,20 +308,23 @@ impl Watchman {
 
     /// Begins to watch a connection that was just accepted.
     pub(super) fn watch(&self, slot: Slot) -> Arc<Watch> {
+        let order = if self.draining.load(Ordering::Relaxed) { Order::Finish } else { Order::GoOn };
         let watch = Arc::new(Watch {
             ticks: Arc::clone(&self.ticks),
             phase: AtomicU8::new(Phase::Handshake as u8),
             since: AtomicU64::new(self.ticks.now()),
             in_flight: AtomicU32::new(0),
             write_blocked_since: AtomicU64::new(0),
-            finish: AtomicBool::new(self.draining.load(Ordering::Relaxed)),
+            order: AtomicU8::new(order as u8),
             finish_since: AtomicU64::new(self.ticks.now()),
-            drop: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            between: AtomicBool::new(false),
             refused: OnceLock::new(),
             waker: Mutex::new(None),
             offers: Mutex::default(),
-            _slot: slot,
+            earned: AtomicU64::new(0),
+            place: OnceLock::new(),
+            slot,
         });
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
         watch

@@ -3,7 +3,7 @@
 //! One child process of the event MPM with its default session store (shared memory), a real login, a rule about
 //! groups, and the claims handed to the application in headers.
 
-use super::{Peer, Running, padded};
+use super::{Peer, Running, Under, padded};
 use crate::login::{Scheme, sign_in};
 use crate::process::{PROXY_CORE, Process};
 use crate::provider::Provider;
@@ -11,7 +11,7 @@ use crate::site::Site;
 use crate::{Result, machine, ports};
 
 /// Apache, one process, all claims in headers.
-pub(super) const PEER: Peer = Peer { name: "mod_auth_openidc", missing, start };
+pub(crate) const PEER: Peer = Peer { name: "mod_auth_openidc", under: Under::Small, missing, start };
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 const LOADED: [&str; 12] = [

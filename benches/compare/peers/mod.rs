@@ -4,15 +4,16 @@
 //! nginx and HAProxy only pass requests on; Apache with mod_auth_openidc and Lychgate do the whole work: a session from
 //! a real login, a rule about groups, identity headers. A peer that is not installed is named and left out.
 
-mod apache;
-mod haproxy;
-mod lychgate;
-mod nginx;
+pub(crate) mod apache;
+pub(crate) mod haproxy;
+pub(crate) mod lychgate;
+pub(crate) mod nginx;
 
 use crate::Result;
 use crate::process::Process;
 use crate::provider::Provider;
 use crate::site::Site;
+use crate::workload::Workload;
 
 /// A proxy that is up and answers.
 pub(crate) struct Running {
@@ -35,20 +36,39 @@ pub(crate) struct Running {
 pub(crate) struct Peer {
     /// What the table and `--only` call it.
     pub(crate) name: &'static str,
+    /// The kinds of traffic that it is measured under.
+    pub(crate) under: Under,
     /// Says what is missing on this machine, if anything.
     pub(crate) missing: fn() -> Option<&'static str>,
     /// Configures and starts it, signs in where that is its work, and checks that it answers.
     pub(crate) start: fn(&Site, &Provider) -> Result<Running>,
 }
 
+/// Kinds of traffic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Under {
+    All,
+    /// Small answers, which cost what a request's head costs.
+    Small,
+    /// Large bodies.
+    Large,
+}
+
+impl Peer {
+    /// Whether it is measured under this traffic.
+    pub(crate) fn takes_part_in(&self, work: &Workload) -> bool {
+        self.under == Under::All || (self.under == Under::Small) == work.small
+    }
+}
+
 /// All proxies, in the order of the table; the first is the one that ratios refer to.
-pub(crate) const ALL: [Peer; 4] = [nginx::PEER, haproxy::PEER, apache::PEER, lychgate::PEER];
+pub(crate) const ALL: [Peer; 5] = [nginx::PEER, nginx::TUNED, haproxy::PEER, apache::PEER, lychgate::PEER];
 
 /// The bytes of a Cookie header that every proxy gets, its own session cookie included.
 const COOKIE_BYTES: usize = 600;
 
 /// Fills a Cookie header up to [`COOKIE_BYTES`] with a cookie of the application.
-fn padded(session: &str) -> String {
+pub(crate) fn padded(session: &str) -> String {
     let lead = if session.is_empty() { "app=" } else { "; app=" };
     let room = COOKIE_BYTES.saturating_sub(session.len() + lead.len());
     let filler = "Zm9yIHRoZSBhcHBsaWNhdGlvbiBhbG9uZQ".chars().cycle();

@@ -249,6 +249,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.found.reads.request |= of == "request" || field == "age";
+        self.found.reads.path |= of == "request" && field == "path";
         self.found.reads.surroundings |= of == "session" || field == "client";
         if of_request(node).is_some() {
             let help =

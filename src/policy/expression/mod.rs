@@ -132,6 +132,8 @@ pub(super) struct Reads {
     pub(super) headers: BTreeSet<Box<str>>,
     /// Whether it looks at the request or the time, so that it must be evaluated for every request.
     pub(super) request: bool,
+    /// Whether it looks at the request's path.
+    pub(super) path: bool,
     /// Whether it looks at the session, the client's address or the time: what no client chooses.
     pub(super) surroundings: bool,
 }
@@ -143,6 +145,7 @@ impl Reads {
         self.parameters.extend(other.parameters.iter().cloned());
         self.headers.extend(other.headers.iter().cloned());
         self.request |= other.request;
+        self.path |= other.path;
         self.surroundings |= other.surroundings;
     }
 

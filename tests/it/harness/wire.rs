@@ -225,6 +225,12 @@ impl Wire {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Waits for the end of the connection; an error when it was not said properly.
+    pub(crate) async fn end(&mut self) -> std::io::Result<()> {
+        while self.stream.read_buf(&mut self.buffer).await? > 0 {}
+        Ok(())
+    }
+
     async fn fill(&mut self) -> usize {
         // A reset is an end like any other.
         self.stream.read_buf(&mut self.buffer).await.unwrap_or(0)

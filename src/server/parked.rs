@@ -1,0 +1,71 @@
+//! Client connections that have nothing to do and keep little more than their socket.
+//!
+//! hyper keeps buffers and room for a request's whole future for every connection, about 11 KiB. So HTTP/1.1 is set up when a byte comes and
+//! not before; when a connection has been idle for a while, the socket is taken back from hyper, and everything else is let go
+//! of. What is kept is the task, the [`Watch`], the socket and, over TLS, the session with its keys. All limits and orders of the watchman
+//! hold for parked connections as for others.
+//!
+//! May touch: the stream, to ask whether something came; it never reads. Trust boundary: none; what comes is read by hyper behind a framing
+//! guard that begins anew, which is right because a connection is only taken back between two messages.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::watch::{Order, Watch};
+use super::worker::Slot;
+
+/// A stream that can be waited on without reading.
+pub(super) trait Readable {
+    /// Ready when reading would tell something: bytes, the end, or an error.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Readable for TcpStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(context).map(drop)
+    }
+}
+
+impl Readable for TlsStream<TcpStream> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let (socket, session) = self.get_ref();
+        // A request may have come together with the end of the handshake.
+        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(()) }
+    }
+}
+
+impl<S: Readable> Readable for Box<S> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_readable(context)
+    }
+}
+
+/// Waits with nothing but `stream` until there is something for HTTP to do: to read, or to say goodbye. False when the connection ends now.
+pub(super) async fn until_needed(stream: &impl Readable, watch: &Watch) -> bool {
+    let _parked = watch.park();
+    poll_fn(|context| match watch.order(context.waker()) {
+        Order::Drop => Poll::Ready(false),
+        Order::Finish if !watch.awaits_first_byte() => Poll::Ready(true),
+        Order::GoOn | Order::Park | Order::Finish => stream.poll_readable(context).map(|()| true),
+    })
+    .await
+}
+
+/// Counts one parked connection while it lives.
+pub(super) struct Parked<'a>(&'a Slot);
+
+impl<'a> Parked<'a> {
+    pub(super) fn new(slot: &'a Slot) -> Self {
+        slot.metrics().parked.inc();
+        Self(slot)
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.metrics().parked.dec();
+    }
+}
