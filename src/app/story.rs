@@ -20,7 +20,7 @@ use crate::forward::{ScrubSet, Telling, UpstreamRequest, scrub};
 use crate::gateway::{decided, forged_header, is_reserved, refused_path};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::policy::{
     Decision, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
     TlsFacts, printed,
@@ -265,14 +265,15 @@ impl Question {
         if let Decision::Allow(permit) = &explained.decision {
             let telling = Telling {
                 origin: &origin,
+                seen: &Seen::default(),
                 scheme: self.scheme,
                 host: application.host(),
-                request_id: &HeaderValue::from_static("(the request's id)"),
+                request_id: HeaderValue::from_static("(the request's id)"),
                 cookies: application.cookies_told(),
                 spelling: application.spelling(),
                 authorization: None,
             };
-            let request = UpstreamRequest::new(scrubbed, permit, &head, &telling, (), false);
+            let request = UpstreamRequest::new(scrubbed, permit, &head, telling, (), false);
             story.receives = request.map(|request| receives(&request.into_request()));
         }
         let Explained { decision, observed, doubtful, rules, limits, headers } = explained;

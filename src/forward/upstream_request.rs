@@ -14,7 +14,7 @@ use super::Spelling;
 use super::scrub::Scrubbed;
 use crate::http::cookie::{self, IdentityCookies};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::policy::Permit;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -35,12 +35,14 @@ pub enum HostHeader {
 pub struct Telling<'a> {
     /// Where the request comes from.
     pub origin: &'a Origin,
+    /// What its connection's requests have in common.
+    pub seen: &'a Seen,
     /// How browsers reach the gateway.
     pub scheme: Scheme,
     /// What to put into `Host`.
     pub host: &'a HostHeader,
     /// The request's identifier.
-    pub request_id: &'a HeaderValue,
+    pub request_id: HeaderValue,
     /// The cookies that tell the application who asks; no client can send one.
     pub cookies: &'a IdentityCookies,
     /// How the names of identity headers are written.
@@ -61,15 +63,16 @@ impl<B> UpstreamRequest<B> {
         scrubbed: Scrubbed,
         permit: &Permit<'_>,
         head: &RequestHead,
-        telling: &Telling<'_>,
+        telling: Telling<'_>,
         body: B,
         has_body: bool,
     ) -> Option<Self> {
         let (mut headers, upgrade) = scrubbed.into_parts();
         cookie::withhold(&mut headers, telling.cookies);
         set_framing(&mut headers, &head.method, has_body);
+        let Telling { authorization, spelling, .. } = telling;
         set_forwarding(&mut headers, head, telling)?;
-        if let Some(authorization) = telling.authorization {
+        if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         for (name, value) in permit.headers() {
@@ -88,7 +91,7 @@ impl<B> UpstreamRequest<B> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = target(head)?;
         *request.headers_mut() = headers;
-        *request.extensions_mut() = telling.spelling.extensions();
+        *request.extensions_mut() = spelling.extensions();
         Some(Self { request, upgrade: is_upgrade })
     }
 
@@ -112,29 +115,37 @@ fn set_framing(headers: &mut HeaderMap, method: &Method, has_body: bool) {
     }
 }
 
-fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: &Telling<'_>) -> Option<()> {
-    let authority = match headers.get(header::HOST) {
-        Some(host) => host.clone(),
+fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: Telling<'_>) -> Option<()> {
+    let sent = headers.get(header::HOST).cloned();
+    let is_sent = sent.is_some();
+    let authority = match sent {
+        Some(host) => host,
         None => HeaderValue::try_from(head.authority()).ok()?,
     };
-    let scheme = HeaderValue::from_static(telling.scheme.as_str());
-    headers.insert(&X_FORWARDED_FOR, telling.origin.x_forwarded_for()?);
-    headers.insert(&X_FORWARDED_PROTO, scheme);
-    headers.insert(header::FORWARDED, telling.origin.forwarded(authority.to_str().ok()?, telling.scheme.as_str())?);
-    headers.insert(&X_REQUEST_ID, telling.request_id.clone());
-    headers.insert(&X_FORWARDED_HOST, authority.clone());
+    let scheme = telling.scheme.as_str();
+    headers.insert(&X_FORWARDED_FOR, telling.seen.x_forwarded_for(telling.origin)?);
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(header::FORWARDED, telling.seen.forwarded(telling.origin, authority.to_str().ok()?, scheme)?);
+    headers.insert(&X_REQUEST_ID, telling.request_id);
     let host = match telling.host {
-        HostHeader::Keep => authority,
-        HostHeader::Replace(host) => host.clone(),
+        HostHeader::Replace(host) => Some(host.clone()),
+        HostHeader::Keep if is_sent => None,
+        HostHeader::Keep => Some(authority.clone()),
     };
-    headers.insert(header::HOST, host);
+    headers.insert(&X_FORWARDED_HOST, authority);
+    if let Some(host) = host {
+        headers.insert(header::HOST, host);
+    }
     Some(())
 }
 
 fn target(head: &RequestHead) -> Option<Uri> {
+    if let Some(sent) = head.sent_target() {
+        return Some(Uri::from(sent.clone()));
+    }
     let (path, parameters) = (head.path.as_str(), head.path.parameters());
     let text = match &head.query {
-        Some(query) => PathAndQuery::try_from(format!("{path}{parameters}?{query}")),
+        Some(query) => PathAndQuery::try_from(format!("{path}{parameters}?{}", &**query)),
         None if parameters.is_empty() => PathAndQuery::try_from(path),
         None => PathAndQuery::try_from(format!("{path}{parameters}")),
     };

@@ -52,13 +52,15 @@ pub(super) struct Account {
     status: u16,
     bytes_out: u64,
     complete: bool,
+    /// What the answer carries, once there is one.
+    content: Content,
     /// Its places in the application; given back with the account.
     held: Option<Held>,
 }
 
 impl Account {
-    /// Opens the account of a request.
-    pub(super) fn open<B>(gateway: Arc<Gateway>, connection: &ClientConnection, request: &Request<B>) -> Self {
+    /// Opens the account of a request. It stays where it is until it is closed: what moves on with the answer is a pointer.
+    pub(super) fn open<B>(gateway: Arc<Gateway>, connection: &ClientConnection, request: &Request<B>) -> Box<Self> {
         let mut account = Self::unreadable(gateway, connection);
         account.method = Some(request.method().clone());
         account.version = request.version();
@@ -66,8 +68,8 @@ impl Account {
     }
 
     /// Opens the account of a request whose head could not be read.
-    pub(super) fn unreadable(gateway: Arc<Gateway>, connection: &ClientConnection) -> Self {
-        Self {
+    pub(super) fn unreadable(gateway: Arc<Gateway>, connection: &ClientConnection) -> Box<Self> {
+        Box::new(Self {
             request_id: gateway.request_ids.next(),
             gateway,
             began: Instant::now(),
@@ -89,8 +91,9 @@ impl Account {
             status: CLIENT_LEFT,
             bytes_out: 0,
             complete: false,
+            content: Content::empty(),
             held: None,
-        }
+        })
     }
 
     pub(super) fn request_id(&self) -> &RequestId {
@@ -187,7 +190,7 @@ impl Account {
     }
 
     /// Closes the account of a request that hyper answered.
-    pub(super) fn close_unanswered(mut self, version: Version, status: u16, reason: &'static str) {
+    pub(super) fn close_unanswered(mut self: Box<Self>, version: Version, status: u16, reason: &'static str) {
         self.version = version;
         self.status = status;
         self.complete = true;
@@ -195,11 +198,13 @@ impl Account {
     }
 
     /// Joins the account to the answer; it is closed when the answer's body is.
-    pub(super) fn close_with(mut self, response: Response<Content>) -> Response<Body> {
-        self.status = response.status().as_u16();
+    pub(super) fn close_with(mut self: Box<Self>, response: Response<Content>) -> Response<Body> {
+        let (head, content) = response.into_parts();
+        self.status = head.status.as_u16();
         // HEAD and answers without a body are whole as soon as their head is.
-        self.complete = response.body().is_end_stream();
-        response.map(|content| Body { content, account: self })
+        self.complete = content.is_end_stream();
+        self.content = content;
+        Response::from_parts(head, Body(self))
     }
 
     /// What rules decided by, where that is recorded.
@@ -233,8 +238,8 @@ impl Account {
             upstream: self.upstream.as_ref().map(|(target, _)| &**target),
             bytes_in: self.progress.as_deref().map_or(0, BodyProgress::bytes),
             bytes_out: self.bytes_out,
-            duration_ms: millis(took),
-            upstream_ms: self.upstream.as_ref().map(|(_, took)| millis(*took)),
+            duration_ms: took,
+            upstream_ms: self.upstream.as_ref().map(|(_, took)| *took),
             complete: self.complete,
             policy_version: self.snapshot.as_deref().map_or(0, Snapshot::version),
             replay,
@@ -261,13 +266,6 @@ impl Drop for Account {
     }
 }
 
-/// Milliseconds with microseconds after the point.
-fn millis(span: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
-    let micros = span.as_micros() as f64;
-    micros / 1000.0
-}
-
 const fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
@@ -277,10 +275,7 @@ const fn protocol(version: Version) -> &'static str {
 }
 
 /// An answer's body; its end closes the request's account.
-pub struct Body {
-    content: Content,
-    account: Account,
-}
+pub struct Body(Box<Account>);
 
 impl HttpBody for Body {
     type Data = Bytes;
@@ -290,26 +285,27 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.content).poll_frame(context);
+        let account = &mut *self.0;
+        let polled = Pin::new(&mut account.content).poll_frame(context);
         match &polled {
-            Poll::Ready(None) => self.account.complete = true,
+            Poll::Ready(None) => account.complete = true,
             Poll::Ready(Some(Ok(frame))) => {
                 let sent = frame.data_ref().map_or(0, Bytes::len);
-                self.account.bytes_out += sent as u64;
-                self.account.complete = self.content.is_end_stream();
+                account.bytes_out += sent as u64;
+                account.complete = account.content.is_end_stream();
             }
-            Poll::Ready(Some(Err(BodyError::Recalled))) => self.account.failed("session_over"),
-            Poll::Ready(Some(Err(_))) => self.account.failed("upstream_broke_off"),
+            Poll::Ready(Some(Err(BodyError::Recalled))) => account.failed("session_over"),
+            Poll::Ready(Some(Err(_))) => account.failed("upstream_broke_off"),
             Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.0.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        self.0.content.size_hint()
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn authenticate(
     let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
     let known = Arc::new(Known::new(&gateway.common, application, host, session));
     known.check(now)?;
-    gateway.keep_session(&exchange.snapshot, &text, &known);
+    gateway.keep_session(exchange.snapshot, &text, &known);
     Ok(known)
 }
 

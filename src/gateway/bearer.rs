@@ -243,7 +243,7 @@ fn keep(exchange: &Exchange<'_>, text: &[u8], holder: &Arc<TokenHolder>) {
     let before = exchange.gateway.tokens.find(text);
     let others = before.iter().flat_map(|holders| holders.iter()).filter(|other| !other.is_for(&holder.application));
     let holders = std::iter::once(holder).chain(others).take(APPLICATIONS).cloned().collect();
-    exchange.gateway.keep_token(&exchange.snapshot, text, holders);
+    exchange.gateway.keep_token(exchange.snapshot, text, holders);
 }
 
 impl BearerError {

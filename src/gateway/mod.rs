@@ -55,7 +55,7 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
@@ -94,6 +94,8 @@ pub struct ClientConnection {
     pub rules: Arc<ListenerRules>,
     /// Its TLS, where that ends here; known once the handshake is done.
     pub tls: Option<TlsConnection>,
+    /// What its requests have in common.
+    pub seen: Seen,
 }
 
 /// What all workers of a process share; nothing in it is written on a request's path.
@@ -156,7 +158,7 @@ impl WantedForm {
 /// One request under way: what every step may look at.
 struct Exchange<'a> {
     gateway: &'a Arc<Gateway>,
-    snapshot: Arc<Snapshot>,
+    snapshot: &'a Arc<Snapshot>,
     connection: &'a ClientConnection,
     head: &'a RequestHead,
     origin: Origin,
@@ -200,7 +202,8 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
+        let head =
+            RequestHead::parse_on(&connection.seen, &parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
         let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
         let origin =
@@ -210,16 +213,9 @@ impl Gateway {
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
         account.decided_by(&snapshot);
-        let request_id = account.request_id().clone();
-        let exchange = Exchange {
-            gateway: self,
-            snapshot: Arc::clone(&snapshot),
-            connection,
-            head: &head,
-            origin,
-            form,
-            request_id,
-        };
+        let request_id = *account.request_id();
+        let exchange =
+            Exchange { gateway: self, snapshot: &snapshot, connection, head: &head, origin, form, request_id };
         let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
         limits::admitted(&exchange, &route, account)?;
         let reserved = is_reserved(&head.path);

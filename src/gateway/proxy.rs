@@ -4,7 +4,7 @@
 //! Trust boundary: the client on one side, the application on the other.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::account::Account;
 use super::bearer;
@@ -23,6 +24,7 @@ use super::observed::{decided, observe};
 use super::refresh::refresh;
 use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, limits, reply};
+use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
 use crate::http::authorization::BearerToken;
@@ -96,7 +98,9 @@ pub(super) async fn forward(
         account.recognised(known);
     }
     let brought = Brought { scrubbed, token, sent };
-    let answered = decide(exchange, application, host, brought, &who, account).await;
+    // A refresh takes its time.
+    let now = if cookies.is_empty() { now } else { exchange.gateway.now() };
+    let answered = decide(exchange, application, host, brought, &who, now, account).await;
     if cookies.is_empty() {
         return answered;
     }
@@ -144,10 +148,10 @@ async fn decide(
     host: &HostName,
     brought: Brought,
     who: &Result<Caller, NoSession>,
+    now: Timestamp,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let Brought { scrubbed, token, sent } = brought;
-    let now = exchange.gateway.now();
     let known = who.as_ref().ok();
     let facts = facts(exchange, host, &scrubbed);
     let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
@@ -231,6 +235,7 @@ async fn send(
     account.sending(progress.as_ref());
     let telling = Telling {
         origin: &exchange.origin,
+        seen: &exchange.connection.seen,
         scheme: exchange.connection.scheme,
         host: application.host(),
         request_id: account.request_id().header(),
@@ -241,7 +246,7 @@ async fn send(
     };
     let has_body = !body.is_empty();
     let request =
-        UpstreamRequest::new(scrubbed, permit, exchange.head, &telling, body, has_body).ok_or(Refusal::Internal)?;
+        UpstreamRequest::new(scrubbed, permit, exchange.head, telling, body, has_body).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
@@ -284,7 +289,8 @@ async fn ask(
 ) -> Result<Answer, Refusal> {
     let upgrade = request.is_upgrade();
     let began = Instant::now();
-    let answered = application.upstream().send(&exchange.gateway.pool, request.into_request(), progress, upgrade).await;
+    let answered =
+        application.upstream().send(&exchange.gateway.pool, began, request.into_request(), progress, upgrade).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();
         Refusal::Upstream(error)

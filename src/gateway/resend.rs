@@ -16,13 +16,14 @@ use http::{Method, Response};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
+use super::Exchange;
 use super::account::Account;
 use super::authenticate::{authenticate, person};
 use super::content::Content;
 use super::kept_form::{self, KeptForm, KeptFormError, LIFETIME, MAX_SEALED, READING};
 use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
-use super::{Exchange, RequestId, refused_path};
+use super::{Exchange, refused_path};
 use crate::http::cookie;
 use crate::http::{CanonicalPath, PathSwitches, RequestHead};
 use crate::snapshot::Route;
@@ -80,13 +81,7 @@ pub(super) async fn answer(
 
     let head = Arc::new(head);
     account.identified(&head, exchange.origin.client);
-    let again = Exchange {
-        snapshot: Arc::clone(&exchange.snapshot),
-        head: &head,
-        origin: exchange.origin.clone(),
-        request_id: RequestId::clone(&exchange.request_id),
-        ..*exchange
-    };
+    let again = Exchange { head: &head, origin: exchange.origin.clone(), request_id: exchange.request_id, ..*exchange };
     let sent = Sent::kept(Bytes::copy_from_slice(form.body));
     let answered = Box::pin(forward(&again, route.host, application, fields(headers, &form), sent, account)).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use memchr::memchr;
 
 use super::fold::FoldedNames;
 
@@ -32,12 +33,22 @@ fn strip_prefix<'a>(text: &'a [u8], lower_prefix: &[u8]) -> Option<&'a [u8]> {
 
 /// The pieces between semicolons, trimmed, as they stand.
 fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty())
+    let mut rest = Some(line);
+    let pieces = std::iter::from_fn(move || {
+        let line = rest?;
+        let (piece, after) = match memchr(b';', line) {
+            Some(at) => (line.get(..at), line.get(at + 1..)),
+            None => (Some(line), None),
+        };
+        rest = after;
+        piece
+    });
+    pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty())
 }
 
 /// Name and value of one piece; a piece without `=` is a value without a name, as browsers send it.
 fn name_value(piece: &[u8]) -> (&[u8], &[u8]) {
-    match piece.iter().position(|byte| *byte == b'=') {
+    match memchr(b'=', piece) {
         Some(at) => {
             let (name, rest) = piece.split_at(at);
             (name.trim_ascii(), rest.get(1..).unwrap_or_default().trim_ascii())

@@ -4,7 +4,7 @@
 //! bytes than the dash), so `X_Remote.User` is `X-Remote-User` to them. [`FoldedNames`] answers whether a name folds to one of a set
 //! or starts with one of a set's stems; built once when policies are compiled, asked for every field of every request.
 //!
-//! Trust boundary: the asked names are a stranger's. A look-up costs two bit tests for almost every ordinary name.
+//! Trust boundary: the asked names are a stranger's. A look-up costs two bit tests for almost every ordinary name: no known name begins alike and is as long.
 
 /// One byte of a name, folded.
 pub const fn fold_byte(byte: u8) -> u8 {
@@ -21,12 +21,12 @@ pub fn fold(name: &str) -> String {
 }
 
 /// A set of folded names and stems.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FoldedNames {
     exact: Vec<Box<str>>,
     stems: Vec<Box<str>>,
-    exact_lengths: u128,
-    exact_firsts: u64,
+    /// For each first byte the lengths of the names that begin with it.
+    exact_lengths: [u64; FIRSTS],
     stem_firsts: u64,
 }
 
@@ -41,24 +41,24 @@ impl FoldedNames {
         };
         let exact = sorted(&mut names.into_iter());
         let stems = sorted(&mut stems.into_iter());
-        let firsts = |names: &[Box<str>]| names.iter().fold(0, |bits, name| bits | first_bit(name.as_bytes()));
-        Self {
-            exact_lengths: exact.iter().fold(0, |bits, name| bits | length_bit(name.len())),
-            exact_firsts: firsts(&exact),
-            stem_firsts: firsts(&stems),
-            exact,
-            stems,
+        let mut exact_lengths = [0; FIRSTS];
+        for name in &exact {
+            if let Some(lengths) = exact_lengths.get_mut(first(name.as_bytes())) {
+                *lengths |= length_bit(name.len());
+            }
         }
+        let stem_firsts = stems.iter().fold(0, |bits, stem| bits | 1 << first(stem.as_bytes()));
+        Self { exact, stems, exact_lengths, stem_firsts }
     }
 
     /// Whether `name` folds to one of the names or starts, folded, with one of the stems.
     pub fn covers(&self, name: &str) -> bool {
         let bytes = name.as_bytes();
-        let first = first_bit(bytes);
-        (self.exact_firsts & first != 0
-            && self.exact_lengths & length_bit(bytes.len()) != 0
+        let first = first(bytes);
+        let lengths = self.exact_lengths.get(first).copied().unwrap_or_default();
+        (lengths & length_bit(bytes.len()) != 0
             && self.exact.binary_search_by(|known| compare_folded(known, bytes)).is_ok())
-            || (self.stem_firsts & first != 0 && self.stems.iter().any(|stem| starts_folded(bytes, stem)))
+            || (self.stem_firsts & 1 << first != 0 && self.stems.iter().any(|stem| starts_folded(bytes, stem)))
     }
 }
 
@@ -71,17 +71,20 @@ fn starts_folded(name: &[u8], stem: &str) -> bool {
     name.len() >= stem.len() && name.iter().zip(stem.bytes()).all(|(byte, wanted)| fold_byte(*byte) == wanted)
 }
 
-const fn length_bit(length: usize) -> u128 {
-    1 << if length > 127 { 127 } else { length }
+const fn length_bit(length: usize) -> u64 {
+    1 << if length > 63 { 63 } else { length }
 }
 
-/// A bit for the first folded byte: letters, digits, and one for `_`.
-const fn first_bit(name: &[u8]) -> u64 {
-    let Some(first) = name.first() else { return 0 };
+/// How many first bytes are told apart: letters, digits, `_`, and none at all.
+const FIRSTS: usize = 38;
+
+/// The number of the first folded byte.
+fn first(name: &[u8]) -> usize {
+    let Some(first) = name.first() else { return FIRSTS - 1 };
     match fold_byte(*first) {
-        letter @ b'A'..=b'Z' => 1 << (letter - b'A'),
-        digit @ b'0'..=b'9' => 1 << (26 + digit - b'0'),
-        _ => 1 << 36,
+        letter @ b'A'..=b'Z' => usize::from(letter - b'A'),
+        digit @ b'0'..=b'9' => 26 + usize::from(digit - b'0'),
+        _ => 36,
     }
 }
 

@@ -42,6 +42,11 @@ impl Origin {
         Ok(Self { client: chain.first().copied().unwrap_or(peer), chain, peer })
     }
 
+    /// Whether the peer is the client, as far as can be known.
+    pub(super) fn is_direct(&self) -> bool {
+        self.chain.is_empty()
+    }
+
     /// The value of `X-Forwarded-For`: the believed chain and our peer.
     pub fn x_forwarded_for(&self) -> Option<HeaderValue> {
         let mut text = String::with_capacity(40);

@@ -7,13 +7,16 @@
 //! Trust boundary: a stranger's request after hyper's parser. Specification: RFC 9112 section 3.2, RFC 9113 section 8.3.
 
 use std::fmt;
+use std::ops::Deref;
 
 use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Version};
 
 use super::host::{HostError, HostName};
 use super::path::{CanonicalPath, PathError, PathSwitches};
+use super::seen::Seen;
 
 /// How a browser reaches the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +49,35 @@ pub struct RequestHead {
     /// The one path.
     pub path: CanonicalPath,
     /// The query without its question mark, as sent.
-    pub query: Option<Box<str>>,
+    pub query: Option<Query>,
+}
+
+/// A query without its question mark.
+#[derive(Clone, Debug)]
+pub struct Query(QueryText);
+
+#[derive(Clone, Debug)]
+enum QueryText {
+    /// In the target that was sent.
+    Sent(PathAndQuery),
+    Kept(Box<str>),
+}
+
+impl From<&str> for Query {
+    fn from(text: &str) -> Self {
+        Self(QueryText::Kept(text.into()))
+    }
+}
+
+impl Deref for Query {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            QueryText::Sent(target) => target.query().unwrap_or_default(),
+            QueryText::Kept(text) => text,
+        }
+    }
 }
 
 /// Why a head is refused.
@@ -108,19 +139,37 @@ impl RequestHead {
     /// Reads the head that hyper parsed. `switches` tells what applications on a host want kept, and is asked only for a path that is
     /// refused otherwise; whether the request's own application wants it, is to be asked when that is known.
     pub fn parse_keeping(parts: &Parts, switches: &dyn Fn(&HostName) -> PathSwitches) -> Result<Self, HeadError> {
+        Self::parse_on(&Seen::default(), parts, switches)
+    }
+
+    /// The same of a request of a connection on which others came before.
+    pub fn parse_on(
+        seen: &Seen,
+        parts: &Parts,
+        switches: &dyn Fn(&HostName) -> PathSwitches,
+    ) -> Result<Self, HeadError> {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) || parts.uri.path() == "*" {
             return Err(HeadError::Unsupported);
         }
         check_transfer_coding(&parts.headers)?;
-        let (host, port) = authority(parts)?;
-        let path = match CanonicalPath::parse(parts.uri.path()) {
+        let (host, port) = authority(parts, seen)?;
+        let target = parts.uri.path_and_query();
+        let strict = target.map_or_else(|| CanonicalPath::parse(parts.uri.path()), CanonicalPath::of_target);
+        let path = match strict {
             Err(PathError::EncodedSlash | PathError::PathParameter) => {
                 CanonicalPath::parse_keeping(parts.uri.path(), switches(&host))
             }
             strict => strict,
         };
         let path = path.map_err(HeadError::Path)?;
-        Ok(Self { method: parts.method.clone(), host, port, path, query: parts.uri.query().map(Into::into) })
+        let query = target.filter(|target| target.query().is_some());
+        let query = query.map(|target| Query(QueryText::Sent(target.clone())));
+        Ok(Self { method: parts.method.clone(), host, port, path, query })
+    }
+
+    /// Path and query as they were sent, where they say the same as these: where nothing had to be brought into canonical form.
+    pub fn sent_target(&self) -> Option<&PathAndQuery> {
+        self.path.sent_in().filter(|target| target.query() == self.query.as_deref())
     }
 
     /// The authority for answers and for the application: host, and port where one was named.
@@ -142,7 +191,7 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     }
 }
 
-fn authority(parts: &Parts) -> Result<(HostName, Option<u16>), HeadError> {
+fn authority(parts: &Parts, seen: &Seen) -> Result<(HostName, Option<u16>), HeadError> {
     let mut fields = parts.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {
@@ -158,7 +207,7 @@ fn authority(parts: &Parts) -> Result<(HostName, Option<u16>), HeadError> {
         (Some(field), Some(target)) if agree(field, target, parts) => field,
         (Some(_), Some(_)) => return Err(HeadError::HostDisagrees),
     };
-    HostName::parse_authority(text).map_err(HeadError::Host)
+    seen.authority(text).map_err(HeadError::Host)
 }
 
 /// Host and port of both must be the same; a default port may be left out on one side.
@@ -211,6 +260,23 @@ mod tests {
     fn p04_the_query_is_no_part_of_the_path() {
         let head = parse("GET", "/static/x?/admin=../%2f", Version::HTTP_11, &["a"]).unwrap();
         assert_eq!((head.path.as_str(), head.query.as_deref()), ("/static/x", Some("/admin=../%2f")));
+    }
+
+    #[test]
+    fn p01_the_sent_target_is_used_only_where_it_says_the_same() {
+        let sent = |target: &str| {
+            let head = parse("GET", target, Version::HTTP_11, &["a"]).unwrap();
+            head.sent_target().map(ToString::to_string)
+        };
+        for same in ["/", "/a/b?x=%2f", "/a?", "/a/?x?y"] {
+            assert_eq!(sent(same).as_deref(), Some(same));
+        }
+        for other in ["/a/./b", "/%61?x", "//a", "/a%2d"] {
+            assert_eq!(sent(other), None, "{other}");
+        }
+        assert_eq!(sent("http://a/x?y").as_deref(), Some("/x?y"));
+        let head = parse("GET", "/a?x", Version::HTTP_11, &["a"]).unwrap();
+        assert_eq!(RequestHead { query: Some("y".into()), ..head }.sent_target(), None);
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub mod login_options;
 pub mod path;
 pub mod proxy_protocol;
 pub mod return_to;
+pub mod seen;
 
-pub use head::{HeadError, RequestHead, Scheme};
+pub use head::{HeadError, Query, RequestHead, Scheme};
 pub use host::HostName;
 pub use path::{CanonicalPath, PathError, PathSwitches};
 pub use return_to::ReturnTo;
+pub use seen::Seen;

@@ -12,13 +12,52 @@
 //! Trust boundary: the text is a stranger's. Specification: RFC 3986 sections 3.3 and 6.2.2.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use http::uri::PathAndQuery;
 
 /// A path in its canonical form: starts with `/`, has no dot or empty segments, ASCII only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
-    text: Box<str>,
+    text: PathText,
     /// What an application wanted kept; hardly any path has something.
     kept: Option<Box<Kept>>,
+}
+
+#[derive(Clone, Debug)]
+enum PathText {
+    /// Canonical as it stands in the target that was sent.
+    Sent(PathAndQuery),
+    Made(Box<str>),
+}
+
+impl PathText {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Sent(target) => target.path(),
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl From<String> for PathText {
+    fn from(text: String) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl PartialEq for PathText {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for PathText {}
+
+impl Hash for PathText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,10 +156,27 @@ impl CanonicalPath {
             return Err(PathError::NotAbsolute);
         }
         if is_plain(path) {
-            return Ok(Self { text: path.into(), kept: None });
+            return Ok(Self { text: path.to_owned().into(), kept: None });
         }
         let escaped = normalise_escapes(path, false)?;
         resolve_segments(&escaped).map(|resolved| Self { text: resolved.into(), kept: None })
+    }
+
+    /// The same of a target's path; nothing is copied where it is canonical already.
+    pub(super) fn of_target(target: &PathAndQuery) -> Result<Self, PathError> {
+        let path = target.path();
+        if path.starts_with('/') && is_plain(path) {
+            return Ok(Self { text: PathText::Sent(target.clone()), kept: None });
+        }
+        Self::parse(path)
+    }
+
+    /// The target that holds the path as it is.
+    pub(super) fn sent_in(&self) -> Option<&PathAndQuery> {
+        match &self.text {
+            PathText::Sent(target) => Some(target),
+            PathText::Made(_) => None,
+        }
     }
 
     /// The same for an application that wants something kept; what is in doubt even then is refused for the same reasons.
@@ -143,7 +199,7 @@ impl CanonicalPath {
 
     /// The path's text as rules see it: without parameters.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 
     /// What is forwarded behind [`as_str`](Self::as_str): from the semicolon on, empty for hardly any path not.
@@ -154,7 +210,7 @@ impl CanonicalPath {
     /// The path as an application reads it that takes `%2F` for a slash; none where there is none.
     pub fn other_reading(&self) -> Option<Self> {
         let split = self.kept.as_ref()?.split.clone()?;
-        Some(Self { text: split, kept: None })
+        Some(Self { text: PathText::Made(split), kept: None })
     }
 
     /// What must be kept for this path.
@@ -173,20 +229,20 @@ impl CanonicalPath {
 
     /// The segments between slashes; `/` has one empty segment, `/a/` has `a` and an empty one.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.text.split('/').skip(1)
+        self.as_str().split('/').skip(1)
     }
 
     /// Whether this path is `prefix` or below it, segment by segment. `prefix` is canonical, with or without a last slash.
     pub fn is_below(&self, prefix: &str) -> bool {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        self.text.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
 /// The path as it is forwarded, with its parameters.
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)?;
+        f.write_str(self.as_str())?;
         f.write_str(self.parameters())
     }
 }
@@ -210,13 +266,27 @@ const fn may_stand_raw(byte: u8) -> bool {
 fn is_plain(path: &str) -> bool {
     let mut previous = 0u8;
     for byte in path.bytes() {
-        if !may_stand_raw(byte) || (previous == b'/' && matches!(byte, b'/' | b'.')) {
+        if !RAW.get(usize::from(byte)).copied().unwrap_or(false) || (previous == b'/' && matches!(byte, b'/' | b'.')) {
             return false;
         }
         previous = byte;
     }
     true
 }
+
+/// [`may_stand_raw`] for every byte.
+#[expect(clippy::indexing_slicing, reason = "made by the compiler, of a byte")]
+static RAW: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = may_stand_raw(byte);
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// Refuses doubtful bytes and brings every escape into its one spelling.
 fn normalise_escapes(path: &str, keeps_slash: bool) -> Result<String, PathError> {

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::access_line::{self, Second};
 use crate::clock::Timestamp;
 
 /// A lane is handed over when it holds this many bytes.
@@ -22,7 +24,7 @@ const LANE: usize = 32 * 1024;
 const WAITING: usize = 256;
 
 /// What is said of one request; the fields are documented in `docs/access-log.md`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct AccessEvent<'a> {
     /// When the answer was finished, RFC 3339 in UTC.
     #[serde(serialize_with = "as_text")]
@@ -80,10 +82,11 @@ pub struct AccessEvent<'a> {
     /// Bytes of the answer's body.
     pub bytes_out: u64,
     /// Milliseconds from the head of the request to the end of the answer.
-    pub duration_ms: f64,
+    #[serde(serialize_with = "as_millis")]
+    pub duration_ms: Duration,
     /// Milliseconds from sending to the head of the application's answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_millis_where_known")]
+    pub upstream_ms: Option<Duration>,
     /// Whether the answer went out whole.
     pub complete: bool,
     /// The version of the policies that decided.
@@ -112,6 +115,17 @@ pub struct ObservedEvent<'a> {
 
 fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
+}
+
+/// Milliseconds with microseconds after the point.
+fn as_millis<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+    let micros = span.as_micros() as f64;
+    serializer.serialize_f64(micros / 1000.0)
+}
+
+fn as_millis_where_known<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    as_millis(&span.unwrap_or_default(), serializer)
 }
 
 /// Where the lines go.
@@ -154,7 +168,7 @@ impl AccessLog {
 
     /// A lane for one worker.
     pub fn lane(&self) -> LogLane {
-        LogLane { buffer: Mutex::new(Vec::new()), sender: self.sender.clone() }
+        LogLane { lines: Mutex::default(), sender: self.sender.clone() }
     }
 }
 
@@ -178,8 +192,14 @@ fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Write) {
 /// One worker's lines that are not handed over yet.
 pub struct LogLane {
     // Asked only from its worker's thread: never contended.
-    buffer: Mutex<Vec<u8>>,
+    lines: Mutex<Lines>,
     sender: Option<SyncSender<Vec<u8>>>,
+}
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    second: Second,
 }
 
 impl LogLane {
@@ -188,20 +208,19 @@ impl LogLane {
         if self.sender.is_none() {
             return;
         }
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        if serde_json::to_writer(&mut *buffer, event).is_ok() {
-            buffer.push(b'\n');
-        }
-        if buffer.len() >= LANE {
-            let lines = std::mem::replace(&mut *buffer, Vec::with_capacity(LANE + 1024));
-            drop(buffer);
-            self.hand_over(lines);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Lines { bytes, second } = &mut *lines;
+        access_line::write(bytes, event, second);
+        if bytes.len() >= LANE {
+            let full = std::mem::replace(bytes, Vec::with_capacity(LANE + 1024));
+            drop(lines);
+            self.hand_over(full);
         }
     }
 
     /// Hands over what is there; called by the worker's ticker and at its end.
     pub fn flush(&self) {
-        let lines = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner).bytes);
         if !lines.is_empty() {
             self.hand_over(lines);
         }
@@ -260,7 +279,7 @@ mod tests {
             upstream: None,
             bytes_in: 0,
             bytes_out: 5,
-            duration_ms: 1.5,
+            duration_ms: Duration::from_micros(1500),
             upstream_ms: None,
             complete: true,
             policy_version: 1,

@@ -3,6 +3,7 @@
 //! Layer 2. One event a request, as `docs/access-log.md` promises; counters whose handles are made when an application is loaded.
 //! This room may not import a secret type, and its event has no field for a query, a cookie, a token or a body (R17).
 
+mod access_line;
 mod access_log;
 mod durations;
 mod labels;

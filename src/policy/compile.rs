@@ -264,7 +264,8 @@ impl Parts {
         let mut limits = PolicyLimits { whole: self.limits.map(|read| read.limits), rules: Vec::new() };
         for entry in self.rules {
             limits.rules.extend(entry.limits.map(|read| (entry.rule.label.clone(), read.limits)));
-            let route = RouteRule { methods: entry.methods, observes: entry.rule.observes };
+            let selects = !entry.rule.selector.is_everything();
+            let route = RouteRule { methods: entry.methods, observes: entry.rule.observes, selects };
             routes.push(route, &entry.patterns);
             rules.push(entry.rule);
         }

@@ -1,7 +1,7 @@
 //! A condition of a rule, and what is remembered of it for one session.
 //!
-//! What reads the person alone is evaluated when the first request needs it; the outcome takes one byte of the session's
-//! memory, so that a policy of a thousand rules costs a session a thousand bytes and no evaluation. Why a condition failed is
+//! What reads the person alone is evaluated when the first request needs it; the outcome takes two bits of the session's
+//! memory, so that a policy of a thousand rules costs a session 250 bytes and no evaluation. Why a condition failed is
 //! needed only for the log of a denial and is found out again then.
 //!
 //! May touch: nothing but memory. Trust boundary: what fails is an error, which denies.
@@ -38,12 +38,15 @@ pub(super) struct Condition {
     expression: Expression,
     source: Box<str>,
     slot: usize,
+    /// Whether it follows from the session alone; kept here so that a known outcome needs no look at the expression.
+    for_ever: bool,
 }
 
 impl Condition {
     /// A condition that stands as `source` in the file; its place is given when the policy is put together.
     pub(super) fn new(expression: Expression, source: &str) -> Self {
-        Self { expression, source: source.into(), slot: usize::MAX }
+        let for_ever = !expression.is_per_request();
+        Self { expression, source: source.into(), slot: usize::MAX, for_ever }
     }
 
     /// The condition's expression.
@@ -72,12 +75,11 @@ impl Condition {
         known: &Truths,
         look: impl FnOnce(&dyn Fn(&View<'_>) -> Result<bool, Failure>) -> Result<bool, Failure>,
     ) -> Result<bool, Failure> {
-        let for_ever = !self.expression.is_per_request();
-        if let Some(truth) = known.get(self.slot).filter(|_| for_ever) {
+        if let Some(truth) = known.get(self.slot).filter(|_| self.for_ever) {
             return Ok(truth);
         }
         let outcome = look(&|view| self.expression.test(view));
-        if let (true, Ok(truth)) = (for_ever, &outcome) {
+        if let (true, Ok(truth)) = (self.for_ever, &outcome) {
             known.keep(self.slot, *truth);
         }
         outcome

@@ -75,8 +75,8 @@ impl Policy {
 
     /// The rules that a request matches.
     pub(super) fn find(&self, request: &RequestFacts<'_>, now: Timestamp) -> Found {
-        let selects =
-            |index: usize| self.rules.get(index).is_some_and(|rule| rule.selector.refuses(request, now).is_none());
+        let is_selected = |rule: &Rule| rule.selector.refuses(request, now).is_none();
+        let selects = |index: usize| !self.routes.selects(index) || self.rules.get(index).is_some_and(is_selected);
         self.routes.find(request.method, request.path.as_str(), &selects)
     }
 
@@ -187,8 +187,9 @@ impl LoginAccepts {
 
     /// What to ask for when the login is not good enough for the application.
     pub(super) fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
-        let asked = match (session.kind, &self.asked_of_tokens) {
-            (SessionKind::Bearer, Some(asked)) => asked,
+        // Most policies ask for nothing, and then the session need not be looked at.
+        let asked = match &self.asked_of_tokens {
+            Some(asked) if session.kind == SessionKind::Bearer => asked,
             _ => &self.asked,
         };
         if asked.is_empty() || holds_one(session, asked) || holds_one(session, &self.stronger) {

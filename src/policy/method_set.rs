@@ -15,12 +15,17 @@ const USUAL: [Method; 7] =
 
 /// A set of methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MethodSet(Box<[Method]>);
+pub(super) struct MethodSet {
+    /// Those of the usual seven that it has, by their place: almost every request is settled here.
+    usual: u8,
+    /// All, in the order of the file.
+    all: Box<[Method]>,
+}
 
 impl MethodSet {
     /// The usual seven.
     pub(super) fn usual() -> Self {
-        Self(USUAL.into())
+        Self::of(USUAL.into())
     }
 
     /// The named methods, with `HEAD` where `GET` is named.
@@ -28,28 +33,41 @@ impl MethodSet {
         if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
             methods.push(Method::HEAD);
         }
-        Self(methods.into())
+        Self::of(methods.into())
+    }
+
+    fn of(all: Box<[Method]>) -> Self {
+        let usual = all.iter().filter_map(bit).fold(0, |bits, bit| bits | bit);
+        Self { usual, all }
     }
 
     /// One of the methods.
     pub(super) fn first(&self) -> Option<&Method> {
-        self.0.first()
+        self.all.first()
     }
 
     /// Whether the set has `method`.
     pub(super) fn contains(&self, method: &Method) -> bool {
-        self.0.contains(method)
+        match bit(method) {
+            Some(bit) => self.usual & bit != 0,
+            None => self.all.contains(method),
+        }
     }
 
     /// Whether the set has all methods of `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|method| self.contains(method))
+        other.all.iter().all(|method| self.contains(method))
     }
+}
+
+/// A bit for each of the usual seven.
+fn bit(method: &Method) -> Option<u8> {
+    USUAL.iter().position(|usual| usual == method).map(|place| 1 << place)
 }
 
 impl fmt::Display for MethodSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", "))
+        f.write_str(&self.all.iter().map(Method::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct RouteRule {
     pub(super) methods: MethodSet,
     /// Whether it only observes.
     pub(super) observes: bool,
+    /// Whether it selects by anything else, so that its selectors are to be asked.
+    pub(super) selects: bool,
 }
 
 /// Which rules a request matches.
@@ -43,13 +45,15 @@ pub(super) struct Found {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// In order of their text.
+    /// The first bytes of each literal ([`Case::start`]), all in one place: a look-up that finds nothing reads these and no text.
+    starts: Vec<u64>,
+    /// In order of their text, and so of their starts.
     literals: Vec<(Box<str>, Node)>,
     globs: Vec<(Part, Node)>,
     /// Rules whose pattern ends here, in order.
     ends: Vec<usize>,
-    /// Rules whose pattern goes on with `**`, in order.
-    tails: Vec<(Box<[Part]>, usize)>,
+    /// Rules whose pattern goes on with `**`, in order; without parts where it ends there.
+    tails: Vec<(Option<Box<[Part]>>, usize)>,
 }
 
 impl RouteTable {
@@ -71,6 +75,11 @@ impl RouteTable {
     /// The methods of a rule.
     pub(super) fn methods(&self, rule: usize) -> Option<&MethodSet> {
         self.rules.get(rule).map(|route| &route.methods)
+    }
+
+    /// Whether a rule selects by anything besides methods and paths.
+    pub(super) fn selects(&self, rule: usize) -> bool {
+        self.rules.get(rule).is_none_or(|route| route.selects)
     }
 
     /// Whether any rule observes.
@@ -114,7 +123,8 @@ impl Node {
     fn insert(&mut self, parts: &[Part], rule: usize, case: Case) {
         match parts {
             [] => self.ends.push(rule),
-            [Part::Rest, ..] => self.tails.push((parts.into(), rule)),
+            [Part::Rest] => self.tails.push((None, rule)),
+            [Part::Rest, ..] => self.tails.push((Some(parts.into()), rule)),
             [Part::Literal(text), after @ ..] => self.literal(text, case).insert(after, rule, case),
             [glob, after @ ..] => self.glob(glob).insert(after, rule, case),
         }
@@ -123,6 +133,7 @@ impl Node {
     #[expect(clippy::indexing_slicing, reason = "the place was found or made just above")]
     fn literal(&mut self, text: &str, case: Case) -> &mut Node {
         let place = self.literals.binary_search_by(|(known, _)| case.order(known, text)).unwrap_or_else(|place| {
+            self.starts.insert(place, case.start(text));
             self.literals.insert(place, (text.into(), Node::default()));
             place
         });
@@ -138,10 +149,20 @@ impl Node {
         &mut self.globs[place].1
     }
 
+    /// The node below a literal.
+    fn child(&self, segment: &str, case: Case) -> Option<&Node> {
+        let start = case.start(segment);
+        let first = self.starts.partition_point(|known| *known < start);
+        let alike = self.starts.get(first..)?.iter().take_while(|known| **known == start).count();
+        let alike = self.literals.get(first..first + alike)?;
+        let place = alike.binary_search_by(|(known, _)| case.order(known, segment)).ok()?;
+        alike.get(place).map(|(_, node)| node)
+    }
+
     fn look_up(&self, path: Segments<'_>, search: &mut Search<'_>) {
         let case = search.table.case;
         for (parts, rule) in &self.tails {
-            search.offer(*rule, || parts_match(parts, path, case));
+            search.offer(*rule, || parts.as_ref().is_none_or(|parts| parts_match(parts, path, case)));
         }
         let mut rest = path;
         let Some(segment) = rest.next() else {
@@ -150,8 +171,7 @@ impl Node {
             }
             return;
         };
-        let literal = self.literals.binary_search_by(|(known, _)| case.order(known, segment));
-        if let Some((_, node)) = literal.ok().and_then(|place| self.literals.get(place)) {
+        if let Some(node) = self.child(segment, case) {
             node.look_up(rest, search);
         }
         for (glob, node) in &self.globs {
@@ -171,7 +191,7 @@ mod tests {
         for (patterns, methods) in rules {
             let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text, Case::Matters).unwrap()).collect();
             let methods = if methods.is_empty() { MethodSet::usual() } else { MethodSet::named(methods.to_vec()) };
-            table.push(RouteRule { methods, observes: false }, &patterns);
+            table.push(RouteRule { methods, observes: false, selects: true }, &patterns);
         }
         table
     }
@@ -190,6 +210,18 @@ mod tests {
         assert_eq!(find(Method::PUT, "/c/d"), Some(1));
         assert_eq!(find(Method::HEAD, "/x/y"), Some(2));
         assert_eq!(find(Method::POST, "/x/y"), None);
+    }
+
+    #[test]
+    fn literals_that_begin_alike_are_told_apart() {
+        let texts = ["/a", "/ab", "/abcdefgh", "/abcdefgha", "/abcdefghb", "/abcdefgh-", "/b", "/zzzzzzzzz", "/~"];
+        let rules: Vec<(&[&str], &[Method])> = texts.iter().map(|text| (std::slice::from_ref(text), &[][..])).collect();
+        let table = table(&rules);
+        let find = |path: &str| table.find(&Method::GET, path, &|_| true).decides;
+        for (rule, text) in texts.iter().enumerate() {
+            assert_eq!((find(text), find(&format!("{text}c"))), (Some(rule), None), "{text}");
+        }
+        assert_eq!(find("/abc"), None);
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub(super) struct Offered {
 
 /// What the watchman may take back.
 pub(super) struct Offer {
-    /// On the heap by itself, so that what stays of a finished offer until the next look is small.
-    body: Option<Box<Counted>>,
+    /// Two pointers, so what stays of a finished offer until the next look is small.
+    body: Option<Counted>,
     /// The tick since when it is the client's turn.
     since: Option<u64>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Offer {
 impl Offered {
     /// Offers `body` to the client of the connection that `watch` is for.
     pub(super) fn new(body: Counted, watch: &Arc<Watch>) -> Self {
-        let offer = Arc::new(Mutex::new(Offer { body: Some(Box::new(body)), since: Some(watch.now()) }));
+        let offer = Arc::new(Mutex::new(Offer { body: Some(body), since: Some(watch.now()) }));
         watch.offered(Arc::downgrade(&offer));
         Self { offer, watch: Arc::clone(watch) }
     }
@@ -78,7 +78,7 @@ impl http_body::Body for Offered {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(body) = &mut offer.body else { return Poll::Ready(Some(Err(BodyError::Stalled))) };
-        let polled = Pin::new(&mut **body).poll_frame(context);
+        let polled = Pin::new(body).poll_frame(context);
         offer.since = polled.is_ready().then(|| self.watch.now());
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.watch.earned(worth_of_answer(frame.data_ref().map_or(0, Bytes::len)));
@@ -88,12 +88,12 @@ impl http_body::Body for Offered {
 
     fn is_end_stream(&self) -> bool {
         let offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
-        offer.body.as_deref().is_some_and(http_body::Body::is_end_stream)
+        offer.body.as_ref().is_some_and(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         let offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
-        offer.body.as_deref().map(http_body::Body::size_hint).unwrap_or_default()
+        offer.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
     }
 }
 

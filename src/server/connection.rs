@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
+use super::cork::cork;
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
@@ -26,6 +27,7 @@ use super::tls::{self, Accepted, Shown};
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
 
@@ -72,8 +74,8 @@ impl Serving {
             }
         };
         let ClientConnection { peer, may_forward, scheme, ref rules, .. } = *self.facts;
-        let rules = Arc::clone(rules);
-        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts) });
+        let (rules, seen) = (Arc::clone(rules), Seen::default());
+        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts), seen });
         drop(shown);
         self.watch.opened(http2);
         if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
@@ -87,7 +89,9 @@ impl Serving {
                 admitted.place.into_iter().for_each(|place| self.watch.keep(place));
                 let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
                 let (peer, may_forward) = (admitted.client, admitted.may_forward);
-                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None });
+                // Nothing was asked yet, and what was is not to be told of another client.
+                let seen = Seen::default();
+                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None, seen });
                 Some(())
             }
             Err(why) => {
@@ -182,11 +186,8 @@ impl Serving {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(
-            stream,
-            Arc::clone(&self.watch),
-            Guard::Http2(FrameGuard::new(self.watch.now())),
-        ));
+        let guard = Guard::Http2(FrameGuard::new(self.watch.now()));
+        let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
@@ -203,7 +204,7 @@ impl Serving {
             .max_local_error_reset_streams(MAX_RESETS)
             .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         let mut finishing = false;
         poll_fn(|context| {
@@ -215,7 +216,11 @@ impl Serving {
                 }
                 _ => {}
             }
-            connection.as_mut().poll(context).map(|_| ())
+            let served = connection.as_mut().poll(context).map(|_| ());
+            match outlet.poll(context) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) | Poll::Pending => served,
+            }
         })
         .await;
         if let Some(why) = self.watch.refused() {

@@ -13,6 +13,7 @@ mod addresses;
 mod admission;
 mod answer;
 mod connection;
+mod cork;
 mod guard;
 mod io;
 mod parked;

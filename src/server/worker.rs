@@ -21,6 +21,7 @@ use super::tls::{Failures, Front};
 use super::watch::{TICK, Watchman};
 use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::Seen;
 use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
@@ -188,8 +189,9 @@ impl Accepting {
         };
         let _ = stream.set_nodelay(true);
         let shown = self.front.shown();
-        let rules = Arc::clone(&shown.rules);
-        let facts = Arc::new(ClientConnection { peer, may_forward: true, scheme: rules.scheme, rules, tls: None });
+        let (rules, seen) = (Arc::clone(&shown.rules), Seen::default());
+        let facts = ClientConnection { peer, may_forward: true, scheme: rules.scheme, rules, tls: None, seen };
+        let facts = Arc::new(facts);
         let watch = self.watchman.watch(slot);
         let announced_to = admitted.is_none().then(|| Arc::clone(&self.admission));
         admitted.and_then(|admitted| admitted.place).into_iter().for_each(|place| watch.keep(place));

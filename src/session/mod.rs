@@ -40,13 +40,20 @@ impl SessionId {
 
     /// All 128 bits in hexadecimal; never shown.
     fn text(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.0)
     }
 
     /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
     pub fn short(&self) -> String {
-        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let [first, second, third, fourth, ..] = self.0;
+        hexadecimal(&[first, second, third, fourth])
     }
+}
+
+/// Every session that is opened is written so several times, which is why no formatting is asked for.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 impl Default for SessionId {
@@ -205,6 +212,12 @@ pub(crate) mod tests {
             claims,
             absent_claims: vec!["email".into()],
         }
+    }
+
+    #[test]
+    fn an_identifier_is_written_in_hexadecimal() {
+        let id = SessionId([0, 1, 0xab, 0xff, 0x10, 2, 3, 4, 5, 6, 7, 8, 9, 0xa, 0xb, 0xc]);
+        assert_eq!((id.short().as_str(), id.text().as_str()), ("0001abff", "0001abff1002030405060708090a0b0c"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
+use memchr::memchr;
 
 use super::{NoSession, Session};
 use crate::crypto::{Binding, KeyRing};
@@ -132,7 +133,7 @@ impl SealedSessions<'_> {
     /// The text that the browser sent, its chunks joined; `Absent` where there is none.
     pub fn text<'h>(&self, request: &'h HeaderMap) -> Result<Cow<'h, [u8]>, NoSession> {
         let first = cookie::find(request, self.names.first()).ok_or(NoSession::Absent)?;
-        let Some(at) = first.iter().position(|byte| *byte == b'.') else { return Ok(Cow::Borrowed(first)) };
+        let Some(at) = memchr(b'.', first) else { return Ok(Cow::Borrowed(first)) };
         let (count, rest) = first.split_at(at);
         let count = match count {
             [digit @ b'2'..=b'9'] => usize::from(digit - b'0'),

@@ -61,8 +61,7 @@ impl Default for Pool {
 
 impl Pool {
     /// An idle connection that is ready to send, if there is one.
-    pub(super) fn take(self: &Arc<Self>, target: &Target) -> Option<Lease> {
-        let now = Instant::now();
+    pub(super) fn take(self: &Arc<Self>, target: &Target, now: Instant) -> Option<Lease> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.entry(target.id).or_default();
         connections.settle(now);

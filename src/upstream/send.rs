@@ -32,17 +32,18 @@ impl Upstream {
     /// Sends a request whose target is a path and query and that has all its fields but `Host` where `set_host` is asked for.
     ///
     /// `progress` is the body's; `upgrade` tells that the client asked for another protocol, in which case the connection
-    /// is never used again. The error says whose fault it was.
+    /// is never used again. `began` is the present moment. The error says whose fault it was.
     pub async fn send(
         &self,
         pool: &Arc<Pool>,
+        began: Instant,
         mut request: Request<RequestBody>,
         progress: Option<&BodyProgress>,
         upgrade: bool,
     ) -> Result<Answer, UpstreamError> {
         let mut fresh_only = false;
         for _ in 0..3 {
-            let (mut lease, target) = self.lease(pool, fresh_only).await?;
+            let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
             let spare = if lease.reused { copy_if_repeatable(&request) } else { None };
             match self.attempt(&mut lease, request, progress).await {
                 Tried::Answered(response) => {
@@ -63,10 +64,15 @@ impl Upstream {
     }
 
     /// An idle connection of the target whose turn it is, or a new one of the first target that accepts.
-    async fn lease(&self, pool: &Arc<Pool>, fresh_only: bool) -> Result<(Lease, Arc<str>), UpstreamError> {
+    async fn lease(
+        &self,
+        pool: &Arc<Pool>,
+        now: Instant,
+        fresh_only: bool,
+    ) -> Result<(Lease, Arc<str>), UpstreamError> {
         let mut last = UpstreamError::Connect;
         for (index, target) in self.order() {
-            let idle = if fresh_only { None } else { pool.take(target) };
+            let idle = if fresh_only { None } else { pool.take(target, now) };
             if let Some(lease) = idle {
                 return Ok((lease, Arc::clone(target.authority())));
             }

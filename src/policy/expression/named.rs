@@ -9,7 +9,7 @@
 //! compared as exact text; a claim in which groups cannot be told apart gives no answer rather than `false`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Expression, Failure, View, claim_at};
@@ -177,35 +177,55 @@ impl Alias {
     }
 }
 
-const UNKNOWN: u8 = 0;
-const FALSE: u8 = 1;
-const TRUE: u8 = 2;
+const FALSE: u64 = 1;
+const TRUE: u64 = 2;
 
-/// What was found out for one session: a byte for each of a number of questions.
-pub(in crate::policy) struct Truths(Box<[AtomicU8]>);
+/// What was found out for one session: two bits for each of a number of questions.
+pub(in crate::policy) struct Truths {
+    /// The first questions, beside whatever holds this.
+    first: [AtomicU64; WORDS],
+    /// The others.
+    more: Box<[AtomicU64]>,
+}
+
+/// Words that need no memory of their own.
+const WORDS: usize = 4;
+/// Questions of a word.
+const PER_WORD: usize = 32;
 
 impl Truths {
     /// Nothing known yet of `count` questions.
     pub(in crate::policy) fn unknown(count: usize) -> Self {
-        Self((0..count).map(|_| AtomicU8::new(UNKNOWN)).collect())
+        let more = count.div_ceil(PER_WORD).saturating_sub(WORDS);
+        Self { first: Default::default(), more: (0..more).map(|_| AtomicU64::default()).collect() }
+    }
+
+    fn word(&self, question: usize) -> Option<&AtomicU64> {
+        let word = question / PER_WORD;
+        self.first.get(word).or_else(|| self.more.get(word.checked_sub(WORDS)?))
     }
 
     /// What is known of a question.
     pub(in crate::policy) fn get(&self, question: usize) -> Option<bool> {
-        // It follows from the session alone: whoever comes twice writes the same.
-        match self.0.get(question).map(|kept| kept.load(Ordering::Relaxed)) {
-            Some(TRUE) => Some(true),
-            Some(FALSE) => Some(false),
+        // It follows from the session alone: whoever comes twice writes the same. Both bits together are no answer.
+        match self.word(question)?.load(Ordering::Relaxed) >> shift(question) & (TRUE | FALSE) {
+            TRUE => Some(true),
+            FALSE => Some(false),
             _ => None,
         }
     }
 
     /// Keeps an answer.
     pub(in crate::policy) fn keep(&self, question: usize, truth: bool) {
-        if let Some(kept) = self.0.get(question) {
-            kept.store(if truth { TRUE } else { FALSE }, Ordering::Relaxed);
+        if let Some(word) = self.word(question) {
+            let bits = if truth { TRUE } else { FALSE };
+            word.fetch_or(bits << shift(question), Ordering::Relaxed);
         }
     }
+}
+
+const fn shift(question: usize) -> usize {
+    question % PER_WORD * 2
 }
 
 /// The definitions as one evaluation sees them.
