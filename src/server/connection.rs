@@ -32,6 +32,10 @@ use crate::policy::{TlsFacts, TlsVersion};
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
 
+/// A large future, on the heap and made by a function that is none: while a connection is parked the future of its task is most of what it
+/// costs, and a future that is made within another one leaves its room there.
+type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// What a connection needs to be served.
 pub(super) struct Serving {
     pub(super) gateway: Arc<Gateway>,
@@ -52,17 +56,16 @@ impl Serving {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
-        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
+        let Some(stream) = self.handshake(stream, tls).await else { return };
         let version = tls_version(stream.get_ref().1.protocol_version());
         self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.watch.opened(http2);
-        if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+        if http2 { self.http2(stream).await } else { self.http1(stream).await }
     }
 
-    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
-        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
+    fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Apart<'_, Option<Box<TlsStream<TcpStream>>>> {
+        Box::pin(async move { self.obeying(tls.accept(stream)).await?.ok().map(Box::new) })
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
@@ -78,7 +81,7 @@ impl Serving {
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
     async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
         while parked::until_needed(&stream, &self.watch).await {
-            match Box::pin(self.http1_until_idle(stream)).await {
+            match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
                 None => return,
             }
@@ -86,7 +89,11 @@ impl Serving {
     }
 
     /// Serves requests; the stream comes back when it is to be parked.
-    async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
+    fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, Option<S>> {
+        Box::pin(self.http1_awake(stream))
+    }
+
+    async fn http1_awake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
         let guard = FramingGuard::new(self.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
@@ -148,7 +155,11 @@ impl Serving {
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, ()> {
+        Box::pin(self.http2_to_its_end(stream))
+    }
+
+    async fn http2_to_its_end(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), None));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
@@ -192,5 +203,20 @@ fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
         ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
         ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection's task keeps this future whatever the connection waits for.
+    #[test]
+    fn d01_a_connection_that_waits_has_a_small_future() {
+        fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Serving::run);
+        assert!(size <= 640, "{size}");
     }
 }
