@@ -12,11 +12,16 @@ use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
+use lychgate::http::frame_guard::FrameGuard;
 use lychgate::http::framing::FramingGuard;
+use lychgate::http::proxy_protocol::{Announced, HeaderReader, MAX_BINARY, ProxyProtocolError};
 use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
+
+#[path = "whole.rs"]
+mod whole;
 
 /// What a target does with its bytes.
 pub(crate) type Entry = fn(&[u8]);
@@ -32,6 +37,8 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("callback", callback),
     ("forwarded", forwarded),
     ("framing", framing),
+    ("proxy_protocol", proxy_protocol),
+    ("frames", frames),
     ("claims", claims),
     ("authorization", authorization),
     ("access_token", access_token),
@@ -41,7 +48,10 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("metadata", metadata),
     ("key_set", key_set),
     ("policy", policy_file),
+    ("gateway", gateway),
 ];
+
+pub(crate) use whole::gateway;
 
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
@@ -148,6 +158,28 @@ pub(crate) fn framing(data: &[u8]) {
     } else {
         assert_eq!((&whole, &apart), (&data.to_vec(), &whole));
     }
+}
+
+/// A header is read alike however it arrives, and nothing behind it is taken.
+pub(crate) fn proxy_protocol(data: &[u8]) {
+    let whole = HeaderReader::default().take(data);
+    let (mut reader, mut apart) = (HeaderReader::default(), Ok((0, None)));
+    for byte in data {
+        let next: Result<(usize, Option<Announced>), ProxyProtocolError> = reader.take(&[*byte]);
+        let Ok((before, None)) = apart else { break };
+        apart = next.map(|(taken, announced)| (before + taken, announced));
+    }
+    assert_eq!(whole.is_ok(), apart.is_ok());
+    let Ok((taken, announced)) = whole else { return };
+    assert_eq!(apart, Ok((taken, announced)));
+    assert!(taken <= MAX_BINARY.min(data.len()) && (announced.is_some() || taken == data.len()));
+}
+
+/// Frames are counted alike however they arrive.
+pub(crate) fn frames(data: &[u8]) {
+    let whole = FrameGuard::new(0).inspect(data);
+    let mut guard = FrameGuard::new(0);
+    assert_eq!(data.iter().try_for_each(|byte| guard.inspect(&[*byte])), whole);
 }
 
 /// Claims are read or refused.

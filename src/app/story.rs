@@ -17,13 +17,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::claims::{AsJson, Claims};
 use crate::clock::Timestamp;
 use crate::forward::{ScrubSet, Telling, UpstreamRequest, scrub};
-use crate::gateway::{decided, is_reserved};
+use crate::gateway::{decided, forged_header, is_reserved, refused_path};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme};
 use crate::policy::{
-    Decision, Explained, ExplainedHeader, ExplainedRule, Policy, Prepared, RequestFacts, Subject, TlsFacts, TlsVersion,
-    printed,
+    Decision, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
+    TlsFacts, printed,
 };
 use crate::snapshot::{Application, Snapshot};
 
@@ -41,6 +41,8 @@ pub struct Question {
     pub headers: HeaderMap,
     /// The address at the other end of the connection.
     pub peer: IpAddr,
+    /// The client's TLS connection, where it ends at the gateway.
+    pub tls: Option<TlsFacts>,
     /// When.
     pub now: Timestamp,
     /// Who is signed in; nobody when none.
@@ -58,12 +60,21 @@ pub struct Story {
     pub scheme: &'static str,
     /// The host asked for.
     pub host: String,
-    /// The canonical path; as sent where it is refused.
+    /// The canonical path as it is forwarded; as sent where it is refused.
     pub path: String,
+    /// The path as rules see it, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched_path: Option<String>,
+    /// The path as an application reads it that takes an encoded slash for one, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_reading: Option<String>,
     /// The query.
     pub query: Option<String>,
     /// The client's address, behind trusted proxies.
     pub client: Option<IpAddr>,
+    /// Whom the certificate is for that the client shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// When.
     pub time: String,
     /// Where the request goes.
@@ -86,6 +97,8 @@ pub struct Story {
     pub doubtful: Option<String>,
     /// Every rule.
     pub rules: Vec<ExplainedRule>,
+    /// The limits that the request counts towards.
+    pub limits: Vec<ExplainedLimit>,
     /// The identity headers.
     pub headers: Vec<ExplainedHeader>,
     /// What the rules that observe would have decided.
@@ -179,6 +192,7 @@ impl Question {
             path,
             query,
             time: self.now.to_string(),
+            client_certificate: self.tls.as_ref().and_then(|tls| tls.client.as_deref()).map(|one| one.subject.clone()),
             ..Story::default()
         };
         if let Err((reason, why)) = self.tell(snapshot, &mut story) {
@@ -197,16 +211,28 @@ impl Question {
         let mut request = Request::new(());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (self.method.clone(), uri, headers);
         let (parts, ()) = request.into_parts();
-        let head = RequestHead::parse(&parts).map_err(|why| (why.code(), why.to_string()))?;
+        let head = RequestHead::parse_keeping(&parts, &|host| snapshot.path_switches(host))
+            .map_err(|why| (why.code(), why.to_string()))?;
         story.path = head.path.to_string();
+        story.matched_path = (!head.path.parameters().is_empty()).then(|| head.path.as_str().to_owned());
+        story.other_reading = head.path.other_reading().map(|other| other.to_string());
         let origin = Origin::find(SocketAddr::new(self.peer, 0), &parts.headers, &self.trusted_proxies)
             .map_err(|_| ("forwarded_unreadable", "a trusted proxy sends a chain that cannot be read".to_owned()))?;
         story.client = Some(origin.client);
         let nowhere = || ("host_unknown", format!("no application has the host {}", head.host));
         let route = snapshot.route(&head).ok_or_else(nowhere)?;
+        if let Some(name) = forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()) {
+            let why = format!(
+                "`{name}` poses as a header that only the gateway may send, and `forged_headers` is \"reject\""
+            );
+            return Err(("header_forged", why));
+        }
         if self.scheme == Scheme::Http && !route.host.is_loopback() && route.signs_in() {
             let why = "people sign in on this host: whoever comes in clear text is sent to https".to_owned();
             return Err(("clear_text", why));
+        }
+        if let Some(why) = refused_path(&route, &head.path) {
+            return Err((why.code(), why.to_string()));
         }
         if is_reserved(&head.path) {
             let why = Some("paths below /.lychgate are the gateway's own, on every host".to_owned());
@@ -226,7 +252,7 @@ impl Question {
             query: head.query.as_deref(),
             client: origin.client,
             scheme: self.scheme,
-            tls: (self.scheme == Scheme::Https).then_some(TlsFacts { version: TlsVersion::V1_3 }),
+            tls: self.tls.as_ref(),
             headers: &seen,
         };
         let gone = sent.into_iter().filter(|name| !scrubbed.headers().contains_key(name));
@@ -249,9 +275,10 @@ impl Question {
             let request = UpstreamRequest::new(scrubbed, permit, &head, &telling, (), false);
             story.receives = request.map(|request| receives(&request.into_request()));
         }
-        let Explained { decision, observed, doubtful, rules, headers } = explained;
+        let Explained { decision, observed, doubtful, rules, limits, headers } = explained;
         (story.decision, story.observed) = (words(&decision), observed.as_ref().map(words));
         (story.doubtful, story.rules, story.headers) = (doubtful, rules, headers);
+        story.limits = limits;
         Ok(())
     }
 

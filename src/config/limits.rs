@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::reader::{Findings, Section};
+use crate::limit::{Rate, RateError};
 use crate::size::ByteSize;
 
 /// How much is accepted.
@@ -19,6 +20,10 @@ pub struct Limits {
     pub body: u64,
     /// Open client connections.
     pub connections: usize,
+    /// Of those, how many one address may have, or one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
+    /// What one address may make the gateway do without being known.
+    pub strangers: Rate,
 }
 
 /// How long is waited.
@@ -38,9 +43,24 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+/// A company behind one address signs in on Monday morning; one machine that does nothing else is held.
+const STRANGERS: (u32, Duration, u32) = (1200, Duration::from_secs(60), 3000);
+
+const STRANGERS_RATE: Rate = match Rate::new(STRANGERS.0, STRANGERS.1, STRANGERS.2) {
+    Ok(rate) => rate,
+    Err(_) => unreachable!(),
+};
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000 }
+        Self {
+            header_bytes: 32 << 10,
+            header_count: 100,
+            body: 1 << 30,
+            connections: 10_000,
+            connections_per_address: 1024,
+            strangers: STRANGERS_RATE,
+        }
     }
 }
 
@@ -65,7 +85,30 @@ pub(super) fn read_limits(top: &Section<'_>, found: &mut Findings<'_>) -> Limits
         header_count: section.number("header_count", found).unwrap_or(default.header_count),
         body: section.size("body", found).map_or(default.body, ByteSize::as_u64),
         connections: section.number("connections", found).unwrap_or(default.connections),
+        connections_per_address: section
+            .number("connections_per_address", found)
+            .unwrap_or(default.connections_per_address),
+        strangers: read_strangers(&section, found),
     }
+}
+
+fn read_strangers(limits: &Section<'_>, found: &mut Findings<'_>) -> Rate {
+    let section = limits.section("strangers", found);
+    let (requests, every, burst) = STRANGERS;
+    let number = |key: &str, default: u32, found: &mut Findings<'_>| {
+        section.number(key, found).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
+    let requests = number("requests", requests, found);
+    let every = section.duration("every", found).unwrap_or(every);
+    let burst = number("burst", burst, found);
+    Rate::new(requests, every, burst).unwrap_or_else(|why| {
+        let expected = match why {
+            RateError::TooSlow => "expected a smaller `burst`, or more requests in the time",
+            RateError::Zero | RateError::TooFast => "expected a longer time, or fewer requests",
+        };
+        found.error(section.origin(), format!("`limits.strangers` is no rate: {why}"), expected);
+        STRANGERS_RATE
+    })
 }
 
 pub(super) fn read_timeouts(top: &Section<'_>, found: &mut Findings<'_>) -> Timeouts {

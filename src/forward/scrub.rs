@@ -11,26 +11,38 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::http::fold::FoldedNames;
 use crate::http::hop;
 
-/// Names that applications, agents and frameworks take for truth, whatever policies are loaded.
-const TRUSTED_ELSEWHERE: &[&str] = &[
+/// Names by which applications, agents and frameworks are told who asks, whatever policies are loaded.
+const IDENTITIES: &[&str] = &[
     "Auth-Type",
     "Auth-User",
     "Gap-Auth",
-    "Http-Client-Ip",
-    "Http-Method-Override",
     "Logon-User",
     "OIDC-Claim-Sub",
-    "Proxy",
-    "Remote-Addr",
     "Remote-Email",
     "Remote-Group",
     "Remote-Groups",
-    "Remote-Host",
     "Remote-Ident",
     "Remote-Name",
     "Remote-User",
-    "True-Client-Ip",
     "X-Client-Cert",
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-User",
+    "X-User",
+    "X-Username",
+];
+
+/// Names by which they are told from where a request comes, where it goes and what it is. Proxies on the way write some of them.
+const WAYS: &[&str] = &[
+    "Forwarded",
+    "Http-Client-Ip",
+    "Http-Method-Override",
+    "Proxy",
+    "Remote-Addr",
+    "Remote-Host",
+    "True-Client-Ip",
     "X-Client-Ip",
     "X-Cluster-Client-Ip",
     "X-Http-Method",
@@ -43,12 +55,13 @@ const TRUSTED_ELSEWHERE: &[&str] = &[
     "X-Real-Ip",
     "X-Request-Id",
     "X-Rewrite-Url",
-    "X-User",
-    "X-Username",
 ];
 
-/// What the names of whole families begin with.
-const FAMILIES: &[&str] = &[
+/// What the names of whole families of such ways begin with.
+const WAY_FAMILIES: &[&str] = &["X-Forwarded-"];
+
+/// What the names of whole families of identities begin with.
+const IDENTITY_FAMILIES: &[&str] = &[
     "$WS", // WebSphere's plug-in
     "iv-",
     "OAM_",
@@ -57,7 +70,6 @@ const FAMILIES: &[&str] = &[
     "SM_",
     "SSL_Client_",
     "X-Auth-Request-",
-    "X-Forwarded-",
     "X-Ms-Client-Principal",
     "X-Remote-",
     "X-SSL-Client-",
@@ -81,18 +93,22 @@ const EXACT_ONLY: &[HeaderName] = &[
 #[derive(Clone, Debug)]
 pub struct ScrubSet {
     names: FoldedNames,
+    identities: FoldedNames,
     look_alikes: FoldedNames,
 }
 
 impl ScrubSet {
     /// Compiles the union of what all policies emit and the built-in list.
     pub fn new<'a>(emitted: impl IntoIterator<Item = &'a HeaderName>) -> Self {
-        let emitted = emitted.into_iter().map(HeaderName::as_str);
+        let identities: Vec<&str> =
+            emitted.into_iter().map(HeaderName::as_str).chain(IDENTITIES.iter().copied()).collect();
+        let families = || IDENTITY_FAMILIES.iter().copied();
         Self {
             names: FoldedNames::new(
-                emitted.chain(TRUSTED_ELSEWHERE.iter().copied()).chain(["Forwarded"]),
-                FAMILIES.iter().copied(),
+                identities.iter().chain(WAYS).copied(),
+                families().chain(WAY_FAMILIES.iter().copied()),
             ),
+            identities: FoldedNames::new(identities, families()),
             look_alikes: FoldedNames::new(EXACT_ONLY.iter().map(HeaderName::as_str), []),
         }
     }
@@ -100,6 +116,14 @@ impl ScrubSet {
     /// Whether a field of this name is taken out.
     pub fn covers(&self, name: &HeaderName) -> bool {
         self.names.covers(name.as_str()) || self.is_look_alike(name)
+    }
+
+    /// The first field by which a client poses as somebody, for applications that refuse such requests: one that folds to an identity
+    /// header, or another spelling of a framing or routing field. Those that proxies write are none, and neither are `Authorization`
+    /// and `Cookie`, which clients send for reasons of their own.
+    pub fn forged<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderName> {
+        let poses = |name: &&HeaderName| self.identities.covers(name.as_str()) && !EXACT_ONLY.contains(name);
+        headers.keys().find(|name| poses(name) || self.is_look_alike(name))
     }
 
     /// Whether the name is another spelling of a framing or routing field.
@@ -209,6 +233,27 @@ mod tests {
             "co0kie",
         ];
         assert_eq!(left(&[], &sent), ["authorization", "co0kie", "content-type", "cookie"]);
+    }
+
+    #[test]
+    fn s01_a_forged_field_is_found_and_what_proxies_and_clients_send_is_none() {
+        let emitted = ["X-Royalty-Role", "Authorization", "Cookie"].map(|name| name.parse::<HeaderName>().unwrap());
+        let set = ScrubSet::new(&emitted);
+        let forged = |name: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("accept", HeaderValue::from_static("x"));
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("x"));
+            set.forged(&headers).map(ToString::to_string)
+        };
+        for name in ["x_royalty.role", "remote-user", "sm_user", "x-forwarded-user", "iv-user", "content_type"] {
+            assert_eq!(forged(name).as_deref(), Some(name));
+        }
+        for name in ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip", "x-request-id", "proxy"] {
+            assert_eq!(forged(name), None, "{name}");
+        }
+        for name in ["authorization", "cookie", "content-type", "x-royalty-roles", "x-http-method-override"] {
+            assert_eq!(forged(name), None, "{name}");
+        }
     }
 
     #[test]

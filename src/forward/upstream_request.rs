@@ -132,10 +132,11 @@ fn set_forwarding(headers: &mut HeaderMap, head: &RequestHead, telling: &Telling
 }
 
 fn target(head: &RequestHead) -> Option<Uri> {
-    let path = head.path.as_str();
+    let path = &head.path;
     let text = match &head.query {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
+        None if path.is_plain() => PathAndQuery::try_from(path.as_str()),
+        None => PathAndQuery::try_from(path.to_string()),
     };
     text.ok().map(Uri::from)
 }

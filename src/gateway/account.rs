@@ -17,10 +17,11 @@ use serde_json::value::RawValue;
 
 use super::caller::Caller;
 use super::content::Content;
+use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
-use crate::http::RequestHead;
+use crate::http::{HostName, RequestHead};
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
 use crate::upstream::{BodyError, BodyProgress};
@@ -51,6 +52,8 @@ pub(super) struct Account {
     status: u16,
     bytes_out: u64,
     complete: bool,
+    /// Its places in the application; given back with the account.
+    held: Option<Held>,
 }
 
 impl Account {
@@ -86,6 +89,7 @@ impl Account {
             status: CLIENT_LEFT,
             bytes_out: 0,
             complete: false,
+            held: None,
         }
     }
 
@@ -100,6 +104,11 @@ impl Account {
 
     pub(super) fn application(&self) -> Option<&Arc<Application>> {
         self.application.as_ref()
+    }
+
+    /// The host, where the head could be read.
+    pub(super) fn host(&self) -> Option<&HostName> {
+        self.head.as_deref().map(|head| &head.host)
     }
 
     pub(super) fn known(&self) -> Option<&Caller> {
@@ -139,9 +148,29 @@ impl Account {
         self.reason = reason;
     }
 
-    /// Notes what would have been decided.
+    /// Notes what would have been decided; what a limit would have refused came first and stays.
     pub(super) fn observed(&mut self, observed: Observed) {
-        self.observed = Some(Box::new(observed));
+        if !self.observed.as_ref().is_some_and(|before| before.is_of_a_limit()) {
+            self.observed = Some(Box::new(observed));
+        }
+    }
+
+    /// Notes that a limit would have refused the request.
+    pub(super) fn observed_over(&mut self, over: Over, rule: Option<&str>) {
+        self.observed = Some(Box::new(Observed::over(over, rule)));
+        if let Some(application) = &self.application {
+            application.metrics().observed(Decision::Refused);
+        }
+    }
+
+    /// Notes that a limit refuses the request, whatever else was decided.
+    pub(super) fn refused(&mut self) {
+        self.decision = Decision::Refused;
+    }
+
+    /// Keeps places in the application until the request is over.
+    pub(super) fn holds(&mut self, held: Option<Held>) {
+        self.held = held;
     }
 
     /// Notes why the request got no answer of the application's.
@@ -158,7 +187,8 @@ impl Account {
     }
 
     /// Closes the account of a request that hyper answered.
-    pub(super) fn close_unanswered(mut self, status: u16, reason: &'static str) {
+    pub(super) fn close_unanswered(mut self, version: Version, status: u16, reason: &'static str) {
+        self.version = version;
         self.status = status;
         self.complete = true;
         self.failed(reason);
@@ -216,6 +246,10 @@ impl Drop for Account {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         let record = self.record();
+        if let Some(reason) = self.reason.filter(|_| self.decision == Decision::Refused) {
+            let app = self.application.as_ref().map_or("-", |application| application.name());
+            self.gateway.common.metrics.refused(app, reason);
+        }
         self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),

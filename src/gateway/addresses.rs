@@ -27,6 +27,11 @@ pub(super) const EVENTS_SET: &str = "/.lychgate/events/set";
 /// Where Okta's event hooks are sent.
 pub(super) const EVENTS_OKTA: &str = "/.lychgate/events/okta";
 
+/// Whether a reserved address is for servers and not for people: those that providers send messages to, and the keys that applications read.
+pub(super) fn is_for_programs(path: &CanonicalPath) -> bool {
+    [BACKCHANNEL_LOGOUT, EVENTS_SET, EVENTS_OKTA, JWKS].contains(&path.as_str())
+}
+
 /// Whether a path is the gateway's, whatever stands behind the prefix. Applications that ignore case must not get it in another spelling.
 pub fn is_reserved(path: &CanonicalPath) -> bool {
     let head = path.as_str().get(..PREFIX.len());

@@ -37,6 +37,8 @@ pub(super) struct TokenHolder {
     revoked: session::Standing,
     revocations: Arc<Revocations>,
     label: Box<str>,
+    /// Who is counted by limits: whom the token speaks of, else the client.
+    subject: Box<str>,
     client: Option<Box<str>>,
     prepared: Prepared,
     /// The same for the policy that only observes.
@@ -66,13 +68,15 @@ impl TokenHolder {
         let (facts, standing) = token.into_facts();
         let label = label(&facts);
         let revoked = revoked(access.provider.name(), &facts, &label);
-        let client = facts.client.as_deref().map(Into::into);
+        let client: Option<Box<str>> = facts.client.as_deref().map(Into::into);
+        let counted = facts.subject.as_deref().map(Into::into).or_else(|| client.clone()).unwrap_or_default();
         let subject = Arc::new(subject(application, access.provider.name(), facts));
         Self {
             standing,
             revoked,
             revocations: Arc::clone(revocations),
             label,
+            subject: counted,
             client,
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
             prepared: application.policy().prepare(subject),
@@ -83,6 +87,11 @@ impl TokenHolder {
     /// The name for logs and pages.
     pub(super) fn who(&self) -> &str {
         &self.label
+    }
+
+    /// Whom the token speaks of at its provider, else the client.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
     }
 
     /// The client that the token was given to.

@@ -25,7 +25,7 @@ use super::{Exchange, kept_form, logout, provider_of, refresh, sign_in};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
-use crate::http::{CanonicalPath, ReturnTo};
+use crate::http::{CanonicalPath, PathSwitches, ReturnTo};
 use crate::oidc::{self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, SignedIn, pending};
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
@@ -213,8 +213,7 @@ fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc
     if path == SIGN_IN {
         return sign_in::application(route, query);
     }
-    let path = CanonicalPath::parse(path).ok()?;
-    route.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
+    route.application_at(&CanonicalPath::parse_keeping(path, PathSwitches::ALL).ok()?)
 }
 
 /// A response that no login of this browser waits for: who is signed in already goes to the application, everybody else is told.

@@ -76,6 +76,15 @@ impl Caller {
         }
     }
 
+    /// The provider that vouches for them, and what they are called there.
+    pub(super) fn person(&self) -> (&str, &str) {
+        let subject = match self {
+            Self::Browser(known) => &known.session().subject,
+            Self::Client(holder) => holder.subject(),
+        };
+        (&self.prepared().subject().session.provider, subject)
+    }
+
     /// The session's short identifier for logs.
     pub(super) fn session_label(&self) -> Option<&str> {
         match self {

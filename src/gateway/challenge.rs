@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode};
 use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
-use super::{Exchange, provider_of};
+use super::{Exchange, limits, provider_of};
 use crate::clock::Timestamp;
 use crate::forward::Scrubbed;
 use crate::http::cookie::{self, SetCookie};
@@ -120,6 +120,7 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
+    limits::stranger(exchange)?;
     let begun = match provider.begin(request.clone()).await {
         Err(LoginError::Unavailable(_)) => {
             provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;

@@ -28,7 +28,7 @@ use super::challenge::wants_page;
 use super::content::Content;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, addresses, sign_in};
+use super::{Exchange, addresses, limits, sign_in};
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, random};
 use crate::http::HostName;
@@ -202,6 +202,7 @@ pub(super) async fn keep(
     headers: &HeaderMap,
     body: SentBody,
 ) -> Result<Response<Content>, Refusal> {
+    limits::stranger(exchange)?;
     let Some(room) = exchange.gateway.common.memory.forms.room() else {
         return Ok(not_kept(exchange, application, "too many forms are being kept just now"));
     };
@@ -214,13 +215,14 @@ pub(super) async fn keep(
     let name = cookie_name(exchange, &tag);
     let person = last_person(exchange, application, host, headers);
     let field = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let path = exchange.head.path.to_string();
     let form = KeptForm {
         id,
         browser: &browser,
         at: exchange.gateway.now(),
         app: application.name(),
         person: person.as_deref(),
-        path: exchange.head.path.as_str(),
+        path: &path,
         query: exchange.head.query.as_deref(),
         content_type: field(CONTENT_TYPE).unwrap_or_default(),
         origin: field(ORIGIN),

@@ -10,6 +10,7 @@ use crate::snapshot::Application;
 
 use super::account::Account;
 use super::caller::Caller;
+use super::limits::Over;
 
 /// What would have been decided.
 pub(super) struct Observed {
@@ -23,6 +24,16 @@ impl Observed {
     fn new(decision: &Decision<'_>, policy: Option<&str>) -> Self {
         let (rule, reason) = (decision.rule().map(Into::into), decision.reason());
         Self { decision: decided(decision), rule, reason, policy: policy.map(Into::into) }
+    }
+
+    /// What a limit would have refused, and the rule that has it.
+    pub(super) fn over(over: Over, rule: Option<&str>) -> Self {
+        Self { decision: Decided::Refused, rule: rule.map(Into::into), reason: Some(over.code()), policy: None }
+    }
+
+    /// Whether a limit would have refused the request.
+    pub(super) fn is_of_a_limit(&self) -> bool {
+        self.decision == Decided::Refused
     }
 
     /// The note for the log.

@@ -4,7 +4,7 @@
 //! Trust boundary: the client on one side, the application on the other.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
@@ -18,10 +18,11 @@ use super::account::Account;
 use super::bearer;
 use super::caller::{Caller, Nobody};
 use super::content::Content;
+use super::limits::Held;
 use super::observed::{decided, observe};
 use super::refresh::refresh;
 use super::refusal::Refusal;
-use super::{Exchange, challenge, kept_form, reply};
+use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::HostName;
 use crate::http::authorization::BearerToken;
@@ -75,10 +76,12 @@ pub(super) async fn forward(
     sent: Sent,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    limits::at_the_door(exchange, application, account)?;
     let token = token_of(application, &mut headers, exchange, account)?;
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
     let now = exchange.gateway.now();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
+    limits::of_person(exchange, application, found.as_ref().ok(), account)?;
     let (who, cookies) = match found {
         Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
         Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
@@ -121,7 +124,7 @@ fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrub
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
         scheme: exchange.connection.scheme,
-        tls: exchange.connection.tls,
+        tls: exchange.connection.tls.as_ref().map(|tls| &tls.facts),
         headers: scrubbed.headers(),
     }
 }
@@ -150,6 +153,7 @@ async fn decide(
     let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, &facts, known, now, account);
+    limits::of_rule(exchange, application, decision.rule(), known, account)?;
     match decision {
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
@@ -219,6 +223,7 @@ async fn send(
     if sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
+    let held = limits::enter(exchange, application, permit.rule(), account)?;
     let (body, progress) = match sent.body {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
@@ -243,8 +248,11 @@ async fn send(
     let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
     let mut response = match sent.upgrade {
-        Some(client) if upgraded => switch(answer, client, stall, leash),
-        _ => stream(answer, leash),
+        Some(client) if upgraded => switch(answer, client, (stall, held), leash),
+        _ => {
+            account.holds(held);
+            stream(answer, leash)
+        }
     };
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
@@ -302,10 +310,13 @@ fn stream(answer: Answer, leash: Option<Arc<dyn Leash>>) -> Response<Content> {
 fn switch(
     mut answer: Answer,
     client: OnUpgrade,
-    idle: std::time::Duration,
+    (idle, held): (Duration, Option<Held>),
     leash: Option<Arc<dyn Leash>>,
 ) -> Response<Content> {
     let application = hyper::upgrade::on(&mut answer.response);
-    tokio::spawn(tunnel(client, application, idle, leash));
+    tokio::spawn(async move {
+        tunnel(client, application, idle, leash).await;
+        drop(held);
+    });
     answer.response.map(|_| Content::empty())
 }

@@ -12,6 +12,7 @@ use super::bearer::BearerError;
 use super::caller::Caller;
 use super::content::Content;
 use super::kept_form::KeptFormError;
+use super::limits::Over;
 use crate::http::{HeadError, PathError};
 use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
@@ -26,6 +27,8 @@ pub(super) enum Refusal {
     HeadTooLarge,
     /// A trusted proxy sent an unreadable chain.
     ForwardedUnreadable,
+    /// A field poses as one that only the gateway may send, and the application wants such requests refused.
+    ForgedHeader,
     /// No application has this host.
     UnknownHost,
     /// The host's applications do not have this path.
@@ -35,6 +38,15 @@ pub(super) enum Refusal {
         /// The same address over https.
         instead: String,
     },
+    /// A listener that sends everybody to https was asked.
+    ToHttps {
+        /// The same address over https.
+        instead: String,
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The request names another host than its TLS connection was made for.
+    Misdirected,
     /// There is nothing at this reserved address.
     UnknownReserved,
     /// A reserved address was asked with another method than it takes.
@@ -43,6 +55,10 @@ pub(super) enum Refusal {
     NoProvider,
     /// The request brings a token that is not accepted.
     Bearer(BearerError),
+    /// The application cannot be reached from the client's network.
+    NetworkDenied,
+    /// A limit is used up.
+    Over(Over),
     /// The policy says no.
     Denied,
     /// The provider cannot be reached, so no login can begin.
@@ -75,13 +91,18 @@ impl Refusal {
             Self::Head(error) => error.code(),
             Self::HeadTooLarge => "head_too_large",
             Self::ForwardedUnreadable => "forwarded_unreadable",
+            Self::ForgedHeader => "header_forged",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
             Self::ClearText { .. } => "clear_text",
+            Self::ToHttps { .. } => "to_https",
+            Self::Misdirected => "misdirected",
             Self::UnknownReserved => "reserved_unknown",
             Self::WrongMethod(_) => "method_wrong",
             Self::NoProvider => "provider_none",
             Self::Bearer(error) => error.code(),
+            Self::NetworkDenied => "network_denied",
+            Self::Over(over) => over.code(),
             Self::Denied => "denied",
             Self::ProviderUnavailable => "provider_unavailable",
             Self::Login(error) => error.code(),
@@ -97,6 +118,9 @@ impl Refusal {
     pub(super) fn answer(&self, form: Form, account: &mut Account) -> Response<Content> {
         if !matches!(self, Self::Denied) {
             account.failed(self.code());
+        }
+        if matches!(self, Self::Over(_)) {
+            account.refused();
         }
         let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
         let person = account.known().map(|known| Caller::who(known).to_owned());
@@ -119,20 +143,18 @@ impl Refusal {
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
-            Self::ClearText { instead } => {
-                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-                if let Ok(location) = HeaderValue::try_from(instead) {
-                    response.headers_mut().insert(http::header::LOCATION, location);
-                }
-            }
+            Self::ClearText { instead } => lead(instead, StatusCode::PERMANENT_REDIRECT, &mut response),
+            Self::ToHttps { instead, status } => lead(instead, *status, &mut response),
+            Self::Misdirected => *response.status_mut() = StatusCode::MISDIRECTED_REQUEST,
             Self::WrongMethod(allowed) => {
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allowed));
             }
+            Self::Over(over) => drop(response.headers_mut().insert(RETRY_AFTER, over.wait().into())),
             _ => {}
         }
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
         }
         response
     }
@@ -149,10 +171,19 @@ impl Refusal {
             Self::ForwardedUnreadable => {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
             }
+            Self::ForgedHeader => {
+                Page::BadRequest { reason: "the request carries a header that only the gateway may send" }
+            }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
-            Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
+            Self::ClearText { .. } | Self::ToHttps { .. } => {
+                Page::BadRequest { reason: "this site is reached over https" }
+            }
+            Self::Misdirected => Page::BadRequest { reason: "the connection was made for another host" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
             Self::Bearer(error) => Page::TokenRefused { reason: error.advice(), code: error.answer().1 },
+            Self::NetworkDenied => Page::NetworkDenied,
+            Self::Over(Over::Full) => Page::Overloaded,
+            Self::Over(over) => Page::TooManyRequests { wait: over.wait() },
             Self::Denied => Page::Forbidden {
                 app,
                 person,
@@ -178,6 +209,17 @@ impl Refusal {
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }
+    }
+}
+
+/// Makes a redirect of an answer; an address that cannot stand in a field is our fault.
+fn lead(to: &str, status: StatusCode, response: &mut Response<Content>) {
+    match HeaderValue::try_from(to) {
+        Ok(location) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(http::header::LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -24,7 +24,7 @@ use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
 use super::{Exchange, RequestId};
 use crate::http::cookie;
-use crate::http::{CanonicalPath, RequestHead};
+use crate::http::{CanonicalPath, PathSwitches, RequestHead};
 use crate::snapshot::Route;
 
 /// Sends a kept form, or shows its page again to somebody who is not signed in yet.
@@ -58,7 +58,9 @@ pub(super) async fn answer(
         return Err(refused(KeptFormError::OtherBrowser));
     }
     let head = head(exchange, &form).ok_or(refused(KeptFormError::Unreadable))?;
-    let application = exchange.snapshot.route(&head).and_then(|route| route.application);
+    let route_now = exchange.snapshot.route(&head).ok_or(refused(KeptFormError::Unreadable))?;
+    exchange.refuse_path(&route_now, &head.path)?;
+    let application = route_now.application;
     let application = application.filter(|one| one.name() == form.app).ok_or(refused(KeptFormError::Unreadable))?;
     account.routed(application);
     let known = match authenticate(exchange, application, route.host, headers, now) {
@@ -104,7 +106,7 @@ fn token(body: &[u8]) -> Option<Cow<'_, str>> {
 fn head(exchange: &Exchange<'_>, form: &KeptForm<'_>) -> Option<RequestHead> {
     Some(RequestHead {
         method: Method::POST,
-        path: CanonicalPath::parse(form.path).ok()?,
+        path: CanonicalPath::parse_keeping(form.path, PathSwitches::ALL).ok()?,
         query: form.query.map(Into::into),
         ..exchange.head.clone()
     })

@@ -26,7 +26,7 @@ use super::addresses::{
 use super::content::Content;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, callback, events, frontchannel, jwks, logout, me, resend, sign_in};
+use super::{Exchange, callback, events, frontchannel, jwks, limits, logout, me, resend, sign_in};
 use crate::snapshot::Route;
 
 /// Answers a request to a reserved address.
@@ -37,6 +37,11 @@ pub(super) async fn answer(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    match (exchange.head.path.as_str(), &exchange.head.method) {
+        // What makes the gateway, or a provider, work for somebody who is not known yet.
+        (CALLBACK | RESEND, &Method::GET | &Method::POST) => limits::stranger(exchange)?,
+        _ => {}
+    }
     match (exchange.head.path.as_str(), &exchange.head.method) {
         (CALLBACK, &Method::GET) => callback::answer(exchange, route, headers, account).await,
         (CALLBACK, &Method::POST) => callback::answer_posted(exchange, route, headers, body, account).await,
@@ -62,6 +67,6 @@ pub(super) async fn answer(
         (FRONTCHANNEL_LOGOUT, _) => Err(Refusal::WrongMethod("GET")),
         (ME, &Method::GET | &Method::HEAD) => me::answer(exchange, route, headers, account),
         (ME, _) => Err(Refusal::WrongMethod("GET, HEAD")),
-        _ => Err(Refusal::UnknownReserved),
+        _ => Err(exchange.nowhere(Refusal::UnknownReserved)),
     }
 }

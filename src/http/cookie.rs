@@ -297,6 +297,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn s07_ours_is_the_base_name_alone_or_with_a_part_behind_it() {
+        for name in ["lychgate", "LYCHGATE", "lychgate-x", "lychgate.1", "__Host-lychgate", "__secure-Lychgate-hint"] {
+            assert!(is_ours(name.as_bytes()), "{name}");
+        }
+        for name in ["", "lychgat", "lychgatex", "lychgate_x", "xlychgate", "__Host-", "__Host-x", "Host-lychgate"] {
+            assert!(!is_ours(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let headers = request(&["a=1; ab=2", "b = 3 ;c;=d"]);
+        assert_eq!(find(&headers, "ab"), Some(&b"2"[..]));
+        assert_eq!(find(&headers, "b"), Some(&b"3"[..]));
+        assert_eq!((find(&headers, "c"), find(&headers, "A")), (None, None));
+        let all: Vec<_> = all(&headers).collect();
+        assert_eq!(all[3..], [(&b""[..], &b"c"[..]), (b"", b"d")]);
+    }
+
+    #[test]
+    fn c04_only_a_secure_cookie_goes_across_sites() {
+        let cookie = SetCookie { name: "lychgate-login-x", value: "v", path: "/p", secure: true, max_age: None };
+        assert_eq!(
+            cookie.header_across_sites().unwrap(),
+            "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=None; Secure"
+        );
+        let clear = SetCookie { secure: false, ..cookie };
+        assert_eq!(clear.header_across_sites().unwrap(), "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=Lax");
+        assert_eq!(clear.header().unwrap(), "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=Lax");
+    }
+
+    #[test]
+    fn s07_an_application_cannot_set_what_tells_who_asks() {
+        let told = IdentityCookies::new(["user"]);
+        let mut headers = HeaderMap::new();
+        for line in ["user=root; Path=/", "USER=root", "us%65r=root", "users=1", "a=user"] {
+            headers.append(SET_COOKIE, HeaderValue::from_static(line));
+        }
+        refuse(&mut headers, &told);
+        assert_eq!(headers.get_all(SET_COOKIE).iter().collect::<Vec<_>>(), ["users=1", "a=user"]);
+        assert!(IdentityCookies::new([]).0.is_none());
+    }
+
     proptest! {
         #[test]
         fn s07_no_spelling_of_ours_is_left(line in "[ ;=a-cLl_yYchgateHosST-]{0,60}") {

@@ -366,6 +366,66 @@ mod tests {
         assert_eq!((guard.inspect(&mut more), more), (Ok(()), vec![0; 18]));
     }
 
+    #[test]
+    fn h01_no_line_is_longer_than_the_limit_however_it_comes() {
+        let line = b"GET /aaaa HTTP/1.1\r\n";
+        for (longest, sound) in [(line.len() - 1, true), (line.len() - 2, false)] {
+            let whole = FramingGuard::new(longest).inspect(&mut line.to_vec());
+            let mut guard = FramingGuard::new(longest);
+            let apart = guard.inspect(&mut line[..5].to_vec()).and_then(|()| guard.inspect(&mut line[5..].to_vec()));
+            assert_eq!((whole.is_ok(), apart.is_ok()), (sound, sound), "{longest}");
+        }
+        // What has no end yet counts too, and what stood before does not count for what comes after.
+        assert_eq!(FramingGuard::new(4).inspect(b"GET /".to_vec().as_mut()), Err(FramingError::LineTooLong));
+        assert_eq!(FramingGuard::new(5).inspect(b"GET /".to_vec().as_mut()), Ok(()));
+        let mut guard = FramingGuard::new(line.len());
+        for _ in 0..10 {
+            assert_eq!(
+                guard.inspect(b"\r".to_vec().as_mut()).and_then(|()| guard.inspect(b"\n".to_vec().as_mut())),
+                Ok(())
+            );
+        }
+    }
+
+    #[test]
+    fn h01_sizes_are_read_to_their_last_digit() {
+        let chunked = |size: &str| inspect(&with("Transfer-Encoding: chunked\r\n", &format!("{size}\r\n")));
+        assert_eq!((chunked("fffffffffffffff"), chunked("0ffffffffffffff")), (Ok(()), Ok(())));
+        for size in ["1000000000000000", "", ";x", "g", "1g", "5;\u{7f}", "5;\u{1f}"] {
+            assert_eq!(chunked(size), Err(FramingError::Chunk), "{size:?}");
+        }
+        for size in ["5;", "5;a=b", "5;\t \u{7e}", "A", "a"] {
+            assert_eq!(chunked(size), Ok(()), "{size:?}");
+        }
+        let long = |digits: &str| inspect(&with(&format!("Content-Length: {digits}\r\n"), ""));
+        assert_eq!(long("9999999999999999999"), Ok(()));
+        assert_eq!(long("00000000000000000000"), Err(FramingError::LengthMalformed));
+        // What follows a body of exactly that size is a head again.
+        for fields in ["Content-Length: 3\r\n", "Content-Length: 03\r\n"] {
+            assert_eq!(inspect(&[with(fields, "a\nb"), b"GET / HTTP/1.1\r\n\r\n".to_vec()].concat()), Ok(()));
+            assert!(inspect(&[with(fields, "a\nb"), b"\n".to_vec()].concat()).is_err());
+        }
+        let chunks = "3\r\na\nb\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\nx";
+        assert_eq!(inspect(&with("Transfer-Encoding: chunked\r\n", chunks)), Err(FramingError::LineEnd));
+    }
+
+    #[test]
+    fn every_refusal_has_its_code() {
+        use FramingError::*;
+        let all = [
+            (LineEnd, "line_end_bare"),
+            (LengthRepeated, "length_repeated"),
+            (LengthMalformed, "length_malformed"),
+            (LengthAndCoding, "length_and_coding"),
+            (CodingUnsupported, "transfer_coding_unsupported"),
+            (LookAlike, "framing_look_alike"),
+            (Fragment, "target_fragment"),
+            (Chunk, "chunk_malformed"),
+            (LineTooLong, "head_too_large"),
+        ];
+        assert!(all.iter().all(|(error, code)| error.code() == *code));
+    }
+
     proptest! {
         #[test]
         fn h01_t02_how_the_bytes_arrive_makes_no_difference(which in 0..38_usize, cuts in prop::collection::vec(1..40_usize, 1..60)) {

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use super::host::{HostError, HostName};
-use super::path::{CanonicalPath, PathError};
+use super::path::{CanonicalPath, PathError, PathSwitches};
 
 /// How a browser reaches the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,14 +100,26 @@ impl fmt::Display for HeadError {
 impl std::error::Error for HeadError {}
 
 impl RequestHead {
-    /// Reads the head that hyper parsed.
+    /// Reads the head that hyper parsed, of a host none of whose applications wants anything kept.
     pub fn parse(parts: &Parts) -> Result<Self, HeadError> {
+        Self::parse_keeping(parts, &|_| PathSwitches::default())
+    }
+
+    /// Reads the head that hyper parsed. `switches` tells what applications on a host want kept, and is asked only for a path that is
+    /// refused otherwise; whether the request's own application wants it, is to be asked when that is known.
+    pub fn parse_keeping(parts: &Parts, switches: &dyn Fn(&HostName) -> PathSwitches) -> Result<Self, HeadError> {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) || parts.uri.path() == "*" {
             return Err(HeadError::Unsupported);
         }
         check_transfer_coding(&parts.headers)?;
         let (host, port) = authority(parts)?;
-        let path = CanonicalPath::parse(parts.uri.path()).map_err(HeadError::Path)?;
+        let path = match CanonicalPath::parse(parts.uri.path()) {
+            Err(PathError::EncodedSlash | PathError::PathParameter) => {
+                CanonicalPath::parse_keeping(parts.uri.path(), switches(&host))
+            }
+            strict => strict,
+        };
+        let path = path.map_err(HeadError::Path)?;
         Ok(Self { method: parts.method.clone(), host, port, path, query: parts.uri.query().map(Into::into) })
     }
 
@@ -199,5 +211,57 @@ mod tests {
     fn p04_the_query_is_no_part_of_the_path() {
         let head = parse("GET", "/static/x?/admin=../%2f", Version::HTTP_11, &["a"]).unwrap();
         assert_eq!((head.path.as_str(), head.query.as_deref()), ("/static/x", Some("/admin=../%2f")));
+    }
+
+    #[test]
+    fn h02_default_ports_may_be_left_out_on_one_side() {
+        for (target, field, agree) in [
+            ("http://a/", "a:80", true),
+            ("http://a:80/", "a", true),
+            ("http://a/", "a:443", false),
+            ("https://a/", "a:443", true),
+            ("https://a:443/", "a", true),
+            ("https://a/", "a:80", false),
+            ("http://a:8080/", "a:8080", true),
+            ("http://a:8080/", "a", false),
+            ("http://b/", "a", false),
+        ] {
+            assert_eq!(parse("GET", target, Version::HTTP_11, &[field]).is_ok(), agree, "{target} {field}");
+        }
+        assert_eq!(parse("GET", "/", Version::HTTP_11, &["A.example"]).unwrap().authority(), "a.example");
+        // Only HTTP/2 has an authority without a Host field.
+        assert!(parse("GET", "http://a/", Version::HTTP_10, &[]).is_err());
+    }
+
+    #[test]
+    fn h01_one_chunked_is_the_only_transfer_coding() {
+        let coded = |codings: &[&str]| {
+            let mut request = Request::builder().uri("/").header(HOST, "a");
+            for coding in codings {
+                request = request.header(TRANSFER_ENCODING, *coding);
+            }
+            RequestHead::parse(&request.body(()).unwrap().into_parts().0).map(drop)
+        };
+        assert!(coded(&[]).is_ok() && coded(&["chunked"]).is_ok() && coded(&["Chunked"]).is_ok());
+        for codings in [&["gzip"][..], &["chunked", "chunked"], &["gzip, chunked"], &["identity"], &[""]] {
+            assert_eq!(coded(codings), Err(HeadError::TransferCoding), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_and_its_words() {
+        for (error, code, word) in [
+            (HeadError::HostMissing, "host_missing", "no host"),
+            (HeadError::HostRepeated, "host_repeated", "more than once"),
+            (HeadError::HostDisagrees, "host_disagrees", "two different hosts"),
+            (HeadError::Host(HostError::Empty), "host_invalid", "empty"),
+            (HeadError::TransferCoding, "transfer_coding_unsupported", "chunked"),
+            (HeadError::Unsupported, "method_unsupported", "not for a gateway"),
+            (HeadError::Path(PathError::Backslash), "path_backslash", "backslash"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert_eq!((Scheme::Http.as_str(), Scheme::Https.as_str()), ("http", "https"));
     }
 }

@@ -109,4 +109,24 @@ mod tests {
         assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "h2c")]), None);
         assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "a"), ("upgrade", "b")]), None);
     }
+
+    #[test]
+    fn h06_a_protocol_is_one_name_with_a_version() {
+        let asked = |protocol: &'static str| {
+            requested_upgrade(&headers(&[("connection", "upgrade"), ("upgrade", protocol)])).is_some()
+        };
+        for protocol in ["websocket", "WebSocket", "TLS/1.0", "x-y_z+1", "h2c/1"] {
+            assert!(asked(protocol), "{protocol}");
+        }
+        for protocol in ["", " ", "web socket", "websocket;q=1", "a,b", "h2c", "H2C", "\"a\""] {
+            assert!(!asked(protocol), "{protocol}");
+        }
+    }
+
+    #[test]
+    fn h04_without_a_connection_line_the_fixed_list_goes_all_the_same() {
+        let mut map = headers(&[("te", "a"), ("trailer", "b"), ("transfer-encoding", "chunked"), ("x", "1")]);
+        drop_hop_by_hop(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x"]);
+    }
 }

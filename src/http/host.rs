@@ -77,6 +77,11 @@ impl HostName {
         &self.0
     }
 
+    /// Whether it is an address and no name.
+    pub fn is_address(&self) -> bool {
+        self.as_str().starts_with('[') || self.as_str().parse::<std::net::Ipv4Addr>().is_ok()
+    }
+
     /// Whether a browser treats this name as a trustworthy loopback: `localhost`, `*.localhost`, 127.0.0.0/8, `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let name = self.as_str();
@@ -188,5 +193,40 @@ mod tests {
         ] {
             assert_eq!(HostName::parse(name).unwrap().is_loopback(), loopback, "{name}");
         }
+    }
+
+    #[test]
+    fn p05_names_are_as_long_as_dns_allows_and_no_longer() {
+        let label = "a".repeat(63);
+        assert!(HostName::parse(&label).is_ok());
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!((longest.len(), HostName::parse(&longest).map(|name| name.to_string())), (253, Ok(longest.clone())));
+        assert_eq!(HostName::parse(&format!("{longest}a")), Err(HostError::InvalidLabel));
+        assert_eq!(HostName::parse(&format!("{label}a")), Err(HostError::InvalidLabel));
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_wrong() {
+        for (text, error, word) in [
+            ("", HostError::Empty, "empty"),
+            ("a@b", HostError::UserInformation, "user information"),
+            ("a b", HostError::InvalidByte(b' '), "0x20"),
+            ("a..b", HostError::InvalidLabel, "labels"),
+            ("a:0", HostError::InvalidPort, "port"),
+            ("a:", HostError::InvalidPort, "port"),
+            ("a:65536", HostError::InvalidPort, "65535"),
+        ] {
+            assert_eq!(HostName::parse_authority(text), Err(error), "{text}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert_eq!(HostName::parse("a@b"), Err(HostError::UserInformation));
+    }
+
+    #[test]
+    fn a_name_is_its_text_and_is_found_by_it() {
+        let (name, port) = HostName::parse_authority("A-1_b.Example:65535").unwrap();
+        assert_eq!((name.as_str(), name.to_string().as_str(), port), ("a-1_b.example", "a-1_b.example", Some(65535)));
+        let names: std::collections::BTreeSet<HostName> = [name].into();
+        assert!(names.contains("a-1_b.example") && !names.contains("b"));
     }
 }

@@ -8,15 +8,17 @@ pub mod authorization;
 pub mod cookie;
 pub mod fold;
 pub mod forwarded;
+pub mod frame_guard;
 pub mod framing;
 pub mod head;
 pub mod hop;
 pub mod host;
 pub mod login_options;
 pub mod path;
+pub mod proxy_protocol;
 pub mod return_to;
 
 pub use head::{HeadError, RequestHead, Scheme};
 pub use host::HostName;
-pub use path::{CanonicalPath, PathError};
+pub use path::{CanonicalPath, PathError, PathSwitches};
 pub use return_to::ReturnTo;

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::path::CanonicalPath;
+use super::path::{CanonicalPath, PathSwitches};
 
 /// The longest return address in bytes; a longer one would not fit beside the rest of a pending login.
 pub const MAX_LENGTH: usize = 2048;
@@ -26,7 +26,7 @@ impl ReturnTo {
     /// The address of a request whose path was already checked. Longer than [`MAX_LENGTH`], or with a doubtful query: none.
     pub fn of_request(path: &CanonicalPath, query: Option<&str>) -> Option<Self> {
         let text = match query {
-            None => path.as_str().to_owned(),
+            None => path.to_string(),
             Some(query) => format!("{path}?{query}"),
         };
         let sound = text.len() <= MAX_LENGTH && query.unwrap_or_default().bytes().all(may_stand_in_query);
@@ -42,7 +42,8 @@ impl ReturnTo {
         if path.starts_with("//") {
             return None;
         }
-        Self::of_request(&CanonicalPath::parse(path).ok()?, query)
+        // Whether its application wants a parameter kept is asked when the browser comes there.
+        Self::of_request(&CanonicalPath::parse_keeping(path, PathSwitches::ALL).ok()?, query)
     }
 
     /// The text for a `Location` field.
@@ -75,29 +76,49 @@ mod tests {
 
     /// `\t`, `\n`, `\r`, `\0` and `\u{…}` in the data files stand for the characters themselves; `\\` for a backslash.
     fn unescape(line: &str) -> String {
-        let line = line.replace("\\t", "\t").replace("\\n", "\n").replace("\\r", "\r").replace("\\0", "\0");
-        line.replace("\\u{a0}", "\u{a0}")
-            .replace("\\u{3002}", "\u{3002}")
-            .replace("\\u{ff0f}", "\u{ff0f}")
-            .replace("\\\\", "\\")
+        let (mut out, mut rest) = (String::new(), line);
+        while let Some((before, after)) = rest.split_once('\\') {
+            out.push_str(before);
+            let hexadecimal = after.strip_prefix("u{").and_then(|after| after.split_once('}'));
+            rest = after.get(1..).unwrap_or_default();
+            match (after.chars().next(), hexadecimal) {
+                (Some('t'), _) => out.push('\t'),
+                (Some('n'), _) => out.push('\n'),
+                (Some('r'), _) => out.push('\r'),
+                (Some('0'), _) => out.push('\0'),
+                (Some('\\'), _) => out.push('\\'),
+                (_, Some((digits, after))) => {
+                    out.push(char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap());
+                    rest = after;
+                }
+                _ => {
+                    out.push('\\');
+                    rest = after;
+                }
+            }
+        }
+        out + rest
     }
 
     #[test]
     fn o01_hostile_addresses_never_leave_the_origin() {
         let origin = url::Url::parse("https://app.example/some/page").unwrap();
-        let mut count = 0;
+        let own = |kept: &ReturnTo| origin.join(kept.as_str()).unwrap().origin() == origin.origin();
+        let (mut all, mut foreign) = (std::collections::BTreeSet::new(), 0);
         for address in lines(HOSTILE) {
-            count += 1;
-            if let Some(kept) = ReturnTo::parse(&address) {
-                let resolved = origin.join(kept.as_str()).unwrap();
-                assert_eq!(resolved.origin(), origin.origin(), "{address:?} became {kept}");
+            let kept = ReturnTo::parse(&address);
+            assert!(kept.as_ref().is_none_or(own), "{address:?} became {kept:?}");
+            if origin.join(&address).is_ok_and(|url| url.origin() != origin.origin()) {
+                assert_eq!(kept, None, "{address:?} is somewhere else");
+                foreign += 1;
             }
             if let Ok(path) = CanonicalPath::parse(address.split('?').next().unwrap()) {
-                let kept = ReturnTo::of_request(&path, None).unwrap();
-                assert_eq!(origin.join(kept.as_str()).unwrap().origin(), origin.origin(), "{address:?} became {kept}");
+                let kept = ReturnTo::of_request(&path, None);
+                assert!(kept.as_ref().is_none_or(own), "{address:?} became {kept:?}");
             }
+            assert!(all.insert(address.clone()), "{address:?} stands there twice");
         }
-        assert!(count >= 80, "{count} addresses");
+        assert!(all.len() >= 400 && foreign >= 200, "{} addresses, {foreign} of them elsewhere", all.len());
     }
 
     #[test]
@@ -107,11 +128,24 @@ mod tests {
             count += 1;
             assert_eq!(ReturnTo::parse(&address).map(|kept| kept.to_string()), Some(address));
         }
-        assert!(count >= 20, "{count} addresses");
+        assert!(count >= 60, "{count} addresses");
+    }
+
+    #[test]
+    fn o01_each_byte_stands_in_a_query_or_not_at_all() {
+        for byte in 0..=0x7fu8 {
+            let expected = byte.is_ascii_graphic() && !b"#\\\"<>".contains(&byte);
+            let address = format!("/x?a{}b", char::from(byte));
+            assert_eq!(ReturnTo::parse(&address).is_some(), expected, "{address:?}");
+        }
     }
 
     #[test]
     fn o01_an_address_that_is_too_long_is_not_kept() {
         assert_eq!(ReturnTo::parse(&format!("/{}", "a".repeat(MAX_LENGTH))), None);
+        assert!(ReturnTo::parse(&format!("/{}", "a".repeat(MAX_LENGTH - 1))).is_some());
+        assert!(ReturnTo::parse(&format!("/?{}", "a".repeat(MAX_LENGTH - 2))).is_some());
+        assert_eq!(ReturnTo::parse(&format!("/?{}", "a".repeat(MAX_LENGTH - 1))), None);
+        assert_eq!(ReturnTo::root().as_str(), "/");
     }
 }

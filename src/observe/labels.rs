@@ -12,6 +12,13 @@ pub(super) struct RequestLabels {
     pub(super) status: &'static str,
 }
 
+/// A request that no rule was asked about, by why it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RefusalLabels {
+    pub(super) app: String,
+    pub(super) reason: &'static str,
+}
+
 /// What would have been decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ObservedLabels {
@@ -70,4 +77,16 @@ pub(super) struct SignalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReloadLabels {
     pub(super) outcome: &'static str,
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HandshakeLabels {
+    pub(super) reason: &'static str,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TurnedAwayLabels {
+    pub(super) reason: &'static str,
 }

@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, ReloadLabels, RequestLabels,
-    RevocationLabels, SignalLabels, TokenLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -115,6 +115,7 @@ impl Drop for InMemory {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     observed: Family<ObservedLabels, Counter>,
     durations: Family<AppLabels, Durations>,
     upstream_failures: Family<AppLabels, Counter>,
@@ -125,14 +126,14 @@ pub struct Metrics {
     provider_ready: Family<ProviderLabels, Gauge>,
     provider_stale: Family<ProviderLabels, Gauge>,
     provider_requests: Family<ProviderRequestLabels, Counter>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Those of them that have nothing to do and keep little more than their socket.
     pub parked: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
-    /// Connections closed at once because there were too many.
-    pub turned_away: Counter,
+    turned_away: Family<TurnedAwayLabels, Counter>,
     /// Connections closed because something took too long.
     pub timed_out: Counter,
     /// The version of the policies in use.
@@ -164,6 +165,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
         let requests = Family::<RequestLabels, Counter>::default();
+        let refused = Family::<RefusalLabels, Counter>::default();
         let observed = Family::<ObservedLabels, Counter>::default();
         let durations = Family::<AppLabels, Durations>::default();
         let upstream_failures = Family::<AppLabels, Counter>::default();
@@ -175,9 +177,11 @@ impl Metrics {
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
         let (connections, parked) = (Gauge::default(), Gauge::default());
-        let (accepted, turned_away, timed_out) = (Counter::default(), Counter::default(), Counter::default());
+        let (accepted, timed_out) = (Counter::default(), Counter::default());
+        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
+        registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
         registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
         registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
         registry.register(
@@ -213,7 +217,7 @@ impl Metrics {
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
-            "Client connections closed because of the limit",
+            "Client connections closed before anything was said on them, by reason",
             turned_away.clone(),
         );
         registry.register(
@@ -221,6 +225,8 @@ impl Metrics {
             "Client connections closed because of a time limit",
             timed_out.clone(),
         );
+        let handshakes_failed = Family::<HandshakeLabels, Counter>::default();
+        registry.register("tls_handshakes_failed", "TLS handshakes that failed, by reason", handshakes_failed.clone());
         registry.register("policy_version", "Version of the policies in use", policy_version.clone());
         let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
         let reloads = Family::<ReloadLabels, Counter>::default();
@@ -252,6 +258,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            refused,
             observed,
             durations,
             upstream_failures,
@@ -262,6 +269,7 @@ impl Metrics {
             provider_ready,
             provider_stale,
             provider_requests,
+            handshakes_failed,
             connections,
             parked,
             accepted,
@@ -284,9 +292,24 @@ impl Metrics {
         self.revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }).inc();
     }
 
+    /// Counts one request that was refused before any rule was asked; the reason is a fixed word.
+    pub fn refused(&self, app: &str, reason: &'static str) {
+        self.refused.get_or_create(&RefusalLabels { app: app.to_owned(), reason }).inc();
+    }
+
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one connection that was turned away; the reason is a fixed word.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
+    }
+
+    /// Counts one TLS handshake that failed; the reason is a fixed word.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.get_or_create(&HandshakeLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.

@@ -134,6 +134,13 @@ pub enum Page<'a> {
         /// Why, in lower case without a full stop.
         reason: &'a str,
     },
+    /// The client is in a network from which the application cannot be reached.
+    NetworkDenied,
+    /// The client has asked for too much in too short a time.
+    TooManyRequests {
+        /// The seconds after which it may come again.
+        wait: u64,
+    },
     /// No application has this host or path.
     NotFound,
     /// The request's body is over its limit.
@@ -206,7 +213,7 @@ impl Page<'_> {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } | Self::Me(_) => StatusCode::OK,
-            Self::Forbidden { .. } | Self::StepUpFailed { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::StepUpFailed { .. } | Self::NetworkDenied => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. }
             | Self::FormKept { .. }
             | Self::FormNotKept { .. }
@@ -217,6 +224,7 @@ impl Page<'_> {
             }
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -243,6 +251,8 @@ impl Page<'_> {
             Self::Unavailable { .. } => "unavailable",
             Self::Timeout { .. } => "timeout",
             Self::BadRequest { .. } => "bad_request",
+            Self::NetworkDenied => "network_denied",
+            Self::TooManyRequests { .. } => "too_many_requests",
             Self::NotFound => "not_found",
             Self::TooLarge => "too_large",
             Self::HeadTooLarge => "head_too_large",

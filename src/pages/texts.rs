@@ -161,6 +161,17 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             format!("It could not be accepted as it was sent: {reason}."),
             "Go back and try again. If a link brought you here, it may be damaged.",
         ),
+        Page::NetworkDenied => Content::new(
+            "This page is not open from where you are",
+            "It can be reached from certain networks only, and your connection is in none of them.",
+            "Connect to the network of your organisation, for example by its VPN, then load the page again. If you are connected, tell the \
+             people who look after it and give them the request id below.",
+        ),
+        Page::TooManyRequests { wait } => Content::new(
+            "Too many requests",
+            "More was asked for in a short time than is allowed, by you or by somebody who shares your connection.",
+            format!("Wait {}, then load the page again. Nothing of this request has reached the application.", seconds(wait)),
+        ),
         Page::NotFound => Content::new(
             "There is nothing at this address",
             "No application is published here.",
@@ -186,6 +197,16 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             "More requests are waiting than can be served.",
             "Wait a moment, then load the page again.",
         ),
+    }
+}
+
+/// A wait in words, never shorter than it is.
+fn seconds(wait: u64) -> String {
+    match wait {
+        0 | 1 => "a second".to_owned(),
+        2..=90 => format!("{wait} seconds"),
+        91..=5400 => format!("{} minutes", wait.div_ceil(60)),
+        _ => format!("{} hours", wait.div_ceil(3600)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::case::Case;
 use super::compile::ProviderFacts;
 use super::login;
 use super::reader::{Reading, Section, Text, unknown_name};
-use crate::http::{CanonicalPath, HostName};
+use crate::http::{CanonicalPath, HostName, PathSwitches};
 
 /// Where the application runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,16 @@ pub enum HostMode {
     Fixed(Arc<str>),
 }
 
+/// What becomes of a request with a field that only the gateway may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForgedHeaders {
+    /// The field is taken out.
+    #[default]
+    Strip,
+    /// The request is refused.
+    Reject,
+}
+
 /// How people sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
@@ -76,6 +86,8 @@ pub(super) struct App {
     pub(super) hosts_at: Range<usize>,
     pub(super) prefix: Box<str>,
     pub(super) case: Case,
+    pub(super) path_switches: PathSwitches,
+    pub(super) forged_headers: ForgedHeaders,
     pub(super) upstream: Upstream,
 }
 
@@ -101,6 +113,9 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
         Some(true) => Case::Ignored,
         Some(false) | None => Case::Matters,
     };
+    let path_switches = read_path_switches(&mut section, reading);
+    let words = [("strip", ForgedHeaders::Strip), ("reject", ForgedHeaders::Reject)];
+    let forged_headers = section.word("forged_headers", &words, reading).unwrap_or_default();
     let host = section.text("host", reading).and_then(|text| read_host_mode(&text, reading));
     let ca = section.text("ca", reading).map(|text| PathBuf::from(text.text));
     let timeouts = section.section("timeouts", reading);
@@ -111,7 +126,16 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let targets: Vec<_> = targets.unwrap_or_default().iter().filter_map(|text| read_target(text, reading)).collect();
     let host = host.unwrap_or(HostMode::Keep);
     let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
-    (Some(App { hosts, hosts_at, prefix: prefix.clone(), case, upstream }), prefix)
+    let app = App { hosts, hosts_at, prefix: prefix.clone(), case, path_switches, forged_headers, upstream };
+    (Some(app), prefix)
+}
+
+fn read_path_switches(section: &mut Section<'_>, reading: &mut Reading<'_>) -> PathSwitches {
+    let words = [("refuse", false), ("keep", true)];
+    PathSwitches {
+        encoded_slash: section.word("encoded_slash", &words, reading).unwrap_or_default(),
+        parameters: section.word("path_parameters", &words, reading).unwrap_or_default(),
+    }
 }
 
 fn example(key: &str) -> &'static str {

@@ -18,13 +18,15 @@ use super::expression::{Expression, Named};
 use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
 use super::header_table::SecretSource;
+use super::limits::{self, LimitsRead};
+use super::networks::{self, Networks};
 use super::reader::{Reading, Section};
 use super::response::{self, ResponseFields};
 use super::route::{RouteRule, RouteTable};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::session::{self, SessionSettings};
 use super::test_case::TestCase;
-use super::{LoginAccepts, Policy, claim_check, include, test_table};
+use super::{LoginAccepts, Policy, PolicyLimits, claim_check, include, test_table};
 use crate::crypto::{IdentityKeys, Secret};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
@@ -117,6 +119,8 @@ fn read_sections<'f>(
     let bearer_at = bearer.as_ref().map(Section::span);
     let bearer = bearer.and_then(|section| bearer::read(section, login.as_ref(), environment.providers, reading));
     let session = whole.section("session", reading).map(|section| session::read(section, reading));
+    let limits = whole.section("limits", reading).and_then(|section| limits::read(section, reading));
+    let networks = whole.section("networks", reading).and_then(|section| networks::read(section, reading));
     let mut choices = Choices::new(environment, definitions);
     let headers = choices.read_all(&mut whole, reading);
     let response = whole.section("response", reading).map(|section| response::read(section, reading));
@@ -129,8 +133,11 @@ fn read_sections<'f>(
         return None;
     }
     let hosts = app.as_ref().map(|app| app.hosts.as_slice()).filter(|hosts| !hosts.is_empty());
-    let place = Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default() };
+    let path_switches = app.as_ref().map(|app| app.path_switches).unwrap_or_default();
+    let place =
+        Place { prefix: &prefix, hosts, case: app.as_ref().map(|app| app.case).unwrap_or_default(), path_switches };
     let mut rules = rule::read(rules, place, &mut choices, reading);
+    limits::check(limits.as_ref(), &rules, has_login || bearer_at.is_some(), reading);
     let tests = whole.sections("tests", reading);
     let acr = login.as_ref().and_then(|login| login.acr.first());
     let defaults = test_table::Defaults {
@@ -160,6 +167,9 @@ fn read_sections<'f>(
     let asked = rules.iter().flat_map(|entry| entry.rule.conditions()).map(Condition::expression);
     let told = header_sets.iter().flat_map(HeaderSet::expressions);
     asked.chain(told).for_each(|expression| uses.named.extend(expression.uses()));
+    if path_switches.encoded_slash {
+        warn_of_paths_read(&rules, &header_sets, reading);
+    }
     if !reading.has_errors() {
         definitions.warn_of_unused(&uses, reading);
         if let Some(login) = &login {
@@ -173,6 +183,8 @@ fn read_sections<'f>(
         login,
         bearer,
         session: session.unwrap_or_default(),
+        limits,
+        networks,
         header_sets,
         named: Arc::clone(&definitions.named),
         response: response.unwrap_or_default(),
@@ -180,6 +192,22 @@ fn read_sections<'f>(
         tests,
     };
     Some(parts.assemble(name))
+}
+
+/// An expression that reads the path would see one of two readings, so no path with an encoded slash is let through.
+fn warn_of_paths_read(rules: &[RuleEntry], header_sets: &[HeaderSet], reading: &mut Reading<'_>) {
+    let reads = |expression: &Expression| expression.reads().path;
+    let mut deciding = rules.iter().filter(|entry| !entry.rule.observes);
+    let asking = deciding.find(|entry| entry.rule.conditions().map(Condition::expression).any(reads));
+    let told = header_sets.iter().flat_map(HeaderSet::expressions).any(reads);
+    let (who, span) = match asking {
+        Some(entry) => (format!("rule `{}`", entry.rule.label), entry.span.clone()),
+        None if told => ("a header".to_owned(), 0..0),
+        None => return,
+    };
+    let message = format!("{who} reads `request.path`, so every path with `%2F` is denied, although it is kept");
+    let help = "select by `paths`, which both readings of such a path must match";
+    reading.push(Diagnostic::warning(message).help(help), span);
 }
 
 /// A file without `[app]`; one with definitions only is in the wrong folder.
@@ -220,6 +248,8 @@ struct Parts {
     login: Option<Login>,
     bearer: Option<Bearer>,
     session: SessionSettings,
+    limits: Option<LimitsRead>,
+    networks: Option<Networks>,
     header_sets: Vec<HeaderSet>,
     named: Arc<Named>,
     response: ResponseFields,
@@ -231,7 +261,9 @@ impl Parts {
     fn assemble(self, name: &str) -> Policy {
         let mut routes = RouteTable::new(self.app.case);
         let mut rules = Vec::with_capacity(self.rules.len());
+        let mut limits = PolicyLimits { whole: self.limits.map(|read| read.limits), rules: Vec::new() };
         for entry in self.rules {
+            limits.rules.extend(entry.limits.map(|read| (entry.rule.label.clone(), read.limits)));
             let route = RouteRule { methods: entry.methods, observes: entry.rule.observes };
             routes.push(route, &entry.patterns);
             rules.push(entry.rule);
@@ -266,6 +298,8 @@ impl Parts {
             bearer: self.bearer,
             login_accepts,
             session: self.session,
+            limits,
+            networks: self.networks,
             response: self.response,
             header_sets,
             rules,

@@ -34,10 +34,15 @@ impl Policy {
     /// What [`Policy::decide`] looks at for this request, up to the headers, which nobody consults for a decision.
     pub fn consulted(&self, request: &RequestFacts<'_>, who: Option<&Prepared>, now: Timestamp) -> Consulted {
         let asking = Asking { policy: self, request, who, now };
+        let other = request.path.other_reading();
+        let other = other.as_ref().map(|path| RequestFacts { path, ..*request });
+        let other = other.as_ref().map(|request| Asking { request, ..asking });
         let decides = self.find(request, now).decides;
         let mut consulted = Consulted::default();
         let candidates =
             asking.candidates().into_iter().filter(|index| decides.is_none_or(|decides| *index <= decides));
+        // Both readings of a path must find the same rule, so all that the other one finds is asked, too.
+        let candidates = candidates.chain(other.iter().flat_map(Asking::candidates));
         for rule in candidates.filter_map(|index| self.rules.get(index)).filter(|rule| !rule.observes) {
             if rule.selector.refuses_beside_query(request, now).is_none() {
                 consulted.parameters.extend(rule.selector.parameters().map(str::to_owned));

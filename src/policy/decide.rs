@@ -1,7 +1,8 @@
 //! May this request pass? The one place that makes a [`Permit`].
 //!
 //! The first rule that matches decides; what it does not allow is denied, never passed on to a later rule. Order of the
-//! questions: are query and head clear; is there a rule; is it for everybody; is somebody signed in; is the login good enough for
+//! questions: may the client come at all; are query, head and path clear; is there a rule; is it for everybody; is somebody signed in; is
+//! the login good enough for
 //! the application; is the person denied, allowed; is the login good enough for the rule; does the gateway answer itself;
 //! can the headers be made. Rules that observe are never among those that decide ([`Policy::observe`]).
 //!
@@ -12,6 +13,7 @@ use super::condition::Condition;
 use super::decision::{
     Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind,
 };
+use super::doubt::Doubtful;
 use super::expression::Failure;
 use super::prepared::{Glance, Prepared};
 use super::route::Found;
@@ -22,7 +24,10 @@ use crate::clock::Timestamp;
 impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
-        if let Some(reason) = self.doubtful.doubt(request) {
+        if self.networks.as_ref().is_some_and(|networks| !networks.admit(request.client)) {
+            return Decision::Deny(Denial::new(None, DenialReason::NetworkDenied));
+        }
+        if let Some(reason) = self.doubt(request, now) {
             return Decision::Deny(Denial::new(None, reason));
         }
         match self.find(request, now).decides.and_then(|index| self.rules.get(index)) {
@@ -41,11 +46,31 @@ impl Policy {
         if !self.routes.observes() {
             return None;
         }
-        if let Some(reason) = self.observed_doubtful.doubt(request) {
+        let path_doubt = || self.path_doubt(request, now, &self.observed_doubtful, |found| found.observes);
+        if let Some(reason) = self.observed_doubtful.doubt(request).or_else(path_doubt) {
             return Some(Decision::Deny(Denial::new(None, reason)));
         }
         let rule = self.rules.get(self.find(request, now).observes?)?;
         Some(self.apply(rule, request, who, now))
+    }
+
+    /// Why no rule is asked; nothing when all is clear.
+    pub(super) fn doubt(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<DenialReason> {
+        self.doubtful.doubt(request).or_else(|| self.path_doubt(request, now, &self.doubtful, |found| found.decides))
+    }
+
+    /// Whether a path that can be read in two ways finds two rules, or is read by an expression.
+    fn path_doubt(
+        &self,
+        request: &RequestFacts<'_>,
+        now: Timestamp,
+        doubtful: &Doubtful,
+        rule: fn(Found) -> Option<usize>,
+    ) -> Option<DenialReason> {
+        let path = &request.path.other_reading()?;
+        let other = RequestFacts { path, ..*request };
+        let alike = !doubtful.path && rule(self.find(request, now)) == rule(self.find(&other, now));
+        (!alike).then_some(DenialReason::PathAmbiguous)
     }
 
     /// The rules that a request matches.

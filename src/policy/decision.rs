@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::Answer;
+use crate::certificate::Certificate;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
@@ -78,16 +79,18 @@ pub struct RequestFacts<'a> {
     /// How browsers reach the gateway.
     pub scheme: Scheme,
     /// The client's TLS connection, where it ends at the gateway.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<&'a TlsFacts>,
     /// The fields of its head, scrubbed of what a client must not say; what is left is the client's word for itself (S08).
     pub headers: &'a HeaderMap,
 }
 
 /// What is known of a client's TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The protocol version.
     pub version: TlsVersion,
+    /// The certificate that the client has shown and that was verified.
+    pub client: Option<Arc<Certificate>>,
 }
 
 /// A version of TLS.
@@ -219,10 +222,14 @@ pub struct Requirement<'p> {
 /// Why a request is denied. For logs; not for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialReason {
+    /// The application cannot be reached from the client's network.
+    NetworkDenied,
     /// No rule matches.
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
     QueryAmbiguous(String),
+    /// Applications may read the path in two ways, and the policy decides differently or by an expression of the path.
+    PathAmbiguous,
     /// Applications may read this field of the request, by which the policy decides, in different ways.
     RequestHeaderAmbiguous(String),
     /// The rule's `deny` is true.
@@ -250,8 +257,10 @@ impl DenialReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Cookie(_, reason) => reason.code(),
+            Self::NetworkDenied => "network_denied",
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
+            Self::PathAmbiguous => "path_ambiguous",
             Self::RequestHeaderAmbiguous(_) => "request_header_ambiguous",
             Self::Denied => "denied",
             Self::NotAllowed => "not_allowed",
@@ -281,8 +290,12 @@ impl DenialReason {
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NetworkDenied => write!(f, "the application cannot be reached from the client's network"),
             Self::NoRule => write!(f, "no rule matches the request"),
             Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
+            Self::PathAmbiguous => {
+                write!(f, "the path is decided on differently when its encoded slash is read as a slash")
+            }
             Self::RequestHeaderAmbiguous(name) => {
                 write!(f, "the request's header `{name}` can be read in different ways")
             }

@@ -1,7 +1,8 @@
 //! What a policy reads of a request's query and head, and whether it is in doubt.
 //!
 //! A parameter or field that applications may read in another way than the policy denies the request before any rule is asked,
-//! so that no rule can be talked past with a second value (`query`, `request_header`).
+//! so that no rule can be talked past with a second value (`query`, `request_header`). So does a path with two readings
+//! (`%2F`, where the application wants it kept) for which another rule would decide, or which an expression reads.
 //!
 //! May touch: nothing. Trust boundary: the request is a stranger's.
 
@@ -17,6 +18,8 @@ use super::request_header::{Field, field};
 pub(super) struct Doubtful {
     parameters: Vec<Box<str>>,
     headers: Vec<Box<str>>,
+    /// Whether an expression reads the path.
+    pub(super) path: bool,
 }
 
 impl Doubtful {
@@ -27,11 +30,13 @@ impl Doubtful {
     ) -> Self {
         let mut parameters: BTreeSet<Box<str>> = selected.map(Into::into).collect();
         let mut headers = BTreeSet::new();
+        let mut path = false;
         for expression in expressions {
             parameters.extend(expression.reads().parameters.iter().cloned());
             headers.extend(expression.reads().headers.iter().cloned());
+            path |= expression.reads().path;
         }
-        Self { parameters: parameters.into_iter().collect(), headers: headers.into_iter().collect() }
+        Self { parameters: parameters.into_iter().collect(), headers: headers.into_iter().collect(), path }
     }
 
     /// Why a request must be denied; nothing when all is clear.

@@ -30,12 +30,26 @@ pub struct Explained<'p> {
     pub decision: Decision<'p>,
     /// What the rules that observe would have decided.
     pub observed: Option<Decision<'p>>,
-    /// The first query parameter that applications may read in different ways, where a deciding rule selects by it.
+    /// What applications may read in different ways, where the policy decides by it.
     pub doubtful: Option<String>,
     /// Every rule, in the order of the file.
     pub rules: Vec<ExplainedRule>,
+    /// The limits that the request counts towards, in words: the application's, then the rule's.
+    pub limits: Vec<ExplainedLimit>,
     /// The headers that go with the rule that decided, where it allowed somebody or a header was in the way.
     pub headers: Vec<ExplainedHeader>,
+}
+
+/// A limit that a request counts towards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedLimit {
+    /// The rule that has it; none for one of the application's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What it is.
+    pub limit: String,
+    /// Whether it only observes.
+    pub observes: bool,
 }
 
 /// One rule and what it had to do with the request.
@@ -65,7 +79,7 @@ pub enum Standing {
     Observes,
     /// It matches, and an earlier rule does too.
     TooLate,
-    /// It matches, and no rule is asked: a query parameter is in doubt.
+    /// It matches, and no rule is asked: the client may not come at all, or query, head or path is in doubt.
     NotAsked,
     /// It does not match.
     PassedOver {
@@ -158,7 +172,8 @@ impl Policy {
     ) -> Explained<'p> {
         let decision = self.decide(request, who, now);
         let asking = Asking { policy: self, request, who, now };
-        let doubtful = self.doubtful.doubt(request).map(|reason| reason.to_string());
+        let doubtful = self.doubt(request, now).map(|reason| reason.to_string());
+        let kept_out = decision.reason() == Some(DenialReason::NetworkDenied.code());
         let found = self.find(request, now);
         let candidates = asking.candidates();
         let rules = self.rules.iter().enumerate().map(|(index, rule)| {
@@ -166,7 +181,7 @@ impl Policy {
                 Some(passed_over) => passed_over,
                 None if found.observes == Some(index) => Standing::Observes,
                 None if found.decides != Some(index) => Standing::TooLate,
-                None if doubtful.is_some() => Standing::NotAsked,
+                None if doubtful.is_some() || kept_out => Standing::NotAsked,
                 None => Standing::Decides,
             };
             let asked = matches!(standing, Standing::Decides | Standing::Observes);
@@ -181,7 +196,21 @@ impl Policy {
         });
         let rules = rules.collect();
         let headers = asking.headers(&decision);
-        Explained { observed: self.observe(request, who, now), doubtful, rules, headers, decision }
+        let limits = if kept_out { Vec::new() } else { self.explain_limits(decision.rule()) };
+        Explained { observed: self.observe(request, who, now), doubtful, rules, limits, headers, decision }
+    }
+}
+
+impl Policy {
+    /// The limits of the application, and of this rule.
+    fn explain_limits(&self, rule: Option<&str>) -> Vec<ExplainedLimit> {
+        let of_rule = rule.and_then(|rule| Some((Some(rule), self.limits.of_rule(rule)?)));
+        let all = self.limits.whole.iter().map(|limits| (None, limits)).chain(of_rule);
+        let explained = all.flat_map(|(rule, limits)| {
+            let said = move |limit| ExplainedLimit { rule: rule.map(str::to_owned), limit, observes: limits.observes };
+            limits.in_words().into_iter().map(said)
+        });
+        explained.collect()
     }
 }
 
@@ -235,7 +264,7 @@ impl<'p> Asking<'p, '_> {
             methods.and_then(|methods| methods.first()).is_some_and(|method| self.offered(method).contains(&index));
         let (by, wanted, found) = match methods.filter(|_| path_matches) {
             Some(methods) => ("methods", methods.to_string(), self.request.method.to_string()),
-            None => ("paths", rule.written.paths.join(", "), self.request.path.to_string()),
+            None => ("paths", rule.written.paths.join(", "), self.request.path.as_str().to_owned()),
         };
         Standing::PassedOver { by, wanted, found }
     }

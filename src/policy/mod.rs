@@ -31,8 +31,10 @@ mod header_choice;
 mod header_set;
 mod header_table;
 mod include;
+mod limits;
 mod login;
 mod method_set;
+mod networks;
 mod pattern;
 mod prepared;
 mod query;
@@ -50,6 +52,7 @@ mod session;
 mod template;
 mod test_case;
 mod test_table;
+mod test_tls;
 
 #[cfg(test)]
 mod tests;
@@ -62,7 +65,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{HostMode, Login, Upstream, UpstreamTarget};
+pub use app::{ForgedHeaders, HostMode, Login, Upstream, UpstreamTarget};
 pub use bearer::{Bearer, TokenForm};
 pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
@@ -72,10 +75,12 @@ pub use decision::{
     Decision, Denial, DenialReason, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind, Subject,
     TlsFacts, TlsVersion,
 };
-pub use explain::{Check, Explained, ExplainedHeader, ExplainedRule, Standing, printed};
+pub use explain::{Check, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Standing, printed};
 pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
 pub use header_table::SecretSource;
+pub use limits::{Limits, Per, PolicyLimits, RateLimit};
+pub use networks::Networks;
 pub use prepared::Prepared;
 pub use reach::{Coverage, Reachable};
 pub use record::RecordedParameter;
@@ -84,7 +89,7 @@ pub use saved::SavedError;
 pub use session::{Posts, SessionSettings};
 pub use test_case::TestOutcome;
 
-use crate::http::HostName;
+use crate::http::{HostName, PathSwitches};
 use encode::Carrier;
 
 /// One application's compiled policy. Immutable; shared behind an `Arc`.
@@ -96,6 +101,9 @@ pub struct Policy {
     bearer: Option<Bearer>,
     login_accepts: LoginAccepts,
     session: SessionSettings,
+    limits: PolicyLimits,
+    /// From where clients may come; everywhere when none.
+    networks: Option<Networks>,
     response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
@@ -164,6 +172,16 @@ impl Policy {
         &self.app.prefix
     }
 
+    /// What it wants kept in paths.
+    pub fn path_switches(&self) -> PathSwitches {
+        self.app.path_switches
+    }
+
+    /// What becomes of requests with a field that only the gateway may send.
+    pub fn forged_headers(&self) -> ForgedHeaders {
+        self.app.forged_headers
+    }
+
     /// Where the application runs.
     pub fn upstream(&self) -> &Upstream {
         &self.app.upstream
@@ -192,6 +210,16 @@ impl Policy {
     /// How long a session lasts, and how it is kept.
     pub fn session(&self) -> &SessionSettings {
         &self.session
+    }
+
+    /// How much may be asked for: of the application, and by rule.
+    pub fn limits(&self) -> &PolicyLimits {
+        &self.limits
+    }
+
+    /// From where clients may come; everywhere when none.
+    pub fn networks(&self) -> Option<&Networks> {
+        self.networks.as_ref()
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.

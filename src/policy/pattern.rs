@@ -67,6 +67,10 @@ impl PatternError {
             Self::Path(PathError::RawByte(_)) => {
                 "percent-encode it in upper case: a space is %20, ü is %C3%BC".to_owned()
             }
+            Self::Path(PathError::PathParameter) => "rules see paths without parameters: leave them away".to_owned(),
+            Self::Path(PathError::EncodedSlash) => {
+                "write it as a slash: paths with `%2F` are refused, or match by both readings".to_owned()
+            }
             Self::Path(_) => "requests with such a path are refused before any rule is asked".to_owned(),
             Self::NotCanonical(form) => format!("write \"{form}\""),
             Self::RestInSegment => "write `*` for text within a segment, `/**` for all below".to_owned(),

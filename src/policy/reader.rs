@@ -348,6 +348,20 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// The whole number at `key`, within the range of its row.
+    pub(super) fn number(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<u32> {
+        let Some(Kind::Integer(least, most)) = self.keys.ask(key) else { return None };
+        let value = self.value(key)?;
+        let Some(number) = value.get_ref().as_integer() else {
+            return reading.wrong_kind(key, "a whole number", value.get_ref(), value.span());
+        };
+        let fits = number.to_string().parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            reading.error(format!("`{key}` is {number}"), value.span(), format!("expected {least} to {most}"));
+        }
+        fits.and_then(|number| u32::try_from(number).ok())
+    }
+
     /// `true` or `false` at `key`.
     pub(super) fn flag(&mut self, key: &'static str, reading: &mut Reading<'_>) -> Option<bool> {
         let value = self.value(key)?;

@@ -16,12 +16,13 @@ use super::condition::Condition;
 use super::coverage;
 use super::definitions::read_expression;
 use super::header_choice::{Choices, Layer};
+use super::limits::{self, LimitsRead};
 use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
 use super::selector::{self, Selector};
 use crate::diagnostic::Diagnostic;
-use crate::http::HostName;
+use crate::http::{HostName, PathSwitches};
 
 /// Where the gateway's own pages are, on every host.
 const RESERVED: &str = "/.lychgate";
@@ -91,6 +92,8 @@ pub(super) struct RuleEntry {
     pub(super) span: Range<usize>,
     /// The headers that it gives itself.
     pub(super) layer: Layer,
+    /// How much may be asked for by it.
+    pub(super) limits: Option<LimitsRead>,
 }
 
 /// What rules are checked against of the application.
@@ -102,6 +105,8 @@ pub(super) struct Place<'a> {
     pub(super) hosts: Option<&'a [HostName]>,
     /// How paths are compared.
     pub(super) case: Case,
+    /// What it wants kept in paths.
+    pub(super) path_switches: PathSwitches,
 }
 
 impl Rule {
@@ -156,12 +161,13 @@ fn read_rule(
     let answer = answer::read(&mut section, reading);
     let gate = read_gate(&mut section, answer.is_some(), reading);
     let layer = choices.read(&mut section, reading);
+    let limits = section.section("limits", reading).and_then(|section| limits::read(section, reading));
     section.finish(reading);
     let Gate { access, deny, allow, step_up } = gate?;
     let (answer, header_set) = (answer.map_or(Some(None), |answer| answer.map(Some))?, 0);
     let rule = Rule { label, written, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
     check_told(&rule, &layer, reading);
-    Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span, layer })
+    Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span, layer, limits })
 }
 
 /// Headers of a rule under which nothing is sent.

@@ -66,7 +66,7 @@ fn read_test(
     }
     let expected = expect.and_then(|value| read_expected(value, reading));
     let request = request?;
-    let (method, path, query) = read_request(&request, place.prefix, reading)?;
+    let (method, path, query) = read_request(&request, place, reading)?;
     let person = claims.map(|claims| {
         let (kind, given, amr, age) = session;
         let acr = match kind {
@@ -93,12 +93,13 @@ fn read_session(mut section: Section<'_>, reading: &mut Reading<'_>) -> Session 
 
 fn read_request(
     text: &Text<'_>,
-    prefix: &str,
+    place: Place<'_>,
     reading: &mut Reading<'_>,
 ) -> Option<(Method, CanonicalPath, Option<String>)> {
+    let Place { prefix, path_switches, .. } = place;
     let (method, target) = text.text.split_once(' ').unwrap_or(("GET", text.text));
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let problem = match (Method::from_bytes(method.as_bytes()), CanonicalPath::parse(path)) {
+    let problem = match (Method::from_bytes(method.as_bytes()), CanonicalPath::parse_keeping(path, path_switches)) {
         (Err(_), _) => format!("`{method}` is no method"),
         (_, Err(why)) => format!("the gateway refuses this path: {why}"),
         (_, Ok(path)) if !path.is_below(prefix) => format!("the application is at `{prefix}` and never sees this path"),

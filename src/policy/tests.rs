@@ -3,6 +3,7 @@
 mod definitions;
 mod explained;
 mod header_sets;
+mod limits;
 mod rules;
 mod told;
 

@@ -5,11 +5,13 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::guard::Guard;
 use crate::diagnostic::Diagnostic;
 use crate::forward::{HostHeader, Spelling};
 use crate::http::{HostName, Scheme, cookie};
@@ -33,6 +35,8 @@ pub struct Application {
     provider: Option<Arc<Provider>>,
     bearer: Option<BearerAccess>,
     limits: Limits,
+    /// What counts requests towards limits; none where there is no limit.
+    guard: Option<Box<Guard>>,
     metrics: AppMetrics,
     secure_cookies: CookieNames,
     plain_cookies: CookieNames,
@@ -93,6 +97,7 @@ impl Application {
             provider,
             bearer,
             limits: Limits { idle: session.idle, max: session.max },
+            guard: Guard::build(policy.limits(), before.and_then(Self::guard)),
             metrics: surroundings.metrics.app(policy.name()),
             secure_cookies: CookieNames::new(true, cookie_app.as_deref()),
             plain_cookies: CookieNames::new(false, cookie_app.as_deref()),
@@ -152,6 +157,16 @@ impl Application {
     /// How long its sessions last.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What counts its requests towards limits; none where there is no limit.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_deref()
+    }
+
+    /// Whether a client at `address` may come to it.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.policy.networks().is_none_or(|networks| networks.admit(address))
     }
 
     /// Its counters.

@@ -7,6 +7,7 @@
 //! claim one host and path, a provider that does not exist, a shadow with nothing to stand beside.
 
 mod application;
+mod guard;
 mod routes;
 mod shadows;
 
@@ -19,13 +20,14 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::forward::ScrubSet;
-use crate::http::RequestHead;
+use crate::http::{HostName, PathSwitches, RequestHead};
 use crate::observe::{AppMetrics, InMemory, Metrics};
 use crate::oidc::Provider;
 use crate::policy::Policy;
 
 use application::Surroundings;
 pub use application::{Application, BearerAccess};
+pub use guard::{Guard, Limiter};
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
 pub use shadows::shadows_astray;
@@ -111,6 +113,11 @@ impl Snapshot {
     /// Finds the application that a request is for.
     pub fn route(&self, head: &RequestHead) -> Option<Route<'_>> {
         self.routes.find(&head.host, &head.path)
+    }
+
+    /// What any application on a host wants kept in paths; for [`RequestHead::parse_keeping`].
+    pub fn path_switches(&self, host: &HostName) -> PathSwitches {
+        self.routes.path_switches(host)
     }
 
     /// The names to take out of every request.

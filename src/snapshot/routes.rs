@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -12,7 +13,7 @@ use foldhash::fast::RandomState;
 use super::Application;
 use super::shadows::bare;
 use crate::diagnostic::Diagnostic;
-use crate::http::{CanonicalPath, HostName};
+use crate::http::{CanonicalPath, HostName, PathSwitches};
 use crate::policy::Policy;
 use crate::reference;
 
@@ -27,7 +28,17 @@ pub struct Route<'a> {
     pub neighbours: &'a [Arc<Application>],
 }
 
-impl Route<'_> {
+impl<'a> Route<'a> {
+    /// The application on this host that has a path.
+    pub fn application_at(&self, path: &CanonicalPath) -> Option<&'a Arc<Application>> {
+        self.neighbours.iter().find(|application| path.is_below(application.policy().prefix()))
+    }
+
+    /// Whether a client at `address` may come to any application on this host.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.neighbours.iter().any(|application| application.admits(address))
+    }
+
     /// Whether people sign in at any application on this host.
     pub fn signs_in(&self) -> bool {
         self.neighbours.iter().any(|application| application.policy().knows_people())
@@ -56,6 +67,12 @@ impl Routes {
         let (host, neighbours) = self.0.get_key_value(host)?;
         let application = neighbours.iter().find(|application| path.is_below(application.policy().prefix()));
         Some(Route { host, application, neighbours })
+    }
+
+    /// What any application on a host wants kept in paths.
+    pub(super) fn path_switches(&self, host: &HostName) -> PathSwitches {
+        let here = self.0.get(host).into_iter().flatten();
+        here.map(|application| application.policy().path_switches()).fold(PathSwitches::default(), PathSwitches::or)
     }
 }
 

@@ -89,3 +89,59 @@ fn every_id_in_the_threat_model_is_in_a_test_or_said_to_be_open() {
         assert!(tests.contains(&name) || open.contains(&id), "{id} has no test and is not said to be open");
     }
 }
+
+/// The cells of a line of a table.
+fn cells(line: &str) -> Vec<&str> {
+    let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')).unwrap_or_default();
+    inner.split('|').map(str::trim).collect()
+}
+
+/// The rows of all tables whose last column is headed `column`: first cell and last cell.
+fn rows_with<'a>(page: &'a str, column: &str) -> Vec<(&'a str, &'a str)> {
+    let (mut rows, mut width) = (Vec::new(), 0);
+    for line in page.lines() {
+        let cells = cells(line);
+        match (cells.as_slice(), width) {
+            ([_, .., last], _) if *last == column => width = cells.len(),
+            (_, 0) | ([_], _) => width = 0,
+            ([first, ..], _) if first.starts_with("---") => {}
+            ([first, .., last], _) => {
+                assert_eq!(cells.len(), width, "this row has another number of cells: {line}");
+                rows.push((*first, *last));
+            }
+            _ => width = 0,
+        }
+    }
+    rows
+}
+
+/// What stands between backticks.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_row_of_the_threat_model_names_a_test_that_exists() {
+    let page = read("docs/threat-model.md");
+    let tests = source_text(&["src", "tests", "examples"]);
+    let rows = rows_with(&page, "shown by");
+    assert!(rows.len() > 60, "{} rows", rows.len());
+    for (threat, shown) in rows {
+        assert!(quoted(shown).count() > 0, "no test is named for: {threat}");
+        for name in quoted(shown) {
+            assert!(tests.contains(&format!("fn {name}(")), "`{name}`, named for: {threat}, is no test");
+        }
+    }
+}
+
+#[test]
+fn every_table_of_threats_has_tests_and_every_boundary_a_section() {
+    let page = read("docs/threat-model.md");
+    let heads: Vec<&str> = page.lines().filter(|line| line.starts_with("| threat |")).collect();
+    assert!(heads.len() >= 6 && heads.iter().all(|head| head.ends_with("| shown by |")), "{heads:?}");
+    let boundaries = page.split_once("| boundary |").unwrap().1.split_once("\n\n").unwrap().0;
+    for boundary in boundaries.lines().skip(2).map(|line| cells(line)[0]) {
+        let title = boundary[..1].to_uppercase() + &boundary[1..];
+        assert!(page.contains(&format!("\n## {title}\n")), "{boundary} has no section");
+    }
+}

@@ -77,7 +77,9 @@ async fn o01_no_first_request_leads_to_another_origin() {
     for target in targets {
         let (status, login) = navigate(&site, target).await;
         let Some((authorize_url, cookie)) = login else {
-            assert!(status == 0 || (400..500).contains(&status), "{target}: {status}");
+            // The gateway's own pages answer for themselves.
+            let own_page = status == 200 && target.contains("lychgate");
+            assert!(status == 0 || (400..500).contains(&status) || own_page, "{target}: {status}");
             refused += 1;
             continue;
         };
@@ -89,7 +91,7 @@ async fn o01_no_first_request_leads_to_another_origin() {
         assert_eq!(resolved.origin(), own, "{target} leads to {written}");
         assert!(written.starts_with('/') && !written.starts_with("//") && !written.contains('\\'), "{written}");
     }
-    assert!(begun >= 20 && refused >= 20, "{begun} begun, {refused} refused");
+    assert!(begun >= 60 && refused >= 200, "{begun} begun, {refused} refused");
     assert_eq!(site.application.seen().len(), 0);
 }
 
@@ -97,14 +99,15 @@ async fn o01_no_first_request_leads_to_another_origin() {
 async fn o02_good_addresses_survive_unchanged() {
     let site = Site::new().await;
     let mut count = 0;
-    for address in lines(GOOD).filter(|line| line.is_ascii()) {
+    // What no client may send in a request line is for the type's own tests.
+    for address in lines(GOOD).filter(|line| line.bytes().all(|byte| byte.is_ascii_graphic())) {
         let (status, login) = navigate(&site, address).await;
         let (authorize_url, cookie) = login.unwrap_or_else(|| panic!("{address}: {status}"));
         let (written, _) = finish(&site, &authorize_url, &cookie).await;
         assert_eq!(written, address);
         count += 1;
     }
-    assert!(count >= 20, "{count} addresses");
+    assert!(count >= 60, "{count} addresses");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 // Pictures of the pages are kept in target/screenshots.
 
 import { join } from "node:path";
+import { hostileAddresses } from "./parts/addresses.mjs";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { said, start, stop, untilReady } from "./parts/program.mjs";
 import { demoProgram, freshFolder, installed, screenshots } from "./parts/setting.mjs";
@@ -225,6 +226,12 @@ script(async () => {
       expectSame("complaints", complaints, []);
     }
   });
+
+  const lured = await open(browser);
+  await lured.page.goto(`${royalty}/`);
+  await signIn(lured.page, "ada");
+  await lured.page.waitForURL(`${royalty}/`);
+  await hostileAddresses(lured, royalty, issuer);
 
   await browser.close();
 

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
-use crate::gateway::decided;
-use crate::http::{CanonicalPath, HostName, RequestHead, Scheme};
+use crate::gateway::{decided, refused_path};
+use crate::http::{CanonicalPath, HostName, PathSwitches, RequestHead, Scheme};
 use crate::policy::{Answer, Consulted, Decision, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 use crate::snapshot::Snapshot;
 
@@ -80,7 +80,7 @@ pub(super) fn again(line: &Line<'_>, snapshot: &Snapshot) -> Option<Now> {
         method: Method::from_bytes(line.method.as_ref()?.as_bytes()).ok()?,
         host: HostName::parse(line.host.as_ref()?).ok()?,
         port: None,
-        path: CanonicalPath::parse(line.path.as_ref()?).ok()?,
+        path: CanonicalPath::parse_keeping(line.path.as_ref()?, PathSwitches::ALL).ok()?,
         query: None,
     };
     decide(line, &head, now, snapshot)
@@ -96,6 +96,9 @@ fn decide(line: &Line<'_>, head: &RequestHead, now: Timestamp, snapshot: &Snapsh
     let Some(route) = snapshot.route(head) else { return Some(refused("host_unknown")) };
     if line.scheme == "http" && !route.host.is_loopback() && route.signs_in() {
         return Some(refused("clear_text"));
+    }
+    if let Some(error) = refused_path(&route, &head.path) {
+        return Some(refused(error.code()));
     }
     let Some(application) = route.application else { return Some(refused("path_unknown")) };
     let policy = application.policy();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::{Decided, Story};
-use crate::policy::{Check, ExplainedHeader, ExplainedRule, Seen, Standing};
+use crate::policy::{Check, ExplainedHeader, ExplainedLimit, ExplainedRule, Seen, Standing};
 
 /// The version of the JSON form.
 const VERSION: u32 = 1;
@@ -54,6 +54,7 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
     }
     out.push('\n');
     decided("decision", &story.decision, &mut out);
+    limits(&story.limits, &mut out);
     headers(&story.headers, &mut out);
     if let Some(receives) = &story.receives {
         let _ = writeln!(out, "\nthe application receives\n  {}", receives.line);
@@ -67,8 +68,17 @@ pub(in crate::cli) fn text(story: &Story, files: &[(String, String)]) -> String 
 fn asked(story: &Story, file: &str, out: &mut String) {
     let query = story.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     let _ = writeln!(out, "request   {} {}://{}{}{query}", story.method, story.scheme, story.host, story.path);
+    if let Some(path) = &story.matched_path {
+        let _ = writeln!(out, "          rules see {path}");
+    }
+    if let Some(path) = &story.other_reading {
+        let _ = writeln!(out, "          some applications read it as {path}, which must be decided alike");
+    }
     let client = story.client.map(|client| format!("from {client} ")).unwrap_or_default();
     let _ = writeln!(out, "          {client}at {}", story.time);
+    if let Some(subject) = &story.client_certificate {
+        let _ = writeln!(out, "          with the certificate of {subject}");
+    }
     let Some(route) = &story.route else { return };
     let others = match route.others.as_slice() {
         [] => String::new(),
@@ -177,6 +187,18 @@ fn decided(label: &str, decided: &Decided, out: &mut String) {
     out.push('\n');
     if let Some(why) = &decided.why {
         let _ = writeln!(out, "          {why}");
+    }
+}
+
+fn limits(limits: &[ExplainedLimit], out: &mut String) {
+    if limits.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nlimits that the request counts towards");
+    for limit in limits {
+        let rule = limit.rule.as_ref().map_or("the application".to_owned(), |rule| format!("`{rule}`"));
+        let observes = if limit.observes { ", which only observes" } else { "" };
+        let _ = writeln!(out, "  {rule}: {}{observes}", limit.limit);
     }
 }
 

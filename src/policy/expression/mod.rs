@@ -23,6 +23,7 @@ mod place;
 mod scope;
 mod seen;
 mod spelled;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -132,6 +133,8 @@ pub(super) struct Reads {
     pub(super) headers: BTreeSet<Box<str>>,
     /// Whether it looks at the request or the time, so that it must be evaluated for every request.
     pub(super) request: bool,
+    /// Whether it looks at the request's path.
+    pub(super) path: bool,
     /// Whether it looks at the session, the client's address or the time: what no client chooses.
     pub(super) surroundings: bool,
 }
@@ -143,6 +146,7 @@ impl Reads {
         self.parameters.extend(other.parameters.iter().cloned());
         self.headers.extend(other.headers.iter().cloned());
         self.request |= other.request;
+        self.path |= other.path;
         self.surroundings |= other.surroundings;
     }
 

@@ -510,6 +510,44 @@ fn a_parameter_or_header_that_can_be_read_in_two_ways_denies() {
     }
 }
 
+/// What a policy that keeps encoded slashes says of a path, and what it is warned of.
+fn kept(rules: &str, path: &str) -> (String, Vec<String>) {
+    let text = format!(
+        "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:7001\"\nencoded_slash = \"keep\"\n[login]\n{rules}"
+    );
+    let mut report = Report::default();
+    let policy = compile("app", &SourceFile::new("app.toml", text), &surroundings(&[OKTA]), &mut report).unwrap();
+    let path = CanonicalPath::parse_keeping(path, PathSwitches::ALL).unwrap();
+    let ada = known(&policy, r#"{"groups": ["staff"]}"#);
+    let decision = told(&policy.decide(&facts(&policy, &path), Some(&ada), NOW), None);
+    (decision, report.findings().iter().map(|finding| finding.message.clone()).collect())
+}
+
+#[test]
+fn p02_both_readings_of_an_encoded_slash_are_decided_by_one_rule() {
+    let rules = "[[rules]]\nname = \"a\"\npaths = [\"/a/**\"]\n[[rules]]\nname = \"b\"\npaths = [\"/b/*\"]\n\
+                 [[rules]]\nname = \"rest\"\nmethods = [\"POST\"]\n";
+    let sure = |path: &str| kept(rules, path).0;
+    assert_eq!(sure("/a/x%2Fy"), "allow a");
+    for path in ["/b/x%2Fy", "/a%2Fx", "/b%2Fx"] {
+        assert_eq!(sure(path), "deny none path_ambiguous", "{path}");
+    }
+    assert_eq!(sure("/c%2Fx"), "deny none no_rule");
+}
+
+#[test]
+fn p02_a_condition_of_the_path_denies_paths_with_two_readings_and_is_warned_of() {
+    let reads = "[[rules]]\nname = \"a\"\npaths = [\"/a/**\"]\ndeny = \"request.path == '/a/x/y'\"\n[[rules]]\nname = \"rest\"\n";
+    let (said, warned) = kept(reads, "/c/x%2Fy");
+    assert_eq!(said, "deny none path_ambiguous");
+    assert!(matches!(warned.as_slice(), [message] if message.contains("reads `request.path`")), "{warned:?}");
+    let (said, warned) = kept("[[rules]]\nname = \"a\"\n", "/c/x%2Fy");
+    assert_eq!((said.as_str(), warned.len()), ("allow a", 0));
+    let header = "[headers]\nX-Page = \"${request.path}\"\n[[rules]]\nname = \"a\"\n";
+    let (said, warned) = kept(header, "/c/x%2Fy");
+    assert!(said == "deny none path_ambiguous" && warned.len() == 1, "{said} {warned:?}");
+}
+
 #[test]
 fn s08_a_condition_on_headers_alone_is_warned_of() {
     let told = |allow: &str| {

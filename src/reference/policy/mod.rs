@@ -8,6 +8,7 @@
 mod bearer;
 mod definitions;
 mod header;
+mod limits;
 mod rule;
 mod test;
 
@@ -17,8 +18,9 @@ pub use header::{
     BASIC, COOKIE, COOKIE_FORMS, COOKIES, HEADER, HEADER_BASIC, HEADER_BEARER, HEADER_FORMS, HEADER_JSON, HEADER_JWT,
     HEADER_LIST, HEADER_SECRET, HEADER_TEXT, HEADERS, JWT, RESPONSE, RESPONSE_ADD, RESPONSE_SET, SECRET, TTL,
 };
+pub use limits::{LIMITS, NETWORKS, RATE};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
-pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_HEADERS, TEST_SESSION};
+pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_CERTIFICATE, TEST_HEADERS, TEST_SESSION, TEST_TLS};
 
 use super::key::{Key, Kind, Table, Word};
 
@@ -29,6 +31,8 @@ pub const EXPRESSIONS_AT: &str = "docs/policy.md#expressions";
 pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 
 const APP_AT: &str = "docs/policy.md#app";
+const SPELLINGS_AT: &str = "docs/policy.md#paths-that-servers-read-differently";
+const FORGED_AT: &str = "docs/policy.md#headers-that-clients-must-not-send";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
 const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
@@ -73,6 +77,8 @@ pub static FILE: Table = Table::new(
             .see("docs/policy.md#cookies"),
         Key::optional("response", Kind::Table(&RESPONSE), "What is changed on the application's answers.")
             .see("docs/policy.md#response"),
+        limits::NETWORKS_KEY,
+        limits::LIMITS_KEY,
         Key::required("rules", Kind::Tables(&RULE), "Who may do what; the first rule that matches decides.")
             .see(RULES_AT),
         Key::optional("tests", Kind::Tables(&TEST), "What the file says that it does.").see(TESTS_AT),
@@ -130,6 +136,36 @@ pub static APP: Table = Table::new(
             "Whether path patterns match regardless of the case of ASCII letters.",
         )
         .by_default("false"),
+        Key::optional(
+            "encoded_slash",
+            Kind::Words(&[
+                Word::new("refuse", "the request is refused"),
+                Word::new("keep", "it is forwarded, and rules must decide alike for both readings"),
+            ]),
+            "What becomes of `%2F` in a [path](#paths-that-servers-read-differently).",
+        )
+        .by_default("\"refuse\"")
+        .see(SPELLINGS_AT),
+        Key::optional(
+            "path_parameters",
+            Kind::Words(&[
+                Word::new("refuse", "the request is refused"),
+                Word::new("keep", "they are forwarded, and rules do not see them"),
+            ]),
+            "What becomes of `;jsessionid=…` and other [parameters](#paths-that-servers-read-differently) at the end of a path.",
+        )
+        .by_default("\"refuse\"")
+        .see(SPELLINGS_AT),
+        Key::optional(
+            "forged_headers",
+            Kind::Words(&[
+                Word::new("strip", "the header is taken out"),
+                Word::new("reject", "the request is refused"),
+            ]),
+            "What becomes of a request with a [header that only the gateway may send](#headers-that-clients-must-not-send).",
+        )
+        .by_default("\"strip\"")
+        .see(FORGED_AT),
         Key::optional(
             "host",
             Kind::Text("`\"keep\"`, `\"upstream\"` or host name"),

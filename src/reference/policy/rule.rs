@@ -2,6 +2,7 @@
 //!
 //! May touch: nothing.
 
+use super::limits::RULE_LIMITS_KEY;
 use super::{ANSWERS_AT, HEADERS, MODE, OBSERVE_AT, RULES_AT, SELECTORS_AT};
 use crate::reference::key::{Key, Kind, Table, Word};
 
@@ -97,6 +98,7 @@ pub static RULE: Table = Table::new(
         Key::optional("headers_from", Kind::OneOrMore(&Kind::TEXT), "[Header sets](#header-sets) that are sent too.")
             .see(RULE_HEADERS_AT)
             .examples(&["[\"payroll\"]"]),
+        RULE_LIMITS_KEY,
         Key::optional(
             "redirect",
             Kind::Either(&[Kind::Text("address"), Kind::Table(&REDIRECT)]),

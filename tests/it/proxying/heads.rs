@@ -1,4 +1,5 @@
-//! Requests that can be framed in two ways reach nobody, and nothing behind them is read (H01, H05).
+//! HTTP/1.1 by cases, each under the paragraph of the RFC that it rests on (`tests/data/http1.toml`): what can be framed in two ways reaches
+//! nobody, and nothing behind it is read; what names no host soundly is refused; what is sound is framed anew (H01, H02, H04 to H06).
 
 use serde::Deserialize;
 
@@ -10,7 +11,10 @@ use crate::harness::wire::RawApplication;
 #[derive(Deserialize)]
 struct Cases {
     refused: Vec<Refused>,
+    head: Vec<Refused>,
     broken: Vec<Broken>,
+    answered: Vec<Sound>,
+    answer: Vec<Answer>,
 }
 
 #[derive(Deserialize)]
@@ -18,6 +22,26 @@ struct Refused {
     rfc: String,
     reason: String,
     heads: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Sound {
+    rfc: String,
+    heads: Vec<String>,
+    /// As the application is asked for it.
+    target: String,
+    /// Fields that the application is not sent.
+    #[serde(default)]
+    absent: Vec<String>,
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    rfc: String,
+    answers: Vec<String>,
+    status: u16,
+    body: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +129,123 @@ async fn h01_a_body_of_bad_chunks_never_arrives_whole() {
     assert_eq!(application.only().target, "/public/last");
     let log = site.log().await;
     assert!(log.iter().filter(|line| line["reason"] == "request_broken").count() >= 8, "{log:#?}");
+}
+
+#[test]
+fn every_case_names_its_paragraph_and_stands_there_once() {
+    let Cases { refused, head, broken, answered, answer } = cases();
+    let refused = refused.iter().chain(&head).flat_map(|case| case.heads.iter().map(|head| (&case.rfc, head)));
+    let answered = answered.iter().flat_map(|case| case.heads.iter().map(|head| (&case.rfc, head)));
+    let broken = broken.iter().flat_map(|case| case.bodies.iter().map(|body| (&case.rfc, body)));
+    let answer = answer.iter().flat_map(|case| case.answers.iter().map(|answer| (&case.rfc, answer)));
+    let all: Vec<_> = refused.chain(answered).chain(broken).chain(answer).collect();
+    let distinct: std::collections::BTreeSet<_> = all.iter().map(|(_, text)| text).collect();
+    assert!(
+        all.len() >= 150 && distinct.len() == all.len(),
+        "{} cases, {} of them distinct",
+        all.len(),
+        distinct.len()
+    );
+    for (rfc, text) in all {
+        assert!(rfc.starts_with("RFC ") && rfc.contains("section"), "{text:?} rests on {rfc:?}");
+    }
+}
+
+#[tokio::test]
+async fn h02_a_head_that_names_no_host_soundly_or_asks_for_a_tunnel_is_refused() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    let mut expected = Vec::new();
+    for Refused { rfc, reason, heads } in cases().head {
+        for head in heads {
+            assert_eq!(site.ask(&head).await.status, 400, "{rfc}: {head:?}");
+            expected.push(reason.clone());
+        }
+    }
+    assert_eq!(application.seen().len(), 0);
+    let log = site.log().await;
+    let mut found: Vec<_> = log.iter().map(|line| line["reason"].as_str().unwrap().to_owned()).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn h02_h04_h06_a_sound_request_is_sent_on_with_one_target_one_host_and_framing_of_its_own() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    let mut count = 0;
+    for Sound { rfc, heads, target, absent, body } in cases().answered {
+        for head in heads {
+            let mut client = site.connect().await;
+            // The next request on the connection is answered too: both sides are in step.
+            client.send(format!("{head}{}", anonymous("GET /public/next", "", ""))).await.unwrap();
+            let mut reply = soon(client.reply(false)).await.unwrap();
+            if reply.status == 100 {
+                reply = soon(client.reply(false)).await.unwrap();
+            }
+            assert_eq!(reply.status, 200, "{rfc}: {head:?}");
+            let kept = !head.contains("HTTP/1.0") && !head.contains("close");
+            let next = soon(client.reply(false)).await;
+            assert_eq!(next.is_some_and(|next| next.status == 200), kept, "{rfc}: {head:?}");
+            count += 1 + usize::from(kept);
+            let seen = application.seen();
+            assert_eq!(seen.len(), count, "{rfc}: {head:?}");
+            let seen = &seen[count - 1 - usize::from(kept)];
+            assert_eq!(seen.target, target, "{rfc}: {head:?}");
+            // It is one host, in the client's spelling.
+            let host = seen.header("host").unwrap().to_lowercase();
+            assert!(host.starts_with("app.localhost"), "{rfc}: {head:?}");
+            assert!(absent.iter().all(|name| !seen.headers.contains_key(name)), "{rfc}: {:?}", seen.headers);
+            assert!(body.as_ref().is_none_or(|body| seen.body == *body), "{rfc}: {head:?}");
+        }
+    }
+    assert_eq!(site.log().await.len(), count);
+}
+
+#[tokio::test]
+async fn h06_h07_h08_each_answer_hurts_or_serves_its_own_request_and_the_next_one_gets_its_own() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext";
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut wrong = Vec::new();
+    for Answer { rfc, answers, status, body } in cases().answer {
+        for answer in answers {
+            let mut client = site.connect().await;
+            client.send(anonymous("GET /public/x", "Accept: application/json\r\n", "")).await.unwrap();
+            let mut upstream = soon(application.accept()).await;
+            soon(upstream.request()).await.unwrap();
+            // The gateway may have heard enough before everything is said.
+            let _ = upstream.send(&answer).await;
+            let mut upstream = Some(upstream).filter(|_| status != 502);
+            let reply = soon(client.reply(false)).await.unwrap();
+            if reply.status != status || body.as_ref().is_some_and(|body| reply.body != body.as_bytes()) {
+                wrong.push((
+                    rfc.clone(),
+                    answer.clone(),
+                    reply.status,
+                    String::from_utf8_lossy(&reply.body).into_owned(),
+                ));
+            }
+            client.send(anonymous("GET /public/next", "", "")).await.unwrap();
+            // On the same connection of the application, or on another when this one is not used again.
+            let kept = match &mut upstream {
+                Some(upstream) => soon(upstream.request()).await.is_some(),
+                None => false,
+            };
+            let mut upstream = match upstream.filter(|_| kept) {
+                Some(upstream) => upstream,
+                None => {
+                    let mut other = soon(application.accept()).await;
+                    soon(other.request()).await.unwrap();
+                    other
+                }
+            };
+            upstream.send(OK).await.unwrap();
+            assert_eq!(soon(client.reply(false)).await.unwrap().body, b"next", "{rfc}: {answer:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]

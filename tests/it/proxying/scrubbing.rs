@@ -11,7 +11,7 @@ use crate::harness::gateway::HOST;
 /// Spellings that some server takes for one of the policy's names, or for one of the built-in list.
 const FORGED: &str = include_str!("../../data/forged-headers.txt");
 
-fn forged() -> impl Iterator<Item = &'static str> {
+pub(super) fn forged() -> impl Iterator<Item = &'static str> {
     FORGED.lines().filter(|line| !line.is_empty() && !line.starts_with("# "))
 }
 
