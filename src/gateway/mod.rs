@@ -55,7 +55,7 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
@@ -222,13 +222,10 @@ impl Gateway {
         };
         let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
         limits::admitted(&exchange, &route, account)?;
-        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
-            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
-            return Err(Refusal::ForgedHeader);
-        }
-        exchange.refuse_path(&route, &head.path)?;
+        let reserved = is_reserved(&head.path);
+        doubt::refuse(&exchange, &route, reserved, &parts.headers, account)?;
         exchange.refuse_clear_text(&route, &parts)?;
-        if is_reserved(&head.path) {
+        if reserved {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
@@ -318,11 +315,6 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
-    }
-
-    /// A path that is in doubt reaches only an application that wants it.
-    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
-        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
     }
 
     /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.
