@@ -23,7 +23,7 @@ use super::cork::cork;
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
-use super::tls::{self, Accepted, Shown};
+use super::tls::{self, Accepted, Shown, TlsShown};
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
@@ -39,6 +39,10 @@ const MAX_BUFFER: usize = 128 << 10;
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
 const MAX_RESETS: usize = 64;
+
+/// A large future, on the heap and made by a function that is none: while a connection is parked the future of its task is most of what it
+/// costs, and a future that is made within another one may leave its room there.
+type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
@@ -59,14 +63,13 @@ impl Serving {
 
     async fn serve(&mut self, mut stream: TcpStream, shown: Arc<Shown>) {
         if let Some(admission) = self.announced_to.take() {
-            let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
+            let Some(()) = self.announce(&mut stream, &admission).await else { return };
         }
         let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
-        let handshake = Box::pin(self.obeying(tls::accept(tls, stream))).await.unwrap_or(Err(tls::Failure::TimedOut));
+        let handshake = self.handshake(tls, stream).await.unwrap_or(Err(tls::Failure::TimedOut));
         let Accepted { stream, http2, facts } = match handshake {
             Ok(accepted) => accepted,
             Err(failure) => {
@@ -78,11 +81,23 @@ impl Serving {
         self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts), seen });
         drop(shown);
         self.watch.opened(http2);
-        if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+        if http2 { self.http2(stream).await } else { self.http1(stream).await }
+    }
+
+    fn handshake<'a>(
+        &'a self,
+        shown: &'a TlsShown,
+        stream: TcpStream,
+    ) -> Apart<'a, Option<Result<Accepted, tls::Failure>>> {
+        Box::pin(self.obeying(tls::accept(shown, stream)))
+    }
+
+    fn announce<'a>(&'a mut self, stream: &'a mut TcpStream, admission: &'a Admission) -> Apart<'a, Option<()>> {
+        Box::pin(self.announced(stream, admission))
     }
 
     /// Lets a trusted proxy say who the client is.
-    async fn announce(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
+    async fn announced(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
         let peer = self.facts.peer;
         match self.obeying(admission.announced(stream, peer)).await? {
             Ok(admitted) => {
@@ -114,7 +129,7 @@ impl Serving {
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
     async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
         while parked::until_needed(&stream, &self.watch).await {
-            match Box::pin(self.http1_until_idle(stream)).await {
+            match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
                 None => return,
             }
@@ -122,7 +137,11 @@ impl Serving {
     }
 
     /// Serves requests; the stream comes back when it is to be parked.
-    async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
+    fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, Option<S>> {
+        Box::pin(self.http1_awake(stream))
+    }
+
+    async fn http1_awake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
         let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
@@ -185,7 +204,11 @@ impl Serving {
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, ()> {
+        Box::pin(self.http2_to_its_end(stream))
+    }
+
+    async fn http2_to_its_end(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let guard = Guard::Http2(FrameGuard::new(self.watch.now()));
         let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
@@ -232,5 +255,20 @@ impl Serving {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
         Ok(response.map(|body| Counted::new(body, in_flight)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection's task keeps this future whatever the connection waits for.
+    #[test]
+    fn d01_a_connection_that_waits_has_a_small_future() {
+        fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Serving::run);
+        assert!(size <= 768, "{size}");
     }
 }
