@@ -37,8 +37,10 @@ const MAX_STREAMS: u32 = 128;
 const MAX_BUFFER: usize = 128 << 10;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
-const MAX_RESETS: usize = 64;
+/// Streams that a client took back before they were begun, until the connection is ended.
+const MAX_TAKEN_BACK: usize = 64;
+/// Streams that were refused in the life of a connection, until it is ended. Pieces of an upload that was answered early count too.
+const MAX_REFUSED: usize = 1024;
 
 /// A large future, on the heap and made by a function that is none: while a connection is parked the future of its task is most of what it
 /// costs, and a future that is made within another one may leave its room there.
@@ -224,8 +226,8 @@ impl Serving {
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(MAX_SEND_BUFFER)
-            .max_local_error_reset_streams(MAX_RESETS)
-            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_REFUSED)
+            .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
