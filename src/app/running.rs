@@ -15,7 +15,7 @@ use super::fronts::Fronts;
 use super::reload::{Reloader, State, in_use};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
-use crate::config::{self, Config, Reload};
+use crate::config::{self, Admits, Config, Listener, Reload};
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
@@ -169,7 +169,7 @@ impl Plan {
         let keys = (keys, Arc::clone(&origin.identity));
         let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);
         let common = Arc::new(common);
-        let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
+        let addresses = sockets.iter().map(|(bound, ..)| bound.address).collect();
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let access_log = AccessLog::open(options.access_log.unwrap_or_else(|| log_target(&config)))
@@ -189,7 +189,8 @@ impl Plan {
             revocations: Arc::clone(&revocations),
             clock: common.clock.clone(),
         };
-        let shared = Arc::new(Shared::new(config.limits, config.timeouts, metrics));
+        let shared = Shared::new(config.limits, config.timeouts, config.trusted_proxies.clone(), metrics);
+        let shared = Arc::new(shared);
         let reloader = Reloader {
             origin,
             start: (config.settings, Arc::clone(&files)),
@@ -223,9 +224,9 @@ impl Plan {
             revocations,
         };
         for index in 0..config.workers {
-            let own = sockets
-                .iter_mut()
-                .filter_map(|(bound, front)| Some(Socket { listener: bound.take()?, front: Arc::clone(front) }));
+            let own = sockets.iter_mut().filter_map(|(bound, front, admits)| {
+                Some(Socket { listener: bound.take()?, front: Arc::clone(front), admits: admits.clone() })
+            });
             let own = own.collect();
             let gateway = Arc::new(Gateway::new(Arc::clone(&common), access_log.lane()));
             let worker = Worker::start(index, own, gateway, Arc::clone(&shared), stopped.clone());
@@ -330,12 +331,15 @@ fn log_target(config: &Config) -> AccessLogTarget {
     }
 }
 
-fn bind_all(config: &Config, fronts: &Fronts) -> Result<Vec<(Bound, Arc<Front>)>, StartError> {
-    let bind = |address, front: &Arc<Front>| {
+/// One listener's sockets, what it shows and whose connections it takes.
+type Bindings = Vec<(Bound, Arc<Front>, Admits)>;
+
+fn bind_all(config: &Config, fronts: &Fronts) -> Result<Bindings, StartError> {
+    let bind = |((address, front), listener): ((_, &Arc<Front>), &Listener)| {
         let bound = server::bind(address, config.workers).map_err(|error| StartError::Bind(address, error))?;
-        Ok((bound, Arc::clone(front)))
+        Ok((bound, Arc::clone(front), listener.admits.clone()))
     };
-    fronts.iter().map(|(address, front)| bind(address, front)).collect()
+    fronts.iter().zip(&config.listeners).map(bind).collect()
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {

@@ -221,7 +221,7 @@ impl Question {
         story.client = Some(origin.client);
         let nowhere = || ("host_unknown", format!("no application has the host {}", head.host));
         let route = snapshot.route(&head).ok_or_else(nowhere)?;
-        if let Some(name) = forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()) {
+        if let Some(name) = forged_header(&route, is_reserved(&head.path), &parts.headers, snapshot.scrub_set()) {
             let why = format!(
                 "`{name}` poses as a header that only the gateway may send, and `forged_headers` is \"reject\""
             );

@@ -159,6 +159,11 @@ fn every_key_reaches_its_place() {
     assert_eq!(required, [Some(true), None, None, None, None]);
     assert_eq!(config.listeners[0].tls.as_ref().map(|tls| tls.certificates.all().len()), Some(1));
     assert!(config.listeners[1].tls.is_none());
+    let admits =
+        |listener: usize, address: &str| config.listeners[listener].admits.networks.admit(address.parse().unwrap());
+    assert!(config.listeners[1].admits.proxy_protocol && !config.listeners[0].admits.proxy_protocol);
+    assert!(admits(1, "10.1.2.3") && admits(1, "2001:db8::1") && !admits(1, "10.9.2.3") && !admits(1, "192.0.2.1"));
+    assert!(admits(0, "192.0.2.1") && admits(0, "::1"));
     assert_eq!(config.workers, 3);
     assert_eq!(config.state, Some(folder.0.join("state")));
     assert!(matches!(config.session_keys, SessionKeys::Ready(_)));
@@ -167,7 +172,9 @@ fn every_key_reaches_its_place() {
         ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
     );
     let strangers = Rate::new(60, Duration::from_secs(120), 7).unwrap();
-    let limits = Limits { header_bytes: 16 << 10, header_count: 50, body: 2 << 20, connections: 77, strangers };
+    let (header_bytes, header_count, body) = (16 << 10, 50, 2 << 20);
+    let (connections, connections_per_address) = (77, 7);
+    let limits = Limits { header_bytes, header_count, body, connections, connections_per_address, strangers };
     assert_eq!(config.limits, limits);
     assert_eq!(
         config.timeouts,

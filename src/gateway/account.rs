@@ -187,7 +187,8 @@ impl Account {
     }
 
     /// Closes the account of a request that hyper answered.
-    pub(super) fn close_unanswered(mut self, status: u16, reason: &'static str) {
+    pub(super) fn close_unanswered(mut self, version: Version, status: u16, reason: &'static str) {
+        self.version = version;
         self.status = status;
         self.complete = true;
         self.failed(reason);

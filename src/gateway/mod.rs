@@ -48,14 +48,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
@@ -84,8 +84,10 @@ const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
 pub struct ClientConnection {
-    /// The other end.
+    /// The client: the other end, or whom a trusted proxy announced before the first byte.
     pub peer: SocketAddr,
+    /// Whether forwarding fields are believed when the peer is a trusted proxy; not where one spoke for somebody that it did not name.
+    pub may_forward: bool,
     /// How browsers reach this listener.
     pub scheme: Scheme,
     /// What holds for all connections of the listener.
@@ -200,8 +202,9 @@ impl Gateway {
         }
         let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
-        let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
-            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
+        let origin =
+            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
         connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
@@ -219,13 +222,10 @@ impl Gateway {
         };
         let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
         limits::admitted(&exchange, &route, account)?;
-        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
-            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
-            return Err(Refusal::ForgedHeader);
-        }
-        exchange.refuse_path(&route, &head.path)?;
+        let reserved = is_reserved(&head.path);
+        doubt::refuse(&exchange, &route, reserved, &parts.headers, account)?;
         exchange.refuse_clear_text(&route, &parts)?;
-        if is_reserved(&head.path) {
+        if reserved {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
@@ -234,9 +234,16 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason.
-    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, status: u16, reason: &'static str) {
-        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
+    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason; or a connection on HTTP/2
+    /// that was ended for its frames.
+    pub fn note_unreadable(
+        self: &Arc<Self>,
+        connection: &ClientConnection,
+        version: Version,
+        status: u16,
+        reason: &'static str,
+    ) {
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(version, status, reason);
     }
 
     /// Hands the access log's lines over.
@@ -308,11 +315,6 @@ impl Exchange<'_> {
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
-    }
-
-    /// A path that is in doubt reaches only an application that wants it.
-    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
-        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
     }
 
     /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.

@@ -84,3 +84,9 @@ pub(super) struct ReloadLabels {
 pub(super) struct HandshakeLabels {
     pub(super) reason: &'static str,
 }
+
+/// Why a connection was turned away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TurnedAwayLabels {
+    pub(super) reason: &'static str,
+}

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::durations::Durations;
 use super::labels::{
     AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
-    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -133,8 +133,7 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
-    /// Connections closed at once because there were too many.
-    pub turned_away: Counter,
+    turned_away: Family<TurnedAwayLabels, Counter>,
     /// Connections closed because something took too long.
     pub timed_out: Counter,
     /// The version of the policies in use.
@@ -178,7 +177,8 @@ impl Metrics {
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
         let (connections, parked) = (Gauge::default(), Gauge::default());
-        let (accepted, turned_away, timed_out) = (Counter::default(), Counter::default(), Counter::default());
+        let (accepted, timed_out) = (Counter::default(), Counter::default());
+        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
         registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
@@ -217,7 +217,7 @@ impl Metrics {
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
-            "Client connections closed because of the limit",
+            "Client connections closed before anything was said on them, by reason",
             turned_away.clone(),
         );
         registry.register(
@@ -300,6 +300,11 @@ impl Metrics {
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one connection that was turned away; the reason is a fixed word.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
     }
 
     /// Counts one TLS handshake that failed; the reason is a fixed word.

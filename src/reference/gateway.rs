@@ -98,6 +98,26 @@ pub static LISTENER: Table = Table::new(
         )
         .otherwise("`\"https\"` with `tls`, else `\"http\"`"),
         Key::optional(
+            "proxy_protocol",
+            Kind::Boolean,
+            "`true` when every connection begins with a PROXY header (version 1 or 2) of a load balancer in `trusted_proxies`. Whom it names is the client; everybody else is turned away.",
+        )
+        .by_default("false"),
+        Key::optional(
+            "allow",
+            Kind::List(&Kind::Text("network or address")),
+            "From where clients may connect; others are turned away before anything is read.",
+        )
+        .otherwise("everywhere")
+        .examples(&["[\"10.0.0.0/8\", \"2001:db8::/32\"]"]),
+        Key::optional(
+            "deny",
+            Kind::List(&Kind::Text("network or address")),
+            "From where they may not, whatever `allow` says.",
+        )
+        .by_default("[]")
+        .examples(&["[\"10.9.0.0/16\"]"]),
+        Key::optional(
             "hsts",
             Kind::Either(&[Kind::Boolean, Kind::Table(&HSTS)]),
             "`Strict-Transport-Security`: browsers come back over https only. A table or `true` replaces what the application says, `false` leaves it alone. Only where browsers see https, and never for loopback names: [HSTS](#hsts).",
@@ -269,6 +289,12 @@ pub static LIMITS: Table = Table::new(
         Key::optional("body", Kind::Size(1, 1 << 44), "Bytes of a request's body.").by_default("\"1GiB\""),
         Key::optional("connections", Kind::Integer(1, 10_000_000), "Open client connections in all.")
             .by_default("10000"),
+        Key::optional(
+            "connections_per_address",
+            Kind::Integer(1, 10_000_000),
+            "Of those, how many one client may have: one IPv4 address, or one IPv6 network of 64 bits. Peers in `trusted_proxies` are not counted.",
+        )
+        .by_default("1024"),
         Key::optional(
             "strangers",
             Kind::Table(&STRANGERS),

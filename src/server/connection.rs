@@ -1,4 +1,4 @@
-//! One client connection from TLS to its last answer.
+//! One client connection from TLS, or the PROXY header before it, to its last answer.
 //!
 //! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. hyper drives the connection inside one future that also obeys
 //! the watchman. No task is started for a request on HTTP/1.1. Trust boundary: the wire, through rustls and hyper.
@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -17,17 +17,24 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::admission::Admission;
 use super::answer::{Counted, Offered};
+use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
 use super::tls::{self, Accepted, Shown};
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes of an answer that wait in one HTTP/2 stream for its client.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
+const MAX_RESETS: usize = 64;
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
@@ -35,6 +42,8 @@ pub(super) struct Serving {
     pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
+    /// On a listener where connections begin with a PROXY header.
+    pub(super) announced_to: Option<Arc<Admission>>,
 }
 
 impl Serving {
@@ -44,7 +53,10 @@ impl Serving {
         self.watch.closed();
     }
 
-    async fn serve(&mut self, stream: TcpStream, shown: Arc<Shown>) {
+    async fn serve(&mut self, mut stream: TcpStream, shown: Arc<Shown>) {
+        if let Some(admission) = self.announced_to.take() {
+            let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
+        }
         let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
@@ -57,11 +69,30 @@ impl Serving {
                 return self.shared.handshakes.note(failure, self.facts.peer.ip(), &self.shared.metrics);
             }
         };
-        let ClientConnection { peer, scheme, ref rules, .. } = *self.facts;
-        self.facts = Arc::new(ClientConnection { peer, scheme, rules: Arc::clone(rules), tls: Some(facts) });
+        let ClientConnection { peer, may_forward, scheme, ref rules, .. } = *self.facts;
+        let rules = Arc::clone(rules);
+        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts) });
         drop(shown);
         self.watch.opened(http2);
         if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+    }
+
+    /// Lets a trusted proxy say who the client is.
+    async fn announce(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
+        let peer = self.facts.peer;
+        match self.obeying(admission.announced(stream, peer)).await? {
+            Ok(admitted) => {
+                admitted.place.into_iter().for_each(|place| self.watch.keep(place));
+                let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
+                let (peer, may_forward) = (admitted.client, admitted.may_forward);
+                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None });
+                Some(())
+            }
+            Err(why) => {
+                admission.note(why, peer);
+                None
+            }
+        }
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
@@ -88,7 +119,7 @@ impl Serving {
     async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
         let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
         let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
@@ -143,15 +174,20 @@ impl Serving {
                 Some(why) => (400, why.code()),
                 None => (400, "head_unreadable"),
             };
-            self.gateway.note_unreadable(&self.facts, status, reason);
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_11, status, reason);
         }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), None));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            Arc::clone(&self.watch),
+            Guard::Http2(FrameGuard::new(self.watch.now())),
+        ));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
+            watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             async move {
                 let response = gateway.handle(request, &facts).await;
@@ -160,6 +196,9 @@ impl Serving {
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .max_local_error_reset_streams(MAX_RESETS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(io, service);
         let mut connection = pin!(connection);
@@ -176,6 +215,9 @@ impl Serving {
             connection.as_mut().poll(context).map(|_| ())
         })
         .await;
+        if let Some(why) = self.watch.refused() {
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_2, 400, why.code());
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {

@@ -32,6 +32,7 @@ mod published;
 mod reference;
 mod reload;
 mod replay;
+mod resolution;
 mod return_to;
 mod revocation;
 mod rules;

@@ -12,6 +12,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -88,6 +89,17 @@ impl Authority {
 
     /// Connects as a client that trusts this authority alone and offers these protocols.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
+        self.connect_after(&[], address, name, protocols).await
+    }
+
+    /// The same, after these bytes in clear text.
+    pub(crate) async fn connect_after(
+        &self,
+        first: &[u8],
+        address: SocketAddr,
+        name: &str,
+        protocols: &[&str],
+    ) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -96,8 +108,9 @@ impl Authority {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        stream.write_all(first).await.unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
