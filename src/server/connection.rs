@@ -14,26 +14,25 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
+use super::tls::{self, Accepted, Shown};
 use super::watch::{Order, Watch};
-use crate::config::Limits;
+use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
-use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes that hyper keeps of what a client on HTTP/1.1 sends, and of an answer that it does not take.
+const MAX_BUFFER: usize = 128 << 10;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
@@ -42,7 +41,7 @@ const MAX_RESETS: usize = 64;
 /// What a connection needs to be served.
 pub(super) struct Serving {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
     /// On a listener where connections begin with a PROXY header.
@@ -51,30 +50,33 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        self.serve(stream, tls).await;
+    pub(super) async fn run(mut self, stream: TcpStream, shown: Arc<Shown>) {
+        self.serve(stream, shown).await;
         self.watch.closed();
     }
 
-    async fn serve(&mut self, mut stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(&mut self, mut stream: TcpStream, shown: Arc<Shown>) {
         if let Some(admission) = self.announced_to.take() {
             let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
         }
-        let Some(tls) = tls else {
+        let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
         // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
-        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
-        let version = tls_version(stream.get_ref().1.protocol_version());
-        self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let handshake = Box::pin(self.obeying(tls::accept(tls, stream))).await.unwrap_or(Err(tls::Failure::TimedOut));
+        let Accepted { stream, http2, facts } = match handshake {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                return self.shared.handshakes.note(failure, self.facts.peer.ip(), &self.shared.metrics);
+            }
+        };
+        let ClientConnection { peer, may_forward, scheme, ref rules, .. } = *self.facts;
+        let rules = Arc::clone(rules);
+        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts) });
+        drop(shown);
         self.watch.opened(http2);
         if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
-    }
-
-    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
-        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
     }
 
     /// Lets a trusted proxy say who the client is.
@@ -83,8 +85,9 @@ impl Serving {
         match self.obeying(admission.announced(stream, peer)).await? {
             Ok(admitted) => {
                 admitted.place.into_iter().for_each(|place| self.watch.keep(place));
+                let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
                 let (peer, may_forward) = (admitted.client, admitted.may_forward);
-                self.facts = Arc::new(ClientConnection { peer, may_forward, ..*self.facts });
+                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None });
                 Some(())
             }
             Err(why) => {
@@ -117,13 +120,14 @@ impl Serving {
     /// Serves requests; the stream comes back when it is to be parked.
     async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
-        let guard = FramingGuard::new(self.limits.header_bytes * 2);
+        let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
         let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
-            .max_headers(self.limits.header_count)
-            .max_header_size(self.limits.header_bytes)
+            .max_headers(self.shared.limits.header_count)
+            .max_header_size(self.shared.limits.header_bytes)
+            .max_buf_size(MAX_BUFFER.max(2 * self.shared.limits.header_bytes))
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut finishing = false;
@@ -198,7 +202,7 @@ impl Serving {
             .max_send_buf_size(MAX_SEND_BUFFER)
             .max_local_error_reset_streams(MAX_RESETS)
             .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(io, service);
         let mut connection = pin!(connection);
         let mut finishing = false;
@@ -223,14 +227,5 @@ impl Serving {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
         Ok(response.map(|body| Counted::new(body, in_flight)))
-    }
-}
-
-/// The versions that this server offers.
-fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
-    match version? {
-        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
-        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
-        _ => None,
     }
 }
