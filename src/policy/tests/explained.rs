@@ -45,7 +45,7 @@ fn found(decision: &Decision<'_>) -> (Option<String>, &'static str) {
         Decision::Deny(denial) => match denial.code() {
             "network_denied" => "deny network_denied",
             "no_rule" => "deny no_rule",
-            "query_ambiguous" => "deny query_ambiguous",
+            "query_ambiguous" | "path_ambiguous" => "deny query_ambiguous",
             "expression_failed" => "deny expression_failed",
             "denied" => "deny denied",
             "not_allowed" => "deny not_allowed",
