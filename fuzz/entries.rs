@@ -12,8 +12,10 @@ use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::authorization::{self, Authorization};
 use lychgate::http::forwarded::Origin;
+use lychgate::http::frame_guard::FrameGuard;
 use lychgate::http::framing::FramingGuard;
-use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
+use lychgate::http::proxy_protocol::{Announced, HeaderReader, MAX_BINARY, ProxyProtocolError};
+use lychgate::http::{CanonicalPath, HostName, PathSwitches, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
@@ -35,6 +37,8 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("callback", callback),
     ("forwarded", forwarded),
     ("framing", framing),
+    ("proxy_protocol", proxy_protocol),
+    ("frames", frames),
     ("claims", claims),
     ("authorization", authorization),
     ("access_token", access_token),
@@ -65,8 +69,17 @@ fn cookie_field(data: &[u8]) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// A canonical path parses to itself and has no segment left to resolve.
+/// A canonical path parses to itself and has no segment left to resolve; so does one that has something kept, in both of its readings.
 pub(crate) fn path(data: &[u8]) {
+    if let Some(Ok(kept)) = text(data).map(|text| CanonicalPath::parse_keeping(text, PathSwitches::ALL)) {
+        let again = CanonicalPath::parse_keeping(&kept.to_string(), kept.needs());
+        assert_eq!(again.as_ref(), Ok(&kept));
+        assert!(!kept.as_str().contains([';', '\\']) && !kept.parameters().contains('/'));
+        for reading in [Some(kept.clone()), kept.other_reading()].into_iter().flatten() {
+            assert!(reading.as_str().starts_with('/') && !reading.as_str().contains("//"));
+            assert!(reading.segments().all(|segment| segment != "." && segment != ".."));
+        }
+    }
     let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
     assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
     assert!(once.segments().all(|segment| segment != "." && segment != ".."));
@@ -154,6 +167,28 @@ pub(crate) fn framing(data: &[u8]) {
     } else {
         assert_eq!((&whole, &apart), (&data.to_vec(), &whole));
     }
+}
+
+/// A header is read alike however it arrives, and nothing behind it is taken.
+pub(crate) fn proxy_protocol(data: &[u8]) {
+    let whole = HeaderReader::default().take(data);
+    let (mut reader, mut apart) = (HeaderReader::default(), Ok((0, None)));
+    for byte in data {
+        let next: Result<(usize, Option<Announced>), ProxyProtocolError> = reader.take(&[*byte]);
+        let Ok((before, None)) = apart else { break };
+        apart = next.map(|(taken, announced)| (before + taken, announced));
+    }
+    assert_eq!(whole.is_ok(), apart.is_ok());
+    let Ok((taken, announced)) = whole else { return };
+    assert_eq!(apart, Ok((taken, announced)));
+    assert!(taken <= MAX_BINARY.min(data.len()) && (announced.is_some() || taken == data.len()));
+}
+
+/// Frames are counted alike however they arrive.
+pub(crate) fn frames(data: &[u8]) {
+    let whole = FrameGuard::new(0).inspect(data);
+    let mut guard = FrameGuard::new(0);
+    assert_eq!(data.iter().try_for_each(|byte| guard.inspect(&[*byte])), whole);
 }
 
 /// Claims are read or refused.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub body: u64,
     /// Open client connections.
     pub connections: usize,
+    /// Of those, how many one address may have, or one IPv6 network of 64 bits.
+    pub connections_per_address: usize,
     /// What one address may make the gateway do without being known.
     pub strangers: Rate,
 }
@@ -51,8 +53,14 @@ const STRANGERS_RATE: Rate = match Rate::new(STRANGERS.0, STRANGERS.1, STRANGERS
 
 impl Default for Limits {
     fn default() -> Self {
-        let strangers = STRANGERS_RATE;
-        Self { header_bytes: 32 << 10, header_count: 100, body: 1 << 30, connections: 10_000, strangers }
+        Self {
+            header_bytes: 32 << 10,
+            header_count: 100,
+            body: 1 << 30,
+            connections: 10_000,
+            connections_per_address: 1024,
+            strangers: STRANGERS_RATE,
+        }
     }
 }
 
@@ -77,6 +85,9 @@ pub(super) fn read_limits(top: &Section<'_>, found: &mut Findings<'_>) -> Limits
         header_count: section.number("header_count", found).unwrap_or(default.header_count),
         body: section.size("body", found).map_or(default.body, ByteSize::as_u64),
         connections: section.number("connections", found).unwrap_or(default.connections),
+        connections_per_address: section
+            .number("connections_per_address", found)
+            .unwrap_or(default.connections_per_address),
         strangers: read_strangers(&section, found),
     }
 }

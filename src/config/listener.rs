@@ -5,7 +5,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::hsts::{self, Hsts};
+use super::proxies::{self, Networks};
 use super::reader::{Findings, Section, Text};
+use super::redirect::{self, HttpsRedirect};
 use super::source::Node;
 use super::tls::{self, ServerTls};
 use crate::diagnostic::Diagnostic;
@@ -18,8 +21,30 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What browsers see.
     pub scheme: Scheme,
-    /// Certificate and key, when TLS ends here.
+    /// Certificates and what is asked of clients, when TLS ends here.
     pub tls: Option<ServerTls>,
+    /// Whose connections are taken.
+    pub admits: Admits,
+    /// What browsers are told about coming over https only.
+    pub hsts: Hsts,
+    /// Where everybody is sent who comes here; requests are served when none.
+    pub redirect: Option<HttpsRedirect>,
+}
+
+/// Whose connections a listener takes.
+#[derive(Clone, Debug, Default)]
+pub struct Admits {
+    /// Whether each begins with a PROXY header of a trusted proxy.
+    pub proxy_protocol: bool,
+    /// From where clients may connect.
+    pub networks: Networks,
+}
+
+impl Listener {
+    /// Whether requests are served here in clear text, and not only sent elsewhere.
+    pub fn serves_clear_text(&self) -> bool {
+        self.scheme == Scheme::Http && self.redirect.is_none()
+    }
 }
 
 const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
@@ -32,7 +57,7 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Vec<Listener>
     let mut listeners: Vec<Listener> = Vec::new();
     for node in nodes {
         let section = Section::open("listeners", node, &node.origin, &reference::gateway::LISTENER, found);
-        let listener = read_one(&section, found);
+        let listener = read_one(&section, top, found);
         if let Some(listener) = listener {
             check_single(&listener, &listeners, &section, found);
             listeners.push(listener);
@@ -46,7 +71,7 @@ fn table_free(node: &Node) -> bool {
     matches!(&node.value, super::source::Value::List(items) if items.is_empty())
 }
 
-fn read_one(section: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener> {
+fn read_one(section: &Section<'_>, top: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener> {
     let address = section.required_text("address", EXPECTED, found).and_then(|text| address(section, text, found));
     let tls = section.entry("tls").map(|entry| tls::read(&section.path("tls"), entry, found));
     let scheme = section.choice("scheme", &[("http", Scheme::Http), ("https", Scheme::Https)], found);
@@ -55,11 +80,26 @@ fn read_one(section: &Section<'_>, found: &mut Findings<'_>) -> Option<Listener>
         found.error(&entry.node.origin, "`listeners.scheme` is \"http\" on a listener with TLS", expected);
     }
     let natural = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let admits = read_admits(section, top, found);
     let usable = match tls {
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable })
+    let scheme = scheme.unwrap_or(natural);
+    let (hsts, redirect) = (hsts::read(section, scheme, found), redirect::read(section, scheme, found));
+    Some(Listener { address: address?, scheme, tls: usable, admits, hsts, redirect })
+}
+
+fn read_admits(section: &Section<'_>, top: &Section<'_>, found: &mut Findings<'_>) -> Admits {
+    let proxy_protocol = section.boolean("proxy_protocol", found).unwrap_or(false);
+    if let (true, Some(entry)) = (proxy_protocol, section.entry("proxy_protocol"))
+        && top.entry("trusted_proxies").is_none_or(|entry| table_free(&entry.node))
+    {
+        let message = "`listeners.proxy_protocol` is true and `trusted_proxies` is empty: nobody could connect";
+        let help = "name the networks of your load balancers in `trusted_proxies`";
+        found.note(&entry.node.origin, Diagnostic::error(message).help(help));
+    }
+    Admits { proxy_protocol, networks: proxies::read_networks(section, found) }
 }
 
 fn address(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<SocketAddr> {

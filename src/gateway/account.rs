@@ -21,7 +21,7 @@ use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
-use crate::http::RequestHead;
+use crate::http::{HostName, RequestHead};
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
 use crate::upstream::{BodyError, BodyProgress};
@@ -106,6 +106,11 @@ impl Account {
         self.application.as_ref()
     }
 
+    /// The host, where the head could be read.
+    pub(super) fn host(&self) -> Option<&HostName> {
+        self.head.as_deref().map(|head| &head.host)
+    }
+
     pub(super) fn known(&self) -> Option<&Caller> {
         self.known.as_ref()
     }
@@ -182,7 +187,8 @@ impl Account {
     }
 
     /// Closes the account of a request that hyper answered.
-    pub(super) fn close_unanswered(mut self, status: u16, reason: &'static str) {
+    pub(super) fn close_unanswered(mut self, version: Version, status: u16, reason: &'static str) {
+        self.version = version;
         self.status = status;
         self.complete = true;
         self.failed(reason);

@@ -38,6 +38,7 @@ mod request_id;
 mod resend;
 mod reserved;
 mod sign_in;
+mod transport;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -46,18 +47,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme};
+use crate::http::{RequestHead, Scheme};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::policy::TlsFacts;
 use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
@@ -74,6 +75,7 @@ pub use limits::admits;
 pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
+pub use transport::{ListenerRules, TlsConnection};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -82,14 +84,17 @@ const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
-#[derive(Clone, Copy, Debug)]
 pub struct ClientConnection {
-    /// The other end.
+    /// The client: the other end, or whom a trusted proxy announced before the first byte.
     pub peer: SocketAddr,
+    /// Whether forwarding fields are believed when the peer is a trusted proxy; not where one spoke for somebody that it did not name.
+    pub may_forward: bool,
     /// How browsers reach this listener.
     pub scheme: Scheme,
+    /// What holds for all connections of the listener.
+    pub rules: Arc<ListenerRules>,
     /// Its TLS, where that ends here; known once the handshake is done.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<TlsConnection>,
 }
 
 /// What all workers of a process share; nothing in it is written on a request's path.
@@ -178,13 +183,10 @@ impl Gateway {
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
         let form = WantedForm(request.headers().get(ACCEPT).cloned());
-        match self.respond(request, connection, &form, &mut account).await {
-            Ok(response) => account.close_with(response),
-            Err(refusal) => {
-                let response = refusal.answer(form.read(), &mut account);
-                account.close_with(response)
-            }
-        }
+        let responded = self.respond(request, connection, &form, &mut account).await;
+        let mut response = responded.unwrap_or_else(|refusal| refusal.answer(form.read(), &mut account));
+        connection.rules.remind(account.host(), response.headers_mut());
+        account.close_with(response)
     }
 
     /// The straight way of a request.
@@ -201,9 +203,11 @@ impl Gateway {
         }
         let head = RequestHead::parse_keeping(&parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
-        let origin = Origin::find(connection.peer, &parts.headers, &self.common.trusted_proxies)
-            .map_err(|_| Refusal::ForwardedUnreadable)?;
+        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
+        let origin =
+            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
+        connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
         account.decided_by(&snapshot);
@@ -219,13 +223,10 @@ impl Gateway {
         };
         let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
         limits::admitted(&exchange, &route, account)?;
-        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
-            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
-            return Err(Refusal::ForgedHeader);
-        }
-        exchange.refuse_clear_text(&route, &parts.headers)?;
-        exchange.refuse_path(&route, &head.path)?;
-        if is_reserved(&head.path) {
+        let reserved = is_reserved(&head.path);
+        doubt::refuse(&exchange, &route, reserved, &parts.headers, account)?;
+        exchange.refuse_clear_text(&route, &parts)?;
+        if reserved {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
@@ -234,9 +235,16 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, parts.headers, request, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason.
-    pub fn note_unreadable(self: &Arc<Self>, connection: &ClientConnection, status: u16, reason: &'static str) {
-        Account::unreadable(Arc::clone(self), connection).close_unanswered(status, reason);
+    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason; or a connection on HTTP/2
+    /// that was ended for its frames.
+    pub fn note_unreadable(
+        self: &Arc<Self>,
+        connection: &ClientConnection,
+        version: Version,
+        status: u16,
+        reason: &'static str,
+    ) {
+        Account::unreadable(Arc::clone(self), connection).close_unanswered(version, status, reason);
     }
 
     /// Hands the access log's lines over.
@@ -292,22 +300,22 @@ impl Exchange<'_> {
     }
 
     /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
-    fn refuse_clear_text(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.is_secure() || route.host.is_loopback() || !route.signs_in() {
+    fn refuse_clear_text(&self, route: &Route<'_>, parts: &Parts) -> Result<(), Refusal> {
+        if self.is_secure() {
             return Ok(());
         }
+        let stays = route.host.is_loopback() || !route.signs_in();
         // A redirect would have the client send the token once more, and tell nobody that it has been seen.
         let takes_tokens = route.neighbours.iter().any(|application| application.bearer().is_some());
-        if takes_tokens && bearer::is_brought(headers) {
+        if !stays && takes_tokens && bearer::is_brought(&parts.headers) {
             return Err(Refusal::Bearer(BearerError::ClearText));
+        }
+        self.connection.rules.redirect(route.host, &parts.uri)?;
+        if stays {
+            return Ok(());
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
-    }
-
-    /// A path that is in doubt reaches only an application that wants it.
-    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
-        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
     }
 
     /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.

@@ -37,8 +37,8 @@ pub(super) async fn answer(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    // These make the gateway, or a provider, work for somebody who is not known yet.
-    if matches!(exchange.head.path.as_str(), CALLBACK | RESEND) {
+    // What makes the gateway, or a provider, work for somebody who is not known yet.
+    if let (CALLBACK | RESEND, &Method::GET | &Method::POST) = (exchange.head.path.as_str(), &exchange.head.method) {
         limits::stranger(exchange)?;
     }
     match (exchange.head.path.as_str(), &exchange.head.method) {

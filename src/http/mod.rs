@@ -8,12 +8,14 @@ pub mod authorization;
 pub mod cookie;
 pub mod fold;
 pub mod forwarded;
+pub mod frame_guard;
 pub mod framing;
 pub mod head;
 pub mod hop;
 pub mod host;
 pub mod login_options;
 pub mod path;
+pub mod proxy_protocol;
 pub mod return_to;
 
 pub use head::{HeadError, RequestHead, Scheme};

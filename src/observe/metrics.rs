@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
-    RequestLabels, RevocationLabels, SignalLabels, TokenLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -126,14 +126,14 @@ pub struct Metrics {
     provider_ready: Family<ProviderLabels, Gauge>,
     provider_stale: Family<ProviderLabels, Gauge>,
     provider_requests: Family<ProviderRequestLabels, Counter>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Those of them that have nothing to do and keep little more than their socket.
     pub parked: Gauge,
     /// Connections accepted so far.
     pub accepted: Counter,
-    /// Connections closed at once because there were too many.
-    pub turned_away: Counter,
+    turned_away: Family<TurnedAwayLabels, Counter>,
     /// Connections closed because something took too long.
     pub timed_out: Counter,
     /// The version of the policies in use.
@@ -177,7 +177,8 @@ impl Metrics {
         let provider_stale = Family::<ProviderLabels, Gauge>::default();
         let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
         let (connections, parked) = (Gauge::default(), Gauge::default());
-        let (accepted, turned_away, timed_out) = (Counter::default(), Counter::default(), Counter::default());
+        let (accepted, timed_out) = (Counter::default(), Counter::default());
+        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
         let policy_version = Gauge::<u64, AtomicU64>::default();
         registry.register("requests", "Requests by application, decision and status class", requests.clone());
         registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
@@ -216,7 +217,7 @@ impl Metrics {
         registry.register("connections_accepted", "Client connections accepted", accepted.clone());
         registry.register(
             "connections_turned_away",
-            "Client connections closed because of the limit",
+            "Client connections closed before anything was said on them, by reason",
             turned_away.clone(),
         );
         registry.register(
@@ -224,6 +225,8 @@ impl Metrics {
             "Client connections closed because of a time limit",
             timed_out.clone(),
         );
+        let handshakes_failed = Family::<HandshakeLabels, Counter>::default();
+        registry.register("tls_handshakes_failed", "TLS handshakes that failed, by reason", handshakes_failed.clone());
         registry.register("policy_version", "Version of the policies in use", policy_version.clone());
         let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
         let reloads = Family::<ReloadLabels, Counter>::default();
@@ -266,6 +269,7 @@ impl Metrics {
             provider_ready,
             provider_stale,
             provider_requests,
+            handshakes_failed,
             connections,
             parked,
             accepted,
@@ -296,6 +300,16 @@ impl Metrics {
     /// Counts one message to an address for providers; both words are fixed ones.
     pub fn signal(&self, endpoint: &'static str, outcome: &'static str) {
         self.signals.get_or_create(&SignalLabels { endpoint, outcome }).inc();
+    }
+
+    /// Counts one connection that was turned away; the reason is a fixed word.
+    pub fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
+    }
+
+    /// Counts one TLS handshake that failed; the reason is a fixed word.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.get_or_create(&HandshakeLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.

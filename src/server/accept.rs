@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,14 +58,24 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Waits for the next connection, whatever happens to others.
-pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// Waits for the next connection, whatever happens to others. `troubled` says since when none could be accepted: that is told when it
+/// begins and when it is over, not at every attempt.
+pub(super) async fn next(listener: &TcpListener, troubled: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                if let Some(since) = troubled.take() {
+                    let seconds = since.elapsed().as_secs();
+                    tracing::warn!(seconds, "connections are accepted again");
+                }
+                return accepted;
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections, waiting");
+                if troubled.is_none() {
+                    tracing::warn!(%error, "cannot accept connections, waiting");
+                    *troubled = Some(Instant::now());
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

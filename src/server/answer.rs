@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 
 use super::watch::{InFlight, Watch};
 use crate::gateway::Body;
+use crate::http::frame_guard::worth_of_answer;
 use crate::upstream::BodyError;
 
 /// An answer's body; while it lives, its connection is not idle.
@@ -79,6 +80,9 @@ impl http_body::Body for Offered {
         let Some(body) = &mut offer.body else { return Poll::Ready(Some(Err(BodyError::Stalled))) };
         let polled = Pin::new(&mut **body).poll_frame(context);
         offer.since = polled.is_ready().then(|| self.watch.now());
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.watch.earned(worth_of_answer(frame.data_ref().map_or(0, Bytes::len)));
+        }
         polled
     }
 

@@ -1,4 +1,4 @@
-//! One client connection from TLS to its last answer.
+//! One client connection from TLS, or the PROXY header before it, to its last answer.
 //!
 //! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. hyper drives the connection inside one future that also obeys
 //! the watchman. No task is started for a request on HTTP/1.1. Trust boundary: the wire, through rustls and hyper.
@@ -9,60 +9,90 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use super::admission::Admission;
 use super::answer::{Counted, Offered};
+use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
+use super::tls::{self, Accepted, Shown};
 use super::watch::{Order, Watch};
-use crate::config::Limits;
+use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
+use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
-use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes of an answer that wait in one HTTP/2 stream for its client.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
+const MAX_RESETS: usize = 64;
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
+    /// On a listener where connections begin with a PROXY header.
+    pub(super) announced_to: Option<Arc<Admission>>,
 }
 
 impl Serving {
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        self.serve(stream, tls).await;
+    pub(super) async fn run(mut self, stream: TcpStream, shown: Arc<Shown>) {
+        self.serve(stream, shown).await;
         self.watch.closed();
     }
 
-    async fn serve(&mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let Some(tls) = tls else {
+    async fn serve(&mut self, mut stream: TcpStream, shown: Arc<Shown>) {
+        if let Some(admission) = self.announced_to.take() {
+            let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
+        }
+        let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
         // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
-        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
-        let version = tls_version(stream.get_ref().1.protocol_version());
-        self.facts = Arc::new(ClientConnection { tls: version.map(|version| TlsFacts { version }), ..*self.facts });
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let handshake = Box::pin(self.obeying(tls::accept(tls, stream))).await.unwrap_or(Err(tls::Failure::TimedOut));
+        let Accepted { stream, http2, facts } = match handshake {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                return self.shared.handshakes.note(failure, self.facts.peer.ip(), &self.shared.metrics);
+            }
+        };
+        let ClientConnection { peer, may_forward, scheme, ref rules, .. } = *self.facts;
+        let rules = Arc::clone(rules);
+        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts) });
+        drop(shown);
         self.watch.opened(http2);
         if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
     }
 
-    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
-        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
+    /// Lets a trusted proxy say who the client is.
+    async fn announce(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
+        let peer = self.facts.peer;
+        match self.obeying(admission.announced(stream, peer)).await? {
+            Ok(admitted) => {
+                admitted.place.into_iter().for_each(|place| self.watch.keep(place));
+                let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
+                let (peer, may_forward) = (admitted.client, admitted.may_forward);
+                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None });
+                Some(())
+            }
+            Err(why) => {
+                admission.note(why, peer);
+                None
+            }
+        }
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
@@ -88,13 +118,13 @@ impl Serving {
     /// Serves requests; the stream comes back when it is to be parked.
     async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
-        let guard = FramingGuard::new(self.limits.header_bytes * 2);
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Some(guard)));
+        let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
         let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
-            .max_headers(self.limits.header_count)
-            .max_header_size(self.limits.header_bytes)
+            .max_headers(self.shared.limits.header_count)
+            .max_header_size(self.shared.limits.header_bytes)
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut finishing = false;
@@ -144,15 +174,20 @@ impl Serving {
                 Some(why) => (400, why.code()),
                 None => (400, "head_unreadable"),
             };
-            self.gateway.note_unreadable(&self.facts, status, reason);
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_11, status, reason);
         }
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), None));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            Arc::clone(&self.watch),
+            Guard::Http2(FrameGuard::new(self.watch.now())),
+        ));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
             let in_flight = watch.begin_request();
+            watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             async move {
                 let response = gateway.handle(request, &facts).await;
@@ -161,7 +196,10 @@ impl Serving {
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .max_local_error_reset_streams(MAX_RESETS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(io, service);
         let mut connection = pin!(connection);
         let mut finishing = false;
@@ -177,20 +215,14 @@ impl Serving {
             connection.as_mut().poll(context).map(|_| ())
         })
         .await;
+        if let Some(why) = self.watch.refused() {
+            self.gateway.note_unreadable(&self.facts, Version::HTTP_2, 400, why.code());
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
         let in_flight = self.watch.begin_request();
         let response = self.gateway.handle(request, &self.facts).await;
         Ok(response.map(|body| Counted::new(body, in_flight)))
-    }
-}
-
-/// The versions that this server offers.
-fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
-    match version? {
-        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
-        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
-        _ => None,
     }
 }

@@ -1,7 +1,7 @@
-//! The client's socket as hyper sees it: notes activity for the time limits, lets no doubtfully framed request through, and
-//! writes head and small body at once.
+//! The client's socket as hyper sees it: notes activity for the time limits, lets no doubtfully framed request and no flood of frames
+//! through, and writes head and small body at once.
 //!
-//! May touch: the stream and its watch. Trust boundary: what a client sends on HTTP/1.1 passes the framing guard before hyper sees it;
+//! May touch: the stream and its watch. Trust boundary: what a client sends passes the guard before hyper sees it;
 //! what a tunnel carries is not looked at.
 
 use std::io::IoSlice;
@@ -11,23 +11,23 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::guard::Guard;
 use super::watch::Watch;
-use crate::http::framing::FramingGuard;
 use crate::socket::poll_write_joined;
 
 /// A watched stream.
 pub(super) struct Watched<S> {
     stream: S,
     watch: Arc<Watch>,
-    /// None on HTTP/2, whose frames leave nothing to guess.
-    guard: Option<FramingGuard>,
+    /// None in a tunnel.
+    guard: Option<Guard>,
     /// Whether our side says no more.
     ended: bool,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Option<FramingGuard>) -> Self {
-        Self { stream, watch, guard, ended: false }
+    pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Guard) -> Self {
+        Self { stream, watch, guard: Some(guard), ended: false }
     }
 
     /// The stream, with nothing read that was not passed on.
@@ -42,8 +42,8 @@ impl<S> Watched<S> {
             return;
         }
         self.watch.read();
-        if let Some(Err(error)) = self.guard.as_mut().map(|guard| guard.inspect(bytes)) {
-            self.watch.refuse(error);
+        if let Some(guard) = &mut self.guard {
+            guard.inspect(bytes, &self.watch);
         }
     }
 
@@ -73,7 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         // Whoever reads on while nothing is there has used up all that came.
         let waits = read.is_pending() && !self.ended;
-        self.watch.is_between(waits && self.guard.as_ref().is_some_and(FramingGuard::is_between));
+        self.watch.is_between(waits && self.guard.as_ref().is_some_and(Guard::is_between));
         read
     }
 }

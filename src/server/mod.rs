@@ -4,12 +4,16 @@
 //! connections to the applications and its own session cache; workers share only atomics and what never changes. hyper reads and
 //! writes HTTP; the time limits for silence are ours (`watch`), because hyper has none for idle and zero-byte connections.
 //!
-//! Trust boundary: the wire. Bounds: connections in all, head size and field count, a limit for every silence (D01).
+//! Trust boundary: the wire. Bounds: connections in all and of one address, head size and field count, a limit for every silence (D01),
+//! for frames that lead nowhere (D02).
 //! Specification: RFC 9112, RFC 9113, RFC 8446.
 
 mod accept;
+mod addresses;
+mod admission;
 mod answer;
 mod connection;
+mod guard;
 mod io;
 mod parked;
 mod tls;
@@ -17,6 +21,6 @@ mod watch;
 mod worker;
 
 pub use accept::{Bound, bind};
-pub use tls::{TlsSetupError, server_config};
+pub use tls::{Front, Shown, TlsSetupError};
 pub(crate) use worker::Socket;
 pub use worker::{Shared, Worker, WorkerError};

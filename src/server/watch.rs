@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::addresses::Place;
 use super::answer::{Offer, take_back};
+use super::guard::Refused;
 use super::parked::Parked;
 use super::worker::Slot;
 use crate::config::Timeouts;
-use crate::http::framing::FramingError;
 
 /// How often the watchman looks.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -70,10 +71,14 @@ pub(super) struct Watch {
     http2: AtomicBool,
     /// Whether HTTP/1.1 waits for the first byte of a message and has read everything before it.
     between: AtomicBool,
-    refused: OnceLock<FramingError>,
+    refused: OnceLock<Refused>,
     waker: Mutex<Option<Waker>>,
     /// Bodies of answers on HTTP/2.
     offers: Mutex<Vec<Weak<Mutex<Offer>>>>,
+    /// What requests and answers on HTTP/2 are worth to the frame guard, since it last asked.
+    earned: AtomicU64,
+    /// The connection's place among those of its address.
+    place: OnceLock<Place>,
     /// The connection's place among all; a tunnel keeps it as long as it keeps the socket.
     slot: Slot,
 }
@@ -98,14 +103,34 @@ impl Watch {
         self.phase.load(Ordering::Relaxed) == Phase::Tunnel as u8
     }
 
-    /// A request could be framed in two ways; nothing after it is believed.
-    pub(super) fn refuse(&self, why: FramingError) {
+    /// Keeps the place for as long as the connection is there.
+    pub(super) fn keep(&self, place: Place) {
+        let _ = self.place.set(place);
+    }
+
+    /// Something came that must not; nothing after it is believed.
+    pub(super) fn refuse(&self, why: Refused) {
         self.refused.get_or_init(|| why);
     }
 
     /// Why nothing more is believed.
-    pub(super) fn refused(&self) -> Option<FramingError> {
+    pub(super) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn end(&self) {
+        self.give(Order::Drop);
+    }
+
+    /// A request or a piece of an answer on HTTP/2 went on its way.
+    pub(super) fn earned(&self, worth: u64) {
+        self.earned.fetch_add(worth, Ordering::Relaxed);
+    }
+
+    /// What was earned since this was last asked.
+    pub(super) fn take_earned(&self) -> u64 {
+        self.earned.swap(0, Ordering::Relaxed)
     }
 
     /// Bytes came.
@@ -297,6 +322,8 @@ impl Watchman {
             refused: OnceLock::new(),
             waker: Mutex::new(None),
             offers: Mutex::default(),
+            earned: AtomicU64::new(0),
+            place: OnceLock::new(),
             slot,
         });
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use rustls::ServerConfig;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use super::accept;
+use super::addresses::Addresses;
+use super::admission::{Admission, Admitted, Told, TurnedAway};
 use super::connection::Serving;
+use super::tls::{Failures, Front};
 use super::watch::{TICK, Watchman};
-use crate::config::{Limits, Timeouts};
+use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
-use crate::http::Scheme;
 use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
@@ -35,6 +36,30 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Connections open at all workers.
     pub connections: AtomicUsize,
+    /// Connections of each client address.
+    pub(super) addresses: Arc<Addresses>,
+    /// Peers that may say whom they speak for.
+    pub(super) trusted_proxies: Vec<IpNet>,
+    /// What was said of connections that were turned away.
+    pub(super) told: Told,
+    /// What was said of handshakes that failed.
+    pub(super) handshakes: Failures,
+}
+
+impl Shared {
+    /// With no connection open.
+    pub fn new(limits: Limits, timeouts: Timeouts, trusted_proxies: Vec<IpNet>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            limits,
+            timeouts,
+            metrics,
+            connections: AtomicUsize::new(0),
+            addresses: Addresses::new(limits.connections_per_address),
+            trusted_proxies,
+            told: Told::default(),
+            handshakes: Failures::default(),
+        }
+    }
 }
 
 /// A worker could not be started.
@@ -48,8 +73,8 @@ pub struct Worker {
 /// One of a worker's sockets, with what is true for all its connections.
 pub(crate) struct Socket {
     pub(crate) listener: StdListener,
-    pub(crate) scheme: Scheme,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) front: Arc<Front>,
+    pub(crate) admits: Admits,
 }
 
 impl Worker {
@@ -83,10 +108,9 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
         .map(|socket| {
             let accepting = Accepting {
                 gateway: Arc::clone(&gateway),
-                shared: Arc::clone(&shared),
+                admission: Arc::new(Admission { shared: Arc::clone(&shared), admits: socket.admits }),
                 watchman: Arc::clone(&watchman),
-                scheme: socket.scheme,
-                tls: socket.tls.map(TlsAcceptor::from),
+                front: socket.front,
             };
             tokio::spawn(accepting.run(socket.listener, stop.clone()))
         })
@@ -127,10 +151,9 @@ async fn emptied(watchman: &Watchman) {
 
 struct Accepting {
     gateway: Arc<Gateway>,
-    shared: Arc<Shared>,
+    admission: Arc<Admission>,
     watchman: Arc<Watchman>,
-    scheme: Scheme,
-    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
 }
 
 impl Accepting {
@@ -139,10 +162,11 @@ impl Accepting {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listener cannot be used"),
         };
+        let mut troubled = None;
         loop {
             tokio::select! {
                 biased;
-                (stream, peer) = accept::next(&listener) => self.serve(stream, peer),
+                (stream, peer) = accept::next(&listener, &mut troubled) => self.serve(stream, peer),
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }
         }
@@ -153,23 +177,36 @@ impl Accepting {
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(&self.shared));
-        self.shared.metrics.accepted.inc();
-        self.shared.metrics.connections.inc();
-        if open >= self.shared.limits.connections {
-            self.shared.metrics.turned_away.inc();
-            return;
-        }
-        let _ = stream.set_nodelay(true);
-        let serving = Serving {
-            gateway: Arc::clone(&self.gateway),
-            limits: self.shared.limits,
-            facts: Arc::new(ClientConnection { peer, scheme: self.scheme, tls: None }),
-            watch: self.watchman.watch(slot),
+        let shared = &self.admission.shared;
+        let open = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(Arc::clone(shared));
+        shared.metrics.accepted.inc();
+        shared.metrics.connections.inc();
+        let admitted = match self.admit(open, peer) {
+            Ok(admitted) => admitted,
+            Err(why) => return self.admission.note(why, peer),
         };
-        let tls = self.tls.clone();
-        tokio::spawn(serving.run(stream, tls));
+        let _ = stream.set_nodelay(true);
+        let shown = self.front.shown();
+        let rules = Arc::clone(&shown.rules);
+        let facts = Arc::new(ClientConnection { peer, may_forward: true, scheme: rules.scheme, rules, tls: None });
+        let watch = self.watchman.watch(slot);
+        let announced_to = admitted.is_none().then(|| Arc::clone(&self.admission));
+        admitted.and_then(|admitted| admitted.place).into_iter().for_each(|place| watch.keep(place));
+        let (gateway, shared) = (Arc::clone(&self.gateway), Arc::clone(shared));
+        let serving = Serving { gateway, shared, facts, watch, announced_to };
+        tokio::spawn(serving.run(stream, shown));
+    }
+
+    /// Lets a peer in; none when it has to say first whom it speaks for.
+    fn admit(&self, open: usize, peer: SocketAddr) -> Result<Option<Admitted>, TurnedAway> {
+        if open >= self.admission.shared.limits.connections {
+            return Err(TurnedAway::Connections);
+        }
+        if self.admission.announces() {
+            return self.admission.check_proxy(peer).map(|()| None);
+        }
+        self.admission.admit(peer, true).map(Some)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Requests on their way to the application and back, as they stand on the wire.
 
 mod bodies;
+mod connections;
 mod doubt;
 mod drain;
+mod floods;
 mod framing;
 mod front;
 mod heads;
@@ -11,6 +13,7 @@ mod limits;
 mod mixed;
 mod parked;
 mod paths;
+mod proxy_protocol;
 mod scrubbing;
 mod upgrade;
 mod upstreams;

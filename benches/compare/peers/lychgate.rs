@@ -135,6 +135,7 @@ address = "127.0.0.1:{admin}"
 
 [limits]
 connections = 20000
+connections_per_address = 20000
 
 [log]
 access = {{ file = "{at}/{tag}-access.log" }}

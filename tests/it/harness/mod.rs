@@ -3,6 +3,7 @@
 pub(crate) mod application;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod grants;
 pub(crate) mod keys;

@@ -14,6 +14,7 @@ struct Cases {
     head: Vec<Refused>,
     broken: Vec<Broken>,
     answered: Vec<Sound>,
+    answer: Vec<Answer>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +33,14 @@ struct Sound {
     /// Fields that the application is not sent.
     #[serde(default)]
     absent: Vec<String>,
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    rfc: String,
+    answers: Vec<String>,
+    status: u16,
     body: Option<String>,
 }
 
@@ -124,14 +133,15 @@ async fn h01_a_body_of_bad_chunks_never_arrives_whole() {
 
 #[test]
 fn every_case_names_its_paragraph_and_stands_there_once() {
-    let Cases { refused, head, broken, answered } = cases();
+    let Cases { refused, head, broken, answered, answer } = cases();
     let refused = refused.iter().chain(&head).flat_map(|case| case.heads.iter().map(|head| (&case.rfc, head)));
     let answered = answered.iter().flat_map(|case| case.heads.iter().map(|head| (&case.rfc, head)));
     let broken = broken.iter().flat_map(|case| case.bodies.iter().map(|body| (&case.rfc, body)));
-    let all: Vec<_> = refused.chain(answered).chain(broken).collect();
+    let answer = answer.iter().flat_map(|case| case.answers.iter().map(|answer| (&case.rfc, answer)));
+    let all: Vec<_> = refused.chain(answered).chain(broken).chain(answer).collect();
     let distinct: std::collections::BTreeSet<_> = all.iter().map(|(_, text)| text).collect();
     assert!(
-        all.len() >= 130 && distinct.len() == all.len(),
+        all.len() >= 150 && distinct.len() == all.len(),
         "{} cases, {} of them distinct",
         all.len(),
         distinct.len()
@@ -191,6 +201,51 @@ async fn h02_h04_h06_a_sound_request_is_sent_on_with_one_target_one_host_and_fra
         }
     }
     assert_eq!(site.log().await.len(), count);
+}
+
+#[tokio::test]
+async fn h06_h07_h08_each_answer_hurts_or_serves_its_own_request_and_the_next_one_gets_its_own() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext";
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut wrong = Vec::new();
+    for Answer { rfc, answers, status, body } in cases().answer {
+        for answer in answers {
+            let mut client = site.connect().await;
+            client.send(anonymous("GET /public/x", "Accept: application/json\r\n", "")).await.unwrap();
+            let mut upstream = soon(application.accept()).await;
+            soon(upstream.request()).await.unwrap();
+            // The gateway may have heard enough before everything is said.
+            let _ = upstream.send(&answer).await;
+            let mut upstream = Some(upstream).filter(|_| status != 502);
+            let reply = soon(client.reply(false)).await.unwrap();
+            if reply.status != status || body.as_ref().is_some_and(|body| reply.body != body.as_bytes()) {
+                wrong.push((
+                    rfc.clone(),
+                    answer.clone(),
+                    reply.status,
+                    String::from_utf8_lossy(&reply.body).into_owned(),
+                ));
+            }
+            client.send(anonymous("GET /public/next", "", "")).await.unwrap();
+            // On the same connection of the application, or on another when this one is not used again.
+            let kept = match &mut upstream {
+                Some(upstream) => soon(upstream.request()).await.is_some(),
+                None => false,
+            };
+            let mut upstream = match upstream.filter(|_| kept) {
+                Some(upstream) => upstream,
+                None => {
+                    let mut other = soon(application.accept()).await;
+                    soon(other.request()).await.unwrap();
+                    other
+                }
+            };
+            upstream.send(OK).await.unwrap();
+            assert_eq!(soon(client.reply(false)).await.unwrap().body, b"next", "{rfc}: {answer:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]

@@ -17,13 +17,13 @@ export async function plan(name) {
 /** Starts the gateway and waits until it knows its provider. `policies` maps file names to TOML. */
 export async function startGateway(
   { folder, port },
-  { issuer, scopes = SCOPES, provider = "", secret = true, policies, extra = "" },
+  { issuer, scopes = SCOPES, provider = "", secret = true, policies, top = "", extra = "" },
 ) {
   const admin = await freePort();
   mkdirSync(join(folder, "policies"));
   for (const [name, text] of Object.entries(policies)) writeFileSync(join(folder, "policies", name), text);
   const file = join(folder, "lychgate.toml");
-  writeFileSync(file, configuration({ port, admin, issuer, scopes, provider, secret, extra }));
+  writeFileSync(file, configuration({ port, admin, issuer, scopes, provider, secret, top, extra }));
   const log = join(folder, "lychgate.log");
   const gateway = start("the gateway", gatewayProgram, ["run", "--config", file], { log, cwd: folder });
   await untilReady(gateway, () => ready(admin));
@@ -31,11 +31,12 @@ export async function startGateway(
   return gateway;
 }
 
-function configuration({ port, admin, issuer, scopes, provider, secret, extra }) {
+function configuration({ port, admin, issuer, scopes, provider, secret, top, extra }) {
   const credentials = secret ? `client_secret = { value = "${CLIENT.secret}" }` : "";
   return `policies = ["policies"]
 state = "state"
 workers = 2
+${top}
 
 [[listeners]]
 address = "127.0.0.1:${port}"

@@ -12,8 +12,8 @@ export const tree = resolve(dirname(fileURLToPath(import.meta.url)), "../../..")
 export const target = resolve(process.env.CARGO_TARGET_DIR ?? join(tree, "target"));
 
 /** The programs under test. */
-export const gatewayProgram = process.env.LYCHGATE_PROGRAM ?? join(target, "debug/lychgate");
-export const demoProgram = process.env.LYCHGATE_DEMO ?? join(target, "debug/examples/demo");
+export const gatewayProgram = process.env.GATEWAY_PROGRAM ?? join(target, "debug/lychgate");
+export const demoProgram = process.env.DEMO_PROGRAM ?? join(target, "debug/examples/demo");
 
 /** The applications that stand behind the gateway in these tests. */
 export const applications = join(tree, "tests/system/applications");

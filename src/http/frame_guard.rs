@@ -1,0 +1,235 @@
+//! The frames of an HTTP/2 connection, counted before h2 reads them: who sends frames that ask for nothing is sent away (D02).
+//!
+//! h2 bounds what it keeps (streams, resets of its own, heads, continuations, small and empty pieces of bodies), not how often a peer may
+//! say something that has to be handled and leads nowhere: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM. A
+//! [`FrameGuard`] follows the frames' heads, passes over what is in them, and takes a price for each such frame from an account. Time and
+//! real work (requests, pieces of answers that the client lets us send) fill it up again. Busy clients stay far from its end:
+//! browsers, load generators and other proxies send such frames in proportion to what they ask for.
+//!
+//! Pure. Bounds: nine bytes are kept, whatever comes. Trust boundary: every byte is a stranger's. Specification: RFC 9113 sections 3.4,
+//! 4.1, 6 and 10.5.
+
+/// What an account holds at the most, and at first.
+const FULL: u64 = 4096;
+/// What time brings in a second, which is how many thousandths it brings in a millisecond.
+const BY_TIME: u64 = 400;
+const THOUSANDTHS: u64 = 1000;
+
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+const HEAD: usize = 9;
+
+/// Which frames came too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// PRIORITY and PRIORITY_UPDATE.
+    Priority,
+    /// RST_STREAM: requests that are taken back.
+    Reset,
+    /// SETTINGS.
+    Settings,
+    /// PING.
+    Ping,
+    /// WINDOW_UPDATE.
+    WindowUpdate,
+    /// CONTINUATION.
+    Continuation,
+    /// What no client sends in numbers.
+    Other,
+}
+
+impl Flood {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Priority => "http2_flood_priority",
+            Self::Reset => "http2_flood_reset",
+            Self::Settings => "http2_flood_settings",
+            Self::Ping => "http2_flood_ping",
+            Self::WindowUpdate => "http2_flood_window_update",
+            Self::Continuation => "http2_flood_continuation",
+            Self::Other => "http2_flood_other",
+        }
+    }
+}
+
+/// What a piece of an answer of this many bytes is worth, once the client lets us send it.
+pub fn worth_of_answer(bytes: usize) -> u64 {
+    4 + (bytes as u64 >> 10)
+}
+
+/// What a request is worth. Less than taking it back costs.
+pub const WORTH_OF_REQUEST: u64 = 2;
+
+/// Follows the frames that one client sends.
+#[derive(Debug)]
+pub struct FrameGuard {
+    /// Bytes that are passed over: the preface at first, then what is in a frame.
+    pass: usize,
+    head: [u8; HEAD],
+    /// How much of the head has come.
+    have: usize,
+    /// In thousandths.
+    account: u64,
+    /// Up to when time has been counted, in milliseconds.
+    counted: u64,
+}
+
+impl FrameGuard {
+    /// A guard at the beginning of a connection; `now` in milliseconds of any clock that does not go back.
+    pub fn new(now: u64) -> Self {
+        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL * THOUSANDTHS, counted: now }
+    }
+
+    /// Counts time, and work of this worth.
+    pub fn earn(&mut self, now: u64, worth: u64) {
+        let by_time = now.saturating_sub(self.counted).saturating_mul(BY_TIME);
+        let earned = worth.saturating_mul(THOUSANDTHS).saturating_add(by_time);
+        self.account = self.account.saturating_add(earned).min(FULL * THOUSANDTHS);
+        self.counted = now;
+    }
+
+    /// Looks at bytes that came, in order and each once.
+    pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        let mut outcome = Ok(());
+        loop {
+            let passed = self.pass.min(bytes.len());
+            self.pass -= passed;
+            bytes = bytes.get(passed..).unwrap_or_default();
+            if bytes.is_empty() {
+                return outcome;
+            }
+            let taken = (HEAD - self.have).min(bytes.len());
+            let (part, rest) = bytes.split_at_checked(taken).unwrap_or((bytes, &[]));
+            if let Some(place) = self.head.get_mut(self.have..self.have + taken) {
+                place.copy_from_slice(part);
+            }
+            (self.have, bytes) = (self.have + taken, rest);
+            if self.have == HEAD {
+                self.have = 0;
+                outcome = outcome.and(self.frame());
+            }
+        }
+    }
+
+    /// A frame whose head is whole.
+    fn frame(&mut self) -> Result<(), Flood> {
+        let [high, middle, low, kind, ..] = self.head;
+        self.pass = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        let Some((price, flood)) = price(kind) else { return Ok(()) };
+        self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
+        Ok(())
+    }
+}
+
+/// What a frame costs; nothing for those that are work, which h2 and the limits of requests bound.
+fn price(kind: u8) -> Option<(u64, Flood)> {
+    match kind {
+        0 | 1 => None,
+        2 | 16 => Some((1, Flood::Priority)),
+        // The request was begun, perhaps with the application.
+        3 => Some((4, Flood::Reset)),
+        // Each is answered, and may change every stream's window.
+        4 => Some((8, Flood::Settings)),
+        6 => Some((1, Flood::Ping)),
+        8 => Some((1, Flood::WindowUpdate)),
+        9 => Some((1, Flood::Continuation)),
+        _ => Some((8, Flood::Other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    fn opened() -> FrameGuard {
+        let mut guard = FrameGuard::new(0);
+        guard.inspect(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        guard
+    }
+
+    /// How many of these frames pass.
+    fn passes(guard: &mut FrameGuard, frame: &[u8]) -> u64 {
+        (0..100_000).find(|_| guard.inspect(frame).is_err()).unwrap_or(u64::MAX)
+    }
+
+    #[test]
+    fn d02_each_frame_that_leads_nowhere_is_taken_only_so_often() {
+        for (kind, flags, payload, expected, many) in [
+            (2, 0, &[0; 5][..], Flood::Priority, 4096),
+            (3, 0, &[0; 4], Flood::Reset, 1024),
+            (4, 0, &[], Flood::Settings, 512),
+            (6, 0, &[0; 8], Flood::Ping, 4096),
+            (6, 1, &[0; 8], Flood::Ping, 4096),
+            (8, 0, &[0, 0, 0, 1], Flood::WindowUpdate, 4096),
+            (9, 0, &[7; 40], Flood::Continuation, 4096),
+            (16, 0, &[0; 9], Flood::Priority, 4096),
+            (77, 0, &[0; 9], Flood::Other, 512),
+        ] {
+            let (mut guard, frame) = (opened(), frame(kind, flags, payload));
+            assert_eq!(passes(&mut guard, &frame), many, "{expected:?}");
+            assert_eq!(guard.inspect(&frame), Err(expected));
+        }
+    }
+
+    #[test]
+    fn d02_requests_and_bodies_cost_nothing() {
+        for (kind, flags, payload) in [(1, 5, &b"\x82"[..]), (0, 0, b"data"), (0, 1, b"")] {
+            assert_eq!(passes(&mut opened(), &frame(kind, flags, payload)), u64::MAX);
+        }
+    }
+
+    #[test]
+    fn d02_time_and_work_fill_the_account_and_no_further_than_full() {
+        let (mut guard, ping) = (opened(), frame(6, 0, &[0; 8]));
+        assert_eq!(passes(&mut guard, &ping), FULL);
+        guard.earn(1000, 0);
+        assert_eq!(passes(&mut guard, &ping), BY_TIME);
+        guard.earn(1000, worth_of_answer(16 << 10));
+        assert_eq!(passes(&mut guard, &ping), 20);
+        guard.earn(u64::MAX, u64::MAX);
+        assert_eq!(passes(&mut guard, &ping), FULL);
+    }
+
+    #[test]
+    fn d02_time_is_not_lost_however_often_it_is_counted() {
+        let (mut guard, ping) = (opened(), frame(6, 0, &[0; 8]));
+        passes(&mut guard, &ping);
+        (1..=1000).for_each(|now| guard.earn(now, 0));
+        assert_eq!(passes(&mut guard, &ping), BY_TIME);
+    }
+
+    #[test]
+    fn d02_a_request_that_is_taken_back_costs_more_than_it_brings() {
+        let mut guard = opened();
+        let (request, reset) = (frame(1, 5, b"\x82"), frame(3, 0, &[0; 4]));
+        let taken_back = (0..100_000).find(|_| {
+            guard.inspect(&request).unwrap();
+            guard.earn(0, WORTH_OF_REQUEST);
+            guard.inspect(&reset).is_err()
+        });
+        assert_eq!(taken_back, Some(2047));
+    }
+
+    proptest! {
+        #[test]
+        fn d02_frames_are_counted_alike_however_they_arrive(
+            frames in prop::collection::vec((any::<u8>(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..40),
+            piece in 1_usize..50,
+        ) {
+            let all: Vec<u8> = frames.iter().flat_map(|(kind, flags, payload)| frame(*kind, *flags, payload)).collect();
+            let (mut whole, mut apart) = (opened(), opened());
+            whole.inspect(&all).unwrap();
+            for bytes in all.chunks(piece) {
+                apart.inspect(bytes).unwrap();
+            }
+            prop_assert_eq!((whole.account, whole.pass, whole.have), (apart.account, 0, 0));
+        }
+    }
+}

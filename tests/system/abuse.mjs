@@ -1,0 +1,172 @@
+// Clients that attack with slowness, with connections, and with HTTP/2 that is none; others are served meanwhile.
+//
+// slowhttptest's four modes beside each other, no file descriptors left, and all of h2spec. Needs no browser and no signed-in person.
+
+import { execFile } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { check, expect, expectSame, script } from "./parts/report.mjs";
+import { plan, startGateway } from "./parts/gateway.mjs";
+import { freePort, listens, said, start, until, untilReady } from "./parts/program.mjs";
+import { startProvider } from "./parts/provider.mjs";
+import { target } from "./parts/setting.mjs";
+import { ask, certify, footprint, limitFiles, oneConnection, openIdle } from "./parts/wire.mjs";
+
+const HOST = "catalogue.localhost";
+const ATTACK_S = 20;
+const CONNECTIONS = 200;
+const PROBE_MS = 10_000;
+/** What a mode of attack may add to the gateway's memory, in KiB; a debug build is measured here. */
+const MOST_KIB = 96 * 1024;
+
+const policy = (upstream) => `[app]
+hosts = ["${HOST}", "127.0.0.1", "localhost"]
+upstream = "${upstream}"
+
+[[rules]]
+access = "public"
+`;
+
+const url = (port, path) => `http://127.0.0.1:${port}${path}`;
+const MODES = {
+  "slow heads": (port) => ["-H", "-i", "2", "-u", url(port, "/h")],
+  "slow bodies": (port) => ["-B", "-i", "2", "-s", "8192", "-u", url(port, "/b")],
+  "slow reading": (port) => ["-X", "-w", "1", "-y", "16", "-n", "2", "-z", "8", "-k", "3", "-u", url(port, "/x")],
+  "many ranges": (port) => ["-R", "-a", "5", "-b", "3000", "-t", "HEAD", "-u", url(port, "/r")],
+};
+
+/** nginx, which answers with much under /x, so that there is something to read slowly, and reads bodies whole under /b. */
+function startApplication(folder, port) {
+  mkdirSync(join(folder, "files"));
+  writeFileSync(join(folder, "files", "x"), Buffer.alloc(1024 * 1024, 7));
+  for (const name of ["h", "r", "probe"]) writeFileSync(join(folder, "files", name), "hello");
+  const text = `daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log stderr crit;
+${process.getuid() === 0 ? "user root;" : ""}
+events { worker_connections 2048; }
+http {
+  access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/fastcgi; uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+  server {
+    listen 127.0.0.1:${port};
+    root ${folder}/files;
+    location / { index probe; }
+    location /b { proxy_pass http://127.0.0.1:${port}/probe; proxy_method GET; }
+  }
+}
+`;
+  writeFileSync(join(folder, "nginx.conf"), text);
+  return start("nginx", "nginx", ["-p", folder, "-c", "nginx.conf"], {
+    log: join(folder, "nginx.log"),
+    env: { PATH: `${process.env.PATH}:/usr/sbin` },
+  });
+}
+
+function attack(folder, name, parameters) {
+  const all = [...parameters, "-c", String(CONNECTIONS), "-r", "50", "-l", String(ATTACK_S), "-p", "3", "-v", "1"];
+  return start(name, "slowhttptest", all, { log: join(folder, `${name.replace(" ", "-")}.log`) });
+}
+
+function h2spec(parameters) {
+  const program = join(target, "tools", "bin", "h2spec");
+  return new Promise((done) => {
+    execFile(program, parameters, { timeout: 180_000 }, (error, out) => done(error && !out ? String(error) : out));
+  });
+}
+
+script(async () => {
+  const here = await plan("abuse");
+  const secure = await freePort();
+  const application = await freePort();
+  const nginx = startApplication(here.folder, application);
+  await untilReady(nginx, () => listens(application));
+  const { certificate, key } = certify(here.folder, HOST);
+  const provider = await startProvider({ redirects: [`http://${HOST}:${here.port}/.lychgate/callback`] });
+  const gateway = await startGateway(here, {
+    issuer: provider.issuer,
+    policies: { "catalogue.toml": policy(`http://127.0.0.1:${application}`) },
+    extra: `[[listeners]]
+address = "127.0.0.1:${secure}"
+tls = { certificate = "${certificate}", key = "${key}" }
+
+[limits]
+connections_per_address = 5000
+
+[timeouts]
+first_byte = "5s"
+header = "5s"
+body_stall = "5s"
+`,
+  });
+  const before = footprint(gateway);
+
+  await check("slowhttptest: while it runs in four modes at once, every probe is answered", async () => {
+    const attacks = Object.entries(MODES).map(([name, mode]) => attack(here.folder, name, mode(here.port)));
+    let [probes, most] = [0, 0];
+    while (attacks.some(({ ended }) => !ended)) {
+      const page = await ask(here.port, { host: HOST, path: "/probe", limit: PROBE_MS });
+      expectSame(`probe ${probes} (${page.error})`, page.status, 200);
+      probes += 1;
+      most = Math.max(most, footprint(gateway).resident);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    for (const one of attacks) {
+      expect(/ended with 0/.test(one.ended), `${one.name} ${one.ended}: ${said(one).slice(-400)}`);
+      expect(said(one).length > 0, `${one.name} said nothing`);
+    }
+    expect(probes > 5, `only ${probes} probes`);
+    const grown = most - before.resident;
+    console.log(`note ${probes} probes; memory grew by ${grown} KiB at the most, ${before.resident} KiB before`);
+    expect(grown < MOST_KIB, `memory grew by ${grown} KiB`);
+  });
+
+  await check("slowhttptest: what it opened is closed", () =>
+    until("as few descriptors as before", () => footprint(gateway).files <= before.files + 8));
+
+  await check("no descriptors left: open connections are served, new ones are accepted when some are free again", async () => {
+    const kept = oneConnection();
+    const served = () => ask(here.port, { host: HOST, agent: kept });
+    expectSame("the status before", (await served()).status, 200);
+    limitFiles(gateway, footprint(gateway).files + 20);
+    const idle = await openIdle(here.port, 200);
+    await until("a gateway without descriptors", () => said(gateway).includes("cannot accept connections"));
+    for (let turn = 0; turn < 20; turn++) expectSame("the status meanwhile", (await served()).status, 200);
+    const late = ask(here.port, { host: HOST, limit: 20_000 });
+    idle.forEach((socket) => socket.destroy());
+    expectSame("the status of one that waited", (await late).status, 200);
+    await until("the end of it in the log", () => said(gateway).includes("connections are accepted again"));
+    const lines = said(gateway).split("\n").filter((line) => line.includes("cannot accept connections"));
+    expect(lines.length <= 12, `${lines.length} lines tell of it`);
+    limitFiles(gateway, 1024);
+    expectSame("the status after", (await ask(here.port, { host: HOST })).status, 200);
+    kept.destroy();
+  });
+
+  await check("no descriptors left: a request that needs a new one to the application is answered", async () => {
+    const agents = Array.from({ length: 24 }, oneConnection);
+    const all = (limit) => Promise.all(agents.map((agent) => ask(here.port, { host: HOST, agent, limit })));
+    for (const page of await all()) expectSame("the status before", page.status, 200);
+    limitFiles(gateway, footprint(gateway).files);
+    // All at once they need more connections to the application than there are.
+    for (const page of await all(10_000)) {
+      expect([200, 502, 503].includes(page.status), `it was answered ${page.status ?? page.error}`);
+    }
+    limitFiles(gateway, 1024);
+    for (const page of await all()) expectSame("the status after", page.status, 200);
+    agents.forEach((agent) => agent.destroy());
+  });
+
+  await check("h2spec: every case holds over TLS", async () => {
+    const out = await h2spec(["-h", "127.0.0.1", "-p", String(secure), "-t", "-k", "-o", "5"]);
+    const summary = out.match(/(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/);
+    expect(summary, out.slice(-600));
+    const [, tests, passed, , failed] = summary.map(Number);
+    const details = out.slice(out.indexOf("Failures:"));
+    expect(tests >= 146 && failed === 0, `${summary[0]}\n${details}`);
+    console.log(`note ${summary[0]}`);
+    expect(passed >= 145, `${passed} passed`);
+  });
+
+  await check("the gateway serves after all this", async () => {
+    expectSame("the status", (await ask(here.port, { host: HOST })).status, 200);
+  });
+});

@@ -1,0 +1,3 @@
+<%-- What is for administrators. --%>
+<%@ page contentType="text/plain;charset=UTF-8" session="false" trimDirectiveWhitespaces="true" %>
+the secret of the application
