@@ -60,7 +60,7 @@ fn check_redirects(config: &Config, report: &mut Report) {
 fn names(certificate: &ServerCertificate) -> String {
     match certificate.facts().dns_names.as_slice() {
         [] => "it has no alternative names; clients do not look at its common name".to_owned(),
-        [names @ ..] => format!("it is for {}", names.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
+        names => format!("it is for {}", names.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
     }
 }
 

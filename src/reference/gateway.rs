@@ -85,7 +85,7 @@ pub static LISTENER: Table = Table::new(
         Key::optional(
             "tls",
             Kind::Table(&TLS),
-            "The certificates, and what is asked of clients. TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.",
+            "The certificates, and what is asked of clients: [below](#several-certificates). TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.",
         )
         .examples(&["{ certificate = \"cert.pem\", key = \"key.pem\" }"]),
         Key::optional(
@@ -233,8 +233,8 @@ pub static REDIRECT: Table = Table::new(
     ],
 );
 
-/// Two years, the most that anybody asks for, with their leap days.
-const HSTS_MOST: Duration = Duration::from_secs(2 * 366 * 24 * 60 * 60);
+/// Two years of 365.25 days, the most that anybody asks for.
+const HSTS_MOST: Duration = Duration::from_secs(2 * 31_557_600);
 
 /// `[keys]`.
 pub static KEYS: Table = Table::new(

@@ -31,6 +31,8 @@ use crate::http::framing::FramingGuard;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes that hyper keeps of what a client on HTTP/1.1 sends, and of an answer that it does not take.
+const MAX_BUFFER: usize = 128 << 10;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
@@ -125,6 +127,7 @@ impl Serving {
             .header_read_timeout(None)
             .max_headers(self.shared.limits.header_count)
             .max_header_size(self.shared.limits.header_bytes)
+            .max_buf_size(MAX_BUFFER.max(2 * self.shared.limits.header_bytes))
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut finishing = false;

@@ -162,11 +162,11 @@ impl Accepting {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listener cannot be used"),
         };
-        let mut troubled = None;
+        let mut trouble = accept::Trouble::default();
         loop {
             tokio::select! {
                 biased;
-                (stream, peer) = accept::next(&listener, &mut troubled) => self.serve(stream, peer),
+                (stream, peer) = accept::next(&listener, &mut trouble) => self.serve(stream, peer),
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }
         }

@@ -4,6 +4,7 @@ mod certificates;
 mod clients;
 mod failures;
 mod reload;
+mod told;
 mod transport;
 
 use std::net::SocketAddr;

@@ -32,11 +32,16 @@ pub(crate) struct Certified {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Two authorities of one name would be told apart by their signatures only.
-        let name = format!("Authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::named(&format!("Authority {}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// An authority of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
