@@ -17,7 +17,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::claims::{AsJson, Claims};
 use crate::clock::Timestamp;
 use crate::forward::{ScrubSet, Telling, UpstreamRequest, scrub};
-use crate::gateway::{decided, forged_header, is_reserved, refused_path};
+use crate::gateway::{admits, decided, forged_header, is_reserved, refused_path};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme, Seen};
@@ -233,6 +233,10 @@ impl Question {
         }
         if let Some(why) = refused_path(&route, &head.path) {
             return Err((why.code(), why.to_string()));
+        }
+        if is_reserved(&head.path) && !admits(&route, &head.path, origin.client) {
+            let why = "no application on this host can be reached from the client's network".to_owned();
+            return Err(("network_denied", why));
         }
         if is_reserved(&head.path) {
             let why = Some("paths below /.lychgate are the gateway's own, on every host".to_owned());

@@ -71,6 +71,7 @@ use bearer::{BearerError, TokenCache, TokenHolder};
 pub use doubt::{forged_header, refused_path};
 use flights::Flights;
 use kept_form::Forms;
+pub use limits::admits;
 pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};

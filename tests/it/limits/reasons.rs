@@ -69,7 +69,7 @@ fn codes_of_the_source() -> BTreeMap<String, PathBuf> {
 
 /// Everything between backticks in the tables of a page.
 fn documented() -> BTreeSet<String> {
-    let pages = ["docs/access-log.md", "docs/providers.md", "docs/policy.md"];
+    let pages = ["docs/access-log.md", "docs/providers.md", "docs/policy.md", "docs/configuration.md"];
     let text: String = pages.iter().map(|page| std::fs::read_to_string(root().join(page)).unwrap()).collect();
     let rows = text.lines().filter(|line| line.starts_with('|'));
     rows.flat_map(|row| row.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
