@@ -238,6 +238,8 @@ policies = ["app.toml"]
 workers = 1
 [[listeners]]
 address = "127.0.0.1:0"
+[admin]
+address = "127.0.0.1:0"
 [keys]
 session = [{ file = "session.key" }]
 [providers.idp]
