@@ -22,7 +22,7 @@ pub(crate) const PROXY_CORE: &str = "0";
 pub(crate) const LOAD_CORE: &str = "1";
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(1);
 
 /// A running program, its log file, and the duty to end it.
