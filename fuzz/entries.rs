@@ -15,7 +15,7 @@ use lychgate::http::forwarded::Origin;
 use lychgate::http::frame_guard::FrameGuard;
 use lychgate::http::framing::FramingGuard;
 use lychgate::http::proxy_protocol::{Announced, HeaderReader, MAX_BINARY, ProxyProtocolError};
-use lychgate::http::{CanonicalPath, HostName, ReturnTo, Scheme, cookie};
+use lychgate::http::{CanonicalPath, HostName, PathSwitches, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
@@ -69,8 +69,17 @@ fn cookie_field(data: &[u8]) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// A canonical path parses to itself and has no segment left to resolve.
+/// A canonical path parses to itself and has no segment left to resolve; so does one that has something kept, in both of its readings.
 pub(crate) fn path(data: &[u8]) {
+    if let Some(Ok(kept)) = text(data).map(|text| CanonicalPath::parse_keeping(text, PathSwitches::ALL)) {
+        let again = CanonicalPath::parse_keeping(&kept.to_string(), kept.needs());
+        assert_eq!(again.as_ref(), Ok(&kept));
+        assert!(!kept.as_str().contains([';', '\\']) && !kept.parameters().contains('/'));
+        for reading in [Some(kept.clone()), kept.other_reading()].into_iter().flatten() {
+            assert!(reading.as_str().starts_with('/') && !reading.as_str().contains("//"));
+            assert!(reading.segments().all(|segment| segment != "." && segment != ".."));
+        }
+    }
     let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
     assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
     assert!(once.segments().all(|segment| segment != "." && segment != ".."));

@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`diagnostic`], [`finding`], [`limit`], [`reference`](mod@reference), [`size`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`certificate`], [`diagnostic`], [`finding`], [`limit`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`], [`ledger`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -16,6 +16,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificate;
 pub mod claims;
 pub mod cli;
 pub mod clock;

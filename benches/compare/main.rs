@@ -126,8 +126,8 @@ fn measure(choice: &Choice) -> Result<()> {
             return Err(format!("`{what}` is none of {}", names.join(", ")).into());
         }
     }
-    machine::prepare()?;
     println!("{}", machine::describe());
+    machine::prepare()?;
     let pace = if choice.quick { QUICK } else { Pace { rounds: choice.rounds, seconds: choice.seconds } };
     let (site, provider) = (Site::prepare()?, Provider::start()?);
     let bench = Bench { site, provider, pace, only: choice.only.clone() };

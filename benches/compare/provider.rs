@@ -38,6 +38,8 @@ pub(crate) struct Provider {
     pub(crate) first_client: Client,
     /// mod_auth_openidc's registration.
     pub(crate) second_client: Client,
+    /// Envoy's registration.
+    pub(crate) third_client: Client,
     /// The `preferred_username` of the person who is signed in.
     pub(crate) person: &'static str,
     /// One of the person's groups.
@@ -65,6 +67,7 @@ impl Provider {
             issuer,
             first_client: Client { id: "lychgate", secret: "the-first-secret-of-the-measurement" },
             second_client: Client { id: "apache", secret: "the-second-secret-of-the-measurement" },
+            third_client: Client { id: "envoy", secret: "the-third-secret-of-the-measurement" },
             person: PERSON,
             group: GROUP,
             desk,

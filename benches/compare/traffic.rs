@@ -28,7 +28,10 @@ fn start(bench: &Bench, works: &[Workload]) -> Result<Vec<(Peer, Running)>> {
         }
         match (peer.missing)() {
             Some(missing) => println!("left out: {}, for want of {missing}", peer.name),
-            None => running.push((peer, (peer.start)(&bench.site, &bench.provider)?)),
+            None => match (peer.start)(&bench.site, &bench.provider) {
+                Ok(started) => running.push((peer, started)),
+                Err(error) => println!("left out: {}, which did not start: {error}", peer.name),
+            },
         }
     }
     Ok(running)

@@ -7,7 +7,9 @@
 
 mod beside;
 mod built;
+mod certificates;
 mod control;
+mod fronts;
 mod plan;
 mod reload;
 mod replay;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::certificates;
+use crate::clock::Clock;
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
 use crate::crypto::IdentityKeys;
 use crate::diagnostic::{Diagnostic, Report, Severity, SourceFile};
@@ -56,6 +58,7 @@ impl Origin {
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
         check_response_modes(&config, &policies, &mut report);
+        certificates::check(&config, &policies, Clock::system().now(), &mut report);
         let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
         Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
     }
@@ -258,7 +261,7 @@ pub(super) fn check_claims(sources: &[Arc<SourceFile>], policies: &[Policy], rep
 /// Sessions in clear text are for loopback names only.
 pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut Report) {
     let has_https = config.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
-    let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
+    let has_http = config.listeners.iter().any(config::Listener::serves_clear_text);
     for policy in policies.iter().filter(|policy| policy.knows_people()) {
         for host in policy.hosts() {
             if !host.is_loopback() && !has_https {
@@ -281,7 +284,7 @@ pub(super) fn check_schemes(config: &Config, policies: &[Policy], report: &mut R
 
 /// The cookie of a login whose response is posted from another site goes over https only: over plain http nobody could sign in.
 fn check_response_modes(config: &Config, policies: &[Policy], report: &mut Report) {
-    let has_http = config.listeners.iter().any(|listener| listener.scheme == Scheme::Http);
+    let has_http = config.listeners.iter().any(config::Listener::serves_clear_text);
     let posts = |login: &policy::Login| {
         let provider = config.providers.iter().find(|provider| provider.name == login.provider);
         provider.is_some_and(|provider| provider.response_mode == config::ResponseMode::FormPost)

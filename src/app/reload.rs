@@ -13,6 +13,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use super::built::{Before, Built, Providers};
+use super::fronts::Fronts;
 use super::plan::{Origin, Plan, Reading};
 use super::{LevelSetter, StartError};
 use crate::admin::{Attempt, Board, Configured, InUse};
@@ -28,6 +29,7 @@ pub(super) struct Reloader {
     /// The settings that the gateway was started with, and the files that they named.
     pub(super) start: (Settings, Arc<FilesRead>),
     pub(super) common: Arc<Common>,
+    pub(super) fronts: Fronts,
     pub(super) board: Arc<Board>,
     pub(super) providers: Arc<ArcSwap<Vec<Configured>>>,
     pub(super) skip_tests: bool,
@@ -87,7 +89,8 @@ impl Reloader {
         let current = self.common.state.load_full();
         let before = Before { providers: &state.providers, snapshot: &current };
         let built = Built::new(&mut plan, Some(before), &self.common.clock, &self.common.metrics);
-        let Built { providers, snapshot } = built.map_err(|error| match error {
+        let built = built.and_then(|built| Ok((built, self.fronts.prepare(&plan.config.listeners)?)));
+        let (Built { providers, snapshot }, fronts) = built.map_err(|error| match error {
             StartError::Refused(found) => report.append(found),
             other => report.push(Diagnostic::error(other.to_string())),
         })?;
@@ -104,6 +107,7 @@ impl Reloader {
         self.replace_providers(providers, state);
         let version = snapshot.version();
         self.common.revocations.sessions_last(snapshot.longest_session());
+        fronts.show();
         // The one step: every request sees the whole old set or the whole new one.
         self.common.state.store(Arc::new(snapshot));
         self.common.metrics.policy_version.set(version);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Plan;
 use super::built::Built;
 use super::control::{Control, Duties, WAITING};
+use super::fronts::Fronts;
 use super::reload::{Reloader, State, in_use};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
-use crate::config::{self, Config, Reload};
+use crate::config::{self, Admits, Config, Listener, Reload};
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
@@ -23,7 +24,7 @@ use crate::ledger;
 use crate::limit::RateCounter;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
-use crate::server::{self, Bound, Shared, Socket, Worker};
+use crate::server::{self, Bound, Front, Shared, Socket, Worker};
 use crate::session::Revocations;
 use crate::snapshot::Snapshot;
 use crate::upstream::BodyLimits;
@@ -161,13 +162,14 @@ impl Plan {
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
         // Sockets: from here on something is bound, and given back by dropping it. The list of ended sessions is opened after them: two
         // gateways that share everything are told of the address.
-        let mut sockets = bind_all(&config)?;
+        let fronts = Fronts::new(&config.listeners)?;
+        let mut sockets = bind_all(&config, &fronts)?;
         let revocations = Arc::new(revocations(&config, &options.clock)?);
         revocations.sessions_last(snapshot.longest_session());
         let keys = (keys, Arc::clone(&origin.identity));
         let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);
         let common = Arc::new(common);
-        let addresses = sockets.iter().map(|(bound, _)| bound.address).collect();
+        let addresses = sockets.iter().map(|(bound, ..)| bound.address).collect();
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let access_log = AccessLog::open(options.access_log.unwrap_or_else(|| log_target(&config)))
@@ -187,19 +189,13 @@ impl Plan {
             revocations: Arc::clone(&revocations),
             clock: common.clock.clone(),
         };
-        let shared = Arc::new(Shared {
-            limits: config.limits,
-            timeouts: config.timeouts,
-            metrics,
-            connections: AtomicUsize::new(0),
-            addresses: server::Addresses::new(config.limits.connections_per_address),
-            trusted_proxies: config.trusted_proxies.clone(),
-            told: server::Told::default(),
-        });
+        let shared = Shared::new(config.limits, config.timeouts, config.trusted_proxies.clone(), metrics);
+        let shared = Arc::new(shared);
         let reloader = Reloader {
             origin,
             start: (config.settings, Arc::clone(&files)),
             common: Arc::clone(&common),
+            fronts,
             board,
             providers: Arc::clone(&configured),
             skip_tests: options.skip_tests,
@@ -228,7 +224,10 @@ impl Plan {
             revocations,
         };
         for index in 0..config.workers {
-            let own = sockets.iter_mut().filter_map(|(bound, template)| template.with(bound.take()?)).collect();
+            let own = sockets.iter_mut().filter_map(|(bound, front, admits)| {
+                Some(Socket { listener: bound.take()?, front: Arc::clone(front), admits: admits.clone() })
+            });
+            let own = own.collect();
             let gateway = Arc::new(Gateway::new(Arc::clone(&common), access_log.lane()));
             let worker = Worker::start(index, own, gateway, Arc::clone(&shared), stopped.clone());
             running.workers.push(worker.map_err(|error| StartError::System("a worker cannot be started", error))?);
@@ -332,29 +331,15 @@ fn log_target(config: &Config) -> AccessLogTarget {
     }
 }
 
-/// What is true for all sockets of one listener.
-struct Template {
-    scheme: crate::http::Scheme,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    admits: config::Admits,
-}
+/// One listener's sockets, what it shows and whose connections it takes.
+type Bindings = Vec<(Bound, Arc<Front>, Admits)>;
 
-impl Template {
-    fn with(&self, listener: std::net::TcpListener) -> Option<Socket> {
-        Some(Socket { listener, scheme: self.scheme, tls: self.tls.clone(), admits: self.admits.clone() })
-    }
-}
-
-fn bind_all(config: &Config) -> Result<Vec<(Bound, Template)>, StartError> {
-    let mut all = Vec::with_capacity(config.listeners.len());
-    for listener in &config.listeners {
-        let tls = listener.tls.as_ref().map(|tls| server::server_config(Arc::clone(&tls.certified)));
-        let tls = tls.transpose().map_err(|error| StartError::Tls(error.to_string()))?;
-        let bound = server::bind(listener.address, config.workers)
-            .map_err(|error| StartError::Bind(listener.address, error))?;
-        all.push((bound, Template { scheme: listener.scheme, tls, admits: listener.admits.clone() }));
-    }
-    Ok(all)
+fn bind_all(config: &Config, fronts: &Fronts) -> Result<Bindings, StartError> {
+    let bind = |((address, front), listener): ((_, &Arc<Front>), &Listener)| {
+        let bound = server::bind(address, config.workers).map_err(|error| StartError::Bind(address, error))?;
+        Ok((bound, Arc::clone(front), listener.admits.clone()))
+    };
+    fronts.iter().zip(&config.listeners).map(bind).collect()
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {

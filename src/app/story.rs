@@ -17,13 +17,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::claims::{AsJson, Claims};
 use crate::clock::Timestamp;
 use crate::forward::{ScrubSet, Telling, UpstreamRequest, scrub};
-use crate::gateway::{decided, forged_header, is_reserved, refused_path};
+use crate::gateway::{admits, decided, forged_header, is_reserved, refused_path};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme, Seen};
 use crate::policy::{
     Decision, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
-    TlsFacts, TlsVersion, printed,
+    TlsFacts, printed,
 };
 use crate::snapshot::{Application, Snapshot};
 
@@ -41,6 +41,8 @@ pub struct Question {
     pub headers: HeaderMap,
     /// The address at the other end of the connection.
     pub peer: IpAddr,
+    /// The client's TLS connection, where it ends at the gateway.
+    pub tls: Option<TlsFacts>,
     /// When.
     pub now: Timestamp,
     /// Who is signed in; nobody when none.
@@ -70,6 +72,9 @@ pub struct Story {
     pub query: Option<String>,
     /// The client's address, behind trusted proxies.
     pub client: Option<IpAddr>,
+    /// Whom the certificate is for that the client shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// When.
     pub time: String,
     /// Where the request goes.
@@ -187,6 +192,7 @@ impl Question {
             path,
             query,
             time: self.now.to_string(),
+            client_certificate: self.tls.as_ref().and_then(|tls| tls.client.as_deref()).map(|one| one.subject.clone()),
             ..Story::default()
         };
         if let Err((reason, why)) = self.tell(snapshot, &mut story) {
@@ -215,7 +221,7 @@ impl Question {
         story.client = Some(origin.client);
         let nowhere = || ("host_unknown", format!("no application has the host {}", head.host));
         let route = snapshot.route(&head).ok_or_else(nowhere)?;
-        if let Some(name) = forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()) {
+        if let Some(name) = forged_header(&route, is_reserved(&head.path), &parts.headers, snapshot.scrub_set()) {
             let why = format!(
                 "`{name}` poses as a header that only the gateway may send, and `forged_headers` is \"reject\""
             );
@@ -227,6 +233,10 @@ impl Question {
         }
         if let Some(why) = refused_path(&route, &head.path) {
             return Err((why.code(), why.to_string()));
+        }
+        if is_reserved(&head.path) && !admits(&route, &head.path, origin.client) {
+            let why = "no application on this host can be reached from the client's network".to_owned();
+            return Err(("network_denied", why));
         }
         if is_reserved(&head.path) {
             let why = Some("paths below /.lychgate are the gateway's own, on every host".to_owned());
@@ -246,7 +256,7 @@ impl Question {
             query: head.query.as_deref(),
             client: origin.client,
             scheme: self.scheme,
-            tls: (self.scheme == Scheme::Https).then_some(TlsFacts { version: TlsVersion::V1_3 }),
+            tls: self.tls.as_ref(),
             headers: &seen,
         };
         let gone = sent.into_iter().filter(|name| !scrubbed.headers().contains_key(name));

@@ -130,6 +130,9 @@ pub(super) struct ExplainOptions {
     /// The address that the request comes from.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(super) client: std::net::IpAddr,
+    /// The certificate that the client shows: a PEM file. It is read, not verified.
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_certificate: Option<PathBuf>,
     /// When the request comes; now without it.
     #[arg(long, value_name = "RFC 3339")]
     pub(super) time: Option<String>,

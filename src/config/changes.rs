@@ -9,7 +9,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use super::source::{Node, Value};
 
 /// Keys, or the tables that hold them, that take effect while the gateway runs.
-const AT_RUN_TIME: &[&str] = &["policies", "providers", "identity", "log.level"];
+const AT_RUN_TIME: &[&str] = &["policies", "providers", "identity", "log.level", "listeners.tls"];
+/// What of a listener takes effect while the gateway runs. Whether it has TLS at all is not among them.
+const OF_LISTENERS: &[&str] = &["tls", "hsts", "redirect"];
 
 /// What the settings say, comparable key by key.
 pub struct Settings(BTreeMap<String, u64>);
@@ -49,7 +51,23 @@ fn collect(key: &str, node: &Node, keys: &mut BTreeMap<String, u64>) {
                 keys.insert(format!("{key}.{name}"), digest(&entry.node));
             }
         }
+        Value::List(listeners) if key == "listeners" => {
+            let mut hasher = DefaultHasher::new();
+            listeners.len().hash(&mut hasher);
+            listeners.iter().for_each(|listener| feed_listener(listener, &mut hasher));
+            keys.insert(key.to_owned(), hasher.finish());
+        }
         _ => drop(keys.insert(key.to_owned(), digest(node))),
+    }
+}
+
+/// What of a listener waits for a start.
+fn feed_listener(node: &Node, hasher: &mut DefaultHasher) {
+    let Value::Table(entries) = &node.value else { return feed(node, hasher) };
+    entries.contains_key("tls").hash(hasher);
+    for (key, entry) in entries.iter().filter(|(key, _)| !OF_LISTENERS.contains(&key.as_str())) {
+        key.hash(hasher);
+        feed(&entry.node, hasher);
     }
 }
 

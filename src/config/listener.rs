@@ -5,8 +5,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::hsts::{self, Hsts};
 use super::proxies::{self, Networks};
 use super::reader::{Findings, Section, Text};
+use super::redirect::{self, HttpsRedirect};
 use super::source::Node;
 use super::tls::{self, ServerTls};
 use crate::diagnostic::Diagnostic;
@@ -19,10 +21,14 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What browsers see.
     pub scheme: Scheme,
-    /// Certificate and key, when TLS ends here.
+    /// Certificates and what is asked of clients, when TLS ends here.
     pub tls: Option<ServerTls>,
     /// Whose connections are taken.
     pub admits: Admits,
+    /// What browsers are told about coming over https only.
+    pub hsts: Hsts,
+    /// Where everybody is sent who comes here; requests are served when none.
+    pub redirect: Option<HttpsRedirect>,
 }
 
 /// Whose connections a listener takes.
@@ -32,6 +38,13 @@ pub struct Admits {
     pub proxy_protocol: bool,
     /// From where clients may connect.
     pub networks: Networks,
+}
+
+impl Listener {
+    /// Whether requests are served here in clear text, and not only sent elsewhere.
+    pub fn serves_clear_text(&self) -> bool {
+        self.scheme == Scheme::Http && self.redirect.is_none()
+    }
 }
 
 const EXPECTED: &str = "an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
@@ -72,7 +85,9 @@ fn read_one(section: &Section<'_>, top: &Section<'_>, found: &mut Findings<'_>) 
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Listener { address: address?, scheme: scheme.unwrap_or(natural), tls: usable, admits })
+    let scheme = scheme.unwrap_or(natural);
+    let (hsts, redirect) = (hsts::read(section, scheme, found), redirect::read(section, scheme, found));
+    Some(Listener { address: address?, scheme, tls: usable, admits, hsts, redirect })
 }
 
 fn read_admits(section: &Section<'_>, top: &Section<'_>, found: &mut Findings<'_>) -> Admits {

@@ -29,7 +29,11 @@ impl Folder {
         let certified = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
         folder.write("cert.pem", &certified.cert.pem());
         folder.write("key.pem", &certified.signing_key.serialize_pem());
-        folder.write("other-key.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let other = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
+        folder.write("again.pem", &other.cert.pem());
+        folder.write("other-key.pem", &other.signing_key.serialize_pem());
+        folder.write("revoked.pem", &revocation_list());
+        folder.write("garbage-crl.pem", "-----BEGIN X509 CRL-----\nZ2FyYmFnZQ==\n-----END X509 CRL-----\n");
         let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
         folder.write("p384.pem", &p384.serialize_pem());
         folder.write("client.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
@@ -70,6 +74,22 @@ impl Folder {
     fn shown(&self, report: &Report) -> String {
         report.render().replace(&format!("{}/", self.0.display()), "")
     }
+}
+
+/// A revocation list of somebody's.
+fn revocation_list() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2027, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    list.signed_by(&rcgen::Issuer::new(params, key)).unwrap().pem().unwrap()
 }
 
 impl Drop for Folder {
@@ -125,10 +145,19 @@ fn every_key_reaches_its_place() {
     assert!(report.findings().is_empty(), "{report}");
 
     let addresses: Vec<SocketAddr> = config.listeners.iter().map(|listener| listener.address).collect();
-    assert_eq!(addresses, ["[::1]:8443", "127.0.0.1:8080", "127.0.0.1:8081"].map(|text| text.parse().unwrap()));
+    let expected = ["[::1]:8443", "127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"];
+    assert_eq!(addresses, expected.map(|text| text.parse().unwrap()));
     let schemes: Vec<Scheme> = config.listeners.iter().map(|listener| listener.scheme).collect();
-    assert_eq!(schemes, [Scheme::Https, Scheme::Https, Scheme::Http]);
-    assert_eq!(config.listeners[0].tls.as_ref().map(|tls| tls.certified.cert.len()), Some(1));
+    assert_eq!(schemes, [Scheme::Https, Scheme::Https, Scheme::Http, Scheme::Http, Scheme::Https]);
+    let hsts: Vec<&Hsts> = config.listeners.iter().map(|listener| &listener.hsts).collect();
+    let (long, usual) = ("max-age=31557600; includeSubDomains; preload".to_owned(), "max-age=15552000".to_owned());
+    assert_eq!(hsts, [&Hsts::Off, &Hsts::Always(long), &Hsts::Off, &Hsts::Off, &Hsts::Unless(usual)]);
+    let redirects: Vec<_> = config.listeners.iter().map(|listener| listener.redirect).collect();
+    assert_eq!(redirects, [None, None, None, Some(HttpsRedirect { port: 8443, moved: true }), None]);
+    let clients = config.listeners.iter().map(|listener| listener.tls.as_ref().and_then(|tls| tls.client.as_ref()));
+    let required: Vec<_> = clients.map(|client| client.map(|client| client.required)).collect();
+    assert_eq!(required, [Some(true), None, None, None, None]);
+    assert_eq!(config.listeners[0].tls.as_ref().map(|tls| tls.certificates.all().len()), Some(1));
     assert!(config.listeners[1].tls.is_none());
     let admits =
         |listener: usize, address: &str| config.listeners[listener].admits.networks.admit(address.parse().unwrap());

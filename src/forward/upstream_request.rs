@@ -143,11 +143,11 @@ fn target(head: &RequestHead) -> Option<Uri> {
     if let Some(sent) = head.sent_target() {
         return Some(Uri::from(sent.clone()));
     }
-    let path = &head.path;
+    let (path, parameters) = (head.path.as_str(), head.path.parameters());
     let text = match &head.query {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{}", &**query)),
-        None if path.is_plain() => PathAndQuery::try_from(path.as_str()),
-        None => PathAndQuery::try_from(path.to_string()),
+        Some(query) => PathAndQuery::try_from(format!("{path}{parameters}?{}", &**query)),
+        None if parameters.is_empty() => PathAndQuery::try_from(path),
+        None => PathAndQuery::try_from(format!("{path}{parameters}")),
     };
     text.ok().map(Uri::from)
 }

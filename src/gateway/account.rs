@@ -21,7 +21,7 @@ use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
-use crate::http::RequestHead;
+use crate::http::{HostName, RequestHead};
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
 use crate::upstream::{BodyError, BodyProgress};
@@ -107,6 +107,11 @@ impl Account {
 
     pub(super) fn application(&self) -> Option<&Arc<Application>> {
         self.application.as_ref()
+    }
+
+    /// The host, where the head could be read.
+    pub(super) fn host(&self) -> Option<&HostName> {
+        self.head.as_deref().map(|head| &head.host)
     }
 
     pub(super) fn known(&self) -> Option<&Caller> {

@@ -11,11 +11,33 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::HeaderName;
 
-use super::is_reserved;
+use super::account::Account;
+use super::refusal::Refusal;
+use super::{Exchange, is_reserved};
 use crate::forward::ScrubSet;
-use crate::http::{CanonicalPath, PathError, PathSwitches};
+use crate::http::{CanonicalPath, HeadError, PathError, PathSwitches};
 use crate::policy::ForgedHeaders;
 use crate::snapshot::Route;
+
+/// Refuses what the application of a request, or its host for a reserved address, does not want.
+pub(super) fn refuse(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    reserved: bool,
+    headers: &HeaderMap,
+    account: &mut Account,
+) -> Result<(), Refusal> {
+    let forged = forged_header(route, reserved, headers, exchange.snapshot.scrub_set());
+    let refusal = match (forged, refused_path(route, &exchange.head.path)) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => Refusal::ForgedHeader,
+        (None, Some(error)) => Refusal::Head(HeadError::Path(error)),
+    };
+    if let Some(application) = route.application.filter(|_| !reserved) {
+        account.routed(application);
+    }
+    Err(refusal)
+}
 
 /// Why a path is refused that was let through for another application of the host.
 pub fn refused_path(route: &Route<'_>, path: &CanonicalPath) -> Option<PathError> {
@@ -36,14 +58,14 @@ pub fn refused_path(route: &Route<'_>, path: &CanonicalPath) -> Option<PathError
     (encoded_slash && (astray || !wanted.encoded_slash)).then_some(PathError::EncodedSlash)
 }
 
-/// The field for which the request is refused.
+/// The field for which the request is refused; `reserved` where its address is the gateway's own.
 pub fn forged_header<'h>(
     route: &Route<'_>,
-    path: &CanonicalPath,
+    reserved: bool,
     headers: &'h HeaderMap,
     set: &ScrubSet,
 ) -> Option<&'h HeaderName> {
-    let rejects = match route.application.filter(|_| !is_reserved(path)) {
+    let rejects = match route.application.filter(|_| !reserved) {
         Some(application) => application.policy().forged_headers() == ForgedHeaders::Reject,
         None => route.neighbours.iter().any(|one| one.policy().forged_headers() == ForgedHeaders::Reject),
     };

@@ -10,6 +10,7 @@
 //!
 //! May touch: counters in memory. Bounds and what a stranger can do: `limit`. Trust boundary: the client's address is established before.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::addresses;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::{Exchange, Gateway};
+use crate::http::CanonicalPath;
 use crate::limit::{CrowdPlace, Moment, Place, Who};
 use crate::observe::Decision;
 use crate::policy::Per;
@@ -63,15 +65,18 @@ impl Over {
     }
 }
 
-/// Whether a client may come to this host and application at all.
-pub(super) fn admitted(exchange: &Exchange<'_>, route: &Route<'_>, account: &mut Account) -> Result<(), Refusal> {
-    let reserved = addresses::is_reserved(&exchange.head.path);
-    let admitted = match route.application {
-        _ if reserved => addresses::is_for_programs(&exchange.head.path) || route.admits(exchange.origin.client),
-        Some(application) => application.admits(exchange.origin.client),
+/// Whether a client at `address` may come to this path at all.
+pub fn admits(route: &Route<'_>, path: &CanonicalPath, address: IpAddr) -> bool {
+    match route.application {
+        _ if addresses::is_reserved(path) => addresses::is_for_programs(path) || route.admits(address),
+        Some(application) => application.admits(address),
         None => true,
-    };
-    if admitted {
+    }
+}
+
+/// Refuses a client that may not come to this host and application at all.
+pub(super) fn admitted(exchange: &Exchange<'_>, route: &Route<'_>, account: &mut Account) -> Result<(), Refusal> {
+    if admits(route, &exchange.head.path, exchange.origin.client) {
         return Ok(());
     }
     if let Some(application) = route.application {
@@ -155,11 +160,22 @@ fn counted<'a>(exchange: &Exchange<'_>, who: Option<&'a Caller>) -> Who<'a> {
     }
 }
 
-/// The longest wait of all rates that are counted so. Each of them counts, so that none forgives what another refuses.
+/// The longest wait of all rates that are counted so. What one of them refuses counts towards none.
 fn rate(limiter: &Limiter, per: Per, who: Who<'_>, gateway: &Arc<Gateway>) -> Option<Over> {
     let now = moment(gateway);
-    let waits = limiter.rates(per).filter_map(|counter| counter.take(who, now).err());
-    waits.max().map(Over::Rate)
+    let (mut longest, mut refused_by) = (None, 0_u64);
+    for (index, counter) in limiter.rates(per).enumerate() {
+        if let Err(wait) = counter.take(who, now) {
+            longest = longest.max(Some(wait));
+            refused_by |= 1 << index;
+        }
+    }
+    if longest.is_some() {
+        let counted = |index: usize| refused_by & (1 << index) == 0;
+        let counters = limiter.rates(per).enumerate().filter(|(index, _)| counted(*index));
+        counters.for_each(|(_, counter)| counter.give_back(who, now));
+    }
+    longest.map(Over::Rate)
 }
 
 fn places(limiter: &Limiter, who: Who<'_>, held: &mut Vec<HeldPlace>) -> Option<Over> {

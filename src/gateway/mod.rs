@@ -38,6 +38,7 @@ mod request_id;
 mod resend;
 mod reserved;
 mod sign_in;
+mod transport;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -46,18 +47,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
 use crate::http::forwarded::Origin;
-use crate::http::{CanonicalPath, HeadError, RequestHead, Scheme, Seen};
+use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::policy::TlsFacts;
 use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, Pool};
@@ -70,9 +71,11 @@ use bearer::{BearerError, TokenCache, TokenHolder};
 pub use doubt::{forged_header, refused_path};
 use flights::Flights;
 use kept_form::Forms;
+pub use limits::admits;
 pub use observed::decided;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
+pub use transport::{ListenerRules, TlsConnection};
 
 /// Sessions that a worker keeps open.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -81,7 +84,6 @@ const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const CACHED_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What is true for all requests of one client connection.
-#[derive(Clone, Debug)]
 pub struct ClientConnection {
     /// The client: the other end, or whom a trusted proxy announced before the first byte.
     pub peer: SocketAddr,
@@ -89,8 +91,10 @@ pub struct ClientConnection {
     pub may_forward: bool,
     /// How browsers reach this listener.
     pub scheme: Scheme,
+    /// What holds for all connections of the listener.
+    pub rules: Arc<ListenerRules>,
     /// Its TLS, where that ends here; known once the handshake is done.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<TlsConnection>,
     /// What its requests have in common.
     pub seen: Seen,
 }
@@ -181,13 +185,10 @@ impl Gateway {
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, connection: &ClientConnection) -> Response<Body> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
         let form = WantedForm(request.headers().get(ACCEPT).cloned());
-        match self.respond(request, connection, &form, &mut account).await {
-            Ok(response) => account.close_with(response),
-            Err(refusal) => {
-                let response = refusal.answer(form.read(), &mut account);
-                account.close_with(response)
-            }
-        }
+        let responded = self.respond(request, connection, &form, &mut account).await;
+        let mut response = responded.unwrap_or_else(|refusal| refusal.answer(form.read(), &mut account));
+        connection.rules.remind(account.host(), response.headers_mut());
+        account.close_with(response)
     }
 
     /// The straight way of a request.
@@ -209,6 +210,7 @@ impl Gateway {
         let origin =
             Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
         account.identified(&head, origin.client);
+        connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
         self.follow(&snapshot);
         account.decided_by(&snapshot);
@@ -217,13 +219,10 @@ impl Gateway {
             Exchange { gateway: self, snapshot: &snapshot, connection, head: &head, origin, form, request_id };
         let Some(route) = snapshot.route(&head) else { return Err(exchange.nowhere(Refusal::UnknownHost)) };
         limits::admitted(&exchange, &route, account)?;
-        if forged_header(&route, &head.path, &parts.headers, snapshot.scrub_set()).is_some() {
-            route.application.filter(|_| !is_reserved(&head.path)).iter().for_each(|one| account.routed(one));
-            return Err(Refusal::ForgedHeader);
-        }
-        exchange.refuse_clear_text(&route, &parts.headers)?;
-        exchange.refuse_path(&route, &head.path)?;
-        if is_reserved(&head.path) {
+        let reserved = is_reserved(&head.path);
+        doubt::refuse(&exchange, &route, reserved, &parts.headers, account)?;
+        exchange.refuse_clear_text(&route, &parts)?;
+        if reserved {
             account.decided(Decision::Reserved, None, None);
             return Box::pin(reserved::answer(&exchange, &route, &parts.headers, request.body, account)).await;
         }
@@ -297,22 +296,22 @@ impl Exchange<'_> {
     }
 
     /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
-    fn refuse_clear_text(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.is_secure() || route.host.is_loopback() || !route.signs_in() {
+    fn refuse_clear_text(&self, route: &Route<'_>, parts: &Parts) -> Result<(), Refusal> {
+        if self.is_secure() {
             return Ok(());
         }
+        let stays = route.host.is_loopback() || !route.signs_in();
         // A redirect would have the client send the token once more, and tell nobody that it has been seen.
         let takes_tokens = route.neighbours.iter().any(|application| application.bearer().is_some());
-        if takes_tokens && bearer::is_brought(headers) {
+        if !stays && takes_tokens && bearer::is_brought(&parts.headers) {
             return Err(Refusal::Bearer(BearerError::ClearText));
+        }
+        self.connection.rules.redirect(route.host, &parts.uri)?;
+        if stays {
+            return Ok(());
         }
         let query = self.head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         Err(Refusal::ClearText { instead: format!("https://{}{}{query}", route.host, self.head.path) })
-    }
-
-    /// A path that is in doubt reaches only an application that wants it.
-    fn refuse_path(&self, route: &Route<'_>, path: &CanonicalPath) -> Result<(), Refusal> {
-        refused_path(route, path).map_or(Ok(()), |error| Err(Refusal::Head(HeadError::Path(error))))
     }
 
     /// What somebody gets who asks for what is not there: this, and 429 when they ask too often.

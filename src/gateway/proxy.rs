@@ -128,7 +128,7 @@ fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrub
         query: exchange.head.query.as_deref(),
         client: exchange.origin.client,
         scheme: exchange.connection.scheme,
-        tls: exchange.connection.tls,
+        tls: exchange.connection.tls.as_ref().map(|tls| &tls.facts),
         headers: scrubbed.headers(),
     }
 }

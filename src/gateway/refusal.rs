@@ -38,6 +38,15 @@ pub(super) enum Refusal {
         /// The same address over https.
         instead: String,
     },
+    /// A listener that sends everybody to https was asked.
+    ToHttps {
+        /// The same address over https.
+        instead: String,
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The request names another host than its TLS connection was made for.
+    Misdirected,
     /// There is nothing at this reserved address.
     UnknownReserved,
     /// A reserved address was asked with another method than it takes.
@@ -86,6 +95,8 @@ impl Refusal {
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
             Self::ClearText { .. } => "clear_text",
+            Self::ToHttps { .. } => "to_https",
+            Self::Misdirected => "misdirected",
             Self::UnknownReserved => "reserved_unknown",
             Self::WrongMethod(_) => "method_wrong",
             Self::NoProvider => "provider_none",
@@ -132,12 +143,9 @@ impl Refusal {
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
-            Self::ClearText { instead } => {
-                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-                if let Ok(location) = HeaderValue::try_from(instead) {
-                    response.headers_mut().insert(http::header::LOCATION, location);
-                }
-            }
+            Self::ClearText { instead } => lead(instead, StatusCode::PERMANENT_REDIRECT, &mut response),
+            Self::ToHttps { instead, status } => lead(instead, *status, &mut response),
+            Self::Misdirected => *response.status_mut() = StatusCode::MISDIRECTED_REQUEST,
             Self::WrongMethod(allowed) => {
                 *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allowed));
@@ -167,7 +175,10 @@ impl Refusal {
                 Page::BadRequest { reason: "the request carries a header that only the gateway may send" }
             }
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
-            Self::ClearText { .. } => Page::BadRequest { reason: "this site is reached over https" },
+            Self::ClearText { .. } | Self::ToHttps { .. } => {
+                Page::BadRequest { reason: "this site is reached over https" }
+            }
+            Self::Misdirected => Page::BadRequest { reason: "the connection was made for another host" },
             Self::WrongMethod(_) => Page::BadRequest { reason: "this address does not take the method" },
             Self::Bearer(error) => Page::TokenRefused { reason: error.advice(), code: error.answer().1 },
             Self::NetworkDenied => Page::NetworkDenied,
@@ -198,6 +209,17 @@ impl Refusal {
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }
+    }
+}
+
+/// Makes a redirect of an answer; an address that cannot stand in a field is our fault.
+fn lead(to: &str, status: StatusCode, response: &mut Response<Content>) {
+    match HeaderValue::try_from(to) {
+        Ok(location) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(http::header::LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -23,6 +23,7 @@ use super::content::Content;
 use super::kept_form::{self, KeptForm, KeptFormError, LIFETIME, MAX_SEALED, READING};
 use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
+use super::{Exchange, refused_path};
 use crate::http::cookie;
 use crate::http::{CanonicalPath, PathSwitches, RequestHead};
 use crate::snapshot::Route;
@@ -59,8 +60,8 @@ pub(super) async fn answer(
     }
     let head = head(exchange, &form).ok_or(refused(KeptFormError::Unreadable))?;
     let route_now = exchange.snapshot.route(&head).ok_or(refused(KeptFormError::Unreadable))?;
-    exchange.refuse_path(&route_now, &head.path)?;
-    let application = route_now.application;
+    // Other policies may be in use by now, and want less kept in paths.
+    let application = route_now.application.filter(|_| refused_path(&route_now, &head.path).is_none());
     let application = application.filter(|one| one.name() == form.app).ok_or(refused(KeptFormError::Unreadable))?;
     account.routed(application);
     let known = match authenticate(exchange, application, route.host, headers, now) {

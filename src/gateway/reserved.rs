@@ -37,10 +37,9 @@ pub(super) async fn answer(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    match (exchange.head.path.as_str(), &exchange.head.method) {
-        // What makes the gateway, or a provider, work for somebody who is not known yet.
-        (CALLBACK | RESEND, &Method::GET | &Method::POST) => limits::stranger(exchange)?,
-        _ => {}
+    // What makes the gateway, or a provider, work for somebody who is not known yet.
+    if let (CALLBACK | RESEND, &Method::GET | &Method::POST) = (exchange.head.path.as_str(), &exchange.head.method) {
+        limits::stranger(exchange)?;
     }
     match (exchange.head.path.as_str(), &exchange.head.method) {
         (CALLBACK, &Method::GET) => callback::answer(exchange, route, headers, account).await,

@@ -77,6 +77,11 @@ impl HostName {
         &self.0
     }
 
+    /// Whether it is an address and no name.
+    pub fn is_address(&self) -> bool {
+        self.as_str().starts_with('[') || self.as_str().parse::<std::net::Ipv4Addr>().is_ok()
+    }
+
     /// Whether a browser treats this name as a trustworthy loopback: `localhost`, `*.localhost`, 127.0.0.0/8, `[::1]`.
     pub fn is_loopback(&self) -> bool {
         let name = self.as_str();

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::rate::{Moment, Rate, TICK_MICROS};
-use super::slots::{Slots, VALUE};
+use super::slots::{Found, Slots, VALUE};
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +62,7 @@ impl RateCounter {
 
     /// Counts one request of `who`; how long it must wait when it may not pass, which is then not counted.
     pub fn take(&self, who: Who<'_>, now: Moment) -> Result<(), Duration> {
-        let slots = match who {
-            Who::Person { .. } => &self.people,
-            Who::Address(_) => &self.addresses,
-        };
-        let Some(found) = slots.at(slots.number(who)) else { return Ok(()) };
+        let Some(found) = self.find(who) else { return Ok(()) };
         loop {
             let own = found.own();
             let used = own.and_then(|slot| slot.value()).map_or(0, |until| self.used(until, now));
@@ -79,6 +75,26 @@ impl RateCounter {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes back what one request of `who` has used: it was refused for another reason.
+    pub fn give_back(&self, who: Who<'_>, now: Moment) {
+        let Some(found) = self.find(who) else { return };
+        while let Some((own, until)) = found.own().and_then(|own| Some((own, own.value()?))) {
+            let left = self.used(until, now).saturating_sub(self.rate.interval());
+            if found.put(own, now.0.wrapping_add(left)) {
+                return;
+            }
+        }
+    }
+
+    /// Where a client is, or would be.
+    fn find(&self, who: Who<'_>) -> Option<Found<'_>> {
+        let slots = match who {
+            Who::Person { .. } => &self.people,
+            Who::Address(_) => &self.addresses,
+        };
+        slots.at(slots.number(who))
     }
 
     /// What is left at `now` of what is used until `until`. A moment too far off is not one of this round of the clock.
@@ -127,6 +143,17 @@ mod tests {
         assert_eq!(counter.take(person("ada"), at(1000)), Ok(()));
         assert_eq!(counter.take(person("ada"), at(1000)), Err(Duration::from_secs(1)));
         assert!(counter.take(person("bob"), at(1000)).is_ok(), "somebody else");
+    }
+
+    #[test]
+    fn d03_what_is_given_back_can_be_used_again_and_no_more() {
+        let counter = counter(10, Duration::from_secs(10), 3);
+        counter.give_back(person("ada"), at(0));
+        assert!((0..3).all(|_| counter.take(person("ada"), at(0)).is_ok()));
+        counter.give_back(person("ada"), at(0));
+        assert!(counter.take(person("ada"), at(0)).is_ok() && counter.take(person("ada"), at(0)).is_err());
+        (0..9).for_each(|_| counter.give_back(person("ada"), at(0)));
+        assert_eq!((0..9).filter(|_| counter.take(person("ada"), at(0)).is_ok()).count(), 3);
     }
 
     #[test]

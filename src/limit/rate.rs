@@ -92,7 +92,6 @@ impl Rate {
     }
 
     /// What one request costs, in ticks.
-    #[cfg(test)]
     pub(super) const fn interval(self) -> u64 {
         self.interval
     }

@@ -79,6 +79,12 @@ pub(super) struct ReloadLabels {
     pub(super) outcome: &'static str,
 }
 
+/// Why a TLS handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HandshakeLabels {
+    pub(super) reason: &'static str,
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TurnedAwayLabels {

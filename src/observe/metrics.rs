@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::durations::Durations;
 use super::labels::{
-    AppLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
-    RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -126,6 +126,7 @@ pub struct Metrics {
     provider_ready: Family<ProviderLabels, Gauge>,
     provider_stale: Family<ProviderLabels, Gauge>,
     provider_requests: Family<ProviderRequestLabels, Counter>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     /// Those of them that have nothing to do and keep little more than their socket.
@@ -224,6 +225,8 @@ impl Metrics {
             "Client connections closed because of a time limit",
             timed_out.clone(),
         );
+        let handshakes_failed = Family::<HandshakeLabels, Counter>::default();
+        registry.register("tls_handshakes_failed", "TLS handshakes that failed, by reason", handshakes_failed.clone());
         registry.register("policy_version", "Version of the policies in use", policy_version.clone());
         let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
         let reloads = Family::<ReloadLabels, Counter>::default();
@@ -266,6 +269,7 @@ impl Metrics {
             provider_ready,
             provider_stale,
             provider_requests,
+            handshakes_failed,
             connections,
             parked,
             accepted,
@@ -301,6 +305,11 @@ impl Metrics {
     /// Counts one connection that was turned away; the reason is a fixed word.
     pub fn turned_away(&self, reason: &'static str) {
         self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
+    }
+
+    /// Counts one TLS handshake that failed; the reason is a fixed word.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.get_or_create(&HandshakeLabels { reason }).inc();
     }
 
     /// Counts one attempt to read everything anew.

@@ -1,4 +1,4 @@
-//! Reads from where and when the request of a test comes: `host`, `client`, `time` and `headers`.
+//! Reads from where and when the request of a test comes: `host`, `client`, `time`, `headers` and `tls`.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's.
 
@@ -11,6 +11,7 @@ use super::reader::{Reading, Section, Text, Value};
 use super::schedule::read_moment;
 use super::selector::read_host;
 use super::test_case::Circumstances;
+use super::test_tls;
 use crate::http::HostName;
 
 /// Reads the circumstances of a test; `hosts` are the application's, none where they could not be read.
@@ -37,6 +38,9 @@ pub(super) fn read(
         for (name, value) in headers.in_order() {
             sound &= read_field(&name, value, &mut read.headers, reading).is_some();
         }
+    }
+    if let Some(tls) = section.section("tls", reading) {
+        read.tls = test_tls::read(tls, reading);
     }
     let complete = ["host", "client", "headers"].iter().all(|key| section.lacks(key)) || sound;
     complete.then_some(read)

@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::Answer;
+use crate::certificate::Certificate;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
@@ -78,16 +79,18 @@ pub struct RequestFacts<'a> {
     /// How browsers reach the gateway.
     pub scheme: Scheme,
     /// The client's TLS connection, where it ends at the gateway.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<&'a TlsFacts>,
     /// The fields of its head, scrubbed of what a client must not say; what is left is the client's word for itself (S08).
     pub headers: &'a HeaderMap,
 }
 
 /// What is known of a client's TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The protocol version.
     pub version: TlsVersion,
+    /// The certificate that the client has shown and that was verified.
+    pub client: Option<Arc<Certificate>>,
 }
 
 /// A version of TLS.

@@ -52,6 +52,7 @@ mod session;
 mod template;
 mod test_case;
 mod test_table;
+mod test_tls;
 
 #[cfg(test)]
 mod tests;

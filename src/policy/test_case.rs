@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::compared::{Compare, Compared};
-use super::decision::{Decision, Reply, RequestFacts, SessionFacts, SessionKind, Subject, TlsFacts, TlsVersion};
+use super::decision::{Decision, Reply, RequestFacts, SessionFacts, SessionKind, Subject, TlsFacts};
+use super::test_tls;
 use super::{Policy, Prepared};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
@@ -44,11 +45,19 @@ pub(super) struct Circumstances {
     pub(super) time: Timestamp,
     /// The fields of its head.
     pub(super) headers: HeaderMap,
+    /// How it comes over TLS.
+    pub(super) tls: TlsFacts,
 }
 
 impl Default for Circumstances {
     fn default() -> Self {
-        Self { host: None, client: IpAddr::V4(Ipv4Addr::LOCALHOST), time: NOW, headers: HeaderMap::new() }
+        Self {
+            host: None,
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            time: NOW,
+            headers: HeaderMap::new(),
+            tls: test_tls::usual(),
+        }
     }
 }
 
@@ -153,7 +162,7 @@ impl TestCase {
         policy: &Policy,
         look: impl FnOnce(&RequestFacts<'_>, Option<&Prepared>, Timestamp) -> T,
     ) -> Option<T> {
-        let Circumstances { host, client, time, headers } = &self.circumstances;
+        let Circumstances { host, client, time, headers, tls } = &self.circumstances;
         let subject = self.person.as_ref().map(|person| person.subject(policy, *time));
         let prepared = subject.map(|subject| policy.prepare(Arc::new(subject)));
         let request = RequestFacts {
@@ -163,7 +172,7 @@ impl TestCase {
             query: self.query.as_deref(),
             client: *client,
             scheme: Scheme::Https,
-            tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
+            tls: Some(tls),
             headers,
         };
         Some(look(&request, prepared.as_ref(), *time))

@@ -12,6 +12,10 @@ use super::provider::PROVIDERS_AT;
 pub use super::provider::{EVENTS, OKTA_HOOKS, PARAMETERS, PROVIDER, PROVIDERS};
 
 const LISTENERS_AT: &str = "docs/configuration.md#listeners-at-least-one";
+const TLS_AT: &str = "docs/configuration.md#several-certificates";
+const CLIENTS_AT: &str = "docs/configuration.md#client-certificates";
+const HSTS_AT: &str = "docs/configuration.md#hsts";
+const REDIRECT_AT: &str = "docs/configuration.md#from-http-to-https";
 const KEYS_AT: &str = "docs/configuration.md#keys";
 const IDENTITY_AT: &str = "docs/configuration.md#identity";
 const LIMITS_AT: &str = "docs/configuration.md#limits";
@@ -78,8 +82,12 @@ pub static LISTENER: Table = Table::new(
     &[
         Key::required("address", Kind::Text("IP address and port"), "Port 0 lets the system choose.")
             .examples(&["\"0.0.0.0:443\"", "\"[::]:443\""]),
-        Key::optional("tls", Kind::Table(&TLS), "The certificate. TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.")
-            .examples(&["{ certificate = \"cert.pem\", key = \"key.pem\" }"]),
+        Key::optional(
+            "tls",
+            Kind::Table(&TLS),
+            "The certificates, and what is asked of clients: [below](#several-certificates). TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.",
+        )
+        .examples(&["{ certificate = \"cert.pem\", key = \"key.pem\" }"]),
         Key::optional(
             "scheme",
             Kind::Words(&[
@@ -109,19 +117,124 @@ pub static LISTENER: Table = Table::new(
         )
         .by_default("[]")
         .examples(&["[\"10.9.0.0/16\"]"]),
+        Key::optional(
+            "hsts",
+            Kind::Either(&[Kind::Boolean, Kind::Table(&HSTS)]),
+            "`Strict-Transport-Security`: browsers come back over https only. A table or `true` replaces what the application says, `false` leaves it alone. Only where browsers see https, and never for loopback names: [HSTS](#hsts).",
+        )
+        .otherwise("`max-age` of 180 days, where the application says nothing"),
+        Key::optional(
+            "redirect",
+            Kind::Either(&[
+                Kind::Words(&[Word::new("https", "to the same host and path, at port 443")]),
+                Kind::Table(&REDIRECT),
+            ]),
+            "Nothing is served here: whoever asks for a host that a policy has is sent to https. Only without `tls`.",
+        )
+        .examples(&["{ port = 8443 }"]),
     ],
 );
 
 /// `listeners.tls`.
 pub static TLS: Table = Table::new(
     "listeners.tls",
-    LISTENERS_AT,
+    TLS_AT,
+    "Certificates, and what is asked of clients.",
+    &[
+        Key::optional("certificate", Kind::FILE, "PEM with the chain, the server's own certificate first."),
+        Key::optional("key", Kind::FILE, "PEM with the private key of `certificate`, unencrypted."),
+        Key::optional(
+            "certificates",
+            Kind::List(&Kind::Table(&CERTIFICATE)),
+            "Several certificates, in place of `certificate` and `key`. Which one is shown depends on the name that the client asks for; the first is for all names that no other has.",
+        )
+        .examples(&["[{ certificate = \"a.pem\", key = \"a-key.pem\" }, { certificate = \"b.pem\", key = \"b-key.pem\" }]"]),
+        Key::optional("client", Kind::Table(&CLIENT_CERTIFICATES), "What certificates clients show.")
+            .otherwise("they are not asked for one")
+            .see(CLIENTS_AT),
+    ],
+)
+.one_of(&["certificate", "certificates"]);
+
+/// Each of `listeners.tls.certificates`.
+pub static CERTIFICATE: Table = Table::new(
+    "listeners.tls.certificates",
+    TLS_AT,
     "A certificate and its key.",
     &[
         Key::required("certificate", Kind::FILE, "PEM with the chain, the server's own certificate first."),
         Key::required("key", Kind::FILE, "PEM with the certificate's private key, unencrypted."),
     ],
 );
+
+/// `listeners.tls.client`.
+pub static CLIENT_CERTIFICATES: Table = Table::new(
+    "listeners.tls.client",
+    CLIENTS_AT,
+    "What certificates clients show.",
+    &[
+        Key::required("ca", Kind::List(&Kind::FILE), "PEM with the authorities that certify clients. No other is trusted."),
+        Key::required(
+            "mode",
+            Kind::Words(&[
+                Word::new("required", "a client without a certificate gets no connection"),
+                Word::new("optional", "it gets one, and `request.tls.client.verified` is false"),
+            ]),
+            "Whether a client must have a certificate. One that cannot be verified is refused either way.",
+        ),
+        Key::optional(
+            "crl",
+            Kind::List(&Kind::FILE),
+            "PEM with revocation lists. There must be one for each authority on the way to a client's certificate, and none may be out of date.",
+        )
+        .otherwise("nothing is revoked"),
+    ],
+);
+
+/// `listeners.hsts`.
+pub static HSTS: Table = Table::new(
+    "listeners.hsts",
+    HSTS_AT,
+    "What browsers remember about coming over https only.",
+    &[
+        Key::optional(
+            "max_age",
+            Kind::Duration(Duration::ZERO, HSTS_MOST),
+            "For how long; `\"0s\"` makes them forget it.",
+        )
+        .by_default("\"180d\""),
+        Key::optional("include_subdomains", Kind::Boolean, "Whether it holds for all names below the host, too.")
+            .by_default("false"),
+        Key::optional(
+            "preload",
+            Kind::Boolean,
+            "Asks for a place in the lists that browsers are shipped with. Needs `include_subdomains` and a year.",
+        )
+        .by_default("false"),
+    ],
+);
+
+/// `listeners.redirect` as a table.
+pub static REDIRECT: Table = Table::new(
+    "listeners.redirect",
+    REDIRECT_AT,
+    "Where a listener sends everybody.",
+    &[
+        Key::optional("port", Kind::Integer(1, 65535), "The port at which browsers reach https.").by_default("443"),
+        Key::optional(
+            "status",
+            Kind::Words(&[
+                Word::new("308", "the method and the body stay"),
+                Word::new("301", "what old programs know; most of them make a GET of it"),
+            ]),
+            "The status of the answer.",
+        )
+        .by_default("\"308\""),
+    ],
+);
+
+/// Two years of 365.25 days, the most that anybody asks for.
+const HSTS_MOST: Duration = Duration::from_secs(2 * 31_557_600);
 
 /// `[keys]`.
 pub static KEYS: Table = Table::new(

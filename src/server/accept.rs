@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 const BACKLOG: i32 = 4096;
 /// How long to wait after an error that only time can heal.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing more is told of it.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// One address, bound once for each worker.
 pub struct Bound {
@@ -25,6 +27,31 @@ impl Bound {
     /// Takes the next worker's socket.
     pub fn take(&mut self) -> Option<StdListener> {
         self.sockets.pop()
+    }
+}
+
+/// What was told of a listener that could not accept connections. It can come and go many times a second, so its beginning and its end are
+/// told once in [`QUIET`] at the most.
+#[derive(Default)]
+pub(super) struct Trouble {
+    since: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    fn begins(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
+            tracing::warn!(%error, "cannot accept connections, waiting");
+            self.told = Some(Instant::now());
+            self.since = self.told;
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(since) = self.since.take() {
+            let seconds = since.elapsed().as_secs();
+            tracing::warn!(seconds, "connections are accepted again");
+        }
     }
 }
 
@@ -58,24 +85,17 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Waits for the next connection, whatever happens to others. `troubled` says since when none could be accepted: that is told when it
-/// begins and when it is over, not at every attempt.
-pub(super) async fn next(listener: &TcpListener, troubled: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
+/// Waits for the next connection, whatever happens to others.
+pub(super) async fn next(listener: &TcpListener, trouble: &mut Trouble) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => {
-                if let Some(since) = troubled.take() {
-                    let seconds = since.elapsed().as_secs();
-                    tracing::warn!(seconds, "connections are accepted again");
-                }
+                trouble.is_over();
                 return accepted;
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if troubled.is_none() {
-                    tracing::warn!(%error, "cannot accept connections, waiting");
-                    *troubled = Some(Instant::now());
-                }
+                trouble.begins(&error);
                 tokio::time::sleep(PAUSE).await;
             }
         }

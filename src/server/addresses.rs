@@ -17,7 +17,7 @@ use foldhash::quality::RandomState;
 const SHARDS: usize = 16;
 
 /// The addresses that have connections open.
-pub struct Addresses {
+pub(super) struct Addresses {
     most: usize,
     hasher: RandomState,
     shards: [Mutex<HashMap<Key, usize, RandomState>>; SHARDS],
@@ -47,7 +47,7 @@ pub(super) struct Place {
 
 impl Addresses {
     /// Gives each address this many places.
-    pub fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, hasher: RandomState::default(), shards: Default::default() })
     }
 

@@ -134,7 +134,7 @@ impl Admission {
 }
 
 /// When each reason was told last.
-pub struct Told {
+pub(super) struct Told {
     began: Instant,
     /// The second after which the reason may be told again.
     next: [AtomicU64; 6],

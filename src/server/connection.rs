@@ -14,11 +14,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
@@ -26,25 +23,33 @@ use super::cork::cork;
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
+use super::tls::{self, Accepted, Shown, TlsShown};
 use super::watch::{Order, Watch};
-use crate::config::Limits;
+use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
 use crate::http::framing::FramingGuard;
-use crate::policy::{TlsFacts, TlsVersion};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// Bytes that hyper keeps of what a client on HTTP/1.1 sends, and of an answer that it does not take.
+const MAX_BUFFER: usize = 128 << 10;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// Streams that a client took back before they were begun, and streams that were refused, before the connection is ended.
-const MAX_RESETS: usize = 64;
+/// Streams that a client took back before they were begun, until the connection is ended.
+const MAX_TAKEN_BACK: usize = 64;
+/// Streams that were refused in the life of a connection, until it is ended. Pieces of an upload that was answered early count too.
+const MAX_REFUSED: usize = 1024;
+
+/// A large future, on the heap and made by a function that is none: while a connection is parked the future of its task is most of what it
+/// costs, and a future that is made within another one may leave its room there.
+type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
     /// On a listener where connections begin with a PROXY header.
@@ -53,44 +58,57 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        self.serve(stream, tls).await;
+    pub(super) async fn run(mut self, stream: TcpStream, shown: Arc<Shown>) {
+        self.serve(stream, shown).await;
         self.watch.closed();
     }
 
-    async fn serve(&mut self, mut stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(&mut self, mut stream: TcpStream, shown: Arc<Shown>) {
         if let Some(admission) = self.announced_to.take() {
-            let Some(()) = Box::pin(self.announce(&mut stream, &admission)).await else { return };
+            let Some(()) = self.announce(&mut stream, &admission).await else { return };
         }
-        let Some(tls) = tls else {
+        let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
         };
-        // On the heap, as is everything below that is large: while the connection is parked this future is what it costs.
-        let Some(stream) = Box::pin(self.handshake(stream, tls)).await else { return };
-        let version = tls_version(stream.get_ref().1.protocol_version());
-        let tls = version.map(|version| TlsFacts { version });
-        self.facts = Arc::new(ClientConnection { tls, ..ClientConnection::clone(&self.facts) });
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let handshake = self.handshake(tls, stream).await.unwrap_or(Err(tls::Failure::TimedOut));
+        let Accepted { stream, http2, facts } = match handshake {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                return self.shared.handshakes.note(failure, self.facts.peer.ip(), &self.shared.metrics);
+            }
+        };
+        let ClientConnection { peer, may_forward, scheme, ref rules, .. } = *self.facts;
+        let (rules, seen) = (Arc::clone(rules), Seen::default());
+        self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: Some(facts), seen });
+        drop(shown);
         self.watch.opened(http2);
-        if http2 { Box::pin(self.http2(stream)).await } else { self.http1(stream).await }
+        if http2 { self.http2(stream).await } else { self.http1(stream).await }
     }
 
-    async fn handshake(&self, stream: TcpStream, tls: TlsAcceptor) -> Option<Box<TlsStream<TcpStream>>> {
-        self.obeying(tls.accept(stream)).await?.ok().map(Box::new)
+    fn handshake<'a>(
+        &'a self,
+        shown: &'a TlsShown,
+        stream: TcpStream,
+    ) -> Apart<'a, Option<Result<Accepted, tls::Failure>>> {
+        Box::pin(self.obeying(tls::accept(shown, stream)))
+    }
+
+    fn announce<'a>(&'a mut self, stream: &'a mut TcpStream, admission: &'a Admission) -> Apart<'a, Option<()>> {
+        Box::pin(self.announced(stream, admission))
     }
 
     /// Lets a trusted proxy say who the client is.
-    async fn announce(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
+    async fn announced(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
         let peer = self.facts.peer;
         match self.obeying(admission.announced(stream, peer)).await? {
             Ok(admitted) => {
                 admitted.place.into_iter().for_each(|place| self.watch.keep(place));
+                let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
                 let (peer, may_forward) = (admitted.client, admitted.may_forward);
                 // Nothing was asked yet, and what was is not to be told of another client.
                 let seen = Seen::default();
-                let facts = ClientConnection { peer, may_forward, seen, ..ClientConnection::clone(&self.facts) };
-                self.facts = Arc::new(facts);
+                self.facts = Arc::new(ClientConnection { peer, may_forward, scheme, rules, tls: None, seen });
                 Some(())
             }
             Err(why) => {
@@ -113,7 +131,7 @@ impl Serving {
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
     async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
         while parked::until_needed(&stream, &self.watch).await {
-            match Box::pin(self.http1_until_idle(stream)).await {
+            match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
                 None => return,
             }
@@ -121,15 +139,20 @@ impl Serving {
     }
 
     /// Serves requests; the stream comes back when it is to be parked.
-    async fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
+    fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, Option<S>> {
+        Box::pin(self.http1_awake(stream))
+    }
+
+    async fn http1_awake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
         // hyper refuses a longer head by itself, and says so.
-        let guard = FramingGuard::new(self.limits.header_bytes * 2);
+        let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
         let mut connection = http1::Builder::new()
             .half_close(false)
             .header_read_timeout(None)
-            .max_headers(self.limits.header_count)
-            .max_header_size(self.limits.header_bytes)
+            .max_headers(self.shared.limits.header_count)
+            .max_header_size(self.shared.limits.header_bytes)
+            .max_buf_size(MAX_BUFFER.max(2 * self.shared.limits.header_bytes))
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut finishing = false;
@@ -183,7 +206,11 @@ impl Serving {
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, ()> {
+        Box::pin(self.http2_to_its_end(stream))
+    }
+
+    async fn http2_to_its_end(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let guard = Guard::Http2(FrameGuard::new(self.watch.now()));
         let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
@@ -199,9 +226,9 @@ impl Serving {
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(MAX_SEND_BUFFER)
-            .max_local_error_reset_streams(MAX_RESETS)
-            .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_local_error_reset_streams(MAX_REFUSED)
+            .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+            .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         let mut finishing = false;
@@ -233,11 +260,17 @@ impl Serving {
     }
 }
 
-/// The versions that this server offers.
-fn tls_version(version: Option<ProtocolVersion>) -> Option<TlsVersion> {
-    match version? {
-        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
-        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection's task keeps this future whatever the connection waits for.
+    #[test]
+    fn d01_a_connection_that_waits_has_a_small_future() {
+        fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Serving::run);
+        assert!(size <= 768, "{size}");
     }
 }

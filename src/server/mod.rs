@@ -22,8 +22,6 @@ mod watch;
 mod worker;
 
 pub use accept::{Bound, bind};
-pub use addresses::Addresses;
-pub use admission::Told;
-pub use tls::{TlsSetupError, server_config};
+pub use tls::{Front, Shown, TlsSetupError};
 pub(crate) use worker::Socket;
 pub use worker::{Shared, Worker, WorkerError};

@@ -5,12 +5,13 @@
 //! of. What is kept is the task, the [`Watch`], the socket and, over TLS, the session with its keys. All limits and orders of the watchman
 //! hold for parked connections as for others.
 //!
-//! May touch: the stream, to ask whether something came; it never reads. Trust boundary: none; what comes is read by hyper behind a framing
+//! May touch: the stream, to ask whether something came; what came stays where it is. Trust boundary: none; what comes is read by hyper behind a framing
 //! guard that begins anew, which is right because a connection is only taken back between two messages.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -19,26 +20,28 @@ use super::worker::Slot;
 
 /// A stream that can be waited on without reading.
 pub(super) trait Readable {
-    /// Ready when reading would tell something: bytes, the end, or an error.
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()>;
+    /// Ready when there is something to read; false when nothing more will come.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool>;
 }
 
 impl Readable for TcpStream {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_read_ready(context).map(drop)
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
+        // The kernel is asked: the runtime takes a connection that was just accepted for readable.
+        let mut byte = [0; 1];
+        self.poll_peek(context, &mut ReadBuf::new(&mut byte)).map(|peeked| peeked.is_ok_and(|count| count > 0))
     }
 }
 
 impl Readable for TlsStream<TcpStream> {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
         let (socket, session) = self.get_ref();
         // A request may have come together with the end of the handshake.
-        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(()) }
+        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(true) }
     }
 }
 
 impl<S: Readable> Readable for Box<S> {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
         (**self).poll_readable(context)
     }
 }
@@ -49,7 +52,7 @@ pub(super) async fn until_needed(stream: &impl Readable, watch: &Watch) -> bool 
     poll_fn(|context| match watch.order(context.waker()) {
         Order::Drop => Poll::Ready(false),
         Order::Finish if !watch.awaits_first_byte() => Poll::Ready(true),
-        Order::GoOn | Order::Park | Order::Finish => stream.poll_readable(context).map(|()| true),
+        Order::GoOn | Order::Park | Order::Finish => stream.poll_readable(context),
     })
     .await
 }

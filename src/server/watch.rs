@@ -22,7 +22,7 @@ use crate::config::Timeouts;
 /// How often the watchman looks.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long a connection is idle before it is parked: one that is busy is left alone, as setting HTTP up again costs some microseconds.
-const PARK_AFTER: Duration = Duration::from_millis(500);
+const PARK_AFTER: Duration = Duration::from_millis(200);
 /// How long a connection that was asked to end may take before it is dropped.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 

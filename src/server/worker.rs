@@ -10,19 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use ipnet::IpNet;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use super::accept;
 use super::addresses::Addresses;
 use super::admission::{Admission, Admitted, Told, TurnedAway};
 use super::connection::Serving;
+use super::tls::{Failures, Front};
 use super::watch::{TICK, Watchman};
 use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
-use crate::http::{Scheme, Seen};
+use crate::http::Seen;
 use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
@@ -39,11 +38,29 @@ pub struct Shared {
     /// Connections open at all workers.
     pub connections: AtomicUsize,
     /// Connections of each client address.
-    pub addresses: Arc<Addresses>,
+    pub(super) addresses: Arc<Addresses>,
     /// Peers that may say whom they speak for.
-    pub trusted_proxies: Vec<IpNet>,
+    pub(super) trusted_proxies: Vec<IpNet>,
     /// What was said of connections that were turned away.
-    pub told: Told,
+    pub(super) told: Told,
+    /// What was said of handshakes that failed.
+    pub(super) handshakes: Failures,
+}
+
+impl Shared {
+    /// With no connection open.
+    pub fn new(limits: Limits, timeouts: Timeouts, trusted_proxies: Vec<IpNet>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            limits,
+            timeouts,
+            metrics,
+            connections: AtomicUsize::new(0),
+            addresses: Addresses::new(limits.connections_per_address),
+            trusted_proxies,
+            told: Told::default(),
+            handshakes: Failures::default(),
+        }
+    }
 }
 
 /// A worker could not be started.
@@ -57,8 +74,7 @@ pub struct Worker {
 /// One of a worker's sockets, with what is true for all its connections.
 pub(crate) struct Socket {
     pub(crate) listener: StdListener,
-    pub(crate) scheme: Scheme,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) front: Arc<Front>,
     pub(crate) admits: Admits,
 }
 
@@ -95,8 +111,7 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
                 gateway: Arc::clone(&gateway),
                 admission: Arc::new(Admission { shared: Arc::clone(&shared), admits: socket.admits }),
                 watchman: Arc::clone(&watchman),
-                scheme: socket.scheme,
-                tls: socket.tls.map(TlsAcceptor::from),
+                front: socket.front,
             };
             tokio::spawn(accepting.run(socket.listener, stop.clone()))
         })
@@ -139,8 +154,7 @@ struct Accepting {
     gateway: Arc<Gateway>,
     admission: Arc<Admission>,
     watchman: Arc<Watchman>,
-    scheme: Scheme,
-    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
 }
 
 impl Accepting {
@@ -149,11 +163,11 @@ impl Accepting {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listener cannot be used"),
         };
-        let mut troubled = None;
+        let mut trouble = accept::Trouble::default();
         loop {
             tokio::select! {
                 biased;
-                (stream, peer) = accept::next(&listener, &mut troubled) => self.serve(stream, peer),
+                (stream, peer) = accept::next(&listener, &mut trouble) => self.serve(stream, peer),
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }
         }
@@ -174,14 +188,16 @@ impl Accepting {
             Err(why) => return self.admission.note(why, peer),
         };
         let _ = stream.set_nodelay(true);
-        let facts = ClientConnection { peer, may_forward: true, scheme: self.scheme, tls: None, seen: Seen::default() };
+        let shown = self.front.shown();
+        let (rules, seen) = (Arc::clone(&shown.rules), Seen::default());
+        let facts = ClientConnection { peer, may_forward: true, scheme: rules.scheme, rules, tls: None, seen };
+        let facts = Arc::new(facts);
         let watch = self.watchman.watch(slot);
         let announced_to = admitted.is_none().then(|| Arc::clone(&self.admission));
         admitted.and_then(|admitted| admitted.place).into_iter().for_each(|place| watch.keep(place));
-        let (gateway, limits, facts) = (Arc::clone(&self.gateway), shared.limits, Arc::new(facts));
-        let serving = Serving { gateway, limits, facts, watch, announced_to };
-        let tls = self.tls.clone();
-        tokio::spawn(serving.run(stream, tls));
+        let (gateway, shared) = (Arc::clone(&self.gateway), Arc::clone(shared));
+        let serving = Serving { gateway, shared, facts, watch, announced_to };
+        tokio::spawn(serving.run(stream, shown));
     }
 
     /// Lets a peer in; none when it has to say first whom it speaks for.

@@ -83,6 +83,27 @@ fn people_see_each_rule_what_it_asked_and_what_it_saw() {
 }
 
 #[test]
+fn p02_s01_people_see_both_readings_of_a_path_and_the_header_for_which_a_request_is_refused() {
+    let folder = folder();
+    let keeping = "upstream = \"http://127.0.0.1:9\"\nencoded_slash = \"keep\"\npath_parameters = \"keep\"\n\
+                   forged_headers = \"reject\"";
+    folder.write("policies/royalty.toml", &POLICY.replace("upstream = \"http://127.0.0.1:9\"", keeping));
+    let told = |asked: &str, more: &[&str]| explain(&folder, &[&[asked, "--claims", "ADA"], more].concat()).1;
+    let out = told("GET http://royalty.localhost/static/a%2fb;v=1?x", &[]);
+    for line in [
+        "rules see /static/a%2Fb\n",
+        "some applications read it as /static/a/b, which must be decided alike\n",
+        "GET /static/a%2Fb;v=1?x HTTP/1.1\n",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let out = told("GET http://royalty.localhost/static%2fa", &[]);
+    assert!(out.contains("decided on differently when its encoded slash is read as a slash"), "{out}");
+    let out = told("GET http://royalty.localhost/static/a", &["--header", "X_Remote_User: root"]);
+    assert!(out.contains("header_forged") && out.contains("`x_remote_user` poses as a header"), "{out}");
+}
+
+#[test]
 fn people_see_what_was_scrubbed_and_what_the_application_receives() {
     let folder = folder();
     let (code, out, err) = explain(

@@ -5,6 +5,7 @@ mod networks;
 mod rates;
 mod reasons;
 mod strangers;
+mod tools;
 
 use bytes::Bytes;
 use http::Method;

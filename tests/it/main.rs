@@ -40,3 +40,4 @@ mod seeds;
 mod sessions;
 mod shipped;
 mod telling;
+mod tls;

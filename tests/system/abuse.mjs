@@ -1,12 +1,16 @@
 // Clients that attack with slowness, with connections, and with HTTP/2 that is none; others are served meanwhile.
 //
-// slowhttptest's four modes beside each other, no file descriptors left, and all of h2spec. Needs no browser and no signed-in person.
+//   node tests/system/abuse.mjs [--alone]
+//
+// slowhttptest's four modes beside each other (with --alone one after another), floods of HTTP/2 frames, no file descriptors left, and all of
+// h2spec. Each `note` says how much memory the gateway had before and at the most.
 
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, expect, expectSame, script } from "./parts/report.mjs";
 import { plan, startGateway } from "./parts/gateway.mjs";
+import { FLOODS, flood } from "./parts/floods.mjs";
 import { freePort, listens, said, start, until, untilReady } from "./parts/program.mjs";
 import { startProvider } from "./parts/provider.mjs";
 import { target } from "./parts/setting.mjs";
@@ -16,8 +20,10 @@ const HOST = "catalogue.localhost";
 const ATTACK_S = 20;
 const CONNECTIONS = 200;
 const PROBE_MS = 10_000;
+const FLOODERS = 8;
+const ALONE = process.argv.includes("--alone");
 /** What a mode of attack may add to the gateway's memory, in KiB; a debug build is measured here. */
-const MOST_KIB = 96 * 1024;
+const MOST_KIB = 160 * 1024;
 
 const policy = (upstream) => `[app]
 hosts = ["${HOST}", "127.0.0.1", "localhost"]
@@ -97,30 +103,48 @@ header = "5s"
 body_stall = "5s"
 `,
   });
-  const before = footprint(gateway);
-
-  await check("slowhttptest: while it runs in four modes at once, every probe is answered", async () => {
-    const attacks = Object.entries(MODES).map(([name, mode]) => attack(here.folder, name, mode(here.port)));
-    let [probes, most] = [0, 0];
-    while (attacks.some(({ ended }) => !ended)) {
+  /** Asks until the attacks are over; each probe must be answered, and memory stay below its bound. */
+  const probeWhile = async (name, goesOn) => {
+    const first = footprint(gateway).resident;
+    let [probes, most] = [0, first];
+    while (goesOn()) {
       const page = await ask(here.port, { host: HOST, path: "/probe", limit: PROBE_MS });
       expectSame(`probe ${probes} (${page.error})`, page.status, 200);
       probes += 1;
       most = Math.max(most, footprint(gateway).resident);
-      await new Promise((done) => setTimeout(done, 100));
+      await new Promise((done) => setTimeout(done, 50));
     }
+    console.log(`note ${name}: ${probes} probes; ${first} KiB before, ${most} KiB at the most`);
+    expect(most - first < MOST_KIB, `memory grew by ${most - first} KiB`);
+  };
+
+  const attackWith = async (modes) => {
+    const attacks = modes.map((name) => attack(here.folder, name, MODES[name](here.port)));
+    await probeWhile(modes.join(", "), () => attacks.some(({ ended }) => !ended));
     for (const one of attacks) {
       expect(/ended with 0/.test(one.ended), `${one.name} ${one.ended}: ${said(one).slice(-400)}`);
-      expect(said(one).length > 0, `${one.name} said nothing`);
     }
-    expect(probes > 5, `only ${probes} probes`);
-    const grown = most - before.resident;
-    console.log(`note ${probes} probes; memory grew by ${grown} KiB at the most, ${before.resident} KiB before`);
-    expect(grown < MOST_KIB, `memory grew by ${grown} KiB`);
-  });
+  };
+
+  if (ALONE) {
+    for (const name of Object.keys(MODES)) await check(`slowhttptest: ${name}`, () => attackWith([name]));
+  } else {
+    await check("slowhttptest: while it runs in four modes at once, every probe is answered", () =>
+      attackWith(Object.keys(MODES)));
+  }
 
   await check("slowhttptest: what it opened is closed", () =>
-    until("as few descriptors as before", () => footprint(gateway).files <= before.files + 8));
+    until("the end of all connections", async () => /^lychgate_connections 0$/m.test(await gateway.metrics())));
+
+  for (const [name, next] of Object.entries(FLOODS)) {
+    await check(`${name}: the connections end, and every probe is answered`, async () => {
+      let over = false;
+      const floods = Array.from({ length: FLOODERS }, () => flood(secure, HOST, next));
+      const all = Promise.all(floods).then((ended) => ((over = true), ended));
+      await probeWhile(name, () => !over);
+      for (const { closed, turn } of await all) expect(closed, `a connection still took frames after ${turn}`);
+    });
+  }
 
   await check("no descriptors left: open connections are served, new ones are accepted when some are free again", async () => {
     const kept = oneConnection();
@@ -135,7 +159,7 @@ body_stall = "5s"
     expectSame("the status of one that waited", (await late).status, 200);
     await until("the end of it in the log", () => said(gateway).includes("connections are accepted again"));
     const lines = said(gateway).split("\n").filter((line) => line.includes("cannot accept connections"));
-    expect(lines.length <= 12, `${lines.length} lines tell of it`);
+    expect(lines.length <= 8, `${lines.length} lines tell of it`);
     limitFiles(gateway, 1024);
     expectSame("the status after", (await ask(here.port, { host: HOST })).status, 200);
     kept.destroy();
@@ -155,15 +179,13 @@ body_stall = "5s"
     agents.forEach((agent) => agent.destroy());
   });
 
-  await check("h2spec: every case holds over TLS", async () => {
-    const out = await h2spec(["-h", "127.0.0.1", "-p", String(secure), "-t", "-k", "-o", "5"]);
+  await check("h2spec: every case holds over TLS, the strict one too", async () => {
+    const out = await h2spec(["-S", "-h", "127.0.0.1", "-p", String(secure), "-t", "-k", "-o", "5"]);
     const summary = out.match(/(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/);
     expect(summary, out.slice(-600));
-    const [, tests, passed, , failed] = summary.map(Number);
-    const details = out.slice(out.indexOf("Failures:"));
-    expect(tests >= 146 && failed === 0, `${summary[0]}\n${details}`);
+    const [, tests, passed] = summary.map(Number);
     console.log(`note ${summary[0]}`);
-    expect(passed >= 145, `${passed} passed`);
+    expect(tests >= 146 && passed === tests, `${summary[0]}\n${out.slice(out.indexOf("Failures:"))}`);
   });
 
   await check("the gateway serves after all this", async () => {

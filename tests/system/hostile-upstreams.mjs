@@ -1,7 +1,7 @@
 // Servers that read targets and headers differently, and people who try every spelling of both (P02, P03, S01-S04).
 //
-// What the same bytes do when they are sent to a server directly is shown first, so that the spellings are known to be dangerous. Each server
-// stands behind the gateway twice: as it is by default, and with all switches of its paths turned to keep.
+// What the same bytes do when they are sent to a server directly is shown first, so that the spellings are known to be
+// dangerous. Each server stands behind the gateway twice: as it is by default, and with all switches of its paths turned to keep.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -82,6 +82,7 @@ async function checkNames(server, gateway, cookie) {
   await check(`S01 ${title}: forged names are believed when they are sent to it directly`, async () => {
     const answers = await forEach(spelled, (alias) => exchange(port, head("localhost", `GET ${own}`, [`${alias}: forged`])));
     const taken = answers.filter((answer) => believed(answer, PRESENT).includes("forged")).length;
+    console.log(`${title}: ${taken} of ${spelled.length} names are believed`);
     expect(taken >= server.names, `only ${taken} of ${spelled.length} names were`);
   });
 
@@ -126,10 +127,17 @@ async function checkNames(server, gateway, cookie) {
   });
 }
 
+function overHttp2(host, port) {
+  const createConnection = () =>
+    connectTls({ host: "127.0.0.1", port, servername: host, ALPNProtocols: ["h2"], rejectUnauthorized: false });
+  return openHttp2(`https://${host}:${port}`, { createConnection });
+}
+
 /** The answer to a request over HTTP/2: status and text. */
 function askHttp2(session, path, fields, trailers) {
   return new Promise((done, failed) => {
-    const asked = session.request({ ":method": trailers ? "POST" : "GET", ":path": path, ...fields }, { waitForTrailers: Boolean(trailers) });
+    const line = { ":method": trailers ? "POST" : "GET", ":path": path };
+    const asked = session.request({ ...line, ...fields }, { waitForTrailers: Boolean(trailers) });
     let [status, text] = [0, ""];
     asked.on("response", (answer) => (status = answer[":status"])).on("error", failed);
     asked.on("wantTrailers", () => asked.sendTrailers(trailers));
@@ -140,9 +148,7 @@ function askHttp2(session, path, fields, trailers) {
 
 async function checkNamesOfHttp2(server, tlsPort, cookie) {
   const { title, bases, page, host } = server;
-  const createConnection = () =>
-    connectTls({ host: "127.0.0.1", port: tlsPort, servername: host, ALPNProtocols: ["h2"], rejectUnauthorized: false });
-  const session = openHttp2(`https://${host}:${tlsPort}`, { createConnection });
+  const session = overHttp2(host, tlsPort);
   await check(`S01 S02 S04 ${title}: nor over HTTP/2, on either path, nor in its trailers`, async () => {
     for (const [folder, user] of [["private", ["ada"]], ["public", []]]) {
       const path = `${bases[0]}/${folder}/${page}`;
@@ -165,18 +171,25 @@ async function checkNamesOfHttp2(server, tlsPort, cookie) {
   session.destroy();
 }
 
-/** Where an application refuses forged headers, each of them is refused, on either path. */
-async function checkRejected(server, gateway, cookie) {
+/** Where an application refuses forged headers, each of them is refused, on either path and over HTTP/2. */
+async function checkRejected(server, gateway, tlsPort, cookie) {
   const all = aliases(PRESENT).filter((_, index) => index % 3 === 0);
   await check(`S01 S02 ${server.title}: where it wants them refused, every spelling is`, async () => {
     for (const folder of ["private", "public"]) {
-      const ask = (alias) => head(server.keeping, `GET ${server.bases[0]}/${folder}/${server.page}`, [`Cookie: ${cookie}`, `${alias}: forged`]);
+      const line = `GET ${server.bases[0]}/${folder}/${server.page}`;
+      const ask = (alias) => head(server.keeping, line, [`Cookie: ${cookie}`, `${alias}: forged`]);
       const answers = await forEach(all, (alias) => exchange(gateway, ask(alias)));
       for (const [index, answer] of answers.entries()) {
         const expected = folded(all[index]) === folded(PRESENT) ? 400 : 200;
         expect(statusOf(answer) === expected, `${all[index]}: ${answer}`);
       }
     }
+    const session = overHttp2(server.keeping, tlsPort);
+    for (const alias of new Set(all.map((one) => one.toLowerCase()))) {
+      const { status } = await askHttp2(session, `${server.bases[0]}/public/${server.page}`, { [alias]: "forged" });
+      expectSame(`the status of ${alias}`, status, folded(alias) === folded(PRESENT) ? 400 : 200);
+    }
+    session.destroy();
   });
 }
 
@@ -248,8 +261,9 @@ script(async () => {
 
   const tlsPort = await freePort();
   const hosts = SERVERS.flatMap(({ host, keeping }) => [host, keeping]);
-  const origins = [...hosts.map((host) => `http://${host}:${here.port}`), ...hosts.map((host) => `https://${host}:${tlsPort}`)];
-  const provider = await startProvider({ redirects: origins.map((origin) => `${origin}/.lychgate/callback`) });
+  const clear = hosts.map((host) => `http://${host}:${here.port}`);
+  const overTls = SERVERS.map(({ host }) => `https://${host}:${tlsPort}`);
+  const provider = await startProvider({ redirects: [...clear, ...overTls].map((origin) => `${origin}/.lychgate/callback`) });
   certificate(here.folder);
   const listener = `[[listeners]]\naddress = "127.0.0.1:${tlsPort}"\ntls = { certificate = "tls.pem", key = "tls.key" }\n`;
   const policies = Object.fromEntries(
@@ -272,14 +286,13 @@ script(async () => {
     }
     return cookies;
   };
-  const clear = origins.filter((origin) => origin.startsWith("http:"));
   const [ada, grace] = [await everywhere("ada", clear), await everywhere("grace", clear)];
-  const adaOverTls = await everywhere("ada", origins.filter((origin) => origin.startsWith("https:")));
+  const adaOverTls = await everywhere("ada", overTls);
 
   for (const server of SERVERS) {
     await checkNames(server, here.port, ada.get(server.host));
     await checkNamesOfHttp2(server, tlsPort, adaOverTls.get(server.host));
     await checkPaths(server, here.port, { ada, grace });
   }
-  await checkRejected(SERVERS[0], here.port, ada.get(SERVERS[0].keeping));
+  await checkRejected(SERVERS[0], here.port, tlsPort, ada.get(SERVERS[0].keeping));
 });

@@ -49,7 +49,8 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Echoes bodies' digests, answers slowly under /slow, and echoes what comes through WebSocket tunnels. */
 async function startApplication() {
-  const server = createServer((incoming, answer) => {
+  // An application that closes idle connections may do so under an upload that is just beginning, which nobody can send again.
+  const server = createServer({ keepAliveTimeout: MINUTES * 60_000 + 60_000 }, (incoming, answer) => {
     const digest = createHash("sha256");
     incoming.on("data", (part) => digest.update(part)).on("error", () => {});
     incoming.on("end", () => {

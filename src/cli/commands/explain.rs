@@ -7,15 +7,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::super::USAGE;
 use super::super::arguments::{ExplainOptions, Format};
 use super::super::render::explanation;
 use super::{plan, refuse};
 use crate::app::{Plan, Question};
+use crate::certificate::Certificate;
 use crate::clock::{Clock, Timestamp};
 use crate::http::{HostName, Scheme};
-use crate::policy::{Policy, SessionFacts, SessionKind, Subject};
+use crate::policy::{Policy, SessionFacts, SessionKind, Subject, TlsFacts, TlsVersion};
 
 /// The largest file of claims, in bytes.
 const MAX_CLAIMS: u64 = 1024 * 1024;
@@ -71,6 +74,8 @@ fn question(plan: &Plan, options: &ExplainOptions) -> Result<Question, String> {
     let policy = app.or_else(|| {
         plan.policies().iter().find(|policy| host.as_ref().is_some_and(|host| policy.hosts().contains(host)))
     });
+    let client = options.client_certificate.as_deref().map(certificate).transpose()?;
+    let client = client.map(std::sync::Arc::new);
     Ok(Question {
         method,
         scheme,
@@ -78,6 +83,7 @@ fn question(plan: &Plan, options: &ExplainOptions) -> Result<Question, String> {
         target: target.to_owned(),
         headers: headers(&options.headers)?,
         peer: options.client,
+        tls: (scheme == Scheme::Https).then_some(TlsFacts { version: TlsVersion::V1_3, client }),
         now,
         person: options.claims.as_deref().map(|file| person(file, options, policy, now)).transpose()?,
         trusted_proxies: plan.config().trusted_proxies.clone(),
@@ -129,6 +135,13 @@ fn headers(texts: &[String]) -> Result<HeaderMap, String> {
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// What the first certificate of a PEM file says.
+fn certificate(file: &Path) -> Result<Certificate, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let der = CertificateDer::from_pem_slice(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+    Certificate::parse(&der).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {

@@ -76,6 +76,9 @@ fn asked(story: &Story, file: &str, out: &mut String) {
     }
     let client = story.client.map(|client| format!("from {client} ")).unwrap_or_default();
     let _ = writeln!(out, "          {client}at {}", story.time);
+    if let Some(subject) = &story.client_certificate {
+        let _ = writeln!(out, "          with the certificate of {subject}");
+    }
     let Some(route) = &story.route else { return };
     let others = match route.others.as_slice() {
         [] => String::new(),

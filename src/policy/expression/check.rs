@@ -15,7 +15,8 @@ use cel::common::ast::{EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, op
 use super::functions::{FUNCTIONS, Style};
 use super::lower::{self, chosen, of_request};
 use super::named::Named;
-use super::scope::{Chosen, Many, REQUEST, ROOTS, SESSION, TLS};
+use super::scope::{Chosen, Many, REQUEST, ROOTS, SESSION};
+use super::tls;
 use super::{Kind, Mistake, Reads, place};
 use crate::diagnostic::nearest;
 use crate::policy::request_header;
@@ -225,10 +226,8 @@ impl<'a> Walk<'a> {
                 }
                 self.field(node, name, &select.field)
             }
-            Expr::Select(outer) if is_name(&outer.operand, "request") && outer.field == "tls" => {
-                self.found.reads.request = true;
-                self.known("request.tls", &select.field, &TLS, node).then_some(Kind::Text)
-            }
+            _ if tls::is_tls(&select.operand) => self.tls(node, select, "request.tls", &tls::TLS),
+            _ if tls::is_client(&select.operand) => self.tls(node, select, "request.tls.client", &tls::CLIENT),
             _ => {
                 let kind = self.kind(&select.operand);
                 if let Some(kind @ (Kind::Bool | Kind::Number | Kind::Text | Kind::List)) = kind {
@@ -258,7 +257,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         if of == "request" && field == "tls" {
-            let help = "write request.tls.version".to_owned();
+            let help = "write request.tls.version, or request.tls.client.subject".to_owned();
             self.mistake(node, "`request.tls` as a whole cannot be used", Some(help));
             return None;
         }
@@ -271,6 +270,22 @@ impl<'a> Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// A field of `request.tls`, or of the certificate there.
+    fn tls(&mut self, node: &IdedExpr, select: &SelectExpr, of: &str, fields: &[&str]) -> Option<Kind> {
+        self.found.reads.request = true;
+        if select.test {
+            let help = "request fields are always there; an unset one is ''".to_owned();
+            self.mistake(node, "`has` asks for a claim of `user` only", Some(help));
+        }
+        if !self.known(of, &select.field, fields, node) {
+            return None;
+        }
+        if of == "request.tls" && select.field == "client" {
+            return self.whole(node, "request.tls.client", &tls::CLIENT);
+        }
+        Some(tls::kind(&select.field))
+    }
+
     /// Whether `of` has the field; a mistake where it has not.
     fn known(&mut self, of: &str, field: &str, fields: &[&str], node: &IdedExpr) -> bool {
         if fields.contains(&field) {

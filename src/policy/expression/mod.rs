@@ -23,6 +23,7 @@ mod place;
 mod scope;
 mod seen;
 mod spelled;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -17,6 +17,7 @@ use super::Failure;
 use super::constant::Constant;
 use super::functions::{BUDGET, Budget};
 use super::named::{Definitions, Found, Meaning, meaning};
+use super::tls;
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::policy::decision::{RequestFacts, SessionFacts};
@@ -28,8 +29,6 @@ pub(super) const ROOTS: [&str; 5] = ["app", "now", "request", "session", "user"]
 /// The fields of `request`.
 pub(super) const REQUEST: [&str; 9] =
     ["client", "headers", "host", "method", "params", "path", "query", "scheme", "tls"];
-/// The fields of `request.tls`.
-pub(super) const TLS: [&str; 1] = ["version"];
 /// The fields of `session`.
 pub(super) const SESSION: [&str; 6] = ["acr", "age", "amr", "authenticated_at", "kind", "provider"];
 
@@ -287,8 +286,7 @@ impl<'a> Scope<'a> {
             "query" => Some(text(request.query.unwrap_or_default())),
             "client" => Some(CowVal::owned(CelString::from(request.client.to_canonical().to_string()))),
             "scheme" => Some(text(request.scheme.as_str())),
-            "tls.version" => Some(text(request.tls.map_or("", |tls| tls.version.as_str()))),
-            _ => None,
+            _ => tls::value(request.tls, field.strip_prefix("tls.")?),
         }
     }
 }
@@ -313,18 +311,18 @@ impl VariableResolver for Scope<'_> {
     }
 }
 
-fn text(text: &str) -> CowVal<'_, '_> {
+pub(super) fn text(text: &str) -> CowVal<'_, '_> {
     CowVal::owned(CelString::from(text))
 }
 
-fn texts(texts: &[String]) -> Vec<Box<dyn Val + '_>> {
+pub(super) fn texts(texts: &[String]) -> Vec<Box<dyn Val + '_>> {
     texts.iter().map(|text| Box::new(CelString::from(text.as_str())) as Box<dyn Val + '_>).collect()
 }
 
-fn truth<'b>(truth: bool) -> CowVal<'b, 'b> {
+pub(super) fn truth<'b>(truth: bool) -> CowVal<'b, 'b> {
     CowVal::owned(CelBool::from(truth))
 }
 
-fn number<'b>(number: i64) -> CowVal<'b, 'b> {
+pub(super) fn number<'b>(number: i64) -> CowVal<'b, 'b> {
     CowVal::owned(CelInt::from(number))
 }

@@ -13,7 +13,7 @@ use cel::common::value::Val;
 use serde::Serialize;
 
 use super::spelled::{operands, spelled, unguarded};
-use super::{Failure, Named, View, bounds, check, claim_at, evaluate, lower, named_check, text_of, type_name};
+use super::{Failure, Named, View, bounds, check, claim_at, evaluate, lower, named_check, text_of, tls, type_name};
 use crate::claims::{AsJson, ClaimValue};
 
 /// The longest value that is shown whole, in bytes.
@@ -132,7 +132,7 @@ fn is_read(node: &IdedExpr, named: &Named) -> bool {
         Expr::Call(call) => named_check::as_variable(call).is_some(),
         Expr::Select(select) if !select.test => match &select.operand.expr {
             Expr::Ident(name) => name == "request" || name == "session",
-            Expr::Select(outer) => outer.field == "tls" && check::is_name(&outer.operand, "request"),
+            Expr::Select(_) => tls::is_tls(&select.operand) || tls::is_client(&select.operand),
             _ => false,
         },
         _ => false,

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::certificate::Certificate;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
@@ -40,6 +41,20 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
     let mut headers = HeaderMap::new();
     headers.insert("accept-language", HeaderValue::from_static("de-AT, en"));
     headers.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
+    let client = Some(Arc::new(Certificate {
+        subject: "CN=laptop-7,O=Garnet Records".to_owned(),
+        issuer: "CN=Devices".to_owned(),
+        common_name: "laptop-7".to_owned(),
+        serial: "e501".to_owned(),
+        fingerprint: "ab".repeat(32),
+        dns_names: vec!["laptop-7.gmr.example".to_owned()],
+        emails: vec!["ada@gmr.example".to_owned()],
+        uris: vec!["spiffe://gmr.example/ada".to_owned()],
+        addresses: vec!["192.0.2.7".to_owned()],
+        not_before: 1,
+        not_after: 2_000_000_000,
+    }));
+    let tls = TlsFacts { version: TlsVersion::V1_3, client };
     let request = RequestFacts {
         method: &Method::POST,
         host: &host,
@@ -47,7 +62,7 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
         query: Some("x=1&view=full%20page"),
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
         scheme: Scheme::Https,
-        tls: Some(TlsFacts { version: TlsVersion::V1_3 }),
+        tls: Some(&tls),
         headers: &headers,
     };
     let (named, truths) = (Named::default(), Truths::unknown(0));

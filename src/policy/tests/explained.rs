@@ -3,7 +3,10 @@
 use super::*;
 
 /// The decision that follows from what an explanation says was asked: the rule's label and a word.
-fn implied(explained: &Explained<'_>) -> (Option<String>, &'static str) {
+fn implied(policy: &Policy, request: &RequestFacts<'_>, explained: &Explained<'_>) -> (Option<String>, &'static str) {
+    if policy.networks().is_some_and(|networks| !networks.admit(request.client)) {
+        return (None, "deny network_denied");
+    }
     if explained.doubtful.is_some() {
         return (None, "deny query_ambiguous");
     }
@@ -40,8 +43,9 @@ fn found(decision: &Decision<'_>) -> (Option<String>, &'static str) {
         Decision::Allow(_) => "allow",
         Decision::Deny(denial) if denial.reason().is_of_a_header() => "allow",
         Decision::Deny(denial) => match denial.code() {
+            "network_denied" => "deny network_denied",
             "no_rule" => "deny no_rule",
-            "query_ambiguous" => "deny query_ambiguous",
+            "query_ambiguous" | "path_ambiguous" => "deny query_ambiguous",
             "expression_failed" => "deny expression_failed",
             "denied" => "deny denied",
             "not_allowed" => "deny not_allowed",
@@ -72,7 +76,12 @@ fn explanations_agree_with_decisions_for_every_test_of_every_policy_in_the_tree(
         for test in &policy.tests {
             let agreed = test.asked(policy, |request, who, now| {
                 let explained = policy.explain(request, who, now);
-                assert_eq!(implied(&explained), found(&policy.decide(request, who, now)), "{}", test.name);
+                assert_eq!(
+                    implied(policy, request, &explained),
+                    found(&policy.decide(request, who, now)),
+                    "{}",
+                    test.name
+                );
                 assert_eq!(explained.rules.len(), policy.rules.len());
                 trees_agree(&explained)
             });
@@ -220,7 +229,7 @@ proptest! {
         let (implied, found, trees) = asked.look(&policy, asked.query.as_deref(), |request| {
             let explained = policy.explain(request, who.as_ref(), asked.now());
             let decision = policy.decide(request, who.as_ref(), asked.now());
-            (implied(&explained), found(&decision), trees_agree(&explained))
+            (implied(&policy, request, &explained), found(&decision), trees_agree(&explained))
         });
         prop_assert_eq!(implied, found);
         prop_assert!(trees);

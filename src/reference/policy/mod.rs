@@ -20,7 +20,7 @@ pub use header::{
 };
 pub use limits::{LIMITS, NETWORKS, RATE};
 pub use rule::{QUERY, REDIRECT, RESPOND, RULE, STEP_UP};
-pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_HEADERS, TEST_SESSION};
+pub use test::{EXPECT, EXPECT_HEADERS, TEST, TEST_CERTIFICATE, TEST_HEADERS, TEST_SESSION, TEST_TLS};
 
 use super::key::{Key, Kind, Table, Word};
 

@@ -22,6 +22,7 @@ pub static TEST: Table = Table::new(
         Key::optional("time", Kind::Moment, "When it happens; in UTC where it has no offset.")
             .otherwise("`2026-01-01`"),
         Key::optional("headers", Kind::Table(&TEST_HEADERS), "The fields of the request's head that rules look at."),
+        Key::optional("tls", Kind::Table(&TEST_TLS), "The client's TLS connection."),
         Key::required("request", Kind::Text("request"), "`\"METHOD /path?query\"`; without a method, `GET`.")
             .examples(&["\"GET /admin/payouts\""]),
         Key::required(
@@ -60,6 +61,43 @@ pub static TEST_HEADERS: Table = Table::new("tests.headers", TESTS_AT, "The fiel
     "NAME",
     Kind::OneOrMore(&Kind::TEXT),
     "The field's value; a list for a field that stands there several times.",
+);
+
+/// `tls = { … }` of a test.
+pub static TEST_TLS: Table = Table::new(
+    "tests.tls",
+    TESTS_AT,
+    "The client's TLS connection in a test.",
+    &[
+        Key::optional("version", Kind::Words(&[Word::new("1.2", ""), Word::new("1.3", "")]), "The version.")
+            .by_default("\"1.3\""),
+        Key::optional(
+            "client",
+            Kind::Table(&TEST_CERTIFICATE),
+            "The certificate that the client shows; `{}` for one that says nothing.",
+        )
+        .otherwise("none")
+        .examples(&["{ common_name = \"laptop-7\" }"]),
+    ],
+);
+
+/// `tls.client = { … }` of a test.
+pub static TEST_CERTIFICATE: Table = Table::new(
+    "tests.tls.client",
+    TESTS_AT,
+    "The certificate that the client shows: what rules read as `request.tls.client`.",
+    &[
+        Key::optional("subject", Kind::TEXT, "Whom it is for.").examples(&["\"CN=ada,O=Garnet Records\""]),
+        Key::optional("issuer", Kind::TEXT, "Who signed it."),
+        Key::optional("common_name", Kind::TEXT, "The subject's common name."),
+        Key::optional("serial", Kind::TEXT, "The serial number in hexadecimal."),
+        Key::optional("fingerprint", Kind::TEXT, "SHA-256 of the certificate in hexadecimal."),
+        Key::optional("dns_names", Kind::OneOrMore(&Kind::TEXT), "Its host names."),
+        Key::optional("emails", Kind::OneOrMore(&Kind::TEXT), "Its mail addresses."),
+        Key::optional("uris", Kind::OneOrMore(&Kind::TEXT), "Its URIs."),
+        Key::optional("addresses", Kind::OneOrMore(&Kind::TEXT), "Its IP addresses."),
+        Key::optional("expires", Kind::Moment, "The last second in which it is valid."),
+    ],
 );
 
 const DECISION: Kind = Kind::Words(&[

@@ -1,12 +1,17 @@
 //! A certificate authority for one test, and TLS with what it certifies.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+};
+use rcgen::{KeyUsagePurpose, RevokedCertParams, SerialNumber};
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -27,18 +32,59 @@ pub(crate) struct Certified {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        // Two authorities of one name would be told apart by their signatures only.
+        Self::named(&format!("Authority {}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// An authority of this name.
+    pub(crate) fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
     /// Certifies a server of this name or address.
     pub(crate) fn certify(&self, name: &str) -> Certified {
+        self.sign(CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    /// Certifies what these parameters say.
+    pub(crate) fn sign(&self, params: CertificateParams) -> Certified {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Certified { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The list of certificates that are revoked, by their serial numbers.
+    pub(crate) fn revoke(&self, serials: &[u64], year: i32) -> String {
+        let at = rcgen::date_time_ymd(2020, 1, 1);
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: at,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: at,
+            next_update: rcgen::date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
+    /// A client that trusts this authority alone.
+    pub(crate) fn client(&self) -> TlsClient<'_> {
+        let versions = rustls::ALL_VERSIONS;
+        TlsClient { authority: self, shows: None, protocols: &[], versions, says_name: true, kept: None }
     }
 
     /// Connects as a client that trusts this authority alone and offers these protocols.
@@ -70,17 +116,95 @@ impl Authority {
     }
 }
 
+/// How a client connects.
+#[derive(Clone)]
+pub(crate) struct TlsClient<'a> {
+    authority: &'a Authority,
+    shows: Option<&'a Certified>,
+    protocols: &'a [&'a str],
+    versions: &'a [&'static SupportedProtocolVersion],
+    says_name: bool,
+    /// The one configuration of all its connections, without which nothing is resumed.
+    kept: Option<Arc<OnceLock<Arc<ClientConfig>>>>,
+}
+
+impl<'a> TlsClient<'a> {
+    /// Shows this certificate when it is asked for one.
+    pub(crate) fn shows(self, certified: &'a Certified) -> Self {
+        Self { shows: Some(certified), ..self }
+    }
+
+    /// Offers these protocols above TLS.
+    pub(crate) fn protocols(self, protocols: &'a [&'a str]) -> Self {
+        Self { protocols, ..self }
+    }
+
+    /// Speaks only this version.
+    pub(crate) fn version(self, version: &'a [&'static SupportedProtocolVersion]) -> Self {
+        Self { versions: version, ..self }
+    }
+
+    /// Does not say for which host the connection is.
+    pub(crate) fn nameless(self) -> Self {
+        Self { says_name: false, ..self }
+    }
+
+    /// Remembers sessions, and resumes them on its next connections.
+    pub(crate) fn remembering(self) -> Self {
+        Self { kept: Some(Arc::default()), ..self }
+    }
+
+    /// A connection, or why there is none.
+    pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = match &self.kept {
+            Some(kept) => Arc::clone(kept.get_or_init(|| Arc::new(self.config()))),
+            None => Arc::new(self.config()),
+        };
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(config).connect(name, stream).await
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match self.shows {
+            None => builder.with_no_client_auth(),
+            Some(certified) => {
+                let (chain, key) = certified.read();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.enable_sni = self.says_name;
+        config.resumption =
+            if self.kept.is_some() { Resumption::in_memory_sessions(32) } else { Resumption::disabled() };
+        config
+    }
+}
+
 impl Certified {
+    /// The certificate's bytes.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()
+    }
+
+    fn read(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (vec![self.der()], PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
+    }
+
     /// A server that shows this certificate.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap(),
-            );
+            .with_single_cert(self.read().0, self.read().1);
         TlsAcceptor::from(Arc::new(config.unwrap()))
     }
 }

@@ -66,7 +66,7 @@ async fn d03_a_person_is_counted_in_all_sessions_and_from_every_address() {
     assert_eq!(site.flood("192.0.2.2", "/public/x", 1).await, [200]);
     let log = log(site.gateway).await;
     let who: Vec<_> = with_reason(&log, "rate_limited").iter().map(|line| line["who"].clone()).collect();
-    assert_eq!(who, [json!("ada"), json!("ada"), json!("ada"), Value::Null]);
+    assert_eq!((who.len(), who.iter().filter(|who| **who == json!("ada")).count()), (4, 3), "{who:?}");
 }
 
 #[tokio::test]
@@ -124,9 +124,10 @@ limits = { rate = { per = "person", requests = 1, every = "1m" } }"#,
     }
     assert_eq!(statuses, [403, 429, 429]);
     let log = log(site.gateway).await;
-    let rules: Vec<_> = with_reason(&log, "rate_limited").iter().map(|line| line["rule"].clone()).collect();
+    let mut rules: Vec<_> = with_reason(&log, "rate_limited").iter().map(|line| line["rule"].clone()).collect();
+    rules.sort_by_key(Value::to_string);
     let page = json!("sign-in page of the application");
-    assert_eq!(rules, [page.clone(), page, json!("payouts"), json!("payouts")]);
+    assert_eq!(rules, [json!("payouts"), json!("payouts"), page.clone(), page]);
 }
 
 #[tokio::test]
@@ -136,7 +137,7 @@ rate = [{ per = "address", requests = 2, every = "2s" }, { per = "address", requ
     let site = site(rates).await;
     assert_eq!(site.flood("192.0.2.7", "/public/x", 3).await, [200, 200, 429]);
     site.clock.advance(Duration::from_secs(2));
-    assert_eq!(site.flood("192.0.2.7", "/public/x", 2).await, [200, 429]);
+    assert_eq!(site.flood("192.0.2.7", "/public/x", 3).await, [200, 200, 429], "what one refuses counts for none");
     let told = site.get_from(&mut Browser::new(), "192.0.2.7", "/public/x").await;
     assert_eq!(told.header("retry-after"), Some("898"));
 }
@@ -147,10 +148,10 @@ async fn d03_a_limit_that_observes_refuses_nobody_and_says_whom_it_would() {
     assert_eq!(site.flood("192.0.2.7", "/public/x", 5).await, [200; 5]);
     assert_eq!(site.count(r#"lychgate_observed_total{app="app",decision="refused"}"#).await, Some(3));
     let log = log(site.gateway).await;
-    let observed: Vec<_> = log.iter().map(|line| (&line["observed"], &line["observed_reason"])).collect();
-    let would = (&json!("refused"), &json!("rate_limited"));
-    let nothing = (&Value::Null, &Value::Null);
-    assert_eq!(observed, [nothing, nothing, would, would, would]);
+    let mut observed: Vec<_> = log.iter().map(|line| json!([line["observed"], line["observed_reason"]])).collect();
+    observed.sort_by_key(Value::to_string);
+    let (would, nothing) = (json!(["refused", "rate_limited"]), json!([null, null]));
+    assert_eq!(observed, [would.clone(), would.clone(), would, nothing.clone(), nothing]);
 }
 
 #[tokio::test]

@@ -5,26 +5,31 @@ import { join } from "node:path";
 import { tree } from "./setting.mjs";
 
 const WAYS_IN = [
-  "", "/.", "/%2e", "/%2E", "/", "//", "/;", "/;x", "/;/;x=1", "/x/..", "/x/%2e%2e", "/x/.%2E", "/x/..;", "/x/..;a=1", "/x/%2e%2e;",
-  "/public/..", "/public/../", "/public/%2e%2e", "/public/.%2e", "/public/%2e.", "/public/x/../..", "/public/x/%2e%2e/%2e%2e",
-  "/public/..;", "/public/..;x=1", "/public/.;/..;", "/public/;/..;", "/public;x/..", "/public;x/..;y", "/public;/%2e%2e;", "/public/x/..;/..;",
-  "/public/..%2f", "/public%2f..", "/public%2F%2e%2e", "/public/..%5c", "/public/..\\", "/public\\..", "/public%5c..",
-  "/public/..%252f", "/public/%252e%252e", "/public/%c0%ae%c0%ae", "/public/..%c0%af", "/public/%e0%80%ae%e0%80%ae", "/public/%u002e%u002e",
-  "/public/..%00", "/public/%00/..", "/public/..%09", "/public/..%0d%0a", "/public/..%20", "/public/. .", "/public/...", "/public/x//..//..",
-  "/private/..", "/private/%2e%2e;x", "/PUBLIC/..", "/%70ublic/..", "/public/echo/../..", "/public/x%2f..%2f..",
+  "", "/.", "/%2e", "/%2E", "/", "//", "/;", "/;x", "/;/;x=1", "/x/..", "/x/%2e%2e", "/x/.%2E", "/x/..;", "/x/..;a=1",
+  "/x/%2e%2e;", "/public/..", "/public/../", "/public/%2e%2e", "/public/.%2e", "/public/%2e.", "/public/x/../..",
+  "/public/x/%2e%2e/%2e%2e", "/public/..;", "/public/..;x=1", "/public/.;/..;", "/public/;/..;", "/public;x/..",
+  "/public;x/..;y", "/public;/%2e%2e;", "/public/x/..;/..;", "/public/..%2f", "/public%2f..", "/public%2F%2e%2e",
+  "/public/..%5c", "/public/..\\", "/public\\..", "/public%5c..", "/public/..%252f", "/public/%252e%252e",
+  "/public/%c0%ae%c0%ae", "/public/..%c0%af", "/public/%e0%80%ae%e0%80%ae", "/public/%u002e%u002e", "/public/..%00",
+  "/public/%00/..", "/public/..%09", "/public/..%0d%0a", "/public/..%20", "/public/. .", "/public/...",
+  "/public/x//..//..", "/private/..", "/private/%2e%2e;x", "/PUBLIC/..", "/%70ublic/..", "/public/echo/../..",
+  "/public/x%2f..%2f..",
 ];
 const BETWEEN = [
-  "/", "//", "/./", "/%2e/", "/;/", ";/", ";x/", ";x=1;y/", "/x/../", "/x/..;/", "/x/%2e%2e/", "%2f", "%2F", "%2f%2f", "%252f", "\\", "%5c", "/\\",
-  "/.;/", "/%3b/", "%3b/", "/%00/", "%00/", "%20/", "%09/", ".%2f", "/.%2f", "%c0%af", "%ef%bc%8f", "/%0a/",
+  "/", "//", "/./", "/%2e/", "/;/", ";/", ";x/", ";x=1;y/", "/x/../", "/x/..;/", "/x/%2e%2e/", "%2f", "%2F", "%2f%2f",
+  "%252f", "\\", "%5c", "/\\", "/.;/", "/%3b/", "%3b/", "/%00/", "%00/", "%20/", "%09/", ".%2f", "/.%2f", "%c0%af",
+  "%ef%bc%8f", "/%0a/",
 ];
 const BEHIND = [
-  "", "/", "//", "/.", "/./", ";", ";x", ";jsessionid=0123", ";x=/../../public/x", ";/", ";x/y", "/;x", "%3b", "%3bx", "%20", "%2e", "/%2e", "%00", "%00.css", ".css",
-  "/x.css", ";.css", "/x/..", "/x/..;", "/..", "/../x", "%2f", "%2fx", "%2f..%2fx", "?", "?/public/x", "?/../public", "/x%2f..", "/%2e%2e/x", "#", "#/public/x", "%23",
-  "%3f", "%0a", "\\", "%5c", "~", "::$DATA", "/public/..", "%2f%2e%2e",
+  "", "/", "//", "/.", "/./", ";", ";x", ";jsessionid=0123", ";x=/../../public/x", ";/", ";x/y", "/;x", "%3b", "%3bx",
+  "%20", "%2e", "/%2e", "%00", "%00.css", ".css", "/x.css", ";.css", "/x/..", "/x/..;", "/..", "/../x", "%2f", "%2fx",
+  "%2f..%2fx", "?", "?/public/x", "?/../public", "/x%2f..", "/%2e%2e/x", "#", "#/public/x", "%23", "%3f", "%0a", "\\",
+  "%5c", "~", "::$DATA", "/public/..", "%2f%2e%2e",
 ];
 const NAMES = [
-  "admin", "ADMIN", "Admin", "aDMIN", "%61dmin", "%41DMIN", "adm%69n", "%61%64%6d%69%6e", "%2561dmin", "%2%3561dmin", "admin%20", "%20admin", "admin.", "admin%2e",
-  "admin%00", "%00admin", ".admin", "./admin", "admin/.", "admin;x", ";admin", "x;admin", "%c1%a1dmin", "%u0061dmin", "admin%09", "%0dadmin", "\u00e1dmin", "%ef%bd%81dmin",
+  "admin", "ADMIN", "Admin", "aDMIN", "%61dmin", "%41DMIN", "adm%69n", "%61%64%6d%69%6e", "%2561dmin", "%2%3561dmin",
+  "admin%20", "%20admin", "admin.", "admin%2e", "admin%00", "%00admin", ".admin", "./admin", "admin/.", "admin;x",
+  ";admin", "x;admin", "%c1%a1dmin", "%u0061dmin", "admin%09", "%0dadmin", "\u00e1dmin", "%ef%bd%81dmin",
 ];
 
 /** The targets of tests/data/targets.toml, with the secret's place for the one that they name. */
@@ -71,12 +76,9 @@ export const folded = (name) => name.toUpperCase().replace(/[^A-Z0-9]/g, "_");
 export function aliases(name) {
   const found = new Set();
   for (const sign of [...SIGNS, ...LETTERS]) {
-    for (const spelled of [
-      name.replaceAll("-", sign),
-      name.replace("-", sign),
-      name.replace(/-(?=[^-]*$)/, sign),
-    ]) {
-      for (const cased of SIGNS.includes(sign) ? [spelled, spelled.toLowerCase(), spelled.toUpperCase()] : [spelled]) found.add(cased);
+    for (const spelled of [name.replaceAll("-", sign), name.replace("-", sign), name.replace(/-(?=[^-]*$)/, sign)]) {
+      found.add(spelled);
+      if (SIGNS.includes(sign)) found.add(spelled.toLowerCase()).add(spelled.toUpperCase());
     }
   }
   for (const cased of [name, name.toLowerCase(), name.toUpperCase()]) found.add(cased);

@@ -27,15 +27,16 @@ function scripts(name, from, to) {
   return served;
 }
 
-function startLighttpd(folder, port, served, assigned) {
+/** lighttpd with one more module and its setting. */
+function startLighttpd(folder, port, served, module, setting) {
   const file = join(folder, `lighttpd-${port}.conf`);
   writeFileSync(
     file,
     `server.document-root = "${served}"
 server.bind = "127.0.0.1"
 server.port = ${port}
-server.modules = ("mod_cgi")
-cgi.assign = (${assigned})
+server.modules = ("${module}")
+${setting}
 `,
   );
   return start("lighttpd", "lighttpd", ["-D", "-f", file], {
@@ -45,10 +46,14 @@ cgi.assign = (${assigned})
 }
 
 const startCgi = (folder, port) =>
-  startLighttpd(folder, port, scripts("lighttpd", "echo.cgi", "echo.cgi"), '".cgi" => "/bin/sh"');
+  startLighttpd(folder, port, scripts("lighttpd", "echo.cgi", "echo.cgi"), "mod_cgi", 'cgi.assign = (".cgi" => "/bin/sh")');
 
-const startPhpCgi = (folder, port) =>
-  startLighttpd(folder, port, scripts("php-cgi", "echo.php", "echo.php"), '".php" => "/usr/bin/php-cgi"');
+/** php-cgi as most use it: a few processes that lighttpd starts and speaks FastCGI with. */
+function startPhpCgi(folder, port) {
+  const processes = `"bin-path" => "/usr/bin/php-cgi", "socket" => "${folder}/php.sock", "max-procs" => 2`;
+  const setting = `fastcgi.server = (".php" => ((${processes})))`;
+  return startLighttpd(folder, port, scripts("php-cgi", "echo.php", "echo.php"), "mod_fastcgi", setting);
+}
 
 function startPhp(folder, port) {
   const served = scripts("php", "echo.php", "echo.php");

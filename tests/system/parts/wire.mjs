@@ -51,7 +51,7 @@ export function footprint({ child: { pid } }) {
 
 /** Changes how many files a running program may have open. */
 export function limitFiles({ child: { pid } }, most) {
-  execFileSync("prlimit", ["--pid", String(pid), `--nofile=${most}:${most}`]);
+  execFileSync("prlimit", ["--pid", String(pid), `--nofile=${most}:`]);
 }
 
 /** A certificate for a name, made with openssl: file names of certificate and key. */

@@ -251,6 +251,12 @@ fn parameters_and_headers_are_read_by_name() {
         "request.headers['accept-language'].startsWith('de') && request.headers['X-Requested-With'] == 'XMLHttpRequest'",
         "'accept-language' in request.headers && !('dnt' in request.headers)",
         "request.scheme == 'https' && request.tls.version == '1.3'",
+        "request.tls.client.verified && request.tls.client.common_name == 'laptop-7'",
+        "request.tls.client.subject == 'CN=laptop-7,O=Garnet Records' && request.tls.client.issuer == 'CN=Devices'",
+        "request.tls.client.serial == 'e501' && request.tls.client.fingerprint.startsWith('abab')",
+        "'laptop-7.gmr.example' in request.tls.client.dns_names && request.tls.client.emails.exists(e, e == 'ada@gmr.example')",
+        "request.tls.client.uris == ['spiffe://gmr.example/ada'] && size(request.tls.client.addresses) == 1",
+        "request.tls.client.expires == 2000000000",
     ]);
     assert_eq!(test("request.params.nothing == ''"), Err(Failure::Absent("request.params['nothing']".to_owned())));
     assert_eq!(test("request.headers['dnt'] == '1'"), Err(Failure::Absent("request.headers['dnt']".to_owned())));
@@ -268,6 +274,11 @@ fn parameters_and_headers_are_read_by_name() {
         ("request.params[''] == 'x'", "[", "no name"),
         ("request.tls == 'x'", "tls", "request.tls.version"),
         ("request.tls.versoin == 'x'", "versoin", "request.tls.version"),
+        ("request.tls.client == 'x'", "client", "request.tls.client.subject"),
+        ("request.tls.client", "client", "request.tls.client.subject"),
+        ("request.tls.client.subjekt == 'x'", "subjekt", "request.tls.client.subject"),
+        ("has(request.tls.client.subject)", "has", "always there"),
+        ("request.tls.client.subject.x == 'x'", "x", ""),
         ("request.param.x == 'x'", "param", "request.params"),
     ]);
 }
