@@ -64,7 +64,7 @@ fn found(program: &str) -> Result<PathBuf> {
 fn profile(program: &Path, kind: &str) -> Result<bool> {
     let kind = Kind::named(kind).ok_or("no such kind of requests")?;
     let cost = callgrind::measure(program, kind)?;
-    println!("{:>9}  {:>9}  of {}", "own", "with calls", "a request");
+    println!("{:>9}  {:>9}  of a request", "own", "with calls");
     for (own, inclusive, function) in cost.functions() {
         println!("{own:9}  {inclusive:9}  {function}");
     }

@@ -115,7 +115,7 @@ fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
 async fn ask(stream: TlsStream<TcpStream>, host: &str, path: &str, fields: &str) -> Option<WireReply> {
     let mut wire = Wire::over(stream);
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
-    soon(async { wire.send(request).await.ok().map(|()| ()) }).await?;
+    soon(async { wire.send(request).await.ok() }).await?;
     soon(wire.reply(false)).await
 }
 
