@@ -16,7 +16,6 @@ use http::{Method, Response};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
-use super::Exchange;
 use super::account::Account;
 use super::authenticate::{authenticate, person};
 use super::content::Content;
