@@ -45,11 +45,11 @@ use site::Site;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// A measurement that prints a table of its own.
-type Measurement = fn(&Bench) -> Result<()>;
+/// Measures something and prints its table.
+type Measure = fn(&Bench) -> Result<()>;
 
 /// What is measured beside the traffic of `workload`: name, and what measures it and prints its table.
-const OTHERS: [(&str, Measurement); 8] = [
+const OTHERS: [(&str, Measure); 8] = [
     ("sessions", sessions::measure),
     ("farm", farm::measure),
     ("cores", cores::measure),
