@@ -22,7 +22,7 @@ use super::content::Content;
 use super::kept_form::{self, KeptForm, KeptFormError, LIFETIME, MAX_SEALED, READING};
 use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
-use super::refused_path;
+use super::{Exchange, refused_path};
 use crate::http::cookie;
 use crate::http::{CanonicalPath, PathSwitches, RequestHead};
 use crate::snapshot::Route;

@@ -1,5 +1,7 @@
 //! A client that writes HTTP/2 frame by frame, sound or not (RFC 9113 section 4.1).
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::gateway::HOST;
@@ -89,6 +91,9 @@ impl Flooded {
     }
 }
 
+/// How long the other side may take to close after the last frame.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Sends `first`, then up to `most` times what `next` makes, and reads meanwhile, until the other side has closed.
 pub(crate) async fn flood(
     stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -123,10 +128,10 @@ pub(crate) async fn flood(
         () = &mut reading => None,
         refused = writing => Some(refused),
     };
-    // Who closes may have said why.
-    if refused == Some(true) {
-        reading.await;
-    }
-    let ended = refused.unwrap_or(true);
+    // Who closes may have said why; and what was written may not have been read yet.
+    let ended = match refused {
+        None => true,
+        Some(refused) => tokio::time::timeout(PATIENCE, reading).await.is_ok() || refused,
+    };
     Flooded { ended, sent, received: frames(&received) }
 }
