@@ -45,7 +45,7 @@ pub enum RateError {
     Zero,
     /// More than ten thousand a second.
     TooFast,
-    /// What was used needs more than [`MAX_ROOM`] to wear off.
+    /// What was used needs more than thirty days to wear off.
     TooSlow,
 }
 

@@ -218,7 +218,7 @@ impl Serving {
             let in_flight = watch.begin_request();
             watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
-            // In a box: hyper moves a stream's future five times before it is at rest, and it has some ten thousand bytes.
+            // In a box: hyper moves a stream's future several times before it is at rest, and it is large.
             Box::pin(async move {
                 let response = gateway.handle(request, &facts).await;
                 Ok::<_, Infallible>(response.map(|body| Offered::new(Counted::new(body, in_flight), &watch)))
