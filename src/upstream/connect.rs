@@ -21,6 +21,8 @@ use super::{RequestBody, UpstreamError};
 
 /// Largest head of an answer; a larger one is refused (H08).
 const MAX_HEAD: usize = 64 * 1024;
+/// Bytes of an answer that are read ahead; a client that does not take its answer makes the gateway keep as much.
+const MAX_BUFFER: usize = 128 << 10;
 const MAX_FIELDS: usize = 256;
 
 static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
@@ -126,6 +128,7 @@ where
         .title_case_headers(true)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_BUFFER)
         .handshake(TokioIo::new(Listening::new(stream, heard.clone())))
         .await
         .map_err(|_| UpstreamError::Connect)?;
