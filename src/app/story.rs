@@ -25,7 +25,7 @@ use crate::policy::{
     Decision, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Policy, Prepared, RequestFacts, Subject,
     TlsFacts, printed,
 };
-use crate::snapshot::{Application, Snapshot};
+use crate::snapshot::{Application, Route, Snapshot};
 
 /// What is asked.
 pub struct Question {
@@ -221,24 +221,15 @@ impl Question {
         story.client = Some(origin.client);
         let nowhere = || ("host_unknown", format!("no application has the host {}", head.host));
         let route = snapshot.route(&head).ok_or_else(nowhere)?;
-        if let Some(name) = forged_header(&route, is_reserved(&head.path), &parts.headers, snapshot.scrub_set()) {
-            let why = format!(
-                "`{name}` poses as a header that only the gateway may send, and `forged_headers` is \"reject\""
-            );
-            return Err(("header_forged", why));
-        }
-        if self.scheme == Scheme::Http && !route.host.is_loopback() && route.signs_in() {
-            let why = "people sign in on this host: whoever comes in clear text is sent to https".to_owned();
-            return Err(("clear_text", why));
-        }
-        if let Some(why) = refused_path(&route, &head.path) {
-            return Err((why.code(), why.to_string()));
-        }
-        if is_reserved(&head.path) && !admits(&route, &head.path, origin.client) {
+        // In the order of `Gateway::respond`: whoever may not come at all is told of nothing else.
+        let reserved = is_reserved(&head.path);
+        if admits(&route, &head.path, origin.client) {
+            self.find_refusal(snapshot, &route, &head, &parts.headers)?;
+        } else if reserved {
             let why = "no application on this host can be reached from the client's network".to_owned();
             return Err(("network_denied", why));
         }
-        if is_reserved(&head.path) {
+        if reserved {
             let why = Some("paths below /.lychgate are the gateway's own, on every host".to_owned());
             story.decision = Decided { decision: "reserved", why, ..Decided::default() };
             return Ok(());
@@ -284,6 +275,30 @@ impl Question {
         (story.decision, story.observed) = (words(&decision), observed.as_ref().map(words));
         (story.doubtful, story.rules, story.headers) = (doubtful, rules, headers);
         story.limits = limits;
+        Ok(())
+    }
+
+    /// What refuses a request of a client that may come, before any rule is asked.
+    fn find_refusal(
+        &self,
+        snapshot: &Snapshot,
+        route: &Route<'_>,
+        head: &RequestHead,
+        headers: &HeaderMap,
+    ) -> Result<(), (&'static str, String)> {
+        if let Some(name) = forged_header(route, is_reserved(&head.path), headers, snapshot.scrub_set()) {
+            let why = format!(
+                "`{name}` poses as a header that only the gateway may send, and `forged_headers` is \"reject\""
+            );
+            return Err(("header_forged", why));
+        }
+        if let Some(why) = refused_path(route, &head.path) {
+            return Err((why.code(), why.to_string()));
+        }
+        if self.scheme == Scheme::Http && !route.host.is_loopback() && route.signs_in() {
+            let why = "people sign in on this host: whoever comes in clear text is sent to https".to_owned();
+            return Err(("clear_text", why));
+        }
         Ok(())
     }
 

@@ -46,6 +46,7 @@ pub struct Timeouts {
 /// A company behind one address signs in on Monday morning; one machine that does nothing else is held.
 const STRANGERS: (u32, Duration, u32) = (1200, Duration::from_secs(60), 3000);
 
+/// The same as a rate; were it none, the program would not compile.
 const STRANGERS_RATE: Rate = match Rate::new(STRANGERS.0, STRANGERS.1, STRANGERS.2) {
     Ok(rate) => rate,
     Err(_) => unreachable!(),

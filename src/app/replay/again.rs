@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
-use crate::gateway::{decided, refused_path};
+use crate::gateway::{admits, decided, refused_path};
 use crate::http::{CanonicalPath, HostName, PathSwitches, RequestHead, Scheme};
 use crate::policy::{Answer, Consulted, Decision, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 use crate::snapshot::Snapshot;
@@ -94,11 +94,13 @@ fn decide(line: &Line<'_>, head: &RequestHead, now: Timestamp, snapshot: &Snapsh
         reason: Some(reason.to_owned()),
     };
     let Some(route) = snapshot.route(head) else { return Some(refused("host_unknown")) };
-    if line.scheme == "http" && !route.host.is_loopback() && route.signs_in() {
-        return Some(refused("clear_text"));
-    }
-    if let Some(error) = refused_path(&route, &head.path) {
+    // In the order of `Gateway::respond`; a client that may not come at all is left to the policy.
+    let admitted = admits(&route, &head.path, line.client);
+    if admitted && let Some(error) = refused_path(&route, &head.path) {
         return Some(refused(error.code()));
+    }
+    if admitted && line.scheme == "http" && !route.host.is_loopback() && route.signs_in() {
+        return Some(refused("clear_text"));
     }
     let Some(application) = route.application else { return Some(refused("path_unknown")) };
     let policy = application.policy();

@@ -69,6 +69,20 @@ fn d03_explain_says_that_a_client_is_somewhere_else() {
 }
 
 #[test]
+fn d03_explain_asks_in_the_order_of_the_gateway() {
+    let folder = folder(&POLICY.replace("[networks]", "forged_headers = \"reject\"\n\n[networks]"));
+    let reason = |client| {
+        let question =
+            ["/", "--app", "royalty", "--header", "X-Remote-User: eve", "--client", client, "--format", "json"];
+        let (code, object, err) = told(&folder, "explain", &question);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str::<Value>(&object).unwrap()["decision"]["reason"].clone()
+    };
+    assert_eq!(reason("192.0.2.7"), "network_denied");
+    assert_eq!(reason("10.1.2.3"), "header_forged");
+}
+
+#[test]
 fn d03_check_warns_of_a_limit_that_never_bites_and_refuses_one_that_nothing_passes() {
     let weaker = "limits = { rate = { per = \"address\", requests = 200, every = \"1m\" } }";
     let weak = POLICY.replace("limits = { mode = \"observe\", concurrency = 3 }", weaker);
