@@ -10,7 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use super::durations::Durations;
 use super::labels::{
@@ -164,127 +164,64 @@ impl Metrics {
     /// Registers everything.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
-        let requests = Family::<RequestLabels, Counter>::default();
-        let refused = Family::<RefusalLabels, Counter>::default();
-        let observed = Family::<ObservedLabels, Counter>::default();
-        let durations = Family::<AppLabels, Durations>::default();
-        let upstream_failures = Family::<AppLabels, Counter>::default();
-        let bearer_requests = Family::<TokenLabels, Counter>::default();
-        let bearer_validations = Family::<AppLabels, Counter>::default();
-        let logins = Family::<LoginLabels, Counter>::default();
-        let refreshes = Family::<LoginLabels, Counter>::default();
-        let provider_ready = Family::<ProviderLabels, Gauge>::default();
-        let provider_stale = Family::<ProviderLabels, Gauge>::default();
-        let provider_requests = Family::<ProviderRequestLabels, Counter>::default();
-        let (connections, parked) = (Gauge::default(), Gauge::default());
-        let (accepted, timed_out) = (Counter::default(), Counter::default());
-        let turned_away = Family::<TurnedAwayLabels, Counter>::default();
-        let policy_version = Gauge::<u64, AtomicU64>::default();
-        registry.register("requests", "Requests by application, decision and status class", requests.clone());
-        registry.register("refused", "Requests that no rule was asked about, by reason", refused.clone());
-        registry.register("observed", "Decisions of rules and policies that only observe", observed.clone());
-        registry.register("request_duration_seconds", "Time from head to end of the answer", durations.clone());
-        registry.register(
-            "upstream_failures",
-            "Requests that the application did not answer",
-            upstream_failures.clone(),
-        );
-        registry.register(
-            "bearer_requests",
-            "Requests with an access token by what became of it",
-            bearer_requests.clone(),
-        );
-        registry.register("bearer_validations", "Access tokens that no worker remembered", bearer_validations.clone());
-        registry.register("logins", "Finished logins by outcome", logins.clone());
-        registry.register("refreshes", "Refreshes of sessions by outcome", refreshes.clone());
-        registry.register(
-            "provider_ready",
-            "Whether the provider's metadata and keys are known",
-            provider_ready.clone(),
-        );
-        registry.register(
-            "provider_stale",
-            "Whether the provider's metadata and keys could not be fetched anew and old ones are in use",
-            provider_stale.clone(),
-        );
-        registry.register(
-            "provider_requests",
-            "Requests to the provider by endpoint and outcome",
-            provider_requests.clone(),
-        );
-        registry.register("connections", "Open client connections", connections.clone());
-        registry.register("connections_parked", "Idle client connections that keep little memory", parked.clone());
-        registry.register("connections_accepted", "Client connections accepted", accepted.clone());
-        registry.register(
-            "connections_turned_away",
-            "Client connections closed before anything was said on them, by reason",
-            turned_away.clone(),
-        );
-        registry.register(
-            "connections_timed_out",
-            "Client connections closed because of a time limit",
-            timed_out.clone(),
-        );
-        let handshakes_failed = Family::<HandshakeLabels, Counter>::default();
-        registry.register("tls_handshakes_failed", "TLS handshakes that failed, by reason", handshakes_failed.clone());
-        registry.register("policy_version", "Version of the policies in use", policy_version.clone());
-        let (policy_applied, policy_sets, reload_failed) = (Gauge::default(), Gauge::default(), Gauge::default());
-        let reloads = Family::<ReloadLabels, Counter>::default();
-        for outcome in [Reloaded::Applied, Reloaded::Refused, Reloaded::Unchanged] {
-            drop(reloads.get_or_create(&ReloadLabels { outcome: outcome.as_str() }));
-        }
-        registry.register(
-            "policy_applied_timestamp_seconds",
-            "When the policies in use were put in use",
-            policy_applied.clone(),
-        );
-        registry.register("policy_sets_in_memory", "Sets of policies in use, or still used", policy_sets.clone());
-        registry.register("reload_failed", "Whether the last reload was refused", reload_failed.clone());
-        registry.register("reloads", "Reloads by outcome", reloads.clone());
-        let revocations = Family::<RevocationLabels, Counter>::default();
-        let signals = Family::<SignalLabels, Counter>::default();
-        let (revocations_listed, revocations_dropped) = (Gauge::default(), Gauge::default());
-        for cause in CAUSES {
-            drop(revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }));
-        }
-        registry.register("revocations", "Orders to end sessions by cause", revocations.clone());
-        registry.register("signals", "Messages of providers by endpoint and outcome", signals.clone());
-        registry.register("revocations_listed", "Entries in the list of ended sessions", revocations_listed.clone());
-        registry.register(
-            "revocations_dropped",
-            "Entries pushed out of the list of ended sessions since the start",
-            revocations_dropped.clone(),
-        );
-        Self {
+        let into = &mut registry;
+        let metrics = Self {
+            requests: registered(into, "requests", "Requests by application, decision and status class"),
+            refused: registered(into, "refused", "Requests that no rule was asked about, by reason"),
+            observed: registered(into, "observed", "Decisions of rules and policies that only observe"),
+            durations: registered(into, "request_duration_seconds", "Time from head to end of the answer"),
+            upstream_failures: registered(into, "upstream_failures", "Requests that the application did not answer"),
+            bearer_requests: registered(into, "bearer_requests", "Requests with an access token by what became of it"),
+            bearer_validations: registered(into, "bearer_validations", "Access tokens that no worker remembered"),
+            logins: registered(into, "logins", "Finished logins by outcome"),
+            refreshes: registered(into, "refreshes", "Refreshes of sessions by outcome"),
+            provider_ready: registered(into, "provider_ready", "Whether the provider's metadata and keys are known"),
+            provider_stale: registered(
+                into,
+                "provider_stale",
+                "Whether the provider's metadata and keys could not be fetched anew and old ones are in use",
+            ),
+            provider_requests: registered(
+                into,
+                "provider_requests",
+                "Requests to the provider by endpoint and outcome",
+            ),
+            connections: registered(into, "connections", "Open client connections"),
+            parked: registered(into, "connections_parked", "Idle client connections that keep little memory"),
+            accepted: registered(into, "connections_accepted", "Client connections accepted"),
+            turned_away: registered(
+                into,
+                "connections_turned_away",
+                "Client connections closed before anything was said on them, by reason",
+            ),
+            timed_out: registered(into, "connections_timed_out", "Client connections closed because of a time limit"),
+            handshakes_failed: registered(into, "tls_handshakes_failed", "TLS handshakes that failed, by reason"),
+            policy_version: registered(into, "policy_version", "Version of the policies in use"),
+            policy_applied: registered(
+                into,
+                "policy_applied_timestamp_seconds",
+                "When the policies in use were put in use",
+            ),
+            policy_sets: registered(into, "policy_sets_in_memory", "Sets of policies in use, or still used"),
+            reload_failed: registered(into, "reload_failed", "Whether the last reload was refused"),
+            reloads: registered(into, "reloads", "Reloads by outcome"),
+            revocations: registered(into, "revocations", "Orders to end sessions by cause"),
+            signals: registered(into, "signals", "Messages of providers by endpoint and outcome"),
+            revocations_listed: registered(into, "revocations_listed", "Entries in the list of ended sessions"),
+            revocations_dropped: registered(
+                into,
+                "revocations_dropped",
+                "Entries pushed out of the list of ended sessions since the start",
+            ),
             registry,
-            requests,
-            refused,
-            observed,
-            durations,
-            upstream_failures,
-            bearer_requests,
-            bearer_validations,
-            logins,
-            refreshes,
-            provider_ready,
-            provider_stale,
-            provider_requests,
-            handshakes_failed,
-            connections,
-            parked,
-            accepted,
-            turned_away,
-            timed_out,
-            policy_version,
-            policy_applied,
-            policy_sets,
-            reload_failed,
-            reloads,
-            revocations,
-            signals,
-            revocations_listed,
-            revocations_dropped,
+        };
+        for outcome in [Reloaded::Applied, Reloaded::Refused, Reloaded::Unchanged] {
+            drop(metrics.reloads.get_or_create(&ReloadLabels { outcome: outcome.as_str() }));
         }
+        for cause in CAUSES {
+            drop(metrics.revocations.get_or_create(&RevocationLabels { cause: cause.as_str() }));
+        }
+        metrics
     }
 
     /// Counts one order to end sessions.
@@ -394,6 +331,13 @@ impl Metrics {
             Err(_) => String::new(),
         }
     }
+}
+
+/// A metric of the registry's, from nothing.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 /// One application's handles.
