@@ -16,7 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::claims::{AsJson, Claims};
 use crate::clock::Timestamp;
-use crate::forward::{ScrubSet, Telling, UpstreamRequest, scrub};
+use crate::forward::{BodyLength, ScrubSet, Telling, UpstreamRequest, scrub};
 use crate::gateway::{admits, decided, forged_header, is_reserved, refused_path};
 use crate::http::fold::FoldedNames;
 use crate::http::forwarded::Origin;
@@ -263,13 +263,13 @@ impl Question {
                 seen: &Seen::default(),
                 scheme: self.scheme,
                 host: application.host(),
-                request_id: HeaderValue::from_static("(the request's id)"),
+                request_id: b"(the request's id)",
                 cookies: application.cookies_told(),
                 spelling: application.spelling(),
                 authorization: None,
             };
-            let request = UpstreamRequest::new(scrubbed, permit, &head, telling, (), false);
-            story.receives = request.map(|request| receives(&request.into_request()));
+            let request = UpstreamRequest::new(scrubbed, permit, &head, telling, (), BodyLength::Nothing);
+            story.receives = request.map(|request| receives(&request));
         }
         let Explained { decision, observed, doubtful, rules, limits, headers } = explained;
         (story.decision, story.observed) = (words(&decision), observed.as_ref().map(words));
@@ -390,10 +390,10 @@ fn words(decision: &Decision<'_>) -> Decided {
     }
 }
 
-fn receives(request: &Request<()>) -> Receives {
-    let fields = request.headers().iter().map(|(name, value)| {
-        let shown = if value.is_sensitive() { "(secret)".to_owned() } else { printed(value.as_bytes()) };
-        (name.to_string(), shown)
+fn receives(request: &UpstreamRequest<()>) -> Receives {
+    let fields = request.fields().map(|(name, value, secret)| {
+        let shown = if secret { "(secret)".to_owned() } else { printed(value) };
+        (printed(name), shown)
     });
-    Receives { line: format!("{} {} HTTP/1.1", request.method(), request.uri()), fields: fields.collect() }
+    Receives { line: printed(request.line()), fields: fields.collect() }
 }

@@ -14,4 +14,4 @@ mod upstream_request;
 pub use answer::{AnswerContext, rewrite};
 pub use scrub::{ScrubSet, Scrubbed, scrub};
 pub use spelling::Spelling;
-pub use upstream_request::{HostHeader, Telling, UpstreamRequest};
+pub use upstream_request::{BodyLength, HostHeader, Telling, UpstreamRequest};

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Extensions, HeaderName, Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -22,7 +22,12 @@ use hyper::service::service_fn;
 
 /// How names are written, when not in title case.
 #[derive(Clone, Debug, Default)]
-pub struct Spelling(Extensions);
+pub struct Spelling {
+    /// As hyper wants it with an answer.
+    extensions: Extensions,
+    /// Those that are not in title case.
+    spelled: Vec<(HeaderName, Box<str>)>,
+}
 
 impl Spelling {
     /// The spelling of these names. Of two spellings of one name the first counts, unless it stands there as often as there are fields.
@@ -31,20 +36,33 @@ impl Spelling {
         if names.iter().all(|name| is_title_case(name)) {
             return Self::default();
         }
-        Self::read(&names).unwrap_or_default()
+        let mut spelled: Vec<(HeaderName, Box<str>)> = Vec::new();
+        for text in &names {
+            if let Ok(name) = HeaderName::from_bytes(text.as_bytes())
+                && spelled.iter().all(|(known, _)| *known != name)
+            {
+                spelled.push((name, (*text).into()));
+            }
+        }
+        Self { extensions: Self::read(&names).unwrap_or_default(), spelled }
     }
 
-    /// What a message needs to be written with this spelling.
+    /// What an answer needs to be written with this spelling.
     pub fn extensions(&self) -> Extensions {
-        self.0.clone()
+        self.extensions.clone()
+    }
+
+    /// How the name is written in a request; none: in title case.
+    pub fn spelled(&self, name: &HeaderName) -> Option<&str> {
+        self.spelled.iter().find(|(known, _)| known == name).map(|(_, text)| &**text)
     }
 
     /// Whether every name is in title case anyway.
     pub fn is_plain(&self) -> bool {
-        self.0.is_empty()
+        self.spelled.is_empty()
     }
 
-    fn read(names: &[&str]) -> Option<Self> {
+    fn read(names: &[&str]) -> Option<Extensions> {
         let lines: String = names.iter().map(|name| format!("{name}: x\r\n")).collect();
         let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let seen: Arc<Mutex<Option<Extensions>>> = Arc::default();
@@ -68,7 +86,7 @@ impl Spelling {
                 break;
             }
         }
-        seen.lock().unwrap_or_else(PoisonError::into_inner).take().map(Self)
+        seen.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

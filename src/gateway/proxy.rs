@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -31,7 +31,7 @@ use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
-use crate::upstream::{Answer, BodyProgress, Leash, RequestBody, UpstreamError, tunnel};
+use crate::upstream::{Answer, AnswerBody, BodyProgress, Leash, RequestBody, Upgraded, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
@@ -233,30 +233,33 @@ async fn send(
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
     account.sending(progress.as_ref());
+    let request_id = *account.request_id();
     let telling = Telling {
         origin: &exchange.origin,
         seen: &exchange.connection.seen,
         scheme: exchange.connection.scheme,
         host: application.host(),
-        request_id: account.request_id().header(),
+        request_id: request_id.bytes(),
         cookies: application.cookies_told(),
         spelling: application.spelling(),
         // What is public tells nothing of anybody.
         authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
     };
-    let has_body = !body.is_empty();
+    let length = body.length();
     let request =
-        UpstreamRequest::new(scrubbed, permit, exchange.head, telling, body, has_body).ok_or(Refusal::Internal)?;
+        UpstreamRequest::new(scrubbed, permit, exchange.head, telling, body, length).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
-    let upgraded = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let stall = application.policy().upstream().stall;
-    let mut response = match sent.upgrade {
-        Some(client) if upgraded => switch(answer, client, (stall, held), leash),
+    let mut response = match (answer.upgraded, sent.upgrade) {
+        (Some(upgraded), Some(client)) => {
+            switch(client, upgraded, (stall, held), leash);
+            answer.response.map(|_| Content::empty())
+        }
         _ => {
             account.holds(held);
-            stream(answer, leash)
+            stream(answer.response, leash)
         }
     };
     let status = response.status();
@@ -279,7 +282,7 @@ async fn send(
     Ok(response)
 }
 
-/// Sends the request and checks that an answer of 101 was asked for.
+/// Sends the request and notes how it went.
 async fn ask(
     exchange: &Exchange<'_>,
     application: &Application,
@@ -287,24 +290,19 @@ async fn ask(
     progress: Option<&BodyProgress>,
     account: &mut Account,
 ) -> Result<Answer, Refusal> {
-    let upgrade = request.is_upgrade();
     let began = Instant::now();
-    let answered =
-        application.upstream().send(&exchange.gateway.pool, began, request.into_request(), progress, upgrade).await;
+    let answered = application.upstream().send(&exchange.gateway.pool, began, request, progress).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();
         Refusal::Upstream(error)
     })?;
     account.answered(answer.target.clone(), began.elapsed());
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
-        return Err(Refusal::Upstream(UpstreamError::Invalid));
-    }
     Ok(answer)
 }
 
 /// The application's body, for as long as the session holds.
-fn stream(answer: Answer, leash: Option<Arc<dyn Leash>>) -> Response<Content> {
-    answer.response.map(|body| {
+fn stream(response: Response<AnswerBody>, leash: Option<Arc<dyn Leash>>) -> Response<Content> {
+    response.map(|body| {
         Content::App(match leash {
             Some(leash) => body.on(leash),
             None => body,
@@ -312,17 +310,15 @@ fn stream(answer: Answer, leash: Option<Arc<dyn Leash>>) -> Response<Content> {
     })
 }
 
-/// Joins both sides of an upgraded connection and answers the head.
+/// Joins both sides of an upgraded connection.
 fn switch(
-    mut answer: Answer,
     client: OnUpgrade,
+    application: Upgraded,
     (idle, held): (Duration, Option<Held>),
     leash: Option<Arc<dyn Leash>>,
-) -> Response<Content> {
-    let application = hyper::upgrade::on(&mut answer.response);
+) {
     tokio::spawn(async move {
         tunnel(client, application, idle, leash).await;
         drop(held);
     });
-    answer.response.map(|_| Content::empty())
 }

@@ -5,8 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderValue;
-
 use crate::crypto::random;
 
 /// Digits of the worker.
@@ -61,12 +59,7 @@ impl RequestId {
         std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 
-    /// As a field's value.
-    pub(super) fn header(&self) -> HeaderValue {
-        HeaderValue::from_bytes(self.bytes()).unwrap_or_else(|_| HeaderValue::from_static("0"))
-    }
-
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         self.text.get(..self.length).unwrap_or_default()
     }
 }
@@ -85,7 +78,7 @@ mod tests {
         for number in [1, 0xf, 0x1234_5678, 0xffff_ffff, 0x1_0000_0000, u64::MAX] {
             let id = RequestId::new(b"0123456789ab", number);
             assert_eq!(id.as_str(), format!("0123456789ab{number:08x}"));
-            assert_eq!(id.header(), id.as_str());
+            assert_eq!(id.bytes(), id.as_str().as_bytes());
         }
         let ids = RequestIds::new();
         assert_ne!(ids.next().as_str(), ids.next().as_str());

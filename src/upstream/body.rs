@@ -1,7 +1,7 @@
-//! Bodies on their way: streamed frame by frame in both directions, with limits on size and silence (H06).
+//! A client's body on its way to the application: streamed piece by piece, with limits on size and silence (H06).
 //!
-//! No timer is made for a body that comes without a pause. Trailers are dropped in both directions (S04).
-//! Trust boundary: both ends are strangers; what one does wrong ends its own request.
+//! No timer is made for a body that comes without a pause. Trailers are dropped (S04).
+//! Trust boundary: the client is a stranger; what it does wrong ends its own request.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,12 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
 
-use super::leash::{Held, Leash};
-use super::pool::Lease;
+use super::silence::Silence;
+use crate::forward::BodyLength;
 
 /// What a client's body may be.
 #[derive(Clone, Copy, Debug)]
@@ -60,20 +59,14 @@ pub struct BodyProgress {
     state: AtomicU8,
 }
 
-const FINISHED: u8 = 1;
-const TOO_LARGE: u8 = 2;
-const STALLED: u8 = 3;
-const BROKEN: u8 = 4;
+const TOO_LARGE: u8 = 1;
+const STALLED: u8 = 2;
+const BROKEN: u8 = 3;
 
 impl BodyProgress {
     /// Bytes that went on to the application so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether the body was sent to its end.
-    pub(super) fn is_finished(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == FINISHED
     }
 
     /// What was wrong with the body, if anything was.
@@ -134,52 +127,32 @@ impl RequestBody {
         (Self(Carried::Stream(Box::new(stream))), Some(shared))
     }
 
-    /// Whether there is a body.
-    pub const fn is_empty(&self) -> bool {
-        matches!(self.0, Carried::Nothing)
+    /// How long it is.
+    pub fn length(&self) -> BodyLength {
+        match &self.0 {
+            Carried::Nothing => BodyLength::Nothing,
+            Carried::Stream(body) => body.inner.size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Known),
+            Carried::Whole(bytes, _) => BodyLength::Known(bytes.len() as u64),
+        }
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// The next piece; trailers are passed over.
+    pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &mut self.0 {
             Carried::Nothing => Poll::Ready(None),
-            Carried::Stream(body) => body.poll_frame(context),
+            Carried::Stream(body) => body.poll_data(context),
             Carried::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),
             Carried::Whole(bytes, progress) => {
                 let bytes = std::mem::take(bytes);
                 progress.bytes.store(bytes.len() as u64, Ordering::Relaxed);
-                progress.set(FINISHED);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(bytes)))
             }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Carried::Nothing => true,
-            Carried::Stream(body) => body.inner.is_end_stream(),
-            Carried::Whole(bytes, _) => bytes.is_empty(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Carried::Nothing => SizeHint::with_exact(0),
-            Carried::Stream(body) => body.inner.size_hint(),
-            Carried::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }
 
 impl Streaming {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let data = match poll_data(&mut self.inner, context) {
             Poll::Ready(data) => data,
             Poll::Pending => {
@@ -189,10 +162,7 @@ impl Streaming {
         };
         self.silence.broken();
         match data {
-            None => {
-                self.progress.set(FINISHED);
-                Poll::Ready(None)
-            }
+            None => Poll::Ready(None),
             Some(Err(_)) => self.fail(BROKEN, BodyError::Broken),
             Some(Ok(data)) => {
                 let length = data.len() as u64;
@@ -200,96 +170,14 @@ impl Streaming {
                 if sent > self.limits.size {
                     return self.fail(TOO_LARGE, BodyError::TooLarge);
                 }
-                if self.inner.is_end_stream() {
-                    self.progress.set(FINISHED);
-                }
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(data)))
             }
         }
     }
 
-    fn fail(&self, state: u8, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&self, state: u8, error: BodyError) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.progress.set(state);
         Poll::Ready(Some(Err(error)))
-    }
-}
-
-/// The application's body on its way to the client; gives the connection back when it was read to its end.
-pub struct AnswerBody {
-    inner: Incoming,
-    lease: Option<Lease>,
-    silence: Silence,
-    held: Option<Held>,
-}
-
-impl AnswerBody {
-    pub(super) fn new(inner: Incoming, lease: Option<Lease>, stall: Duration) -> Self {
-        let mut body = Self { inner, lease, silence: Silence::new(stall), held: None };
-        if body.inner.is_end_stream() {
-            body.finish();
-        }
-        body
-    }
-
-    /// The same body, which breaks off when `leash` does not hold any more.
-    #[must_use]
-    pub fn on(mut self, leash: Arc<dyn Leash>) -> Self {
-        self.held = Some(Held::by(leash));
-        self
-    }
-
-    /// The connection is not used again.
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.lease = None;
-        Poll::Ready(Some(Err(error)))
-    }
-
-    fn finish(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let data = match poll_data(&mut this.inner, context) {
-            Poll::Ready(data) => data,
-            Poll::Pending => {
-                let error = ready!(this.silence.poll_over(context, this.held.as_mut()));
-                return this.fail(error);
-            }
-        };
-        self.silence.broken();
-        match data {
-            None => {
-                self.finish();
-                Poll::Ready(None)
-            }
-            Some(Err(_)) => self.fail(BodyError::Broken),
-            Some(Ok(_)) if self.held.as_mut().is_some_and(|held| !held.passed()) => self.fail(BodyError::Recalled),
-            Some(Ok(data)) => {
-                if self.inner.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 
@@ -306,53 +194,4 @@ fn poll_data(inner: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<Res
             }
         }
     }
-}
-
-/// Notices when nothing comes for too long; a timer exists only once something had to be waited for.
-struct Silence {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// When the present silence has lasted too long.
-    over_at: Option<Instant>,
-}
-
-impl Silence {
-    const fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, over_at: None }
-    }
-
-    /// Something came.
-    const fn broken(&mut self) {
-        self.over_at = None;
-    }
-
-    /// Nothing is there: ready once the silence has lasted too long, or `held` does not hold any more.
-    fn poll_over(&mut self, context: &mut Context<'_>, mut held: Option<&mut Held>) -> Poll<BodyError> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        let over_at = match self.over_at {
-            Some(over_at) => over_at,
-            None => {
-                let now = Instant::now();
-                let over_at = *self.over_at.insert(now + limit);
-                timer.as_mut().reset(wake_at(held.as_deref_mut(), now, over_at));
-                over_at
-            }
-        };
-        loop {
-            ready!(timer.as_mut().poll(context));
-            let now = Instant::now();
-            if now >= over_at {
-                return Poll::Ready(BodyError::Stalled);
-            }
-            if held.as_mut().is_some_and(|held| !held.look(now)) {
-                return Poll::Ready(BodyError::Recalled);
-            }
-            timer.as_mut().reset(wake_at(held.as_deref_mut(), now, over_at));
-        }
-    }
-}
-
-fn wake_at(held: Option<&mut Held>, now: Instant, over_at: Instant) -> Instant {
-    held.map_or(over_at, |held| held.next(now).min(over_at))
 }

@@ -7,23 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::heard::{Heard, Listening};
-use super::{RequestBody, UpstreamError};
-
-/// Largest head of an answer; a larger one is refused (H08).
-const MAX_HEAD: usize = 64 * 1024;
-/// Bytes of an answer that are read ahead; a client that does not take its answer makes the gateway keep as much.
-const MAX_BUFFER: usize = 128 << 10;
-const MAX_FIELDS: usize = 256;
+use super::UpstreamError;
+use super::connection::Connection;
+use super::socket::Socket;
 
 static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
 
@@ -105,36 +97,16 @@ impl Target {
     }
 
     /// Opens a connection; the caller limits the time.
-    pub(super) async fn open(&self) -> Result<(SendRequest<RequestBody>, Heard), UpstreamError> {
+    pub(super) async fn open(&self) -> Result<Connection, UpstreamError> {
         let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(|_| UpstreamError::Connect)?;
         stream.set_nodelay(true).map_err(|_| UpstreamError::Connect)?;
         match &self.tls {
-            None => handshake(stream).await,
+            None => Ok(Connection::new(Socket::Clear(stream))),
             Some((trust, name)) => {
                 let connector = TlsConnector::from(Arc::clone(&trust.0));
                 let stream = connector.connect(name.clone(), stream).await.map_err(|_| UpstreamError::Tls)?;
-                handshake(stream).await
+                Ok(Connection::new(Socket::Tls(Box::new(stream))))
             }
         }
     }
-}
-
-async fn handshake<S>(stream: S) -> Result<(SendRequest<RequestBody>, Heard), UpstreamError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let heard = Heard::default();
-    let (sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .max_headers(MAX_FIELDS)
-        .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_BUFFER)
-        .handshake(TokioIo::new(Listening::new(stream, heard.clone())))
-        .await
-        .map_err(|_| UpstreamError::Connect)?;
-    // The task ends with the connection; whatever goes wrong on it reaches the request through `sender`.
-    tokio::spawn(async move {
-        let _ = connection.with_upgrades().await;
-    });
-    Ok((sender, heard))
 }

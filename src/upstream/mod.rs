@@ -1,6 +1,7 @@
-//! The way to the application: our own connections on hyper's `client::conn`, pooled by worker.
+//! The way to the application: HTTP/1.1 on our own connections, pooled by worker.
 //!
-//! Layer 3. A request is sent on an idle connection or a new one; no task is started for it. A connection goes back to the pool
+//! Layer 3. A request is sent on an idle connection or a new one; no task is started for it: whoever waits for the answer drives the
+//! connection ([decision 66](../../../docs/decisions/0066-an-http-1-1-client-of-our-own.md)). A connection goes back to the pool
 //! only when its answer was read to a clean end and no upgrade was asked for (H07). A request is sent again only where that cannot
 //! do anything twice: the connection had not taken it, or the method is idempotent, there was no body, and the kept
 //! connection closed before a byte of the answer came.
@@ -9,13 +10,20 @@
 //! use and idle for each target and worker, head size, connect, first byte and silence limits.
 //! Specification: RFC 9110 section 9.2.2, RFC 9112 sections 9.3 and 9.6.
 
+mod answer_body;
+mod answer_head;
 mod body;
 mod connect;
-mod heard;
+mod connection;
+mod decoder;
 mod leash;
 mod pool;
 mod probe;
+mod rest;
 mod send;
+mod sending;
+mod silence;
+mod socket;
 mod tunnel;
 
 use std::fmt;
@@ -25,8 +33,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use body::{AnswerBody, BodyError, BodyLimits, BodyProgress, RequestBody};
+pub use answer_body::AnswerBody;
+pub use body::{BodyError, BodyLimits, BodyProgress, RequestBody};
 pub use connect::{Target, TlsTrust, TlsTrustError};
+pub use connection::Upgraded;
 pub use leash::Leash;
 pub use pool::Pool;
 pub use send::Answer;

@@ -3,23 +3,20 @@
 //! One pool a worker, never shared, so the lock is never contended. What was used last is used first, so that surplus connections grow
 //! old and are closed. Bounds: idle and open connections for each target; beyond the second a request is refused as busy.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::heard::Heard;
-use super::{RequestBody, Target, UpstreamError};
+use super::connection::Connection;
+use super::{Target, UpstreamError};
 
 /// How long an idle connection is kept; below the idle limits that servers usually have.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 const MAX_IDLE: usize = 1024;
 const MAX_OPEN: usize = 2048;
-/// How many settling connections one request looks at.
-const LOOKS: usize = 4;
 
 /// Idle connections by target.
 pub struct Pool {
@@ -28,24 +25,21 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Connections {
-    /// Ready to send, in the order in which they became idle.
+    /// In the order in which they became idle.
     idle: Vec<Idle>,
-    /// Given back, but hyper has still to notice that the exchange is over.
-    settling: VecDeque<Idle>,
-    /// All that are open: in use, settling or idle.
+    /// All that are open: in use or idle.
     open: usize,
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
-    heard: Heard,
+    connection: Box<Connection>,
     since: Instant,
 }
 
 /// A connection in use; dropping it closes the connection.
 pub(super) struct Lease {
-    sender: Option<SendRequest<RequestBody>>,
-    pub(super) heard: Heard,
+    /// None once it was taken for something else.
+    connection: Option<Box<Connection>>,
     pub(super) reused: bool,
     target: usize,
     /// Whether dropping this counts a connection off; false once it is among the idle ones.
@@ -60,36 +54,32 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// An idle connection that is ready to send, if there is one.
+    /// An idle connection, if there is one.
     pub(super) fn take(self: &Arc<Self>, target: &Target, now: Instant) -> Option<Lease> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = targets.entry(target.id).or_default();
-        connections.settle(now);
+        let connections = targets.get_mut(&target.id)?;
         connections.drop_stale(now);
-        let Idle { sender, heard, .. } = connections.newest()?;
-        let pool = Arc::clone(self);
-        Some(Lease { sender: Some(sender), heard, reused: true, target: target.id, counted: true, pool })
+        let connection = Some(connections.newest()?);
+        Some(Lease { connection, reused: true, target: target.id, counted: true, pool: Arc::clone(self) })
     }
 
     /// Opens a new connection.
     pub(super) async fn open(self: &Arc<Self>, target: &Target) -> Result<Lease, UpstreamError> {
         self.count_open(target)?;
         // Made before the connection is, so that a request given up meanwhile is counted off again.
-        let (heard, pool) = (Heard::default(), Arc::clone(self));
-        let mut lease = Lease { sender: None, heard, reused: false, target: target.id, counted: true, pool };
-        let (sender, heard) = target.open().await?;
-        lease.sender = Some(sender);
-        lease.heard = heard;
+        let mut lease =
+            Lease { connection: None, reused: false, target: target.id, counted: true, pool: Arc::clone(self) };
+        lease.connection = Some(Box::new(target.open().await?));
         Ok(lease)
     }
 
-    /// Closes what has been idle for too long at every target, and forgets targets without connections: those of applications that are gone.
+    /// Closes what has been idle for too long, or was closed by the application, at every target, and forgets targets without connections: those of applications that are gone.
     pub fn tidy(&self) {
         let now = Instant::now();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.retain(|_, connections| {
-            connections.settle(now);
             connections.drop_stale(now);
+            connections.drop_closed();
             connections.open > 0
         });
     }
@@ -106,24 +96,6 @@ impl Pool {
 }
 
 impl Connections {
-    fn give_back(&mut self, idle: Idle) {
-        if idle.sender.is_ready() { self.idle.push(idle) } else { self.settling.push_back(idle) }
-    }
-
-    /// Moves what has become ready since to the idle ones. A few at a time: one that never settles must not be looked at by every request.
-    fn settle(&mut self, now: Instant) {
-        for _ in 0..self.settling.len().min(LOOKS) {
-            let Some(first) = self.settling.pop_front() else { return };
-            if first.sender.is_ready() {
-                self.idle.push(first);
-            } else if first.sender.is_closed() || now.duration_since(first.since) > KEEP_IDLE {
-                self.open = self.open.saturating_sub(1);
-            } else {
-                self.settling.push_back(first);
-            }
-        }
-    }
-
     /// Closes what has been idle for too long, oldest first.
     fn drop_stale(&mut self, now: Instant) {
         let stale = self.idle.iter().take_while(|idle| now.duration_since(idle.since) > KEEP_IDLE).count();
@@ -131,11 +103,17 @@ impl Connections {
         self.open = self.open.saturating_sub(stale);
     }
 
+    fn drop_closed(&mut self) {
+        let before = self.idle.len();
+        self.idle.retain_mut(|idle| idle.connection.is_idle());
+        self.open = self.open.saturating_sub(before - self.idle.len());
+    }
+
     /// The one that was used last, of those that the application has not closed.
-    fn newest(&mut self) -> Option<Idle> {
-        while let Some(last) = self.idle.pop() {
-            if last.sender.is_ready() {
-                return Some(last);
+    fn newest(&mut self) -> Option<Box<Connection>> {
+        while let Some(Idle { mut connection, .. }) = self.idle.pop() {
+            if connection.is_idle() {
+                return Some(connection);
             }
             self.open = self.open.saturating_sub(1);
         }
@@ -144,23 +122,37 @@ impl Connections {
 }
 
 impl Lease {
-    /// The connection; none when it was given back, which only [`Lease::give_back`] does.
-    pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
-        self.sender.as_mut()
+    /// The connection; none when it was taken.
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_deref_mut()
     }
 
-    /// Puts the connection back among the idle ones.
+    /// Whether a byte of an answer came on it.
+    pub(super) fn heard(&self) -> bool {
+        self.connection.as_deref().is_some_and(Connection::heard)
+    }
+
+    /// Takes the connection for something else than requests; it counts no more.
+    pub(super) fn into_connection(mut self) -> Option<Box<Connection>> {
+        self.connection.take()
+    }
+
+    /// Puts the connection back among the idle ones, unless something came on it that nobody asked for.
     pub(super) fn give_back(mut self) {
-        let Some(sender) = self.sender.take() else { return };
-        let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = targets.entry(self.target).or_default();
-        if sender.is_closed() || connections.idle.len() + connections.settling.len() >= MAX_IDLE {
-            drop(targets);
+        let Some(mut connection) = self.connection.take().filter(|_| self.is_wanted()) else { return };
+        if !connection.rest() {
             return;
         }
-        connections.give_back(Idle { sender, heard: self.heard.clone(), since: Instant::now() });
-        drop(targets);
-        self.counted = false;
+        let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connections) = targets.get_mut(&self.target) {
+            connections.idle.push(Idle { connection, since: Instant::now() });
+            self.counted = false;
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        let targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.get(&self.target).is_some_and(|connections| connections.idle.len() < MAX_IDLE)
     }
 }
 

@@ -2,65 +2,87 @@
 //!
 //! See the room's head for what may be sent again. Trust boundary: the request was authorised before it came here.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use http::{Method, Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use http::{Method, Response, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::answer_head::{AnswerHead, HeadReader};
+use super::connection::{Connection, Upgraded};
 use super::pool::Lease;
+use super::sending::{SendError, Sending};
 use super::{AnswerBody, BodyError, BodyProgress, Pool, RequestBody, Upstream, UpstreamError};
+use crate::forward::UpstreamRequest;
 
 /// An application's answer, and who gave it.
 pub struct Answer {
     /// Head and body as they came.
     pub response: Response<AnswerBody>,
+    /// The connection, where it speaks another protocol now: the answer is 101, and was asked for.
+    pub upgraded: Option<Upgraded>,
     /// `host:port` of the target.
     pub target: Arc<str>,
 }
 
-/// What became of one try.
-enum Tried {
-    Answered(Response<Incoming>),
-    /// The connection did not take the request: it can go elsewhere whole.
-    NotTaken(Request<RequestBody>),
-    Failed(UpstreamError),
+/// A request under way on a connection.
+struct Conversation<'a> {
+    connection: &'a mut Connection,
+    sending: &'a mut Sending,
+    reader: HeadReader,
+    /// Whether the application does not take the request; it may have answered all the same.
+    refused: bool,
 }
 
 impl Upstream {
-    /// Sends a request whose target is a path and query and that has all its fields but `Host` where `set_host` is asked for.
+    /// Sends a request. `progress` is that of its body; `began` is the present moment.
     ///
-    /// `progress` is the body's; `upgrade` tells that the client asked for another protocol, in which case the connection
-    /// is never used again. `began` is the present moment. The error says whose fault it was.
+    /// # Errors
+    /// Says whose fault it was that there is no answer. 101 that was not asked for is none.
     pub async fn send(
         &self,
         pool: &Arc<Pool>,
         began: Instant,
-        mut request: Request<RequestBody>,
+        request: UpstreamRequest<RequestBody>,
         progress: Option<&BodyProgress>,
-        upgrade: bool,
     ) -> Result<Answer, UpstreamError> {
+        let (upgrade, method) = (request.is_upgrade(), request.method().clone());
+        let (head, body, length) = request.into_parts();
+        let mut sending = Sending::new(head, body, length);
+        let repeatable = sending.is_without_body() && is_idempotent(&method);
         let mut fresh_only = false;
         for _ in 0..3 {
             let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
-            let spare = if lease.reused { copy_if_repeatable(&request) } else { None };
-            match self.attempt(&mut lease, request, progress).await {
-                Tried::Answered(response) => {
-                    let lease =
-                        Some(lease).filter(|_| !upgrade && response.status() != http::StatusCode::SWITCHING_PROTOCOLS);
-                    let response = response.map(|body| AnswerBody::new(body, lease, self.limits.stall));
-                    return Ok(Answer { response, target });
-                }
-                Tried::NotTaken(unsent) => request = unsent,
-                Tried::Failed(error) => match spare {
-                    Some(copy) if error == UpstreamError::Closed && !lease.heard.something() => request = copy,
-                    _ => return Err(error),
-                },
+            let tried = self.attempt(&mut lease, &mut sending, &method, progress).await;
+            match tried {
+                Ok((head, keeps)) => return self.answer(head, (lease, keeps && !upgrade), sending, upgrade, target),
+                Err(UpstreamError::Closed) if lease.reused && (repeatable || sending.is_whole()) && !lease.heard() => {}
+                Err(error) => return Err(error),
             }
+            sending.again();
             fresh_only = true;
         }
         Err(UpstreamError::Closed)
+    }
+
+    fn answer(
+        &self,
+        head: AnswerHead,
+        (lease, keeps): (Lease, bool),
+        sending: Sending,
+        upgrade: bool,
+        target: Arc<str>,
+    ) -> Result<Answer, UpstreamError> {
+        let AnswerHead { response, decoder, .. } = head;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let connection = lease.into_connection().filter(|_| upgrade).ok_or(UpstreamError::Invalid)?;
+            let upgraded = Some(Upgraded::from(*connection));
+            return Ok(Answer { response: response.map(|()| AnswerBody::empty()), upgraded, target });
+        }
+        let rest = if sending.is_done() { None } else { Some(Box::new(sending)) };
+        let body = AnswerBody::new(decoder, (lease, keeps), rest, self.limits.stall);
+        Ok(Answer { response: response.map(|()| body), upgraded: None, target })
     }
 
     /// An idle connection of the target whose turn it is, or a new one of the first target that accepts.
@@ -92,56 +114,58 @@ impl Upstream {
         Err(last)
     }
 
+    /// The answer's head, and whether the connection can be used again as far as is known.
     async fn attempt(
         &self,
         lease: &mut Lease,
-        request: Request<RequestBody>,
+        sending: &mut Sending,
+        method: &Method,
         progress: Option<&BodyProgress>,
-    ) -> Tried {
-        lease.heard.nothing_yet();
-        let Some(sender) = lease.sender() else { return Tried::NotTaken(request) };
-        let mut sending = std::pin::pin!(sender.try_send_request(request));
+    ) -> Result<(AnswerHead, bool), UpstreamError> {
+        let connection = lease.connection().ok_or(UpstreamError::Closed)?;
+        connection.begin();
+        let reader = HeadReader::new(*method == Method::HEAD);
+        let mut conversation = Conversation { connection, sending, reader, refused: false };
         loop {
-            let seen = progress.map_or(0, BodyProgress::bytes);
-            let finished = progress.is_none_or(BodyProgress::is_finished);
-            match timeout_at(Instant::now() + self.limits.first_byte, &mut sending).await {
-                Ok(Ok(response)) => return Tried::Answered(response),
-                Ok(Err(error)) => return failure(error, progress),
+            let seen = conversation.sending.sent();
+            let until = Instant::now() + self.limits.first_byte;
+            match timeout_at(until, poll_fn(|context| conversation.poll(context))).await {
+                Ok(Ok(head)) => {
+                    let keeps = head.keeps && !conversation.refused;
+                    return Ok((head, keeps));
+                }
+                Ok(Err(error)) => return Err(progress.and_then(BodyProgress::failure).map_or(error, of_body)),
                 // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
-                Err(_) if !finished || progress.map_or(0, BodyProgress::bytes) != seen => {}
-                Err(_) => return Tried::Failed(UpstreamError::FirstByteTimeout),
+                Err(_) if conversation.sending.sent() != seen || conversation.sending.waits_for_client() => {}
+                Err(_) => return Err(UpstreamError::FirstByteTimeout),
             }
         }
     }
 }
 
-fn failure(mut error: TrySendError<Request<RequestBody>>, progress: Option<&BodyProgress>) -> Tried {
-    if let Some(request) = error.take_message() {
-        return Tried::NotTaken(request);
+impl Conversation<'_> {
+    /// Sends and listens at once: an application may answer before it has heard everything.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<AnswerHead, UpstreamError>> {
+        if !self.refused && !self.sending.is_done() {
+            match self.sending.poll(&mut self.connection.socket, context) {
+                Poll::Ready(Err(SendError::Body(error))) => return Poll::Ready(Err(of_body(error))),
+                Poll::Ready(Err(SendError::Socket)) => self.refused = true,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        self.reader.poll(self.connection, context)
     }
-    let error = error.into_error();
-    Tried::Failed(match progress.and_then(BodyProgress::failure) {
-        Some(BodyError::TooLarge) => UpstreamError::RequestTooLarge,
-        Some(BodyError::Stalled) => UpstreamError::RequestStalled,
-        Some(BodyError::Broken | BodyError::Recalled) => UpstreamError::RequestBroken,
-        None if error.is_parse() => UpstreamError::Invalid,
-        None => UpstreamError::Closed,
-    })
 }
 
-/// A copy of a request that may be sent twice: an idempotent method and no body (RFC 9110 section 9.2.2).
-fn copy_if_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let idempotent =
-        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
-    if !idempotent || !request.body().is_empty() {
-        return None;
+const fn of_body(error: BodyError) -> UpstreamError {
+    match error {
+        BodyError::TooLarge => UpstreamError::RequestTooLarge,
+        BodyError::Stalled => UpstreamError::RequestStalled,
+        BodyError::Broken | BodyError::Recalled => UpstreamError::RequestBroken,
     }
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    // The spelling of names.
-    *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
+}
+
+/// Whether doing it twice is as doing it once (RFC 9110 section 9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use super::connection::Upgraded;
 use super::leash::{Held, Leash};
 
 const PIECE: usize = 16 * 1024;
@@ -21,10 +22,10 @@ struct Over;
 
 /// Joins two upgraded connections until both directions have ended, one breaks, both are silent for `idle`, or `leash` does not hold any
 /// more: at most a second later.
-pub async fn tunnel(client: OnUpgrade, application: OnUpgrade, idle: Duration, leash: Option<Arc<dyn Leash>>) {
-    let (Ok(client), Ok(application)) = (client.await, application.await) else { return };
+pub async fn tunnel(client: OnUpgrade, application: Upgraded, idle: Duration, leash: Option<Arc<dyn Leash>>) {
+    let Ok(client) = client.await else { return };
     let (mut client_read, mut client_write) = tokio::io::split(TokioIo::new(client));
-    let (mut app_read, mut app_write) = tokio::io::split(TokioIo::new(application));
+    let (mut app_read, mut app_write) = tokio::io::split(application);
     let activity = Activity::new(idle);
     let up = relay(&mut client_read, &mut app_write, &activity);
     let down = relay(&mut app_read, &mut client_write, &activity);

@@ -77,7 +77,7 @@ fn explain_reads_the_certificate_that_a_client_would_show() {
     assert!(code == 0 && with.contains("decision  allow by `payouts`"), "{with} {err}");
     assert!(with.contains("with the certificate of CN=laptop-7"), "{with}");
     assert!(with.contains("request.tls.client.issuer  = \"CN=Garnet Devices\""), "{with}");
-    assert!(with.contains("x-device: laptop-7"), "{with}");
+    assert!(with.contains("X-Device: laptop-7"), "{with}");
     let (code, _, err) = ended(&mut lychgate(&[&asked[..], &["--client-certificate", &claims]].concat()));
     assert!(code != 0 && err.contains("claims.json"), "{err}");
 }

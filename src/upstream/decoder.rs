@@ -1,0 +1,284 @@
+//! The body of an answer as it comes off the wire: so many bytes, chunks, or everything until the application closes.
+//!
+//! No byte is copied. Trailers are dropped (S04). Trust boundary: the application may be hostile; what breaks its framing ends its own
+//! answer. Bounds: [`MAX_LINE`] bytes for a chunk's first line, [`MAX_TRAILERS`] for all trailers of an answer.
+//! Specification: RFC 9112 sections 6.3 and 7.1.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
+
+use super::connection::Connection;
+
+/// Longest first line of a chunk, its extensions included.
+const MAX_LINE: usize = 4 << 10;
+/// Bytes that all trailers, and all extensions, of one answer may have.
+const MAX_TRAILERS: usize = 16 << 10;
+
+/// What broke off, or is no body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// What is left of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decoder {
+    /// So many bytes, at least one.
+    Length(u64),
+    /// Chunks.
+    Chunked {
+        at: Chunk,
+        /// Bytes of extensions and trailers that may still come.
+        spare: usize,
+    },
+    /// All that comes.
+    UntilClose,
+    /// Nothing.
+    Done,
+}
+
+/// Where in a body of chunks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Chunk {
+    /// Before a chunk's first line.
+    Size,
+    /// Within a chunk's data, of which so many bytes are left.
+    Data(u64),
+    /// Before the end of a chunk's line.
+    End,
+    /// After the last chunk.
+    Trailers,
+    /// After the trailers.
+    Over,
+}
+
+impl Decoder {
+    /// A body of `length` bytes.
+    pub(super) const fn length(length: u64) -> Self {
+        if length == 0 { Self::Done } else { Self::Length(length) }
+    }
+
+    /// A body of chunks.
+    pub(super) const fn chunked() -> Self {
+        Self::Chunked { at: Chunk::Size, spare: MAX_TRAILERS }
+    }
+
+    /// Whether the body was read to its end.
+    pub(super) fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    /// The next piece; none at the end.
+    pub(super) fn poll(
+        &mut self,
+        connection: &mut Connection,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            match self.take(&mut connection.read) {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(None) if self.is_done() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(broken) => return Poll::Ready(Some(Err(broken))),
+            }
+            if let Self::Length(left) | Self::Chunked { at: Chunk::Data(left), .. } = self {
+                connection.expect(*left);
+            }
+            match ready!(connection.poll_more(context)) {
+                Ok(0) if *self == Self::UntilClose => *self = Self::Done,
+                Ok(0) | Err(_) => return Poll::Ready(Some(Err(Broken))),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes data off what was read; none where more must be read, or nothing more belongs to the body.
+    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Broken> {
+        match self {
+            Self::Done => Ok(None),
+            Self::UntilClose if read.is_empty() => Ok(None),
+            Self::UntilClose => Ok(Some(read.split().freeze())),
+            Self::Length(left) => {
+                let data = take_data(read, left);
+                if *left == 0 {
+                    *self = Self::Done;
+                }
+                Ok(data)
+            }
+            Self::Chunked { at, spare } => {
+                let data = at.take(read, spare)?;
+                if *at == Chunk::Over {
+                    *self = Self::Done;
+                }
+                Ok(data)
+            }
+        }
+    }
+}
+
+impl Chunk {
+    /// Takes data off what was read, and all lines before it; `spare` is what extensions and trailers may still have.
+    fn take(&mut self, read: &mut BytesMut, spare: &mut usize) -> Result<Option<Bytes>, Broken> {
+        loop {
+            match self {
+                Self::Data(left) => {
+                    let data = take_data(read, left);
+                    if *left == 0 {
+                        *self = Self::End;
+                    }
+                    return Ok(data);
+                }
+                Self::End => match take_line(read, 0)? {
+                    Some(_) => *self = Self::Size,
+                    None => return Ok(None),
+                },
+                Self::Size => {
+                    let Some(line) = take_line(read, MAX_LINE)? else { return Ok(None) };
+                    let (size, extensions) = size(&line)?;
+                    *spare = spare.checked_sub(extensions).ok_or(Broken)?;
+                    *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                }
+                Self::Trailers => {
+                    let Some(line) = take_line(read, *spare)? else { return Ok(None) };
+                    if line.is_empty() {
+                        *self = Self::Over;
+                    }
+                    *spare = spare.saturating_sub(line.len());
+                }
+                Self::Over => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Up to `left` bytes of what was read.
+fn take_data(read: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
+    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
+    *left -= length as u64;
+    (length > 0).then(|| read.split_to(length).freeze())
+}
+
+/// The next line without its end, which must be CRLF (RFC 9112 section 2.2 lets a recipient insist), of at most so many bytes.
+fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Broken> {
+    let Some(at) = memchr(b'\n', read) else {
+        // One byte more for the CR.
+        return if read.len() > longest + 1 { Err(Broken) } else { Ok(None) };
+    };
+    let Some(length) = at.checked_sub(1).filter(|before| read.get(*before) == Some(&b'\r')) else { return Err(Broken) };
+    if length > longest {
+        return Err(Broken);
+    }
+    let line = read.split_to(length);
+    read.advance(2);
+    Ok(Some(line))
+}
+
+/// A chunk's size, and how long its extensions are.
+fn size(line: &[u8]) -> Result<(u64, usize), Broken> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, rest) = line.split_at_checked(digits).ok_or(Broken)?;
+    if !matches!(rest.trim_ascii_start(), [] | [b';', ..]) {
+        return Err(Broken);
+    }
+    let digits = std::str::from_utf8(digits).map_err(|_| Broken)?;
+    Ok((u64::from_str_radix(digits, 16).map_err(|_| Broken)?, rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What is read of a body that comes in such pieces, and what is left behind it.
+    fn read(mut decoder: Decoder, pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Broken> {
+        let (mut read, mut body) = (BytesMut::new(), Vec::new());
+        for piece in pieces {
+            read.extend_from_slice(piece);
+            while let Some(data) = decoder.take(&mut read)? {
+                body.extend_from_slice(&data);
+            }
+        }
+        if decoder.is_done() { Ok((body, read.to_vec())) } else { Err(Broken) }
+    }
+
+    fn chunks(text: &str) -> Result<String, Broken> {
+        read(Decoder::chunked(), &[text.as_bytes()]).map(|(body, _)| String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn h06_s04_chunks_are_joined_and_trailers_dropped() {
+        assert_eq!(chunks("2\r\nok\r\n0\r\n\r\n").as_deref(), Ok("ok"));
+        assert_eq!(chunks("0\r\n\r\n").as_deref(), Ok(""));
+        assert_eq!(
+            chunks("00a;x=\"y\"\r\n0123456789\r\n000\r\nX-Remote-User: root\r\n\r\n").as_deref(),
+            Ok("0123456789")
+        );
+        assert_eq!(chunks("1 ;x\r\na\r\nB\r\n0123456789a\r\n0\r\n\r\n").as_deref(), Ok("a0123456789a"));
+    }
+
+    #[test]
+    fn h08_what_is_no_chunk_breaks_the_answer() {
+        for text in [
+            "",
+            "2\r\nok",
+            "2\r\nok\r\n",
+            "2\nok\r\n0\r\n\r\n",
+            "2\r\nok\n0\r\n\r\n",
+            "2\r\nokay\r\n0\r\n\r\n",
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\na\r\n0\r\n\r\n",
+            "0x1\r\na\r\n0\r\n\r\n",
+            "1 2\r\na\r\n0\r\n\r\n",
+            "10000000000000000\r\n",
+            "0\r\nX: y\n\r\n",
+            "0\r\n\n",
+            "0\r\nX: y\r\n",
+        ] {
+            assert_eq!(chunks(text), Err(Broken), "{text:?}");
+        }
+        let long = "x".repeat(MAX_TRAILERS + 2);
+        for text in [
+            format!("1;{long}"),
+            format!("0\r\nX: {long}"),
+            "0;abc\r\n".repeat(2),
+            format!("0\r\n{}", "X: y\r\n".repeat(3000)),
+        ] {
+            assert_eq!(chunks(&text), Err(Broken));
+        }
+        let extended = format!("1;{}\r\na\r\n", "x".repeat(1000)).repeat(20);
+        assert_eq!(chunks(&format!("{extended}0\r\n\r\n")), Err(Broken));
+    }
+
+    #[test]
+    fn h08_what_comes_behind_a_body_is_none_of_it() {
+        let behind =
+            |decoder, text: &str| read(decoder, &[text.as_bytes()]).map(|(_, rest)| String::from_utf8(rest).unwrap());
+        assert_eq!(behind(Decoder::chunked(), "0\r\n\r\nHTTP/1.1 200").as_deref(), Ok("HTTP/1.1 200"));
+        assert_eq!(behind(Decoder::length(2), "okHTTP/1.1 200").as_deref(), Ok("HTTP/1.1 200"));
+        assert_eq!(behind(Decoder::length(0), "x").as_deref(), Ok("x"));
+    }
+
+    proptest! {
+        #[test]
+        fn h06_a_body_is_the_same_in_whatever_pieces_it_comes(
+            parts in proptest::collection::vec("[a-z\\r\\n0-9;]{1,30}", 0..8),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
+        ) {
+            let chunks: String = parts.iter().map(|part| format!("{:x};q\r\n{part}\r\n", part.len())).collect();
+            let text = format!("{chunks}0\r\nT: r\r\n\r\nrest");
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
+            let (body, rest) = read(Decoder::chunked(), &pieces).unwrap();
+            prop_assert_eq!((body, rest), (parts.concat().into_bytes(), b"rest".to_vec()));
+        }
+
+        #[test]
+        fn t02_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), chunk in "[0-9a-f]{1,17}(;[a-z]*)?\\r\\n") {
+            let _ = read(Decoder::chunked(), &[chunk.as_bytes(), &bytes]);
+        }
+    }
+}
