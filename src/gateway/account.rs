@@ -21,6 +21,7 @@ use super::limits::{Held, Over};
 use super::observed::Observed;
 use super::request_id::RequestId;
 use super::{ClientConnection, Gateway, record};
+use crate::clock::Timestamp;
 use crate::http::{HostName, RequestHead};
 use crate::observe::{AccessEvent, Decision};
 use crate::snapshot::{Application, Snapshot};
@@ -34,6 +35,8 @@ pub(super) struct Account {
     gateway: Arc<Gateway>,
     request_id: RequestId,
     began: Instant,
+    /// The time of day at which it began.
+    at: Timestamp,
     scheme: &'static str,
     method: Option<Method>,
     version: Version,
@@ -71,6 +74,7 @@ impl Account {
     pub(super) fn unreadable(gateway: Arc<Gateway>, connection: &ClientConnection) -> Box<Self> {
         Box::new(Self {
             request_id: gateway.request_ids.next(),
+            at: gateway.now(),
             gateway,
             began: Instant::now(),
             scheme: connection.scheme.as_str(),
@@ -98,6 +102,11 @@ impl Account {
 
     pub(super) fn request_id(&self) -> &RequestId {
         &self.request_id
+    }
+
+    /// When the request came.
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// The method, where the head could be read.
@@ -217,7 +226,7 @@ impl Account {
     fn event<'a>(&'a self, took: Duration, replay: Option<&'a RawValue>) -> AccessEvent<'a> {
         let known = self.known.as_ref();
         AccessEvent {
-            time: self.gateway.now(),
+            time: self.gateway.common.clock.now_after(self.at, took),
             request_id: self.request_id.as_str(),
             client: self.client,
             scheme: self.scheme,

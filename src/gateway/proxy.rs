@@ -81,7 +81,7 @@ pub(super) async fn forward(
     limits::at_the_door(exchange, application, account)?;
     let token = token_of(application, &mut headers, exchange, account)?;
     let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
-    let now = exchange.gateway.now();
+    let now = account.at();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
     limits::of_person(exchange, application, found.as_ref().ok(), account)?;
     let (who, cookies) = match found {
@@ -141,7 +141,7 @@ struct Brought {
     sent: Sent,
 }
 
-/// Decides, and does what was decided.
+/// Decides, and does what was decided. What is rare is on the heap: a future has room for everything that it may ever wait for, and it is moved.
 async fn decide(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
@@ -178,15 +178,15 @@ async fn decide(
                 account.failed(no_session.code());
             }
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
-                true => kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body).await,
-                false => challenge::sign_in(exchange, application, host, &scrubbed, now).await,
+                true => Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body)).await,
+                false => Box::pin(challenge::sign_in(exchange, application, host, &scrubbed, now)).await,
             }
         }
         Decision::StepUp(requirement) if token.is_some() => {
             Ok(challenge::step_up_token(exchange, application, &requirement))
         }
         Decision::StepUp(requirement) => {
-            challenge::step_up(exchange, application, host, &scrubbed, &requirement, now).await
+            Box::pin(challenge::step_up(exchange, application, host, &scrubbed, &requirement, now)).await
         }
         Decision::Answer(said) => reply::answer(said.answer, exchange.head.query.as_deref()),
     }

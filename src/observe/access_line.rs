@@ -56,12 +56,12 @@ pub(super) fn write(line: &mut Vec<u8>, event: &AccessEvent<'_>, second: &mut Se
     line.extend_from_slice(b",\"client\":\"");
     address(line, *client);
     line.extend_from_slice(b"\",\"scheme\":");
-    text(line, scheme);
+    plain(line, scheme);
     optional(line, b",\"host\":", *host);
     optional(line, b",\"method\":", *method);
     optional(line, b",\"path\":", *path);
     line.extend_from_slice(b",\"protocol\":");
-    text(line, protocol);
+    plain(line, protocol);
     line.extend_from_slice(b",\"status\":");
     number(line, u64::from(*status));
     optional(line, b",\"app\":", *app);
@@ -108,15 +108,35 @@ fn optional(line: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
     }
 }
 
+/// A JSON string of a text that needs no escapes.
+fn plain(line: &mut Vec<u8>, text: &str) {
+    line.push(b'"');
+    line.extend_from_slice(text.as_bytes());
+    line.push(b'"');
+}
+
 /// A JSON string.
 fn text(line: &mut Vec<u8>, text: &str) {
-    line.push(b'"');
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-        line.extend_from_slice(text.as_bytes());
-    } else {
-        text.bytes().for_each(|byte| escaped(line, byte));
+    if !needs_escapes(text.as_bytes()) {
+        return plain(line, text);
     }
     line.push(b'"');
+    text.bytes().for_each(|byte| escaped(line, byte));
+    line.push(b'"');
+}
+
+/// Whether JSON has one of the bytes escaped; eight are looked at together.
+fn needs_escapes(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // The high bit of each byte that is zero, or of one behind such a byte, which is then no less true.
+    let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+    let (eights, rest) = text.as_chunks::<8>();
+    let found = eights.iter().fold(0, |found, eight| {
+        let bytes = u64::from_ne_bytes(*eight);
+        let controls = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        found | controls | zero(bytes ^ (ONES * u64::from(b'"'))) | zero(bytes ^ (ONES * u64::from(b'\\')))
+    });
+    found & (ONES << 7) != 0 || rest.iter().any(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
 }
 
 fn escaped(line: &mut Vec<u8>, byte: u8) {

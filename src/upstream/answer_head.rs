@@ -10,9 +10,8 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use httparse::{ParserConfig, Status};
+use httparse::{Header, ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 use memchr::memchr_iter;
 
@@ -23,6 +22,7 @@ use super::decoder::Decoder;
 /// Largest head of an answer; a larger one is refused (H08).
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 256;
+const FEW_FIELDS: usize = 40;
 const MAX_INTERIM: usize = 64;
 
 /// An answer's head, and what follows it.
@@ -121,84 +121,143 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    // Room for few fields is enough nearly always, and what a function may need of the stack it pays for each time.
+    match read_fields::<FEW_FIELDS>(bytes, to_head) {
+        Err(httparse::Error::TooManyHeaders) => read_many(bytes, to_head),
+        Err(_) => Err(UpstreamError::Invalid),
+        Ok(head) => head,
+    }
+}
+
+#[inline(never)]
+fn read_many(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
+    read_fields::<MAX_FIELDS>(bytes, to_head).unwrap_or(Err(UpstreamError::Invalid))
+}
+
+/// Reads a head of at most `MOST` fields.
+fn read_fields<const MOST: usize>(
+    bytes: &Bytes,
+    to_head: bool,
+) -> Result<Result<AnswerHead, UpstreamError>, httparse::Error> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST];
     let mut parsed = httparse::Response::new(&mut []);
-    let read = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields);
-    let (Ok(Status::Complete(_)), Some(code)) = (read, parsed.code) else { return Err(UpstreamError::Invalid) };
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields)? {
+        Status::Complete(_) => Ok(understand(&parsed, bytes, to_head)),
+        Status::Partial => Ok(Err(UpstreamError::Invalid)),
+    }
+}
+
+fn understand(parsed: &httparse::Response<'_, '_>, bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
+    let code = parsed.code.ok_or(UpstreamError::Invalid)?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(code).map_err(|_| UpstreamError::Invalid)?;
     *response.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let keeps_length = to_head || response.status() == StatusCode::NOT_MODIFIED;
+    let mut hop = Hop::default();
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for field in parsed.headers.iter() {
+        if hop.takes(field, keeps_length)? {
+            continue;
+        }
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| UpstreamError::Invalid)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         headers.append(name, value.map_err(|_| UpstreamError::Invalid)?);
+    }
+    for name in &hop.listed {
+        headers.remove(name);
     }
     if let Some(reason) = parsed.reason.filter(|reason| response.status().canonical_reason() != Some(reason))
         && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
     {
         response.extensions_mut().insert(reason);
     }
-    let decoder = framing(&response, &headers, to_head)?;
-    // A coding counts before a length; whoever names both is not trusted to know where the answer ends.
-    let doubtful = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
-    let keeps = keeps(response.version(), &headers) && !doubtful && decoder != Decoder::UntilClose;
+    let decoder = hop.framing(&response, to_head)?;
+    let keeps = hop.keeps(response.version()) && decoder != Decoder::UntilClose;
     *response.headers_mut() = headers;
     Ok(AnswerHead { response, decoder, keeps })
 }
 
-/// How the body is framed (RFC 9112 section 6.3).
-fn framing(response: &Response<()>, headers: &HeaderMap, to_head: bool) -> Result<Decoder, UpstreamError> {
-    let length = length(headers)?;
-    let coded = headers.contains_key(TRANSFER_ENCODING);
-    if coded && response.version() == Version::HTTP_10 {
-        return Err(UpstreamError::Invalid);
-    }
-    let status = response.status();
-    if to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(Decoder::Done);
-    }
-    match length {
-        _ if coded => match is_chunked(headers) {
-            true => Ok(Decoder::chunked()),
-            false => Err(UpstreamError::Invalid),
-        },
-        Some(length) => Ok(Decoder::length(length)),
-        None => Ok(Decoder::UntilClose),
-    }
+/// What an answer says of its connection and its body; such fields go no further (H04).
+#[derive(Default)]
+struct Hop {
+    length: Option<u64>,
+    codings: usize,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    /// Further names on `Connection`.
+    listed: Vec<HeaderName>,
 }
 
-/// The one length that all `Content-Length` lines name.
-fn length(headers: &HeaderMap) -> Result<Option<u64>, UpstreamError> {
-    let mut found = None;
-    for text in headers.get_all(CONTENT_LENGTH).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
-        let digits = text.trim_ascii();
-        let length = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
-        let length: u64 = length.and_then(|digits| digits.parse().ok()).ok_or(UpstreamError::Invalid)?;
-        if found.is_some_and(|found| found != length) {
+impl Hop {
+    /// Reads a field that frames the message or speaks of the connection; whether it goes no further. A length stays where it speaks of
+    /// a body that is not sent.
+    fn takes(&mut self, field: &Header<'_>, keeps_length: bool) -> Result<bool, UpstreamError> {
+        match field.name.len() {
+            10 if field.name.eq_ignore_ascii_case("connection") => self.connection(field.value),
+            14 if field.name.eq_ignore_ascii_case("content-length") => {
+                self.lengths(field.value)?;
+                return Ok(!keeps_length);
+            }
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                self.codings += 1;
+                self.chunked = field.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for word in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if word.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if word.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if !word.eq_ignore_ascii_case(b"upgrade")
+                && let Ok(name) = HeaderName::from_bytes(word)
+            {
+                self.listed.push(name);
+            }
+        }
+    }
+
+    /// The one length that all lines must name.
+    fn lengths(&mut self, value: &[u8]) -> Result<(), UpstreamError> {
+        for digits in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let length = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+            let length: u64 = length.and_then(|digits| digits.parse().ok()).ok_or(UpstreamError::Invalid)?;
+            if self.length.is_some_and(|known| known != length) {
+                return Err(UpstreamError::Invalid);
+            }
+            self.length = Some(length);
+        }
+        Ok(())
+    }
+
+    /// How the body is framed (RFC 9112 section 6.3).
+    fn framing(&self, response: &Response<()>, to_head: bool) -> Result<Decoder, UpstreamError> {
+        if self.codings > 0 && response.version() == Version::HTTP_10 {
             return Err(UpstreamError::Invalid);
         }
-        found = Some(length);
+        let status = response.status();
+        if to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Ok(Decoder::Done);
+        }
+        match (self.codings, self.length) {
+            (0, Some(length)) => Ok(Decoder::length(length)),
+            (0, None) => Ok(Decoder::UntilClose),
+            (1, _) if self.chunked => Ok(Decoder::chunked()),
+            _ => Err(UpstreamError::Invalid),
+        }
     }
-    Ok(found)
-}
 
-/// Whether `chunked` is the one coding.
-fn is_chunked(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let only = codings.next().filter(|_| codings.next().is_none());
-    only.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
-}
-
-/// Whether the application keeps the connection (RFC 9112 section 9.3).
-fn keeps(version: Version, headers: &HeaderMap) -> bool {
-    let says = |word: &[u8]| {
-        let lines = headers.get_all(CONNECTION).iter();
-        lines
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-    };
-    !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))
+    /// Whether the application keeps the connection (RFC 9112 section 9.3). A coding counts before a length; whoever names both is not
+    /// trusted to know where an answer ends.
+    fn keeps(&self, version: Version) -> bool {
+        let doubtful = self.codings > 0 && self.length.is_some();
+        !self.close && !doubtful && (version == Version::HTTP_11 || self.keep_alive)
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +315,15 @@ mod tests {
     }
 
     #[test]
+    fn h04_what_an_answer_says_of_its_connection_goes_no_further() {
+        let text = "HTTP/1.1 200 OK\r\nConnection: X-Internal, close\r\nX-Internal: 1\r\nx-internal: 2\r\nContent-Length: 2\r\nETag: e\r\n\r\n";
+        let head = heard(&[text.as_bytes()], false).unwrap().unwrap();
+        assert_eq!(head.response.headers().keys().collect::<Vec<_>>(), ["etag"]);
+        let head = heard(&[b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"], false).unwrap().unwrap();
+        assert_eq!(head.response.headers()["content-length"], "2");
+    }
+
+    #[test]
     fn h07_a_connection_is_kept_where_both_say_so() {
         let keeps = |text: &str| heard(&[text.as_bytes()], false).unwrap().unwrap().keeps;
         assert!(keeps("HTTP/1.1 204 No Content\r\n\r\n"));
@@ -297,7 +365,7 @@ mod tests {
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
             let head = heard(&pieces, false).unwrap().unwrap();
             prop_assert_eq!(head.decoder, Decoder::Length(3));
-            prop_assert_eq!(head.response.headers().len(), 5);
+            prop_assert_eq!(head.response.headers().len(), 4);
         }
 
         #[test]

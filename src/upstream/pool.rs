@@ -29,6 +29,8 @@ struct Connections {
     idle: Vec<Idle>,
     /// All that are open: in use or idle.
     open: usize,
+    /// When one was last asked for: what is given back is idle since then at the latest, which spares reading the clock again.
+    asked: Option<Instant>,
 }
 
 struct Idle {
@@ -59,6 +61,7 @@ impl Pool {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.get_mut(&target.id)?;
         connections.drop_stale(now);
+        connections.asked = Some(now);
         let connection = Some(connections.newest()?);
         Some(Lease { connection, reused: true, target: target.id, counted: true, pool: Arc::clone(self) })
     }
@@ -145,7 +148,8 @@ impl Lease {
         }
         let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connections) = targets.get_mut(&self.target) {
-            connections.idle.push(Idle { connection, since: Instant::now() });
+            let since = connections.asked.unwrap_or_else(Instant::now);
+            connections.idle.push(Idle { connection, since });
             self.counted = false;
         }
     }

@@ -54,7 +54,9 @@ impl Upstream {
         let mut fresh_only = false;
         for _ in 0..3 {
             let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
-            let tried = self.attempt(&mut lease, &mut sending, &method, progress).await;
+            // What was kept is there at once.
+            let began = if lease.reused && !fresh_only { began } else { Instant::now() };
+            let tried = self.attempt(&mut lease, &mut sending, &method, (progress, began)).await;
             match tried {
                 Ok((head, keeps)) => return self.answer(head, (lease, keeps && !upgrade), sending, upgrade, target),
                 Err(UpstreamError::Closed) if lease.reused && (repeatable || sending.is_whole()) && !lease.heard() => {}
@@ -98,7 +100,7 @@ impl Upstream {
             if let Some(lease) = idle {
                 return Ok((lease, Arc::clone(target.authority())));
             }
-            match timeout(self.limits.connect, pool.open(target)).await {
+            match Box::pin(timeout(self.limits.connect, pool.open(target))).await {
                 Ok(Ok(lease)) => return Ok((lease, Arc::clone(target.authority()))),
                 Ok(Err(UpstreamError::Busy)) => last = UpstreamError::Busy,
                 Ok(Err(error)) => {
@@ -120,15 +122,15 @@ impl Upstream {
         lease: &mut Lease,
         sending: &mut Sending,
         method: &Method,
-        progress: Option<&BodyProgress>,
+        (progress, began): (Option<&BodyProgress>, Instant),
     ) -> Result<(AnswerHead, bool), UpstreamError> {
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
         connection.begin();
         let reader = HeadReader::new(*method == Method::HEAD);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
+        let mut until = began + self.limits.first_byte;
         loop {
             let seen = conversation.sending.sent();
-            let until = Instant::now() + self.limits.first_byte;
             match timeout_at(until, poll_fn(|context| conversation.poll(context))).await {
                 Ok(Ok(head)) => {
                     let keeps = head.keeps && !conversation.refused;
@@ -136,7 +138,9 @@ impl Upstream {
                 }
                 Ok(Err(error)) => return Err(progress.and_then(BodyProgress::failure).map_or(error, of_body)),
                 // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
-                Err(_) if conversation.sending.sent() != seen || conversation.sending.waits_for_client() => {}
+                Err(_) if conversation.sending.sent() != seen || conversation.sending.waits_for_client() => {
+                    until = Instant::now() + self.limits.first_byte;
+                }
                 Err(_) => return Err(UpstreamError::FirstByteTimeout),
             }
         }
