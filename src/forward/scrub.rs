@@ -149,6 +149,12 @@ impl Scrubbed {
         self.upgrade.as_ref()
     }
 
+    /// The fields; none stay.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { headers: std::mem::take(&mut self.headers), upgrade: self.upgrade.take() }
+    }
+
     pub(super) fn into_parts(self) -> (HeaderMap, Option<HeaderValue>) {
         (self.headers, self.upgrade)
     }

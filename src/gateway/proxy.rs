@@ -31,7 +31,7 @@ use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
-use crate::upstream::{Answer, AnswerBody, BodyProgress, Leash, RequestBody, Upgraded, UpstreamError, tunnel};
+use crate::upstream::{AnswerBody, Leash, Outgoing, RequestBody, Upgraded, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
@@ -53,6 +53,11 @@ impl Sent {
 }
 
 impl SentBody {
+    /// The body; nothing stays.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Kept(Bytes::new()))
+    }
+
     /// The fewest bytes that it may have.
     pub(super) fn at_least(&self) -> u64 {
         match self {
@@ -69,18 +74,18 @@ pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
     (Sent { body: SentBody::Coming(body), upgrade }, parts)
 }
 
-/// Sends the request to the application if the policy allows it.
+/// Sends the request to the application if the policy allows it; takes the fields and what was sent behind them.
 pub(super) async fn forward(
     exchange: &Exchange<'_>,
     host: &HostName,
     application: &Arc<Application>,
-    mut headers: HeaderMap,
-    sent: Sent,
+    headers: &mut HeaderMap,
+    sent: &mut Sent,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     limits::at_the_door(exchange, application, account)?;
-    let token = token_of(application, &mut headers, exchange, account)?;
-    let scrubbed = scrub(headers, exchange.snapshot.scrub_set());
+    let token = token_of(application, headers, exchange, account)?;
+    let scrubbed = scrub(std::mem::take(headers), exchange.snapshot.scrub_set());
     let now = account.at();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
     limits::of_person(exchange, application, found.as_ref().ok(), account)?;
@@ -97,10 +102,10 @@ pub(super) async fn forward(
     if let Ok(known) = &who {
         account.recognised(known);
     }
-    let brought = Brought { scrubbed, token, sent };
+    let mut brought = Brought { scrubbed, token, sent };
     // A refresh takes its time.
     let now = if cookies.is_empty() { now } else { exchange.gateway.now() };
-    let answered = decide(exchange, application, host, brought, &who, now, account).await;
+    let answered = decide(exchange, application, host, &mut brought, &who, now, account).await;
     if cookies.is_empty() {
         return answered;
     }
@@ -134,11 +139,11 @@ fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrub
 }
 
 /// A request that is to be decided, beyond its head.
-struct Brought {
+struct Brought<'s> {
     scrubbed: Scrubbed,
     /// An accepted token.
     token: Option<BearerToken>,
-    sent: Sent,
+    sent: &'s mut Sent,
 }
 
 /// Decides, and does what was decided. What is rare is on the heap: a future has room for everything that it may ever wait for, and it is moved.
@@ -146,14 +151,13 @@ async fn decide(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     host: &HostName,
-    brought: Brought,
+    brought: &mut Brought<'_>,
     who: &Result<Caller, NoSession>,
     now: Timestamp,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let Brought { scrubbed, token, sent } = brought;
     let known = who.as_ref().ok();
-    let facts = facts(exchange, host, &scrubbed);
+    let facts = facts(exchange, host, &brought.scrubbed);
     let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, &facts, known, now, account);
@@ -162,12 +166,10 @@ async fn decide(
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
-                Some(known) if !permit.is_public() => known.renew(exchange, scrubbed.headers(), now),
+                Some(known) if !permit.is_public() => known.renew(exchange, brought.scrubbed.headers(), now),
                 _ => Vec::new(),
             };
-            let token = token.as_ref().filter(|_| application.policy().bearer().is_some_and(|bearer| bearer.forward));
-            let outgoing = Outgoing { scrubbed, permit: &permit, token, sent, renewal };
-            send(exchange, application, outgoing, account).await
+            send(exchange, application, brought, &permit, renewal, account).await
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
@@ -177,16 +179,20 @@ async fn decide(
             if let Err(no_session) = who {
                 account.failed(no_session.code());
             }
+            let Brought { scrubbed, sent, .. } = brought;
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
-                true => Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), sent.body)).await,
-                false => Box::pin(challenge::sign_in(exchange, application, host, &scrubbed, now)).await,
+                true => {
+                    let body = sent.body.take();
+                    Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body)).await
+                }
+                false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
             }
         }
-        Decision::StepUp(requirement) if token.is_some() => {
+        Decision::StepUp(requirement) if brought.token.is_some() => {
             Ok(challenge::step_up_token(exchange, application, &requirement))
         }
         Decision::StepUp(requirement) => {
-            Box::pin(challenge::step_up(exchange, application, host, &scrubbed, &requirement, now)).await
+            Box::pin(challenge::step_up(exchange, application, host, &brought.scrubbed, &requirement, now)).await
         }
         Decision::Answer(said) => reply::answer(said.answer, exchange.head.query.as_deref()),
     }
@@ -206,55 +212,41 @@ fn token_of(
     token.map_err(Refusal::Bearer)
 }
 
-/// What goes to the application, and what goes back with its answer.
-struct Outgoing<'a> {
-    scrubbed: Scrubbed,
-    permit: &'a Permit<'a>,
-    /// The accepted token, where the application is to have it.
-    token: Option<&'a BearerToken>,
-    sent: Sent,
-    renewal: Vec<HeaderValue>,
-}
-
+/// Sends the request to the application and rewrites its answer; `renewal` goes back with it.
+///
+/// What is needed after the answer is worked out before, so that little waits for it.
 async fn send(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
-    outgoing: Outgoing<'_>,
+    brought: &mut Brought<'_>,
+    permit: &Permit<'_>,
+    renewal: Vec<HeaderValue>,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let Outgoing { scrubbed, permit, token, sent, renewal } = outgoing;
     let limits = exchange.gateway.common.body;
-    if sent.body.at_least() > limits.size {
+    if brought.sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
     let held = limits::enter(exchange, application, permit.rule(), account)?;
-    let (body, progress) = match sent.body {
+    let (body, progress) = match brought.sent.body.take() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
     account.sending(progress.as_ref());
-    let request_id = *account.request_id();
-    let telling = Telling {
-        origin: &exchange.origin,
-        seen: &exchange.connection.seen,
-        scheme: exchange.connection.scheme,
-        host: application.host(),
-        request_id: request_id.bytes(),
-        cookies: application.cookies_told(),
-        spelling: application.spelling(),
-        // What is public tells nothing of anybody.
-        authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
-    };
-    let length = body.length();
-    let request =
-        UpstreamRequest::new(scrubbed, permit, exchange.head, telling, body, length).ok_or(Refusal::Internal)?;
+    let request = written(exchange, application, brought, permit, body, account).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
-    let answer = ask(exchange, application, request, progress.as_deref(), account).await?;
-    let stall = application.policy().upstream().stall;
-    let mut response = match (answer.upgraded, sent.upgrade) {
+    let began = Instant::now();
+    let mut outgoing = Outgoing::new(request);
+    let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
+    let answer = answered.map_err(|error| {
+        application.metrics().upstream_failures.inc();
+        Refusal::Upstream(error)
+    })?;
+    account.answered(answer.target.clone(), began.elapsed());
+    let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
         (Some(upgraded), Some(client)) => {
-            switch(client, upgraded, (stall, held), leash);
+            switch(client, upgraded, (application.policy().upstream().stall, held), leash);
             answer.response.map(|_| Content::empty())
         }
         _ => {
@@ -262,6 +254,42 @@ async fn send(
             stream(answer.response, leash)
         }
     };
+    finish(exchange, application, &mut response, renewal);
+    Ok(response)
+}
+
+/// The request as the application gets it.
+fn written(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    brought: &mut Brought<'_>,
+    permit: &Permit<'_>,
+    body: RequestBody,
+    account: &Account,
+) -> Option<UpstreamRequest<RequestBody>> {
+    let token = brought.token.as_ref().filter(|_| application.policy().bearer().is_some_and(|bearer| bearer.forward));
+    let telling = Telling {
+        origin: &exchange.origin,
+        seen: &exchange.connection.seen,
+        scheme: exchange.connection.scheme,
+        host: application.host(),
+        request_id: account.request_id().bytes(),
+        cookies: application.cookies_told(),
+        spelling: application.spelling(),
+        // What is public tells nothing of anybody.
+        authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
+    };
+    let length = body.length();
+    UpstreamRequest::new(brought.scrubbed.take(), permit, exchange.head, telling, body, length)
+}
+
+/// Makes the application's answer the gateway's.
+fn finish(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    response: &mut Response<Content>,
+    renewal: Vec<HeaderValue>,
+) {
     let status = response.status();
     // The version is that of the application's connection; the server writes the client's (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
@@ -279,25 +307,6 @@ async fn send(
     for cookie in renewal {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    Ok(response)
-}
-
-/// Sends the request and notes how it went.
-async fn ask(
-    exchange: &Exchange<'_>,
-    application: &Application,
-    request: UpstreamRequest<RequestBody>,
-    progress: Option<&BodyProgress>,
-    account: &mut Account,
-) -> Result<Answer, Refusal> {
-    let began = Instant::now();
-    let answered = application.upstream().send(&exchange.gateway.pool, began, request, progress).await;
-    let answer = answered.map_err(|error| {
-        application.metrics().upstream_failures.inc();
-        Refusal::Upstream(error)
-    })?;
-    account.answered(answer.target.clone(), began.elapsed());
-    Ok(answer)
 }
 
 /// The application's body, for as long as the session holds.

@@ -81,8 +81,8 @@ pub(super) async fn answer(
     let head = Arc::new(head);
     account.identified(&head, exchange.origin.client);
     let again = Exchange { head: &head, origin: exchange.origin.clone(), request_id: exchange.request_id, ..*exchange };
-    let sent = Sent::kept(Bytes::copy_from_slice(form.body));
-    let answered = Box::pin(forward(&again, route.host, application, fields(headers, &form), sent, account)).await;
+    let (mut sent, mut fields) = (Sent::kept(Bytes::copy_from_slice(form.body)), fields(headers, &form));
+    let answered = Box::pin(forward(&again, route.host, application, &mut fields, &mut sent, account)).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
     if let Some(field) = kept_form::form_cookie(exchange, &name).removal() {
         response.headers_mut().append(SET_COOKIE, field);

@@ -39,7 +39,7 @@ pub use connect::{Target, TlsTrust, TlsTrustError};
 pub use connection::Upgraded;
 pub use leash::Leash;
 pub use pool::Pool;
-pub use send::Answer;
+pub use send::{Answer, Outgoing};
 pub use tunnel::tunnel;
 
 /// How long a target that refused a connection is passed over while others are there.

@@ -35,8 +35,28 @@ struct Conversation<'a> {
     refused: bool,
 }
 
+/// A request on its way, and what is to be known of it for a second try and for its answer. Whoever sends it keeps it: it is large.
+pub struct Outgoing {
+    sending: Sending,
+    upgrade: bool,
+    to_head: bool,
+    repeatable: bool,
+}
+
+impl Outgoing {
+    /// A request that nothing was sent of.
+    pub fn new(request: UpstreamRequest<RequestBody>) -> Self {
+        let (upgrade, method) = (request.is_upgrade(), request.method());
+        let (to_head, idempotent) = (*method == Method::HEAD, is_idempotent(method));
+        let (head, body, length) = request.into_parts();
+        let sending = Sending::new(head, body, length);
+        let repeatable = sending.is_without_body() && idempotent;
+        Self { sending, upgrade, to_head, repeatable }
+    }
+}
+
 impl Upstream {
-    /// Sends a request. `progress` is that of its body; `began` is the present moment.
+    /// Sends a request, once. `progress` is that of its body; `began` is the present moment.
     ///
     /// # Errors
     /// Says whose fault it was that there is no answer. 101 that was not asked for is none.
@@ -44,25 +64,22 @@ impl Upstream {
         &self,
         pool: &Arc<Pool>,
         began: Instant,
-        request: UpstreamRequest<RequestBody>,
+        outgoing: &mut Outgoing,
         progress: Option<&BodyProgress>,
     ) -> Result<Answer, UpstreamError> {
-        let (upgrade, method) = (request.is_upgrade(), request.method().clone());
-        let (head, body, length) = request.into_parts();
-        let mut sending = Sending::new(head, body, length);
-        let repeatable = sending.is_without_body() && is_idempotent(&method);
         let mut fresh_only = false;
         for _ in 0..3 {
             let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
             // What was kept is there at once.
             let began = if lease.reused && !fresh_only { began } else { Instant::now() };
-            let tried = self.attempt(&mut lease, &mut sending, &method, (progress, began)).await;
+            let tried = self.attempt(&mut lease, outgoing, (progress, began)).await;
+            let again = outgoing.repeatable || outgoing.sending.is_whole();
             match tried {
-                Ok((head, keeps)) => return self.answer(head, (lease, keeps && !upgrade), sending, upgrade, target),
-                Err(UpstreamError::Closed) if lease.reused && (repeatable || sending.is_whole()) && !lease.heard() => {}
+                Ok((head, keeps)) => return self.answer(head, (lease, keeps), outgoing, target),
+                Err(UpstreamError::Closed) if lease.reused && again && !lease.heard() => {}
                 Err(error) => return Err(error),
             }
-            sending.again();
+            outgoing.sending.again();
             fresh_only = true;
         }
         Err(UpstreamError::Closed)
@@ -72,18 +89,17 @@ impl Upstream {
         &self,
         head: AnswerHead,
         (lease, keeps): (Lease, bool),
-        sending: Sending,
-        upgrade: bool,
+        outgoing: &mut Outgoing,
         target: Arc<str>,
     ) -> Result<Answer, UpstreamError> {
         let AnswerHead { response, decoder, .. } = head;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let connection = lease.into_connection().filter(|_| upgrade).ok_or(UpstreamError::Invalid)?;
+            let connection = lease.into_connection().filter(|_| outgoing.upgrade).ok_or(UpstreamError::Invalid)?;
             let upgraded = Some(Upgraded::from(*connection));
             return Ok(Answer { response: response.map(|()| AnswerBody::empty()), upgraded, target });
         }
-        let rest = if sending.is_done() { None } else { Some(Box::new(sending)) };
-        let body = AnswerBody::new(decoder, (lease, keeps), rest, self.limits.stall);
+        let rest = outgoing.sending.take_rest().map(Box::new);
+        let body = AnswerBody::new(decoder, (lease, keeps && !outgoing.upgrade), rest, self.limits.stall);
         Ok(Answer { response: response.map(|()| body), upgraded: None, target })
     }
 
@@ -120,13 +136,12 @@ impl Upstream {
     async fn attempt(
         &self,
         lease: &mut Lease,
-        sending: &mut Sending,
-        method: &Method,
+        outgoing: &mut Outgoing,
         (progress, began): (Option<&BodyProgress>, Instant),
     ) -> Result<(AnswerHead, bool), UpstreamError> {
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
         connection.begin();
-        let reader = HeadReader::new(*method == Method::HEAD);
+        let (reader, sending) = (HeadReader::new(outgoing.to_head), &mut outgoing.sending);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
         let mut until = began + self.limits.first_byte;
         loop {

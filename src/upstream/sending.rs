@@ -67,6 +67,12 @@ impl Sending {
         self.stage == Stage::Done
     }
 
+    /// What is left to send, if anything is; nothing stays.
+    pub(super) fn take_rest(&mut self) -> Option<Self> {
+        let nothing = Self::new(Vec::new(), RequestBody::empty(), BodyLength::Nothing);
+        if self.is_done() { None } else { Some(std::mem::replace(self, nothing)) }
+    }
+
     /// Whether everything that the client has sent so far was taken, and there is more to come: its silence has a limit of its own.
     pub(super) fn waits_for_client(&self) -> bool {
         let held = self.front.len() + self.data.len() + self.back.len();
