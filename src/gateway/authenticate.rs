@@ -13,7 +13,7 @@ use super::{Common, Exchange};
 use crate::clock::{Clock, Timestamp};
 use crate::http::HostName;
 use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
-use crate::session::{NoSession, Revocations, SealError, SealedSessions, Session, Standing};
+use crate::session::{Effect, NoSession, Revocations, SealError, SealedSessions, Session, Standing};
 use crate::snapshot::Application;
 use crate::upstream::Leash;
 
@@ -52,7 +52,7 @@ impl Known {
         let subject = Arc::new(subject);
         let label: Box<str> = session.claims.text("preferred_username").unwrap_or(&session.subject).into();
         Self {
-            standing: Standing::in_group(&session, &label, application.policy().session().group.as_deref()),
+            standing: Standing::new(&session),
             revocations: Arc::clone(&common.revocations),
             clock: common.clock.clone(),
             fits: fits(application, &session),
@@ -77,6 +77,12 @@ impl Known {
     ) -> Result<Arc<Self>, NoSession> {
         let known = Arc::new(Self::new(common, application, host, session));
         known.check(now).map(|()| known)
+    }
+
+    /// Whether nothing has ended it early.
+    fn is_standing(&self) -> Result<(), Effect> {
+        let group = self.application.policy().session().group.as_deref();
+        self.standing.check(&self.revocations, &self.session, &self.label, group)
     }
 
     /// Whether the provider is to be asked for new claims before the session is used.
@@ -121,7 +127,7 @@ impl Known {
     pub(super) fn check(&self, now: Timestamp) -> Result<(), NoSession> {
         self.fits?;
         self.session.check(self.application.limits(), now)?;
-        Ok(self.standing.check(&self.revocations)?)
+        Ok(self.is_standing()?)
     }
 }
 
@@ -130,7 +136,7 @@ impl Known {
 impl Leash for Known {
     fn holds(&self) -> bool {
         let age = self.clock.now().since(self.session.started_at);
-        age < self.application.limits().max && self.standing.check(&self.revocations).is_ok()
+        age < self.application.limits().max && self.is_standing().is_ok()
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct TokenHolder {
     application: Arc<Application>,
     standing: Standing,
     /// What it remembers of the list of ended sessions.
-    revoked: session::Standing,
+    revoked: session::TokenStanding,
     revocations: Arc<Revocations>,
     label: Box<str>,
     /// Who is counted by limits: whom the token speaks of, else the client.
@@ -127,10 +127,10 @@ impl Leash for TokenHolder {
 
 /// By what the token's bearer can be meant in the list of ended sessions. A token that does not say when it was issued counts as older
 /// than any of its entries.
-fn revoked(provider: &str, facts: &TokenFacts, name: &str) -> session::Standing {
+fn revoked(provider: &str, facts: &TokenFacts, name: &str) -> session::TokenStanding {
     let (subject, claims) = (facts.subject.as_deref(), &facts.claims);
     let marks = TokenMarks { provider, subject, sid: claims.text("sid"), email: claims.text("email"), name };
-    session::Standing::of_token(&marks, facts.issued_at.unwrap_or_default())
+    session::TokenStanding::new(&marks, facts.issued_at.unwrap_or_default())
 }
 
 /// The most telling name: of the person, else of the client.

@@ -58,8 +58,8 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     first.close();
 
     let second = open(&folder, at(10)).unwrap();
-    assert_eq!(Standing::new(&mine, "ada").check(&second), Err(Effect::Ended));
-    assert_eq!(Standing::new(&other, "grace").check(&second), Err(Effect::Ended));
+    assert_eq!(Standing::new(&mine).check(&second, &mine, "ada", None), Err(Effect::Ended));
+    assert_eq!(Standing::new(&other).check(&second, &other, "grace", None), Err(Effect::Ended));
     assert!(second.knows_message(message));
     second.close();
 

@@ -23,7 +23,7 @@ use crate::crypto::random;
 pub use cache::SessionCache;
 pub use revocation::{
     BeingKept, CAUSES, Cause, Change, Effect, Entry, Keeper, Keeping, Kind, Order, Revocations, Revoked, Standing, Tag,
-    TokenMarks, Wanted, Whom,
+    TokenMarks, TokenStanding, Wanted, Whom,
 };
 pub use seal::{CookieNames, SealError, SealedSessions};
 pub use ticket::{NonceTag, RefreshTicket};

@@ -179,6 +179,26 @@ impl Kind {
     }
 }
 
+/// Which kinds of entries there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kinds(u8);
+
+impl Kinds {
+    /// These and `kind`.
+    pub(super) const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1 << kind as u8)
+    }
+
+    /// Whether there is an entry of any kind that means sessions.
+    pub(super) const fn mean_somebody(self) -> bool {
+        self.0 & !(1 << Kind::Message as u8) != 0
+    }
+
+    const fn have(self, whom: &Whom<'_>) -> bool {
+        self.0 & 1 << whom.kind() as u8 != 0
+    }
+}
+
 /// Who ended the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
@@ -328,30 +348,33 @@ const MARKS: usize = 10;
 pub(super) struct Marks([Option<Tag>; MARKS]);
 
 impl Marks {
-    /// Those of a session that stands under `name` in logs, at an application of `group`.
-    pub(super) fn of(session: &Session, name: &str, group: Option<&str>) -> Self {
+    /// Those of a session that stands under `name` in logs, at an application of `group`; only as far as something of their kind is in the
+    /// list, because each is a digest.
+    pub(super) fn of(session: &Session, name: &str, group: Option<&str>, kinds: Kinds) -> Self {
         let (provider, subject) = (&*session.provider, &*session.subject);
         let short = session.id.short();
         let at_provider = match session.provider_session.as_deref() {
             Some(sid) => Whom::ProviderSession { provider, sid },
             None => Whom::PersonWithoutSid { provider, subject },
         };
-        let at_provider = at_provider.tag();
-        let person = Whom::Person { provider, subject }.tag();
+        let person = Whom::Person { provider, subject };
         let email = session.claims.text("email");
-        let email_of = |provider| email.map(|email| Whom::Email { provider, email }.tag());
+        let email_of = |provider| email.map(|email| Whom::Email { provider, email });
         let email_here = email_of(Some(provider));
+        // What means both is of the kind of the first.
+        let both = |other: &Whom<'_>| kinds.have(&at_provider).then(|| at_provider.tag().and(other.tag()));
+        let one = |whom: &Whom<'_>| kinds.have(whom).then(|| whom.tag());
         Self([
-            Some(Whom::Session(&session.id).tag()),
-            Some(Whom::ShortId(&short).tag()),
-            Some(at_provider),
-            Some(at_provider.and(person)),
-            email_here.map(|email| at_provider.and(email)),
-            Some(person),
-            Some(Whom::Name(name).tag()),
-            email_of(None),
-            email_here,
-            group.map(|group| Whom::GroupPerson { group, provider, subject }.tag()),
+            one(&Whom::Session(&session.id)),
+            one(&Whom::ShortId(&short)),
+            one(&at_provider),
+            both(&person),
+            email_here.as_ref().and_then(both),
+            one(&person),
+            one(&Whom::Name(name)),
+            email_of(None).as_ref().and_then(one),
+            email_here.as_ref().and_then(one),
+            group.and_then(|group| one(&Whom::GroupPerson { group, provider, subject })),
         ])
     }
 

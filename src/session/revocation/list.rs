@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use foldhash::quality::RandomState;
 
-use super::entry::{Cause, Effect, Entry, Kind, Marks, Tag};
+use super::entry::{Cause, Effect, Entry, Kind, Kinds, Marks, Tag};
 use crate::clock::Timestamp;
 
 /// What must be done to the file for it to be as the memory is.
@@ -63,6 +63,8 @@ pub(super) struct List {
     entries: HashMap<Tag, Kept, RandomState>,
     /// What goes soonest comes first.
     by_end: [BTreeSet<(Timestamp, Tag)>; 4],
+    /// How many there are of each kind that there ever was.
+    by_kind: Vec<(Kind, usize)>,
     /// How many were pushed out.
     dropped: u64,
 }
@@ -79,6 +81,11 @@ impl List {
     /// Whether this tag stands in the list.
     pub(super) fn has(&self, tag: Tag) -> bool {
         self.entries.contains_key(&tag)
+    }
+
+    /// The kinds of which there are entries.
+    pub(super) fn kinds(&self) -> Kinds {
+        self.by_kind.iter().filter(|(_, count)| *count > 0).fold(Kinds::default(), |kinds, (kind, _)| kinds.with(*kind))
     }
 
     /// What becomes of a session with these marks that began then.
@@ -107,6 +114,10 @@ impl List {
         self.make_room(pool, changes);
         self.index(pool, |order| order.insert((entry.until, tag)));
         changes.push(Change::Put(tag, Box::new(entry.clone())));
+        match self.by_kind.iter_mut().find(|(kind, _)| *kind == entry.kind) {
+            Some((_, count)) => *count += 1,
+            None => self.by_kind.push((entry.kind, 1)),
+        }
         self.entries.insert(tag, Kept { entry, pool });
     }
 
@@ -159,6 +170,8 @@ impl List {
     fn take(&mut self, tag: Tag) {
         if let Some(kept) = self.entries.remove(&tag) {
             self.index(kept.pool, |order| order.remove(&(kept.entry.until, tag)));
+            let of_kind = self.by_kind.iter_mut().filter(|(kind, _)| *kind == kept.entry.kind);
+            of_kind.for_each(|(_, count)| *count = count.saturating_sub(1));
         }
     }
 
@@ -234,6 +247,27 @@ mod tests {
             }
             assert!(list.has(one.0), "{first:?}");
         }
+    }
+
+    #[test]
+    fn l04_the_list_knows_which_kinds_it_holds() {
+        let mut list = List::default();
+        assert!(!list.kinds().mean_somebody());
+        let mut changes = Vec::new();
+        list.add(
+            Tag::message("idp", "1"),
+            Entry { kind: Kind::Message, ..entry("", Cause::Admin, 0, 9).1 },
+            NOW,
+            &mut changes,
+        );
+        assert!(!list.kinds().mean_somebody());
+        let ada = entry("ada", Cause::Admin, 0, 100);
+        for until in [100, 200] {
+            add(&mut list, entry("ada", Cause::Admin, 0, until));
+            assert_eq!(list.kinds(), Kinds::default().with(Kind::Message).with(Kind::Person));
+        }
+        list.remove(ada.0);
+        assert_eq!(list.kinds(), Kinds::default().with(Kind::Message));
     }
 
     #[test]

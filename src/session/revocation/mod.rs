@@ -21,8 +21,8 @@ use std::time::Duration;
 use super::Session;
 use crate::clock::Timestamp;
 
-use entry::Marks;
 pub use entry::{CAUSES, Cause, Effect, Entry, Kind, Tag, TokenMarks, Wanted, Whom};
+use entry::{Kinds, Marks};
 pub use list::Change;
 use list::List;
 
@@ -220,10 +220,6 @@ impl Revocations {
         }
     }
 
-    fn meant(&self, marks: &Marks, started_at: Timestamp) -> Option<Effect> {
-        self.read().meant(marks, started_at)
-    }
-
     fn read(&self) -> std::sync::RwLockReadGuard<'_, List> {
         self.list.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,41 +241,63 @@ fn noted(now: Timestamp) -> Entry {
 /// What an opened session remembers of the list.
 #[derive(Debug)]
 pub struct Standing {
-    marks: Marks,
     started_at: Timestamp,
     /// The version in which nothing was found.
     good_at: AtomicU64,
 }
 
 impl Standing {
-    /// Of a session that stands under `name` in logs.
-    pub fn new(session: &Session, name: &str) -> Self {
-        Self::in_group(session, name, None)
+    /// Of a session.
+    pub fn new(session: &Session) -> Self {
+        Self { started_at: session.started_at, good_at: AtomicU64::new(0) }
     }
 
-    /// The same, at an application of `group`.
-    pub fn in_group(session: &Session, name: &str, group: Option<&str>) -> Self {
-        Self { marks: Marks::of(session, name, group), started_at: session.started_at, good_at: AtomicU64::new(0) }
+    /// Whether the session, which stands under `name` in logs, is still good at an application of `group`: one atomic compare when the
+    /// list is as it was. What it can be meant by is worked out where the list has changed and means somebody.
+    pub fn check(
+        &self,
+        revocations: &Revocations,
+        session: &Session,
+        name: &str,
+        group: Option<&str>,
+    ) -> Result<(), Effect> {
+        self.looked_up(revocations, |kinds| Marks::of(session, name, group, kinds))
     }
 
-    /// Of an access token that was issued then.
-    pub fn of_token(token: &TokenMarks<'_>, issued_at: Timestamp) -> Self {
-        Self { marks: Marks::of_token(token), started_at: issued_at, good_at: AtomicU64::new(0) }
-    }
-
-    /// Whether the session is still good: one atomic compare when the list is as it was.
-    pub fn check(&self, revocations: &Revocations) -> Result<(), Effect> {
+    fn looked_up(&self, revocations: &Revocations, marks: impl FnOnce(Kinds) -> Marks) -> Result<(), Effect> {
         let version = revocations.version();
         if self.good_at.load(Ordering::Relaxed) == version {
             return Ok(());
         }
-        match revocations.meant(&self.marks, self.started_at) {
-            Some(effect) => Err(effect),
-            None => {
-                self.good_at.store(version, Ordering::Relaxed);
-                Ok(())
-            }
+        let list = revocations.read();
+        let kinds = list.kinds();
+        if kinds.mean_somebody()
+            && let Some(effect) = list.meant(&marks(kinds), self.started_at)
+        {
+            return Err(effect);
         }
+        self.good_at.store(version, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The same of an accepted access token.
+#[derive(Debug)]
+pub struct TokenStanding {
+    standing: Standing,
+    marks: Marks,
+}
+
+impl TokenStanding {
+    /// Of a token that was issued then.
+    pub fn new(token: &TokenMarks<'_>, issued_at: Timestamp) -> Self {
+        let standing = Standing { started_at: issued_at, good_at: AtomicU64::new(0) };
+        Self { standing, marks: Marks::of_token(token) }
+    }
+
+    /// Whether the token is still good.
+    pub fn check(&self, revocations: &Revocations) -> Result<(), Effect> {
+        self.standing.looked_up(revocations, |_| self.marks)
     }
 }
 

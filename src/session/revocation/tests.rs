@@ -17,6 +17,10 @@ fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
     vec![Wanted::new(&whom, before, Cause::Admin, Effect::Ended)]
 }
 
+fn check(session: &Session, name: &str, revocations: &Revocations) -> Result<(), Effect> {
+    Standing::new(session).check(revocations, session, name, None)
+}
+
 #[test]
 fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
     let (mine, other) = (session(NOW), session(NOW));
@@ -35,14 +39,12 @@ fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
         (Whom::Email { provider: None, email: "ADA@gmr.example" }, "ADA@gmr.example".into()),
     ] {
         let revocations = Revocations::default();
-        let (standing, others) = (Standing::new(&mine, "ada"), Standing::new(&other, "grace"));
-        assert_eq!((standing.check(&revocations), others.check(&revocations)), (Ok(()), Ok(())), "{whom:?}");
+        let (standing, others) = (Standing::new(&mine), Standing::new(&other));
+        let both =
+            || (standing.check(&revocations, &mine, "ada", None), others.check(&revocations, &other, "grace", None));
+        assert_eq!(both(), (Ok(()), Ok(())), "{whom:?}");
         let _ = revocations.revoke(wanted(whom, at(5)), at(5));
-        assert_eq!(
-            (standing.check(&revocations), others.check(&revocations)),
-            (Err(Effect::Ended), Ok(())),
-            "{whom:?}"
-        );
+        assert_eq!(both(), (Err(Effect::Ended), Ok(())), "{whom:?}");
         assert_eq!(&*revocations.newest(10)[0].word, &*word);
     }
 }
@@ -64,7 +66,7 @@ fn l04_what_means_somebody_else_ends_nothing() {
     ] {
         let revocations = Revocations::default();
         let _ = revocations.revoke(wanted(whom, at(5)), at(5));
-        assert_eq!(Standing::new(&mine, "ada").check(&revocations), Ok(()), "{whom:?}");
+        assert_eq!(check(&mine, "ada", &revocations), Ok(()), "{whom:?}");
     }
 }
 
@@ -73,13 +75,13 @@ fn l04_only_what_began_by_then_is_ended_but_a_session_by_its_own_id_always() {
     let revocations = Revocations::default();
     let mine = session(at(10));
     let _ = revocations.revoke(wanted(person("okta", "00u1"), at(9)), at(20));
-    assert_eq!(Standing::new(&mine, "ada").check(&revocations), Ok(()));
+    assert_eq!(check(&mine, "ada", &revocations), Ok(()));
     let _ = revocations.revoke(wanted(person("okta", "00u1"), at(10)), at(20));
-    assert_eq!(Standing::new(&mine, "ada").check(&revocations), Err(Effect::Ended));
+    assert_eq!(check(&mine, "ada", &revocations), Err(Effect::Ended));
     let later = session(at(11));
-    assert_eq!(Standing::new(&later, "ada").check(&revocations), Ok(()));
+    assert_eq!(check(&later, "ada", &revocations), Ok(()));
     let _ = revocations.revoke(wanted(Whom::Session(&later.id), at(3)), at(20));
-    assert_eq!(Standing::new(&later, "ada").check(&revocations), Err(Effect::Ended));
+    assert_eq!(check(&later, "ada", &revocations), Err(Effect::Ended));
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn l02_where_session_and_person_are_named_both_must_be_meant() {
         let wanted = Wanted::new(&whom, at(5), Cause::BackChannel, Effect::AskAgain).and(&person("okta", subject));
         let revocations = Revocations::default();
         let _ = revocations.revoke(vec![wanted], at(5));
-        Standing::new(&mine, "ada").check(&revocations)
+        check(&mine, "ada", &revocations)
     };
     assert_eq!((of("00u1"), of("00u2")), (Err(Effect::AskAgain), Ok(())));
 }
@@ -113,11 +115,12 @@ fn l05_a_message_is_carried_out_once_and_again_when_it_was_forgotten() {
 #[test]
 fn l04_a_check_is_a_compare_while_nothing_changes() {
     let revocations = Revocations::default();
-    let standing = Standing::new(&session(NOW), "ada");
-    assert_eq!(standing.check(&revocations), Ok(()));
+    let mine = session(NOW);
+    let standing = Standing::new(&mine);
+    assert_eq!(standing.check(&revocations, &mine, "ada", None), Ok(()));
     // While a worker holds the list for writing, a session that was looked up in this version needs nothing of it.
     let held = revocations.list.write().unwrap();
-    assert_eq!(standing.check(&revocations), Ok(()));
+    assert_eq!(standing.check(&revocations, &mine, "ada", None), Ok(()));
     drop(held);
 }
 
@@ -128,8 +131,8 @@ fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said
     let _ = revocations.revoke(wanted(sid, at(1)), at(1));
     let of_another = Wanted::new(&sid, at(9), Cause::BackChannel, Effect::Ended).and(&person("okta", "00u2"));
     let _ = revocations.revoke(vec![of_another], at(9));
-    assert_eq!(Standing::new(&session(at(5)), "ada").check(&revocations), Ok(()));
-    assert_eq!(Standing::new(&session(at(1)), "ada").check(&revocations), Err(Effect::Ended));
+    assert_eq!(check(&session(at(5)), "ada", &revocations), Ok(()));
+    assert_eq!(check(&session(at(1)), "ada", &revocations), Err(Effect::Ended));
 }
 
 /// A keeper whose disk never answers.
