@@ -5,7 +5,7 @@
 //!
 //! Specification: docs/performance.md, which keeps the figures.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark")]
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -21,6 +21,10 @@ use lychgate::policy::{
     Decision, Environment, Policy, Prepared, ProviderFacts, RequestFacts, SecretSource, SessionFacts, SessionKind,
     Subject, compile, no_files,
 };
+
+// As in the program: where things lie in memory is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_000_060);
 
@@ -123,16 +127,23 @@ fn load_and_test_a_thousand_policies(bencher: Bencher) {
     bencher.bench(|| load(black_box(&sources)).iter().flat_map(Policy::run_tests).filter(|test| test.passed).count());
 }
 
-/// One decision for a known person, of one of so many policies with so many rules.
-#[divan::bench(args = [(1, 1), (1, 100), (1000, 1), (1000, 100)])]
+/// A decision: what `valgrind --tool=callgrind --toggle-collect='*ask*'` counts.
+#[inline(never)]
+fn ask(policy: &Policy, facts: &RequestFacts<'_>, prepared: &Prepared) -> bool {
+    matches!(policy.decide(facts, Some(prepared), NOW), Decision::Allow(_))
+}
+
+/// One decision for a known person, of one of so many policies with so many rules; policies and people are kept as the gateway
+/// keeps them, each by itself.
+#[divan::bench(args = [(1, 1), (1, 100), (1000, 1), (1000, 100)], sample_size = 1000)]
 fn decide(bencher: Bencher, (policies, rules): (usize, usize)) {
     let policies = load(&sources(policies, rules));
     let subject = ada();
-    let known: Vec<(Policy, Prepared)> = policies
+    let known: Vec<(Arc<Policy>, Arc<Prepared>)> = policies
         .into_iter()
         .map(|policy| {
             let prepared = policy.prepare(Arc::clone(&subject));
-            (policy, prepared)
+            (Arc::new(policy), Arc::new(prepared))
         })
         .collect();
     let (host, path) =
@@ -153,9 +164,39 @@ fn decide(bencher: Bencher, (policies, rules): (usize, usize)) {
     let mut turn = 0;
     bencher.bench_local(|| {
         turn = if turn + 1 == known.len() { 0 } else { turn + 1 };
-        let known = known.get(turn);
-        known.is_some_and(|(policy, prepared)| {
-            matches!(policy.decide(black_box(&facts), Some(prepared), NOW), Decision::Allow(_))
-        })
+        known.get(turn).is_some_and(|(policy, prepared)| ask(policy, black_box(&facts), prepared))
+    });
+}
+
+/// A cache line that tells where the next one is.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line(usize);
+
+/// What memory costs here by itself: so many loads, each of which needs the one before, at a thousand places in turn. Each place
+/// is of so many bytes, over which its loads are scattered.
+#[divan::bench(args = [(1, 256 << 10), (3, 256 << 10), (6, 256 << 10), (12, 256 << 10), (3, 1 << 10), (6, 1 << 10)], sample_size = 1000)]
+fn wait_for_memory(bencher: Bencher, (loads, bytes): (usize, usize)) {
+    let lines_each = bytes / size_of::<Line>();
+    let mut lines = vec![Line::default(); 1000 * lines_each];
+    // A linear congruential generator: places must be no pattern that the processor could foresee.
+    let mut random = 1_u64;
+    let mut scattered = |within: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % within
+    };
+    for place in 0..1000 {
+        let mut at = place * lines_each;
+        for load in 1..loads {
+            let part = lines_each / loads;
+            let next = place * lines_each + load * part + scattered(part);
+            lines[at] = Line(next);
+            at = next;
+        }
+    }
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn = if turn + 1 == 1000 { 0 } else { turn + 1 };
+        (0..loads).fold(turn * lines_each, |at, _| black_box(&lines)[at].0)
     });
 }

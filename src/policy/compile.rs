@@ -11,22 +11,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::app::{self, App, Login};
 use super::bearer::{self, Bearer};
-use super::condition::Condition;
+use super::condition::{Condition, Places};
 use super::definitions::{self, Definitions, Part};
 use super::doubt::Doubtful;
 use super::expression::{Expression, Named};
 use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
 use super::header_table::SecretSource;
+use super::hurdles::{Hurdles, LoginAccepts};
 use super::limits::{self, LimitsRead};
 use super::networks::{self, Networks};
 use super::reader::{Reading, Section};
 use super::response::{self, ResponseFields};
-use super::route::{RouteRule, RouteTable};
+use super::route_tree::{RouteRule, RouteTree};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::session::{self, SessionSettings};
 use super::test_case::TestCase;
-use super::{LoginAccepts, Policy, PolicyLimits, claim_check, include, test_table};
+use super::{Front, Policy, PolicyLimits, claim_check, include, test_table};
 use crate::crypto::{IdentityKeys, Secret};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
@@ -35,7 +36,7 @@ use crate::reference;
 pub(super) const MAX_FILE: usize = 1024 * 1024;
 
 /// The most rules in one policy.
-const MAX_RULES: usize = 1000;
+pub(super) const MAX_RULES: usize = 1000;
 
 /// What a policy takes from outside its file.
 pub struct Environment<'a> {
@@ -259,57 +260,50 @@ struct Parts {
 
 impl Parts {
     fn assemble(self, name: &str) -> Policy {
-        let mut routes = RouteTable::new(self.app.case);
+        let mut routes = RouteTree::new(self.app.case);
         let mut rules = Vec::with_capacity(self.rules.len());
         let mut limits = PolicyLimits { whole: self.limits.map(|read| read.limits), rules: Vec::new() };
         for entry in self.rules {
             limits.rules.extend(entry.limits.map(|read| (entry.rule.label.clone(), read.limits)));
-            let selects = !entry.rule.selector.is_everything();
+            let selects = !entry.rule.selector().is_everything();
             let route = RouteRule { methods: entry.methods, observes: entry.rule.observes, selects };
             routes.push(route, &entry.patterns);
             rules.push(entry.rule);
         }
-        let mut conditions = 0;
-        for condition in rules.iter_mut().flat_map(Rule::conditions_mut) {
-            condition.place(conditions);
-            conditions += 1;
-        }
+        let mut places = Places::default();
+        rules.iter_mut().flat_map(Rule::conditions_mut).for_each(|condition| condition.place(&mut places));
         let header_sets = self.header_sets;
         let asked = rules.iter().flat_map(Rule::conditions).map(Condition::expression);
         let told = header_sets.iter().flat_map(HeaderSet::claims).map(Into::into);
         let claims_read: BTreeSet<_> = asked.flat_map(Expression::claims).cloned().chain(told).collect();
         let doubtful = |observing: bool| {
             let those = || rules.iter().filter(move |rule| rule.observes == observing);
-            let selected = those().flat_map(|rule| rule.selector.parameters());
+            let selected = those().flat_map(|rule| rule.selector().parameters());
             let asked = those().flat_map(Rule::conditions).map(Condition::expression);
             // Headers are made with requests of all rules that decide.
             let told = header_sets.iter().filter(|_| !observing).flat_map(HeaderSet::expressions);
             Doubtful::new(selected, asked.chain(told))
         };
         let (doubtful, observed_doubtful) = (doubtful(false), doubtful(true));
-        let selected = rules.iter().flat_map(|rule| rule.selector.parameters()).map(Into::into);
+        let selected = rules.iter().flat_map(|rule| rule.selector().parameters()).map(Into::into);
         let read = rules.iter().flat_map(Rule::conditions).flat_map(|one| one.expression().reads().parameters.iter());
         let asked_parameters: BTreeSet<Box<str>> = selected.chain(read.cloned()).collect();
-        let login_accepts = LoginAccepts::new(self.login.as_ref(), self.bearer.as_ref(), &rules);
+        let login = LoginAccepts::new(self.login.as_ref(), self.bearer.as_ref(), &rules);
+        let hurdles = Hurdles { networks: self.networks, doubtful, login }.kept();
         Policy {
-            id: next_id(),
+            front: Front { id: next_id(), routes: routes.lay_out(), rules: rules.into(), hurdles },
             name: name.into(),
             app: self.app,
             login: self.login,
             bearer: self.bearer,
-            login_accepts,
             session: self.session,
             limits,
-            networks: self.networks,
             response: self.response,
             header_sets,
-            rules,
-            routes,
             tests: self.tests,
             claims_read,
             named: self.named,
-            conditions,
-            doubtful,
+            conditions: places.count(),
             asked_parameters: asked_parameters.into_iter().collect(),
             observed_doubtful,
             observes: self.observes,

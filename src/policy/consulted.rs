@@ -43,27 +43,27 @@ impl Policy {
             asking.candidates().into_iter().filter(|index| decides.is_none_or(|decides| *index <= decides));
         // Both readings of a path must find the same rule, so all that the other one finds is asked, too.
         let candidates = candidates.chain(other.iter().flat_map(Asking::candidates));
-        for rule in candidates.filter_map(|index| self.rules.get(index)).filter(|rule| !rule.observes) {
-            if rule.selector.refuses_beside_query(request, now).is_none() {
-                consulted.parameters.extend(rule.selector.parameters().map(str::to_owned));
+        for rule in candidates.filter_map(|index| self.front.rules.get(index)).filter(|rule| !rule.observes) {
+            if rule.selector().refuses_beside_query(request, now).is_none() {
+                consulted.parameters.extend(rule.selector().parameters().map(str::to_owned));
             }
         }
-        let rule = decides.and_then(|index| self.rules.get(index)).filter(|rule| rule.access != Access::Public);
+        let rule = decides.and_then(|index| self.front.rules.get(index)).filter(|rule| rule.access != Access::Public);
         let (Some(rule), Some(who)) = (rule, who) else { return consulted };
-        if self.login_accepts.asked_for().is_some() {
+        if self.hurdles().login.asked_for().is_some() {
             consulted.session = true;
-            if self.login_accepts.lacking(&who.subject().session).is_some() {
+            if self.hurdles().login.lacking(who).is_some() {
                 return consulted;
             }
         }
-        for (condition, good) in [(&rule.deny, false), (&rule.allow, true)] {
+        for (condition, good) in [(rule.deny(), false), (rule.allow.as_ref(), true)] {
             let Some(condition) = condition else { continue };
             consulted.add(condition, self);
             if who.test(condition, asking.glance()) != Ok(good) {
                 return consulted;
             }
         }
-        consulted.session |= rule.step_up.is_some();
+        consulted.session |= rule.step_up().is_some();
         consulted
     }
 }

@@ -39,15 +39,15 @@ fn report_unreachable(later: &RuleEntry, earlier: &[RuleEntry], reading: &mut Re
 fn blocks(earlier: &RuleEntry, later: &RuleEntry) -> bool {
     (!earlier.rule.observes || later.rule.observes)
         && earlier.methods.covers(&later.methods)
-        && (earlier.rule.selector.is_everything() || earlier.rule.selector == later.rule.selector)
+        && (earlier.rule.selector().is_everything() || earlier.rule.selector() == later.rule.selector())
 }
 
 /// A redirect to a path that the same rule redirects again.
 fn report_circle(entry: &RuleEntry, case: Case, reading: &mut Reading<'_>) {
-    let Some(Answer::Redirect(redirect)) = &entry.rule.answer else { return };
+    let Some(Answer::Redirect(redirect)) = entry.rule.answer() else { return };
     let Some(path) = redirect.own_path() else { return };
     let matches = entry.patterns.iter().any(|pattern| parts_match(pattern.parts(), segments(path), case));
-    if matches && entry.rule.selector.is_everything() && entry.methods.contains(&Method::GET) {
+    if matches && entry.rule.selector().is_everything() && entry.methods.contains(&Method::GET) {
         let message = format!("the redirect to `{path}` leads to this rule again");
         reading.error(message, entry.span.clone(), "narrow `paths`, or redirect to a path that they do not match");
     }

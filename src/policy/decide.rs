@@ -9,28 +9,30 @@
 //! May touch: nothing but memory. For a person prepared before and a rule that reads only them, nothing is evaluated and
 //! nothing is allocated. Trust boundary: the request's facts are a stranger's, already canonical.
 
+use super::Policy;
 use super::condition::Condition;
 use super::decision::{
-    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts, SessionKind,
+    Decision, Denial, DenialReason, Headers, Permit, Reply, RequestFacts, Requirement, SessionFacts,
 };
 use super::doubt::Doubtful;
 use super::expression::Failure;
+use super::header_set::Ready;
+use super::hurdles::{self, Hurdles};
 use super::prepared::{Glance, Prepared};
-use super::route::Found;
+use super::route::{Found, Offer};
 use super::rule::{Access, Rule, StepUp};
-use super::{LoginAccepts, Policy};
 use crate::clock::Timestamp;
 
 impl Policy {
     /// Decides on `request`, made by the person `who` (prepared by this very policy) or by nobody known, at `now`.
     pub fn decide<'p>(&'p self, request: &RequestFacts<'_>, who: Option<&'p Prepared>, now: Timestamp) -> Decision<'p> {
-        if self.networks.as_ref().is_some_and(|networks| !networks.admit(request.client)) {
+        if self.hurdles().networks.as_ref().is_some_and(|networks| !networks.admit(request.client)) {
             return Decision::Deny(Denial::new(None, DenialReason::NetworkDenied));
         }
         if let Some(reason) = self.doubt(request, now) {
             return Decision::Deny(Denial::new(None, reason));
         }
-        match self.find(request, now).decides.and_then(|index| self.rules.get(index)) {
+        match self.find(request, now).decides.and_then(|index| self.front.rules.get(index)) {
             Some(rule) => self.apply(rule, request, who, now),
             None => Decision::Deny(Denial::new(None, DenialReason::NoRule)),
         }
@@ -43,20 +45,21 @@ impl Policy {
         who: Option<&'p Prepared>,
         now: Timestamp,
     ) -> Option<Decision<'p>> {
-        if !self.routes.observes() {
+        if !self.front.routes.observes() {
             return None;
         }
         let path_doubt = || self.path_doubt(request, now, &self.observed_doubtful, |found| found.observes);
         if let Some(reason) = self.observed_doubtful.doubt(request).or_else(path_doubt) {
             return Some(Decision::Deny(Denial::new(None, reason)));
         }
-        let rule = self.rules.get(self.find(request, now).observes?)?;
+        let rule = self.front.rules.get(self.find(request, now).observes?)?;
         Some(self.apply(rule, request, who, now))
     }
 
     /// Why no rule is asked; nothing when all is clear.
     pub(super) fn doubt(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<DenialReason> {
-        self.doubtful.doubt(request).or_else(|| self.path_doubt(request, now, &self.doubtful, |found| found.decides))
+        let doubtful = &self.hurdles().doubtful;
+        doubtful.doubt(request).or_else(|| self.path_doubt(request, now, doubtful, |found| found.decides))
     }
 
     /// Whether a path that can be read in two ways finds two rules, or is read by an expression.
@@ -75,9 +78,14 @@ impl Policy {
 
     /// The rules that a request matches.
     pub(super) fn find(&self, request: &RequestFacts<'_>, now: Timestamp) -> Found {
-        let is_selected = |rule: &Rule| rule.selector.refuses(request, now).is_none();
-        let selects = |index: usize| !self.routes.selects(index) || self.rules.get(index).is_some_and(is_selected);
-        self.routes.find(request.method, request.path.as_str(), &selects)
+        let is_selected = |rule: &Rule| rule.selector().refuses(request, now).is_none();
+        let accepts = |offer: Offer| !offer.selects() || self.front.rules.get(offer.rule()).is_some_and(is_selected);
+        self.front.routes.find(request.method, request.path.as_str(), accepts)
+    }
+
+    /// What stands before the rules.
+    pub(super) fn hurdles(&self) -> &Hurdles {
+        self.front.hurdles.as_deref().unwrap_or(&hurdles::NONE)
     }
 
     fn apply<'p>(
@@ -90,7 +98,7 @@ impl Policy {
         let who = match rule.access {
             Access::Public => return self.open(rule),
             // Whoever is not signed in well enough for the application is nobody here.
-            Access::Optional => match who.filter(|who| self.login_accepts.lacking(&who.subject().session).is_none()) {
+            Access::Optional => match who.filter(|who| self.hurdles().login.lacking(who).is_none()) {
                 Some(who) => who,
                 None => return self.open(rule),
             },
@@ -105,7 +113,7 @@ impl Policy {
 
     /// The decision of a rule for somebody who is nobody to it.
     fn open<'p>(&'p self, rule: &'p Rule) -> Decision<'p> {
-        if let Some(answer) = &rule.answer {
+        if let Some(answer) = rule.answer() {
             return Decision::Answer(Reply { rule: &rule.label, answer });
         }
         let set = self.header_sets.get(rule.header_set);
@@ -127,20 +135,19 @@ impl<'p> Question<'p, '_> {
             return Err(DenialReason::OtherPolicy);
         }
         let rule = &*self.rule.label;
-        let session = &self.who.subject().session;
-        if let Some(acr) = self.policy.login_accepts.lacking(session) {
+        if let Some(acr) = self.policy.hurdles().login.lacking(self.who) {
             return Ok(Decision::StepUp(Requirement { rule, acr, max_age: None }));
         }
-        if self.rule.deny.as_ref().map_or(Ok(false), |deny| self.holds(deny))? {
+        if self.rule.deny().map_or(Ok(false), |deny| self.holds(deny))? {
             return Err(DenialReason::Denied);
         }
         if !self.rule.allow.as_ref().map_or(Ok(true), |allow| self.holds(allow))? {
             return Err(DenialReason::NotAllowed);
         }
-        if let Some(requirement) = self.rule.step_up.as_ref().and_then(|step_up| self.lacking(step_up)) {
+        if let Some(requirement) = self.rule.step_up().and_then(|step_up| self.lacking(step_up)) {
             return Ok(Decision::StepUp(requirement));
         }
-        match &self.rule.answer {
+        match self.rule.answer() {
             Some(answer) => Ok(Decision::Answer(Reply { rule, answer })),
             None => Ok(Decision::Allow(Permit::new(rule, self.headers()?))),
         }
@@ -165,8 +172,12 @@ impl<'p> Question<'p, '_> {
     }
 
     fn headers(&self) -> Result<Headers<'p>, DenialReason> {
-        let set = self.policy.header_sets.get(self.rule.header_set).ok_or(DenialReason::OtherPolicy)?;
         let ready = self.who.header_set(self.rule.header_set, self.glance).ok_or(DenialReason::OtherPolicy)?;
+        // The usual case, for which the set itself is not looked at.
+        if let Ready::Whole(Ok(fields)) = ready {
+            return Ok(Headers::Ready(fields));
+        }
+        let set = self.policy.header_sets.get(self.rule.header_set).ok_or(DenialReason::OtherPolicy)?;
         set.fields(ready, self.glance.now, |header| self.who.with_view(self.glance, |view| header.evaluate(view)))
     }
 }
@@ -177,24 +188,4 @@ fn expression_failed(why: &Failure) -> DenialReason {
 
 pub(super) fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
     session.acr.as_ref().is_some_and(|held| acr.contains(held))
-}
-
-impl LoginAccepts {
-    /// Everything that is good enough; none where nothing is asked.
-    pub(super) fn asked_for(&self) -> Option<Vec<String>> {
-        (!self.asked.is_empty()).then(|| self.asked.iter().chain(&self.stronger).cloned().collect())
-    }
-
-    /// What to ask for when the login is not good enough for the application.
-    pub(super) fn lacking(&self, session: &SessionFacts) -> Option<&[String]> {
-        // Most policies ask for nothing, and then the session need not be looked at.
-        let asked = match &self.asked_of_tokens {
-            Some(asked) if session.kind == SessionKind::Bearer => asked,
-            _ => &self.asked,
-        };
-        if asked.is_empty() || holds_one(session, asked) || holds_one(session, &self.stronger) {
-            return None;
-        }
-        Some(asked)
-    }
 }

@@ -14,7 +14,7 @@ use super::query::{Parameter, parameter};
 use super::request_header::{Field, field};
 
 /// The names that some rules read, each once and in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Doubtful {
     parameters: Vec<Box<str>>,
     headers: Vec<Box<str>>,
@@ -23,6 +23,9 @@ pub(super) struct Doubtful {
 }
 
 impl Doubtful {
+    /// Nothing is read.
+    pub(super) const NOTHING: Self = Self { parameters: Vec::new(), headers: Vec::new(), path: false };
+
     /// What selectors and expressions read.
     pub(super) fn new<'e>(
         selected: impl Iterator<Item = &'e str>,

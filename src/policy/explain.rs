@@ -18,6 +18,7 @@ use super::decision::{Decision, DenialReason, RequestFacts};
 use super::expression::{Failure, Seen, seen};
 use super::header::Header;
 use super::prepared::{Glance, Prepared};
+use super::route::Offer;
 use super::rule::{Access, Rule};
 use super::selector::Unselected;
 use super::{Answer, Policy};
@@ -176,7 +177,7 @@ impl Policy {
         let kept_out = decision.reason() == Some(DenialReason::NetworkDenied.code());
         let found = self.find(request, now);
         let candidates = asking.candidates();
-        let rules = self.rules.iter().enumerate().map(|(index, rule)| {
+        let rules = self.front.rules.iter().enumerate().map(|(index, rule)| {
             let standing = match asking.passed_over(index, rule, &candidates) {
                 Some(passed_over) => passed_over,
                 None if found.observes == Some(index) => Standing::Observes,
@@ -188,7 +189,7 @@ impl Policy {
             let checks = if asked { asking.checks(rule) } else { Vec::new() };
             ExplainedRule {
                 rule: rule.label.to_string(),
-                line: rule.written.line,
+                line: rule.written().line,
                 observes: rule.observes,
                 standing,
                 checks,
@@ -231,11 +232,11 @@ impl<'p> Asking<'p, '_> {
 
     fn offered(&self, method: &Method) -> Vec<usize> {
         let offered = RefCell::new(Vec::new());
-        let note = |index: usize| {
-            offered.borrow_mut().push(index);
+        let note = |offer: Offer| {
+            offered.borrow_mut().push(offer.rule());
             false
         };
-        self.policy.routes.find(method, self.request.path.as_str(), &note);
+        self.policy.front.routes.find(method, self.request.path.as_str(), note);
         let mut offered = offered.into_inner();
         offered.sort_unstable();
         offered.dedup();
@@ -246,25 +247,25 @@ impl<'p> Asking<'p, '_> {
         if !candidates.contains(&index) {
             return Some(self.elsewhere(index, rule));
         }
-        let unselected = rule.selector.refuses(self.request, self.now)?;
+        let unselected = rule.selector().refuses(self.request, self.now)?;
         let by = match &unselected {
             Unselected::Query(_) => "query",
             Unselected::Host => "hosts",
             Unselected::Network => "networks",
             Unselected::Time(key) => key,
         };
-        let (wanted, found) = rule.selector.compared(&unselected, self.request, self.now);
+        let (wanted, found) = rule.selector().compared(&unselected, self.request, self.now);
         Some(Standing::PassedOver { by, wanted, found })
     }
 
     /// A rule that the route table does not offer, because of its methods or its paths.
     fn elsewhere(&self, index: usize, rule: &Rule) -> Standing {
-        let methods = self.policy.routes.methods(index);
+        let methods = self.policy.front.routes.methods(index);
         let path_matches =
             methods.and_then(|methods| methods.first()).is_some_and(|method| self.offered(method).contains(&index));
         let (by, wanted, found) = match methods.filter(|_| path_matches) {
             Some(methods) => ("methods", methods.to_string(), self.request.method.to_string()),
-            None => ("paths", rule.written.paths.join(", "), self.request.path.as_str().to_owned()),
+            None => ("paths", rule.written().paths.join(", "), self.request.path.as_str().to_owned()),
         };
         Standing::PassedOver { by, wanted, found }
     }
@@ -284,21 +285,21 @@ impl<'p> Asking<'p, '_> {
         } else if rule.access == Access::Session {
             return checks;
         }
-        checks.extend(rule.answer.as_ref().map(|answer| self.answer(answer)));
+        checks.extend(rule.answer().map(|answer| self.answer(answer)));
         checks
     }
 
     /// Asks everything that is asked of a known person; whether all of it is good.
     fn ask(&self, who: &Prepared, rule: &Rule, checks: &mut Vec<Check>) -> bool {
-        let (session, accepts) = (&who.subject().session, &self.policy.login_accepts);
+        let (session, accepts) = (&who.subject().session, &self.policy.hurdles().login);
         if let Some(wanted) = accepts.asked_for() {
-            let good = accepts.lacking(session).is_none();
+            let good = accepts.lacking(who).is_none();
             checks.push(Check::Login { wanted, found: session.acr.clone(), good });
             if !good {
                 return false;
             }
         }
-        for (key, condition, good) in [("deny", &rule.deny, false), ("allow", &rule.allow, true)] {
+        for (key, condition, good) in [("deny", rule.deny(), false), ("allow", rule.allow.as_ref(), true)] {
             let Some(condition) = condition else { continue };
             let check = self.condition(who, key, condition);
             let passes = matches!(&check, Check::Condition { holds, .. } if *holds == Some(good));
@@ -307,7 +308,7 @@ impl<'p> Asking<'p, '_> {
                 return false;
             }
         }
-        let Some(step_up) = &rule.step_up else { return true };
+        let Some(step_up) = rule.step_up() else { return true };
         let age = self.now.since(session.authenticated_at);
         let acr_is_good = step_up.acr.is_empty() || holds_one(session, &step_up.acr);
         let good = acr_is_good && step_up.max_age.is_none_or(|max_age| age <= max_age);

@@ -37,7 +37,7 @@ pub(super) struct HeaderSet {
 /// What is known of a set once the person is.
 pub(super) enum Ready {
     /// All fields, where no header reads the request.
-    Whole(Result<Box<[Field]>, DenialReason>),
+    Whole(Result<Box<[Field]>, Box<DenialReason>>),
     /// All fields, where no header reads the request and one gets stale.
     Fresh(ArcSwap<Kept<Result<Arc<[Field]>, DenialReason>>>),
     /// Each header by itself, where one reads the request.
@@ -117,7 +117,7 @@ impl HeaderSet {
         }
         let fields = self.all(|header| header.evaluate(view));
         match self.fresh_for {
-            None => Ready::Whole(fields.map(Vec::into_boxed_slice)),
+            None => Ready::Whole(fields.map(Vec::into_boxed_slice).map_err(Box::new)),
             Some(fresh_for) => {
                 Ready::Fresh(ArcSwap::from_pointee(Kept::new(fields.map(Into::into), view.now, fresh_for)))
             }
@@ -133,7 +133,7 @@ impl HeaderSet {
     ) -> Result<Headers<'p>, DenialReason> {
         match ready {
             Ready::Whole(Ok(fields)) => Ok(Headers::Ready(fields)),
-            Ready::Whole(Err(reason)) => Err(reason.clone()),
+            Ready::Whole(Err(reason)) => Err(DenialReason::clone(reason)),
             Ready::Fresh(kept) => {
                 let all = || self.all(&evaluate).map(Into::into);
                 Kept::current(kept, now, self.fresh_for.unwrap_or_default(), all).map(Headers::Shared)

@@ -207,7 +207,7 @@ pub(super) fn check(whole: Option<&LimitsRead>, rules: &[RuleEntry], knows_peopl
         if let Some(whole) = whole.filter(|whole| !whole.limits.observes) {
             check_rule(whole, of_rule, reading);
         }
-        if entry.rule.answer.is_some()
+        if entry.rule.answer().is_some()
             && (of_rule.limits.concurrency.or(of_rule.limits.concurrency_per_person)).is_some()
         {
             let message = "the gateway answers itself, so nothing is in the application";

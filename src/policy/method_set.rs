@@ -46,6 +46,16 @@ impl MethodSet {
         self.all.first()
     }
 
+    /// The bits of the usual methods that it has.
+    pub(super) fn usual_bits(&self) -> u8 {
+        self.usual
+    }
+
+    /// Whether it has others.
+    pub(super) fn has_unusual(&self) -> bool {
+        self.all.iter().any(|method| bit(method).is_none())
+    }
+
     /// Whether the set has `method`.
     pub(super) fn contains(&self, method: &Method) -> bool {
         match bit(method) {
@@ -61,7 +71,7 @@ impl MethodSet {
 }
 
 /// A bit for each of the usual seven.
-fn bit(method: &Method) -> Option<u8> {
+pub(super) fn bit(method: &Method) -> Option<u8> {
     USUAL.iter().position(|usual| usual == method).map(|place| 1 << place)
 }
 

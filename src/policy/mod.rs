@@ -30,6 +30,7 @@ mod header;
 mod header_choice;
 mod header_set;
 mod header_table;
+mod hurdles;
 mod include;
 mod limits;
 mod login;
@@ -44,6 +45,7 @@ mod record;
 mod request_header;
 mod response;
 mod route;
+mod route_tree;
 mod rule;
 mod saved;
 mod schedule;
@@ -91,32 +93,26 @@ pub use test_case::TestOutcome;
 
 use crate::http::{HostName, PathSwitches};
 use encode::Carrier;
+use hurdles::Hurdles;
 
 /// One application's compiled policy. Immutable; shared behind an `Arc`.
 pub struct Policy {
-    id: u64,
+    front: Front,
     name: Arc<str>,
     app: app::App,
     login: Option<Login>,
     bearer: Option<Bearer>,
-    login_accepts: LoginAccepts,
     session: SessionSettings,
     limits: PolicyLimits,
-    /// From where clients may come; everywhere when none.
-    networks: Option<Networks>,
     response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
-    rules: Vec<rule::Rule>,
-    routes: route::RouteTable,
     tests: Vec<test_case::TestCase>,
     claims_read: BTreeSet<Box<str>>,
     /// What conditions and headers use by name.
     named: Arc<expression::Named>,
-    /// How many conditions the rules have.
+    /// How many outcomes of conditions a session can keep.
     conditions: usize,
-    /// What rules read of a query and a head; in doubt about it, a request is denied.
-    doubtful: doubt::Doubtful,
     /// The query parameters that rules select by and conditions read, for recordings.
     asked_parameters: Vec<Box<str>>,
     /// The same for the rules that only observe.
@@ -125,26 +121,17 @@ pub struct Policy {
     observes: bool,
 }
 
-/// Which authentication contexts are good enough for the application at large.
-#[derive(Debug, Default)]
-struct LoginAccepts {
-    /// What `[login]` asks for.
-    asked: Vec<String>,
-    /// What a token must vouch for, where that is another thing.
-    asked_of_tokens: Option<Vec<String>>,
-    /// What rules ask for in `step_up`: a login that was stepped up must not be asked to step down again.
-    stronger: Vec<String>,
+/// What every decision reads of a policy, in one cache line: with many policies each further one is one more wait for memory.
+#[repr(align(64))]
+struct Front {
+    id: u64,
+    routes: route::RouteTable,
+    rules: Box<[rule::Rule]>,
+    /// What stands before the rules; none where nothing does.
+    hurdles: Option<Box<Hurdles>>,
 }
 
-impl LoginAccepts {
-    fn new(login: Option<&Login>, bearer: Option<&Bearer>, rules: &[rule::Rule]) -> Self {
-        let asked = login.map(|login| login.acr.clone()).unwrap_or_default();
-        // A rule that observes makes nothing easier for anybody.
-        let step_ups = rules.iter().filter(|rule| !rule.observes).filter_map(|rule| rule.step_up.as_ref());
-        let asked_of_tokens = bearer.and_then(|bearer| bearer.acr.clone());
-        Self { asked, asked_of_tokens, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
-    }
-}
+const _: () = assert!(size_of::<Front>() == 64);
 
 impl Policy {
     /// The application's name: the file's name without `.toml`.
@@ -204,7 +191,7 @@ impl Policy {
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.
     pub fn stronger_acr(&self) -> &[String] {
-        &self.login_accepts.stronger
+        &self.hurdles().login.stronger
     }
 
     /// How long a session lasts, and how it is kept.
@@ -219,7 +206,7 @@ impl Policy {
 
     /// From where clients may come; everywhere when none.
     pub fn networks(&self) -> Option<&Networks> {
-        self.networks.as_ref()
+        self.hurdles().networks.as_ref()
     }
 
     /// Every identity header that this policy can emit, each once; to be removed from what clients send.
@@ -255,7 +242,7 @@ impl Policy {
 
     /// The rule with this label.
     fn rule_labelled(&self, label: Option<&str>) -> Option<&rule::Rule> {
-        self.rules.iter().find(|rule| Some(&*rule.label) == label)
+        self.front.rules.iter().find(|rule| Some(&*rule.label) == label)
     }
 
     /// The top-level claims that any expression reads; a session needs to keep no other.

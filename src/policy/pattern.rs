@@ -164,7 +164,9 @@ impl<'a> Iterator for Segments<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let (segment, rest) = self.0.split_once('/').unwrap_or((self.0, ""));
+        let slash = memchr::memchr(b'/', self.0.as_bytes());
+        let (segment, rest) =
+            slash.and_then(|at| Some((self.0.get(..at)?, self.0.get(at + 1..)?))).unwrap_or((self.0, ""));
         self.0 = rest;
         Some(segment)
     }

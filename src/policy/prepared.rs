@@ -18,21 +18,25 @@ use super::header_set::Ready;
 use crate::clock::Timestamp;
 
 /// A signed-in person, prepared for one policy.
+#[repr(C, align(64))]
 pub struct Prepared {
+    // In the order of the file, and what the usual decision reads in the first cache line.
     policy: u64,
-    subject: Arc<Subject>,
-    claims: OnceLock<BoundClaims>,
-    outcomes: Truths,
-    definitions: Truths,
     /// The policy's first header set, which most rules use.
     first_set: OnceLock<Ready>,
+    outcomes: Truths,
     other_sets: Box<[OnceLock<Box<Ready>>]>,
+    subject: Arc<Subject>,
+    claims: OnceLock<BoundClaims>,
+    definitions: Truths,
 }
+
+const _: () = assert!(std::mem::offset_of!(Prepared, outcomes) + Truths::BESIDE <= 64);
 
 impl Prepared {
     /// Whether this was prepared by exactly this compiled policy.
     pub fn is_for(&self, policy: &Policy) -> bool {
-        self.policy == policy.id
+        self.policy == policy.front.id
     }
 
     /// The person.
@@ -47,6 +51,14 @@ impl Prepared {
 
     /// What is known of a policy's header set; evaluated when it is first asked for.
     pub(super) fn header_set(&self, index: usize, glance: Glance<'_>) -> Option<&Ready> {
+        let known = match index.checked_sub(1) {
+            None => self.first_set.get(),
+            Some(other) => self.other_sets.get(other)?.get().map(|ready| &**ready),
+        };
+        known.or_else(|| self.make_header_set(index, glance))
+    }
+
+    fn make_header_set(&self, index: usize, glance: Glance<'_>) -> Option<&Ready> {
         let set = glance.policy.header_sets.get(index)?;
         let prepare = || self.with_view(glance, |view| set.prepare(view));
         match index.checked_sub(1) {
@@ -82,7 +94,7 @@ impl Policy {
     /// Makes room for what requests of `subject` will need; evaluates nothing.
     pub fn prepare(&self, subject: Arc<Subject>) -> Prepared {
         Prepared {
-            policy: self.id,
+            policy: self.front.id,
             subject,
             claims: OnceLock::new(),
             outcomes: Truths::unknown(self.conditions),

@@ -54,8 +54,8 @@ impl Policy {
         for test in &self.tests {
             reached.add(test, self);
         }
-        let rules = self.rules.iter().enumerate().map(|(index, rule)| {
-            let place = Reachable::Rule(rule.label.to_string(), rule.written.line);
+        let rules = self.front.rules.iter().enumerate().map(|(index, rule)| {
+            let place = Reachable::Rule(rule.label.to_string(), rule.written().line);
             (place, reached.rules.contains(&index))
         });
         let sets = self.header_sets.iter().enumerate();
@@ -80,11 +80,12 @@ impl Reached {
         let _ = test.asked(policy, |request, who, now| {
             let decision = policy.decide(request, who, now);
             let observed = policy.observe(request, who, now);
-            let place = |label: Option<&str>| policy.rules.iter().position(|rule| Some(&*rule.label) == label);
+            let place = |label: Option<&str>| policy.front.rules.iter().position(|rule| Some(&*rule.label) == label);
             let decided = place(decision.rule());
             self.rules.extend(decided);
             self.rules.extend(observed.and_then(|observed| place(observed.rule())));
-            if let (Decision::Allow(permit), Some(rule)) = (&decision, decided.and_then(|rule| policy.rules.get(rule)))
+            if let (Decision::Allow(permit), Some(rule)) =
+                (&decision, decided.and_then(|rule| policy.front.rules.get(rule)))
                 && !permit.is_public()
             {
                 let named = test.expected.headers.keys().chain(&test.expected.absent);

@@ -38,7 +38,7 @@ impl Policy {
 
     /// The top-level claims that conditions read; those that only headers read are not among them.
     pub fn claims_asked(&self) -> BTreeSet<&str> {
-        let conditions = self.rules.iter().flat_map(super::rule::Rule::conditions).map(Condition::expression);
+        let conditions = self.front.rules.iter().flat_map(super::rule::Rule::conditions).map(Condition::expression);
         conditions.flat_map(|expression| expression.claims()).map(|claim| &**claim).collect()
     }
 }

@@ -27,29 +27,40 @@ use crate::http::{HostName, PathSwitches};
 /// Where the gateway's own pages are, on every host.
 const RESERVED: &str = "/.lychgate";
 
-/// A compiled rule.
+/// A compiled rule. What the usual decision reads of it is one cache line; all else is behind pointers.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Rule {
     /// Its name, or `#3`.
     pub(super) label: Box<str>,
-    /// How it stands in the file; for those who read about it, never for a decision.
-    pub(super) written: Written,
-    /// What requests it selects by, besides paths and methods.
-    pub(super) selector: Selector,
-    /// Whether it only observes: it never decides.
-    pub(super) observes: bool,
-    /// For whom it is.
-    pub(super) access: Access,
-    /// What must not be true of who is signed in.
-    pub(super) deny: Option<Condition>,
     /// What must be true of who is signed in.
     pub(super) allow: Option<Condition>,
-    /// What the sign-in must be.
-    pub(super) step_up: Option<StepUp>,
-    /// What the gateway answers itself, in place of the application.
-    pub(super) answer: Option<Answer>,
     /// The place of the header set that goes with its requests, among those of the policy.
     pub(super) header_set: usize,
+    /// For whom it is.
+    pub(super) access: Access,
+    /// Whether it only observes: it never decides.
+    pub(super) observes: bool,
+    /// What few rules have; none where it has nothing of that.
+    rare: Option<Box<Rare>>,
+    terms: Box<Terms>,
+}
+
+const _: () = assert!(size_of::<Rule>() == 64);
+
+/// What few rules ask or do.
+#[derive(Debug)]
+struct Rare {
+    deny: Option<Condition>,
+    step_up: Option<StepUp>,
+    answer: Option<Answer>,
+}
+
+/// What a decision reads only of rules that select by more than methods and paths.
+#[derive(Debug)]
+struct Terms {
+    selector: Selector,
+    written: Written,
 }
 
 /// How a rule stands in its file.
@@ -110,19 +121,44 @@ pub(super) struct Place<'a> {
 }
 
 impl Rule {
+    /// How it stands in the file; for those who read about it, never for a decision.
+    pub(super) fn written(&self) -> &Written {
+        &self.terms.written
+    }
+
+    /// What requests it selects by, besides paths and methods.
+    pub(super) fn selector(&self) -> &Selector {
+        &self.terms.selector
+    }
+
+    /// What must not be true of who is signed in.
+    pub(super) fn deny(&self) -> Option<&Condition> {
+        self.rare.as_ref()?.deny.as_ref()
+    }
+
+    /// What the sign-in must be.
+    pub(super) fn step_up(&self) -> Option<&StepUp> {
+        self.rare.as_ref()?.step_up.as_ref()
+    }
+
+    /// What the gateway answers itself, in place of the application.
+    pub(super) fn answer(&self) -> Option<&Answer> {
+        self.rare.as_ref()?.answer.as_ref()
+    }
+
     /// All conditions of the rule.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        self.deny.iter().chain(&self.allow)
+        self.deny().into_iter().chain(&self.allow)
     }
 
     /// All conditions of the rule, to be placed.
     pub(super) fn conditions_mut(&mut self) -> impl Iterator<Item = &mut Condition> {
-        self.deny.iter_mut().chain(&mut self.allow)
+        self.rare.iter_mut().filter_map(|rare| rare.deny.as_mut()).chain(&mut self.allow)
     }
 
     /// Whether the application can be told who somebody is.
     pub(super) fn tells(&self) -> bool {
-        self.access != Access::Public && self.answer.is_none()
+        self.access != Access::Public && self.answer().is_none()
     }
 }
 
@@ -165,7 +201,10 @@ fn read_rule(
     section.finish(reading);
     let Gate { access, deny, allow, step_up } = gate?;
     let (answer, header_set) = (answer.map_or(Some(None), |answer| answer.map(Some))?, 0);
-    let rule = Rule { label, written, selector: selector?, observes, access, deny, allow, step_up, answer, header_set };
+    let is_plain = deny.is_none() && step_up.is_none() && answer.is_none();
+    let rare = (!is_plain).then(|| Box::new(Rare { deny, step_up, answer }));
+    let terms = Box::new(Terms { selector: selector?, written });
+    let rule = Rule { label, allow, header_set, access, observes, rare, terms };
     check_told(&rule, &layer, reading);
     Some(RuleEntry { rule, methods: methods?, patterns: patterns?, span, layer, limits })
 }
@@ -173,7 +212,7 @@ fn read_rule(
 /// Headers of a rule under which nothing is sent.
 fn check_told(rule: &Rule, layer: &Layer, reading: &mut Reading<'_>) {
     let Some(span) = &layer.span else { return };
-    if rule.answer.is_some() {
+    if rule.answer().is_some() {
         let help = "remove them: the application is not asked";
         reading.error("the gateway answers itself, so these headers are never sent", span.clone(), help);
     } else if rule.access == Access::Public && layer.tell() {

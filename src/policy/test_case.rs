@@ -141,7 +141,7 @@ impl TestCase {
             let decision = policy.decide(request, prepared, now);
             let compared = self.expected.compare(&decision, request.query);
             let explanation: Vec<_> = compared.iter().filter(|one| !one.same).map(ToString::to_string).collect();
-            let rule = policy.rule_labelled(decision.rule()).map(|rule| (rule.label.to_string(), rule.written.line));
+            let rule = policy.rule_labelled(decision.rule()).map(|rule| (rule.label.to_string(), rule.written().line));
             TestOutcome {
                 name: self.name.clone(),
                 line: self.line,

@@ -181,6 +181,7 @@ const FALSE: u64 = 1;
 const TRUE: u64 = 2;
 
 /// What was found out for one session: two bits for each of a number of questions.
+#[repr(C)]
 pub(in crate::policy) struct Truths {
     /// The first questions, beside whatever holds this.
     first: [AtomicU64; WORDS],
@@ -189,11 +190,14 @@ pub(in crate::policy) struct Truths {
 }
 
 /// Words that need no memory of their own.
-const WORDS: usize = 4;
+const WORDS: usize = 3;
 /// Questions of a word.
 const PER_WORD: usize = 32;
 
 impl Truths {
+    /// How many bytes of it lie beside what holds it, at its start.
+    pub(in crate::policy) const BESIDE: usize = WORDS * size_of::<AtomicU64>();
+
     /// Nothing known yet of `count` questions.
     pub(in crate::policy) fn unknown(count: usize) -> Self {
         let more = count.div_ceil(PER_WORD).saturating_sub(WORDS);

@@ -82,7 +82,7 @@ fn explanations_agree_with_decisions_for_every_test_of_every_policy_in_the_tree(
                     "{}",
                     test.name
                 );
-                assert_eq!(explained.rules.len(), policy.rules.len());
+                assert_eq!(explained.rules.len(), policy.front.rules.len());
                 trees_agree(&explained)
             });
             assert_eq!(agreed, Some(true), "{}: {}", policy.name(), test.name);

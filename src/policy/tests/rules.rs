@@ -113,9 +113,10 @@ fn why_a_rule_is_passed_over_is_told() {
     let request = RequestFacts { client: "192.0.2.7".parse().unwrap(), ..facts(&policy, &path) };
     // 2001-09-09: long before the partners come.
     let told: Vec<_> = policy
+        .front
         .rules
         .iter()
-        .map(|rule| rule.selector.refuses(&request, Timestamp::from_seconds(1_000_000_000)))
+        .map(|rule| rule.selector().refuses(&request, Timestamp::from_seconds(1_000_000_000)))
         .collect();
     let time = |key| Some(Unselected::Time(key));
     assert_eq!(
@@ -138,6 +139,34 @@ fn a_query_in_doubt_denies_whichever_rule_would_match() {
         assert_eq!(ask(&policy, None, &request), "deny none query_ambiguous", "{target}");
     }
     assert_eq!(ask(&policy, None, &Ask { target: "/?other=1&other=2", ..ASK }), "public rest");
+}
+
+#[test]
+fn the_same_condition_is_remembered_once_and_one_that_reads_the_request_never() {
+    let policy = policy(
+        "[login]\n[[rules]]\npaths = \"/a\"\nallow = \"'staff' in user.groups\"\n\
+         [[rules]]\npaths = \"/b\"\ndeny = \"'staff' in user.groups\"\nallow = \"'other' in user.groups\"\n\
+         [[rules]]\npaths = \"/c\"\nallow = \"request.method == 'POST'\"\n\
+         [[rules]]\nallow = \"'staff' in user.groups\"\n",
+    );
+    assert_eq!(policy.conditions, 2);
+    let staff = known(&policy, r#"{"groups":["staff"]}"#);
+    let other = known(&policy, r#"{"groups":["other"]}"#);
+    let cases = [
+        ("GET", "/a", "allow", "deny"),
+        ("GET", "/b", "deny", "allow"),
+        ("GET", "/c", "deny", "deny"),
+        ("POST", "/c", "allow", "allow"),
+        ("GET", "/d", "allow", "deny"),
+    ];
+    // Twice: once everything is found out, once it is remembered.
+    for (method, target, of_staff, of_other) in cases.into_iter().chain(cases) {
+        let request = Ask { method, target, ..ASK };
+        for (who, expected) in [(&staff, of_staff), (&other, of_other)] {
+            let decided = ask(&policy, Some(who), &request);
+            assert!(decided.starts_with(expected), "{method} {target}: {decided}");
+        }
+    }
 }
 
 #[test]
