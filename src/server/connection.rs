@@ -129,11 +129,15 @@ impl Serving {
     }
 
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
-    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
+    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, mut stream: S) {
         while parked::until_needed(&stream, &self.watch).await {
             match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
                 None => return,
+            }
+            // What its requests have in common is worked out anew when another one comes.
+            if let Some(facts) = Arc::get_mut(&mut self.facts) {
+                facts.seen = Seen::default();
             }
         }
     }
