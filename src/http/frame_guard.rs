@@ -15,8 +15,13 @@ const FULL: u64 = 4096;
 const BY_TIME: u64 = 400;
 const THOUSANDTHS: u64 = 1000;
 
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 const HEAD: usize = 9;
+/// The largest frame that h2 takes: it is told no other size (RFC 9113 section 6.5.2).
+const LARGEST: usize = 16_384;
 
 /// Which frames came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,20 +116,49 @@ impl FrameGuard {
         }
     }
 
+    /// What h2 reads behind a flood, before the end: the rest of a frame that came by halves, and then a head in so many pieces that h2
+    /// ends the connection with `ENHANCE_YOUR_CALM` (sections 6.8 and 10.5). Nobody but h2 can say so: only it knows where its own frames
+    /// end. It takes a piece for each 16 KiB of the longest head, and a quarter more; `longest` is the limit that it was given.
+    pub fn ending(&self, longest: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut pass = self.pass;
+        if self.have > 0 {
+            // A frame of no known kind, unless its kind has come.
+            let rest = [0, 0, 0, 0xff, 0, 0, 0, 0, 0];
+            let mut head = self.head;
+            for (place, byte) in head.iter_mut().zip(rest).skip(self.have) {
+                *place = byte;
+            }
+            bytes.extend_from_slice(head.get(self.have..).unwrap_or_default());
+            pass = length(head);
+        }
+        // Zeros would be a window that grows by nothing, which is another error. A frame that is too large is one as it stands.
+        bytes.resize(bytes.len() + pass.min(LARGEST), 1);
+        let pieces = longest / LARGEST * 5 / 4 + 8;
+        bytes.extend_from_slice(&[0, 0, 0, HEADERS, 0, 0, 0, 0, 1]);
+        (0..pieces).for_each(|_| bytes.extend_from_slice(&[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1]));
+        bytes
+    }
+
     /// A frame whose head is whole.
     fn frame(&mut self) -> Result<(), Flood> {
-        let [high, middle, low, kind, ..] = self.head;
-        self.pass = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        let [_, _, _, kind, ..] = self.head;
+        self.pass = length(self.head);
         let Some((price, flood)) = price(kind) else { return Ok(()) };
         self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
         Ok(())
     }
 }
 
+/// The length of what is in a frame.
+fn length([high, middle, low, ..]: [u8; HEAD]) -> usize {
+    usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
+}
+
 /// What a frame costs; nothing for those that are work, which h2 and the limits of requests bound.
 fn price(kind: u8) -> Option<(u64, Flood)> {
     match kind {
-        0 | 1 => None,
+        0 | HEADERS => None,
         2 | 16 => Some((1, Flood::Priority)),
         // The request was begun, perhaps with the application.
         3 => Some((4, Flood::Reset)),
@@ -132,7 +166,7 @@ fn price(kind: u8) -> Option<(u64, Flood)> {
         4 => Some((8, Flood::Settings)),
         6 => Some((1, Flood::Ping)),
         8 => Some((1, Flood::WindowUpdate)),
-        9 => Some((1, Flood::Continuation)),
+        CONTINUATION => Some((1, Flood::Continuation)),
         _ => Some((8, Flood::Other)),
     }
 }

@@ -14,6 +14,8 @@ use super::fold::fold_byte;
 
 const LENGTH: &str = "Content-Length";
 const CODING: &str = "Transfer-Encoding";
+/// The end of a head that no parser reads: NUL stands in no part of one (RFC 9112 sections 3 and 5).
+const UNREADABLE_END: &[u8] = b"\0\r\n\r\n";
 
 /// Why a request's framing is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,13 @@ enum State {
     Chunk(u64),
     ChunkEnd,
     Trailers,
-    Refused,
+    Refused { head: bool },
+}
+
+impl State {
+    fn refused(self) -> Self {
+        Self::Refused { head: matches!(self, Self::RequestLine | Self::Fields | Self::Refused { head: true }) }
+    }
 }
 
 /// What a head has said of its body so far.
@@ -98,21 +106,21 @@ impl FramingGuard {
             let taken = match self.state {
                 State::Body(left) => self.skip(left, rest.len(), State::Body, State::RequestLine),
                 State::Chunk(left) => self.skip(left, rest.len(), State::Chunk, State::ChunkEnd),
-                State::Refused => {
+                State::Refused { .. } => {
                     spoil(bytes, at);
                     return Ok(());
                 }
                 _ => match memchr(b'\n', rest) {
                     None => {
                         return self.keep(rest).inspect_err(|_| {
-                            self.state = State::Refused;
+                            self.state = self.state.refused();
                             spoil(bytes, at);
                         });
                     }
                     Some(end) => {
                         let (line, next) = (rest.get(..end).unwrap_or_default(), at + end);
                         if let Err(error) = self.line_whole(line) {
-                            self.state = State::Refused;
+                            self.state = self.state.refused();
                             spoil(bytes, next);
                             return Err(error);
                         }
@@ -123,6 +131,17 @@ impl FramingGuard {
             at += taken;
         }
         Ok(())
+    }
+
+    /// What a parser reads behind what was refused, before the end: where it was a head, a head's end that cannot be read.
+    ///
+    /// A parser that waits for the end of a head which comes in pieces, as hyper does, looks at nothing of a head that ends without one, and
+    /// its client gets no answer. Within a body there is none: there an end could be one of trailers.
+    pub fn ending(&self) -> &'static [u8] {
+        match self.state {
+            State::Refused { head: true } => UNREADABLE_END,
+            _ => b"",
+        }
     }
 
     /// Whether what came ends where a message ends.

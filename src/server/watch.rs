@@ -118,6 +118,11 @@ impl Watch {
         self.refused.get().copied()
     }
 
+    /// The last answer was given, and what the client still sends is thrown away for a moment: that has a limit of its own.
+    pub(super) fn lingers(&self) {
+        self.enter(Phase::Busy);
+    }
+
     /// Ends the connection at once.
     pub(super) fn end(&self) {
         self.give(Order::Drop);

@@ -216,6 +216,13 @@ impl Accepting {
 pub(super) struct Slot(Arc<Shared>);
 
 impl Slot {
+    /// A place among none.
+    #[cfg(test)]
+    pub(super) fn alone() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        Self(Arc::new(Shared::new(Limits::default(), Timeouts::default(), Vec::new(), metrics)))
+    }
+
     /// Where connections are counted.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics

@@ -7,6 +7,7 @@ mod drain;
 mod floods;
 mod framing;
 mod front;
+mod goodbyes;
 mod heads;
 mod hostile;
 mod limits;

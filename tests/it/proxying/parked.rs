@@ -11,7 +11,7 @@ use crate::harness::wire::{RawApplication, Wire};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 impl Site {
-    async fn gauge(&self, name: &str) -> usize {
+    pub(super) async fn gauge(&self, name: &str) -> usize {
         let address = format!("http://127.0.0.1:{}/metrics", self.gateway.admin().port());
         let text = Browser::new().get(&address).await.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
