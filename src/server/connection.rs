@@ -112,8 +112,10 @@ impl Serving {
     /// Lets a trusted proxy say who the client is.
     async fn announced(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
         let peer = self.facts.peer;
+        self.watch.awaits_proxy_header();
         match self.obeying(admission.announced(stream, peer)).await? {
             Ok(admitted) => {
+                self.watch.announced();
                 admitted.place.into_iter().for_each(|place| self.watch.keep(place));
                 let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
                 let (peer, may_forward) = (admitted.client, admitted.may_forward);

@@ -134,8 +134,7 @@ async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared
     loop {
         tokio::select! {
             _ = ticker.tick() => {
-                let ended = watchman.look();
-                shared.metrics.timed_out.inc_by(ended as u64);
+                watchman.look(|silence| shared.metrics.timed_out(silence.as_str()));
                 gateway.flush_log();
             }
             _ = tidying.tick() => gateway.tidy(),

@@ -16,6 +16,7 @@ mod parked;
 mod paths;
 mod proxy_protocol;
 mod scrubbing;
+mod silences;
 mod upgrade;
 mod upstreams;
 
