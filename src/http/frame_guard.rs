@@ -220,6 +220,73 @@ mod tests {
     }
 
     #[test]
+    fn d02_each_flood_has_its_code() {
+        use Flood::*;
+        let codes = [Priority, Reset, Settings, Ping, WindowUpdate, Continuation, Other].map(Flood::code);
+        let words = ["priority", "reset", "settings", "ping", "window_update", "continuation", "other"];
+        assert_eq!(codes, words.map(|word| format!("http2_flood_{word}")));
+    }
+
+    #[test]
+    fn d02_large_frames_are_passed_over_whole() {
+        for length in [255_usize, 256, 16_384, 65_535, 65_536, 0x0001_0203, 0x00ff_ffff] {
+            let mut guard = opened();
+            guard.inspect(&frame(0, 0, &vec![6; length])).unwrap();
+            assert_eq!((guard.pass, guard.have), (0, 0), "{length}");
+            assert_eq!(passes(&mut guard, &frame(6, 0, &[0; 8])), FULL, "{length}");
+        }
+    }
+
+    /// Kinds, flags, streams and lengths of frames that are whole.
+    fn heads(mut bytes: &[u8]) -> Vec<(u8, u8, u8, usize)> {
+        let mut all = Vec::new();
+        while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
+            let payload = length(*head);
+            all.push((head[3], head[4], head[8], payload));
+            bytes = rest.get(payload..).expect("the last frame is whole");
+        }
+        assert!(bytes.is_empty(), "a head that is not whole");
+        all
+    }
+
+    #[test]
+    fn d02_what_h2_reads_behind_a_flood_is_one_head_in_too_many_pieces() {
+        let frames =
+            [frame(6, 0, &[0; 8]), frame(1, 4, b"\x82\x84"), frame(0, 1, &[9; 700]), frame(4, 0, &[0; 6])].concat();
+        for at in 0..=frames.len() {
+            let (came, longest) = (&frames[..at], 32 << 10);
+            let mut guard = opened();
+            guard.inspect(came).unwrap();
+            let all = heads(&[came, &guard.ending(longest)].concat());
+            let head = all.iter().rposition(|(kind, ..)| *kind == HEADERS).unwrap();
+            assert_eq!(all[head], (HEADERS, 0, 1, 0), "cut at {at}");
+            assert!(all[head + 1..].iter().all(|piece| *piece == (CONTINUATION, 0, 1, 0)), "cut at {at}");
+            // Of what had come by halves nothing is left, and nothing else was made up.
+            let begun = heads(&frames).len().min(all.len());
+            assert!(head <= begun + 1, "cut at {at}: {all:?}");
+        }
+        // h2 takes a piece for each 16 KiB of the longest head and a quarter more, five at the least.
+        for (longest, least, most) in [(0, 6, 20), (16 << 10, 6, 20), (1 << 20, 81, 100), (16 << 20, 1281, 1300)] {
+            let pieces = heads(&opened().ending(longest)).len() - 1;
+            assert!((least..most).contains(&pieces), "{longest}: {pieces}");
+        }
+    }
+
+    #[test]
+    fn d02_a_frame_that_came_by_halves_is_made_whole_with_no_zeros() {
+        let whole = frame(8, 0, &[0, 0, 0, 7]);
+        for at in HEAD..=whole.len() {
+            let mut guard = opened();
+            guard.inspect(&whole[..at]).unwrap();
+            assert!(guard.ending(0).iter().take(whole.len() - at).all(|byte| *byte == 1), "cut at {at}");
+        }
+        // One that is too large for h2 is not made whole: it is an error as it stands.
+        let mut guard = opened();
+        guard.inspect(&frame(0, 0, &[0; 1 << 16])[..HEAD]).unwrap();
+        assert!(guard.ending(0).len() < LARGEST + 200);
+    }
+
+    #[test]
     fn d02_time_and_work_fill_the_account_and_no_further_than_full() {
         let (mut guard, ping) = (opened(), frame(6, 0, &[0; 8]));
         assert_eq!(passes(&mut guard, &ping), FULL);

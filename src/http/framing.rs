@@ -351,6 +351,52 @@ mod tests {
     }
 
     #[test]
+    fn h01_a_refused_head_has_an_ending_that_nothing_reads_and_a_refused_body_none() {
+        let ending = |pieces: &[&[u8]]| {
+            let mut guard = FramingGuard::new(4096);
+            let refused = pieces.iter().any(|piece| guard.inspect(&mut piece.to_vec()).is_err());
+            (refused, guard.ending())
+        };
+        let (sound, chunked) = (with("", ""), with("Transfer-Encoding: chunked\r\n", ""));
+        let long = "X: ".to_owned() + &"a".repeat(5000);
+        for refused in
+            [&b"GET / HTTP/1.1\n"[..], b"GET /#x HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX: a\n", b"\n", long.as_bytes()]
+        {
+            assert_eq!(ending(&[refused]), (true, UNREADABLE_END), "{refused:?}");
+            assert_eq!(ending(&[&sound, refused]), (true, UNREADABLE_END), "{refused:?}");
+            // What comes behind changes nothing.
+            assert_eq!(ending(&[&[refused, &sound].concat()]), (true, UNREADABLE_END), "{refused:?}");
+        }
+        let two = with("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "");
+        assert_eq!(ending(&[&two]), (true, UNREADABLE_END));
+        for refused in [&b"x\r\n"[..], b"1\n", b"1\r\nabc\r\n", b"1\r\na\n", b"0\r\nX: a\n", b"0\n", long.as_bytes()] {
+            assert_eq!(ending(&[&chunked, refused]), (true, &b""[..]), "{refused:?}");
+        }
+        for sound in [&sound[..], &chunked, &chunked[..20], b""] {
+            assert_eq!(ending(&[sound]), (false, &b""[..]));
+        }
+        assert!(UNREADABLE_END.starts_with(b"\0") && UNREADABLE_END.ends_with(b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn d01_a_connection_is_between_two_messages_where_one_ends_and_nowhere_else() {
+        for message in sound() {
+            for at in 0..=message.len() {
+                let mut guard = FramingGuard::new(4096);
+                guard.inspect(&mut message[..at].to_vec()).unwrap();
+                // An empty line before a request is passed over.
+                let ends = at == 0 || at == message.len() || &message[..at] == b"\r\n";
+                assert_eq!(guard.is_between(), ends, "{:?}", String::from_utf8_lossy(&message[..at]));
+            }
+        }
+        for (_, message) in refused() {
+            let mut guard = FramingGuard::new(4096);
+            guard.inspect(&mut message.clone()).unwrap_err();
+            assert!(!guard.is_between());
+        }
+    }
+
+    #[test]
     fn h01_what_can_be_framed_in_two_ways_is_refused() {
         for (error, bytes) in refused() {
             assert_eq!(inspect(&bytes), Err(error), "{:?}", String::from_utf8_lossy(&bytes));
