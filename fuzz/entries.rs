@@ -364,7 +364,8 @@ fn parts_of_name(text: &str) -> Vec<(String, String)> {
         let mut ends_in_space = false;
         while let Some(letter) = letters.next_if(|letter| !matches!(letter, ',' | '+')) {
             ends_in_space = letter == ' ';
-            assert!(!(value.is_empty() && ends_in_space) && !matches!(letter, '"' | ';' | '<' | '>'), "{text}");
+            let begins_with_space = value.is_empty() && ends_in_space;
+            assert!(!begins_with_space && !matches!(letter, '"' | ';' | '<' | '>'), "{text}");
             value.push(if letter == '\\' { letters.next().unwrap() } else { letter });
         }
         assert!(!ends_in_space, "{text}");
