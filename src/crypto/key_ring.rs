@@ -325,6 +325,18 @@ mod tests {
         assert_eq!(KeyRing::new(&[]).err(), Some((0, KeyTextError::Count(0))));
     }
 
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        for (error, word) in [
+            (KeyTextError::NotBase64, "base64"),
+            (KeyTextError::WrongLength(31), "31"),
+            (KeyTextError::Degenerate, "the same"),
+            (KeyTextError::Count(17), "17"),
+        ] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn t02_what_was_sealed_opens_to_the_same(content in proptest::collection::vec(any::<u8>(), 0..300)) {
