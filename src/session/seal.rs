@@ -234,6 +234,9 @@ mod tests {
         assert_eq!(fields.len(), 4);
         assert!(fields.iter().all(|field| field.len() < 4096));
         assert_eq!(open(browser.sealed(), &request(&pairs(&fields))), Ok(session));
+        let sizes = (9000..20000).step_by(250);
+        let most = sizes.filter_map(|size| browser.sealed().seal(&Browser::session_of(size), &HeaderMap::new()).ok());
+        assert_eq!(most.map(|fields| fields.len()).max(), Some(MAX_CHUNKS));
         let error = browser.sealed().seal(&Browser::session_of(20000), &HeaderMap::new()).unwrap_err();
         assert!(error.to_string().contains("fewer or smaller claims"), "{error}");
     }
