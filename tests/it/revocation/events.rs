@@ -252,6 +252,19 @@ async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_
 }
 
 #[tokio::test]
+async fn l06_tokens_that_come_together_wait_for_one_answer() {
+    let (transmitter, site) = beside_the_provider().await;
+    let kind = format!("{CAEP}session-revoked");
+    let send = async || {
+        let token = site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter("t"));
+        post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], token).await.status.as_u16()
+    };
+    let (a, b, c, d, e, f) = tokio::join!(send(), send(), send(), send(), send(), send());
+    assert_eq!([a, b, c, d, e, f], [202; 6]);
+    assert_eq!(transmitter.requests("/jwks").len(), 1);
+}
+
+#[tokio::test]
 async fn l06_the_keys_of_a_transmitter_are_asked_for_once_a_minute_whatever_comes() {
     let (transmitter, site) = beside_the_provider().await;
     let kind = format!("{CAEP}session-revoked");
