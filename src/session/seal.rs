@@ -271,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn c06_more_chunks_than_there_may_be_are_not_joined_even_where_all_are_there() {
+        let browser = Browser::new();
+        for count in 2..=9 {
+            let mut cookies = vec![format!("__Host-lychgate={count}.a")];
+            cookies.extend((1..count).map(|index| format!("__Host-lychgate.{index}=b")));
+            let headers = request(&cookies);
+            let text = browser.sealed().text(&headers).map(|text| text.len());
+            assert_eq!(text, if count <= MAX_CHUNKS { Ok(count) } else { Err(NoSession::Unreadable) }, "{count}");
+        }
+    }
+
+    #[test]
     fn c02_a_session_of_another_application_host_or_name_does_not_open() {
         let browser = Browser::new();
         let sent = pairs(&browser.sealed().seal(&Browser::session_of(1), &HeaderMap::new()).unwrap());
