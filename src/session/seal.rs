@@ -283,6 +283,30 @@ mod tests {
     }
 
     #[test]
+    fn c05_a_text_is_cut_where_a_cookie_ends_and_into_no_more_parts_than_it_needs() {
+        for (length, parts) in
+            [(0, 1), (1, 1), (MAX_VALUE, 1), (MAX_VALUE + 1, 2), (2 * MAX_VALUE, 2), (2 * MAX_VALUE + 1, 3)]
+        {
+            let sealed = "a".repeat(length);
+            let cut = chunks(&sealed);
+            assert_eq!((cut.len(), cut.concat()), (parts, sealed.clone()), "{length}");
+        }
+    }
+
+    #[test]
+    fn c03_a_chunk_with_something_behind_it_is_no_session() {
+        let browser = Browser::new();
+        let sent = pairs(&browser.sealed().seal(&Browser::session_of(9000), &HeaderMap::new()).unwrap());
+        for at in 0..sent.len() {
+            for more in ["A", "AAAA", &"A".repeat(MAX_VALUE)] {
+                let mut longer = sent.clone();
+                longer[at].push_str(more);
+                assert_eq!(open(browser.sealed(), &request(&longer)), Err(NoSession::Unreadable), "{at}");
+            }
+        }
+    }
+
+    #[test]
     fn c02_a_session_of_another_application_host_or_name_does_not_open() {
         let browser = Browser::new();
         let sent = pairs(&browser.sealed().seal(&Browser::session_of(1), &HeaderMap::new()).unwrap());
