@@ -176,7 +176,7 @@ async fn l05_a_late_event_means_what_began_before_it_and_a_replay_changes_nothin
     let site = site().await;
     let kind = format!("{CAEP}session-revoked");
     let token = site.provider.event_token(&kind, json!({}), ada(&site), &Mutation::default());
-    site.clock.advance(std::time::Duration::from_secs(120));
+    site.clock.advance(Duration::from_secs(120));
     let mut browser = site.signed_in().await;
     assert_eq!(post(&site, PATH, SET, &[], token.as_str()).await.status.as_u16(), 202);
     assert_eq!(site.status(&mut browser).await, 200);
