@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
+use lychgate::certificate::Certificate;
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
 use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
@@ -47,6 +48,7 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("okta_hook", okta_hook),
     ("metadata", metadata),
     ("key_set", key_set),
+    ("certificate", certificate),
     ("policy", policy_file),
     ("gateway", gateway),
 ];
@@ -321,4 +323,55 @@ pub(crate) fn policy_file(data: &[u8]) {
         let _ = policy.observe(&facts, who, now);
     }
     let _ = policy.run_tests();
+}
+
+/// What is read of a certificate is the whole of it, without a control character, and a name's text can be taken apart into what it was made of.
+pub(crate) fn certificate(data: &[u8]) {
+    let Ok(read) = Certificate::parse(data) else { return };
+    assert_eq!(Certificate::parse(data).as_ref(), Ok(&read));
+    assert!(Certificate::parse(&[data, &[0]].concat()).is_err());
+    assert!(data.split_last().is_none_or(|(_, shorter)| Certificate::parse(shorter).is_err()));
+    let lists = [&read.dns_names, &read.emails, &read.uris, &read.addresses];
+    let texts = lists.into_iter().flatten().chain([&read.subject, &read.issuer, &read.common_name]);
+    assert!(texts.clone().all(|text| !text.contains(char::is_control)));
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    assert!(is_hex(&read.serial) && (read.serial.len() <= 2 || !read.serial.starts_with("00")));
+    assert!(is_hex(&read.fingerprint) && read.fingerprint.len() == 64);
+    for address in &read.addresses {
+        assert_eq!(address.parse::<std::net::IpAddr>().unwrap().to_string(), *address);
+    }
+    let parts = parts_of_name(&read.subject);
+    let _ = parts_of_name(&read.issuer);
+    let mut common = parts.iter().filter(|(kind, _)| kind == "CN" || kind == "2.5.4.3");
+    match (common.next(), common.next()) {
+        (Some((kind, name)), None) if kind == "CN" => assert_eq!(*name, read.common_name),
+        _ => assert_eq!(read.common_name, ""),
+    }
+}
+
+/// Types and values of a name as RFC 4514 section 3 reads it; values in hexadecimal stay so. Nothing may be left that is in no rule of it.
+fn parts_of_name(text: &str) -> Vec<(String, String)> {
+    let mut letters = text.chars().peekable();
+    let mut parts = Vec::new();
+    while letters.peek().is_some() {
+        let kind: String = letters.by_ref().take_while(|letter| *letter != '=').collect();
+        assert!(
+            !kind.is_empty() && kind.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '.'),
+            "{text}"
+        );
+        let is_bytes = letters.peek() == Some(&'#');
+        let mut value = String::new();
+        let mut ends_in_space = false;
+        while let Some(letter) = letters.next_if(|letter| !matches!(letter, ',' | '+')) {
+            ends_in_space = letter == ' ';
+            let begins_with_space = value.is_empty() && ends_in_space;
+            assert!(!begins_with_space && !matches!(letter, '"' | ';' | '<' | '>'), "{text}");
+            value.push(if letter == '\\' { letters.next().unwrap() } else { letter });
+        }
+        assert!(!ends_in_space, "{text}");
+        assert!(!is_bytes || value.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit()), "{text}");
+        assert!(letters.next().is_none() || letters.peek().is_some(), "{text}");
+        parts.push((kind, value));
+    }
+    parts
 }

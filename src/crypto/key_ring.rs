@@ -325,6 +325,44 @@ mod tests {
         assert_eq!(KeyRing::new(&[]).err(), Some((0, KeyTextError::Count(0))));
     }
 
+    #[test]
+    fn c03_no_content_is_content_too() {
+        let (ring, _) = ring(1);
+        let sealed = ring.seal(BINDING, b"");
+        assert_eq!(**ring.open(BINDING, sealed.as_bytes()).as_ref().unwrap(), b"");
+    }
+
+    #[test]
+    fn c01_what_was_derived_is_kept_once_and_only_so_much_of_it_and_only_of_what_opens() {
+        let (ring, texts) = ring(1);
+        let kept = |ring: &KeyRing| ring.keys[0].derived.lock().unwrap().len();
+        // Another process with the same key has its own salt.
+        let others = || KeyRing::new(&texts).ok().unwrap().seal(BINDING, b"content");
+        let first = others();
+        for _ in 0..3 {
+            ring.open(BINDING, first.as_bytes()).unwrap();
+            assert_eq!(kept(&ring), 1);
+        }
+        let elsewhere = Binding { scope: "b.example", ..BINDING };
+        assert_eq!((ring.open(elsewhere, others().as_bytes()), kept(&ring)), (Err(OpenError), 1));
+        for _ in 0..2 * KEPT_SALTS {
+            ring.open(BINDING, others().as_bytes()).unwrap();
+        }
+        assert_eq!(kept(&ring), KEPT_SALTS);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        for (error, word) in [
+            (KeyTextError::NotBase64, "base64"),
+            (KeyTextError::WrongLength(31), "31"),
+            (KeyTextError::Degenerate, "the same"),
+            (KeyTextError::Count(17), "17"),
+        ] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn t02_what_was_sealed_opens_to_the_same(content in proptest::collection::vec(any::<u8>(), 0..300)) {

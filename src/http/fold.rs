@@ -75,15 +75,14 @@ const fn length_bit(length: usize) -> u64 {
     1 << if length > 63 { 63 } else { length }
 }
 
-/// How many first bytes are told apart: letters, digits, `_`, and none at all.
-const FIRSTS: usize = 38;
+/// How many first bytes are told apart: letters, digits, and everything else.
+const FIRSTS: usize = 37;
 
 /// The number of the first folded byte.
 fn first(name: &[u8]) -> usize {
-    let Some(first) = name.first() else { return FIRSTS - 1 };
-    match fold_byte(*first) {
-        letter @ b'A'..=b'Z' => usize::from(letter - b'A'),
-        digit @ b'0'..=b'9' => 26 + usize::from(digit - b'0'),
+    match name.first().map(|first| fold_byte(*first)) {
+        Some(letter @ b'A'..=b'Z') => usize::from(letter - b'A'),
+        Some(digit @ b'0'..=b'9') => 26 + usize::from(digit - b'0'),
         _ => 36,
     }
 }
@@ -107,6 +106,23 @@ mod tests {
         for other in ["x-remote-users", "x-remote-use", "remote-user", "smile", "s", "", "xxremotexuser"] {
             assert!(!names.covers(other), "{other}");
         }
+    }
+
+    #[test]
+    fn s01_names_are_found_whatever_they_begin_with_and_however_long_they_are() {
+        for first in (b'!'..=b'~').map(char::from) {
+            for length in [1, 2, 30, 62, 63, 64, 65, 100, 200] {
+                let (name, shorter) = (format!("{first}{}", "x".repeat(length - 1)), "x".repeat(length));
+                let names = FoldedNames::new([name.as_str()], []);
+                assert!(names.covers(&name) && names.covers(&fold(&name)), "{name}");
+                assert!(!names.covers(&format!("{name}x")) && !names.covers(&name[1..]), "{name}");
+                assert_eq!(names.covers(&shorter), fold(&shorter) == fold(&name), "{name}");
+                let stems = FoldedNames::new([], [name.as_str()]);
+                assert!(stems.covers(&name) && stems.covers(&format!("{name}-y")), "{name}");
+                assert!(!stems.covers(&name[1..]), "{name}");
+            }
+        }
+        assert!(FoldedNames::new(["", "a"], []).covers("") && !FoldedNames::new(["a"], ["b"]).covers(""));
     }
 
     proptest! {

@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn s05_a_peer_that_speaks_for_nobody_is_the_client() {
+        let is_direct = |peer, chain: &[&'static str]| find(peer, chain, &["10.0.0.0/8"]).unwrap().is_direct();
+        assert!(is_direct("203.0.113.9:5", &["198.51.100.7"]) && is_direct("10.0.0.2:5", &[]));
+        assert!(!is_direct("10.0.0.2:5", &["198.51.100.7"]) && !is_direct("10.0.0.2:5", &["10.0.0.1"]));
+    }
+
+    #[test]
     fn s05_the_client_is_the_last_address_that_is_no_trusted_proxy() {
         let origin = find("10.0.0.2:5", &["1.2.3.4, 198.51.100.7", "10.0.0.9"], &["10.0.0.0/8"]).unwrap();
         assert_eq!(origin.client.to_string(), "198.51.100.7");

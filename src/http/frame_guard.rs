@@ -15,8 +15,13 @@ const FULL: u64 = 4096;
 const BY_TIME: u64 = 400;
 const THOUSANDTHS: u64 = 1000;
 
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 const HEAD: usize = 9;
+/// The largest frame that h2 takes: it is told no other size (RFC 9113 section 6.5.2).
+const LARGEST: usize = 16_384;
 
 /// Which frames came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,20 +116,49 @@ impl FrameGuard {
         }
     }
 
+    /// What h2 reads behind a flood, before the end: the rest of a frame that came by halves, and then a head in so many pieces that h2
+    /// ends the connection with `ENHANCE_YOUR_CALM` (sections 6.8 and 10.5). Nobody but h2 can say so: only it knows where its own frames
+    /// end. It takes a piece for each 16 KiB of the longest head, and a quarter more; `longest` is the limit that it was given.
+    pub fn ending(&self, longest: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut pass = self.pass;
+        if self.have > 0 {
+            // A frame of no known kind, unless its kind has come.
+            let rest = [0, 0, 0, 0xff, 0, 0, 0, 0, 0];
+            let mut head = self.head;
+            for (place, byte) in head.iter_mut().zip(rest).skip(self.have) {
+                *place = byte;
+            }
+            bytes.extend_from_slice(head.get(self.have..).unwrap_or_default());
+            pass = length(head);
+        }
+        // Zeros would be a window that grows by nothing, which is another error. A frame that is too large is one as it stands.
+        bytes.resize(bytes.len() + pass.min(LARGEST), 1);
+        let pieces = longest / LARGEST * 5 / 4 + 8;
+        bytes.extend_from_slice(&[0, 0, 0, HEADERS, 0, 0, 0, 0, 1]);
+        (0..pieces).for_each(|_| bytes.extend_from_slice(&[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1]));
+        bytes
+    }
+
     /// A frame whose head is whole.
     fn frame(&mut self) -> Result<(), Flood> {
-        let [high, middle, low, kind, ..] = self.head;
-        self.pass = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        let [_, _, _, kind, ..] = self.head;
+        self.pass = length(self.head);
         let Some((price, flood)) = price(kind) else { return Ok(()) };
         self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
         Ok(())
     }
 }
 
+/// The length of what is in a frame.
+fn length([high, middle, low, ..]: [u8; HEAD]) -> usize {
+    usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
+}
+
 /// What a frame costs; nothing for those that are work, which h2 and the limits of requests bound.
 fn price(kind: u8) -> Option<(u64, Flood)> {
     match kind {
-        0 | 1 => None,
+        0 | HEADERS => None,
         2 | 16 => Some((1, Flood::Priority)),
         // The request was begun, perhaps with the application.
         3 => Some((4, Flood::Reset)),
@@ -132,7 +166,7 @@ fn price(kind: u8) -> Option<(u64, Flood)> {
         4 => Some((8, Flood::Settings)),
         6 => Some((1, Flood::Ping)),
         8 => Some((1, Flood::WindowUpdate)),
-        9 => Some((1, Flood::Continuation)),
+        CONTINUATION => Some((1, Flood::Continuation)),
         _ => Some((8, Flood::Other)),
     }
 }
@@ -183,6 +217,73 @@ mod tests {
         for (kind, flags, payload) in [(1, 5, &b"\x82"[..]), (0, 0, b"data"), (0, 1, b"")] {
             assert_eq!(passes(&mut opened(), &frame(kind, flags, payload)), u64::MAX);
         }
+    }
+
+    #[test]
+    fn d02_each_flood_has_its_code() {
+        use Flood::*;
+        let codes = [Priority, Reset, Settings, Ping, WindowUpdate, Continuation, Other].map(Flood::code);
+        let words = ["priority", "reset", "settings", "ping", "window_update", "continuation", "other"];
+        assert_eq!(codes, words.map(|word| format!("http2_flood_{word}")));
+    }
+
+    #[test]
+    fn d02_large_frames_are_passed_over_whole() {
+        for length in [255_usize, 256, 16_384, 65_535, 65_536, 0x0001_0203, 0x00ff_ffff] {
+            let mut guard = opened();
+            guard.inspect(&frame(0, 0, &vec![6; length])).unwrap();
+            assert_eq!((guard.pass, guard.have), (0, 0), "{length}");
+            assert_eq!(passes(&mut guard, &frame(6, 0, &[0; 8])), FULL, "{length}");
+        }
+    }
+
+    /// Kinds, flags, streams and lengths of frames that are whole.
+    fn heads(mut bytes: &[u8]) -> Vec<(u8, u8, u8, usize)> {
+        let mut all = Vec::new();
+        while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
+            let payload = length(*head);
+            all.push((head[3], head[4], head[8], payload));
+            bytes = rest.get(payload..).expect("the last frame is whole");
+        }
+        assert!(bytes.is_empty(), "a head that is not whole");
+        all
+    }
+
+    #[test]
+    fn d02_what_h2_reads_behind_a_flood_is_one_head_in_too_many_pieces() {
+        let frames =
+            [frame(6, 0, &[0; 8]), frame(1, 4, b"\x82\x84"), frame(0, 1, &[9; 700]), frame(4, 0, &[0; 6])].concat();
+        for at in 0..=frames.len() {
+            let (came, longest) = (&frames[..at], 32 << 10);
+            let mut guard = opened();
+            guard.inspect(came).unwrap();
+            let all = heads(&[came, &guard.ending(longest)].concat());
+            let head = all.iter().rposition(|(kind, ..)| *kind == HEADERS).unwrap();
+            assert_eq!(all[head], (HEADERS, 0, 1, 0), "cut at {at}");
+            assert!(all[head + 1..].iter().all(|piece| *piece == (CONTINUATION, 0, 1, 0)), "cut at {at}");
+            // Of what had come by halves nothing is left, and nothing else was made up.
+            let begun = heads(&frames).len().min(all.len());
+            assert!(head <= begun + 1, "cut at {at}: {all:?}");
+        }
+        // h2 takes a piece for each 16 KiB of the longest head and a quarter more, five at the least.
+        for (longest, least, most) in [(0, 6, 20), (16 << 10, 6, 20), (1 << 20, 81, 100), (16 << 20, 1281, 1300)] {
+            let pieces = heads(&opened().ending(longest)).len() - 1;
+            assert!((least..most).contains(&pieces), "{longest}: {pieces}");
+        }
+    }
+
+    #[test]
+    fn d02_a_frame_that_came_by_halves_is_made_whole_with_no_zeros() {
+        let whole = frame(8, 0, &[0, 0, 0, 7]);
+        for at in HEAD..=whole.len() {
+            let mut guard = opened();
+            guard.inspect(&whole[..at]).unwrap();
+            assert!(guard.ending(0).iter().take(whole.len() - at).all(|byte| *byte == 1), "cut at {at}");
+        }
+        // One that is too large for h2 is not made whole: it is an error as it stands.
+        let mut guard = opened();
+        guard.inspect(&frame(0, 0, &[0; 1 << 16])[..HEAD]).unwrap();
+        assert!(guard.ending(0).len() < LARGEST + 200);
     }
 
     #[test]

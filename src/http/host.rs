@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_told_from_names() {
+        for (name, address) in [
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("[2001:db8::1]", true),
+            ("a.example", false),
+            ("1.2.3.4.example", false),
+        ] {
+            assert_eq!(HostName::parse(name).unwrap().is_address(), address, "{name}");
+        }
+    }
+
+    #[test]
     fn loopback_names_are_those_that_browsers_trust() {
         for (name, loopback) in [
             ("localhost", true),

@@ -550,6 +550,38 @@ mod tests {
     }
 
     #[test]
+    fn p02_whether_anything_is_kept_is_known() {
+        let plain = |path| CanonicalPath::parse_keeping(path, PathSwitches::ALL).unwrap().is_plain();
+        assert!(plain("/a/../b%20c") && CanonicalPath::parse("/a").unwrap().is_plain());
+        assert!(!plain("/a;x") && !plain("/a%2fb") && !plain("/a%2fb;x"));
+    }
+
+    #[test]
+    fn p02_one_of_two_is_enough_for_a_switch() {
+        let all: Vec<PathSwitches> = [(false, false), (false, true), (true, false), (true, true)]
+            .map(|(encoded_slash, parameters)| PathSwitches { encoded_slash, parameters })
+            .to_vec();
+        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
+            let either = one.or(other);
+            assert_eq!(either.encoded_slash, [one, other].iter().any(|switches| switches.encoded_slash));
+            assert_eq!(either.parameters, [one, other].iter().any(|switches| switches.parameters));
+        }
+    }
+
+    #[test]
+    fn p03_paths_are_the_same_by_their_text_alone() {
+        use std::hash::{BuildHasher as _, RandomState};
+
+        let sent = |path: &'static str| CanonicalPath::of_target(&PathAndQuery::from_static(path)).unwrap();
+        let (made, hash) = (CanonicalPath::parse("/a").unwrap(), RandomState::new());
+        assert_eq!(sent("/a?x"), made);
+        assert_ne!(sent("/b"), made);
+        assert_ne!(CanonicalPath::parse("/b").unwrap(), made);
+        assert_eq!(hash.hash_one(sent("/a")), hash.hash_one(&made));
+        assert_ne!(hash.hash_one(sent("/b")), hash.hash_one(&made));
+    }
+
+    #[test]
     fn prefixes_are_compared_by_segment() {
         let path = CanonicalPath::parse("/admin/payouts").unwrap();
         assert!(path.is_below("/admin") && path.is_below("/admin/") && path.is_below("/"));

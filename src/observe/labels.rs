@@ -85,6 +85,12 @@ pub(super) struct HandshakeLabels {
     pub(super) reason: &'static str,
 }
 
+/// What a connection was silent in for too long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TimedOutLabels {
+    pub(super) reason: &'static str,
+}
+
 /// Why a connection was turned away.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TurnedAwayLabels {

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 use super::durations::Durations;
 use super::labels::{
     AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
-    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TokenLabels, TurnedAwayLabels,
+    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TimedOutLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -134,8 +134,7 @@ pub struct Metrics {
     /// Connections accepted so far.
     pub accepted: Counter,
     turned_away: Family<TurnedAwayLabels, Counter>,
-    /// Connections closed because something took too long.
-    pub timed_out: Counter,
+    timed_out: Family<TimedOutLabels, Counter>,
     /// The version of the policies in use.
     pub policy_version: Gauge<u64, AtomicU64>,
     /// When the policies in use were put in use, in seconds since 1970.
@@ -194,7 +193,11 @@ impl Metrics {
                 "connections_turned_away",
                 "Client connections closed before anything was said on them, by reason",
             ),
-            timed_out: registered(into, "connections_timed_out", "Client connections closed because of a time limit"),
+            timed_out: registered(
+                into,
+                "connections_timed_out",
+                "Client connections, and answers on HTTP/2, ended by a time limit, by what was waited for",
+            ),
             handshakes_failed: registered(into, "tls_handshakes_failed", "TLS handshakes that failed, by reason"),
             policy_version: registered(into, "policy_version", "Version of the policies in use"),
             policy_applied: registered(
@@ -242,6 +245,11 @@ impl Metrics {
     /// Counts one connection that was turned away; the reason is a fixed word.
     pub fn turned_away(&self, reason: &'static str) {
         self.turned_away.get_or_create(&TurnedAwayLabels { reason }).inc();
+    }
+
+    /// Counts one connection that was silent for too long; the reason is a fixed word.
+    pub fn timed_out(&self, reason: &'static str) {
+        self.timed_out.get_or_create(&TimedOutLabels { reason }).inc();
     }
 
     /// Counts one TLS handshake that failed; the reason is a fixed word.

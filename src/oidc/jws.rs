@@ -195,4 +195,20 @@ mod tests {
         assert_eq!(refusal("a.b.c.d.e.f"), Some(JwsError::Malformed));
         assert_eq!(refusal(&"a".repeat(MAX_LENGTH + 1)), Some(JwsError::Malformed));
     }
+    #[test]
+    fn r01_a_token_has_a_longest_length() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+        let long = |length: usize| {
+            let rest = length - header.len() - 2;
+            // No text in base64 has one letter more than a multiple of four.
+            let signature = if (rest - 4) % 4 == 1 { 6 } else { 4 };
+            format!("{header}.{}.{}", "A".repeat(rest - signature), "A".repeat(signature))
+        };
+        for length in [100, MAX_LENGTH - 1, MAX_LENGTH] {
+            assert_eq!((long(length).len(), refusal(&long(length))), (length, None));
+        }
+        for length in [MAX_LENGTH + 1, MAX_LENGTH + 2, 2 * MAX_LENGTH] {
+            assert_eq!(refusal(&long(length)), Some(JwsError::Malformed), "{length}");
+        }
+    }
 }

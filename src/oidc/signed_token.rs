@@ -291,3 +291,124 @@ pub(super) fn id<'a>(claims: &'a Claims, name: &str, wrong: SignalError) -> Resu
         Some(_) => Err(wrong),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token without a signature that fits; as many bytes as asked for, where that is.
+    fn token(header: &str, claims: &str, length: usize) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let text = format!("{}.{}.", part(header), part(claims));
+        format!("{text}{}", "A".repeat(length.saturating_sub(text.len())))
+    }
+
+    fn parsed(claims: &str) -> UnverifiedToken {
+        UnverifiedToken::parse(&token(r#"{"alg":"RS256"}"#, claims, 0)).ok().unwrap()
+    }
+
+    #[test]
+    fn l01_a_token_has_a_longest_length() {
+        for (length, sound) in
+            [(100, true), (MAX_SIGNAL - 1, true), (MAX_SIGNAL, true), (MAX_SIGNAL + 1, false), (2 * MAX_SIGNAL, false)]
+        {
+            let text = token(r#"{"alg":"RS256"}"#, "{}", length);
+            assert_eq!((text.len(), UnverifiedToken::parse(&text).is_ok()), (length, sound));
+        }
+    }
+
+    #[test]
+    fn l01_a_token_has_three_parts_and_two_objects_and_asks_for_nothing_more() {
+        let header = r#"{"alg":"RS256"}"#;
+        for (text, error) in [
+            (token(header, "[]", 0), SignalError::Malformed),
+            (token("7", "{}", 0), SignalError::Malformed),
+            (token(r#"{"alg":"RS256","crit":[]}"#, "{}", 0), SignalError::Malformed),
+            (token(header, "{}", 0) + ".", SignalError::Malformed),
+            (token(header, "{}", 0) + "..", SignalError::Encrypted),
+            ("e30.e30".to_owned(), SignalError::Malformed),
+        ] {
+            assert_eq!(UnverifiedToken::parse(&text).err(), Some(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn l01_names_have_a_longest_length_and_are_not_empty() {
+        let id = |value: &str| {
+            id(parsed(&format!(r#"{{"sid":{value}}}"#)).unverified_claims(), "sid", SignalError::Id)
+                .map(|found| found.map(str::len))
+        };
+        let text = |length| format!("\"{}\"", "a".repeat(length));
+        assert_eq!(id(&text(1)), Ok(Some(1)));
+        assert_eq!(id(&text(MAX_ID)), Ok(Some(MAX_ID)));
+        for wrong in
+            [text(0), text(MAX_ID + 1), text(2 * MAX_ID), "7".to_owned(), "null".to_owned(), "[\"a\"]".to_owned()]
+        {
+            assert_eq!(id(&wrong), Err(SignalError::Id), "{wrong}");
+        }
+        let none = parsed("{}");
+        assert_eq!(super::id(none.unverified_claims(), "sid", SignalError::Id), Ok(None));
+    }
+
+    #[test]
+    fn l01_a_token_is_for_whom_it_names_and_of_the_kind_it_says() {
+        for (audience, ours) in [
+            (r#""us""#, true),
+            (r#"["them","us"]"#, true),
+            (r#""them""#, false),
+            ("[]", false),
+            ("7", false),
+            ("[7]", false),
+        ] {
+            assert_eq!(parsed(&format!(r#"{{"aud":{audience}}}"#)).is_for("us"), ours, "{audience}");
+        }
+        assert!(!parsed("{}").is_for("us"));
+        for (kind, read) in
+            [(r#""Application/LOGOUT+jwt""#, "logout+jwt"), (r#""jwt""#, "jwt"), ("7", "?"), (r#""""#, "")]
+        {
+            let text = token(&format!(r#"{{"alg":"RS256","typ":{kind}}}"#), r#"{"iss":"x"}"#, 0);
+            let token = UnverifiedToken::parse(&text).ok().unwrap();
+            assert_eq!((token.kind().as_deref(), token.issuer()), (Some(read), Some("x")), "{kind}");
+        }
+        assert_eq!(parsed("{}").kind(), None);
+    }
+
+    #[test]
+    fn l01_a_token_is_not_of_the_future() {
+        let (now, skew) = (Timestamp::from_seconds(1000), Duration::from_secs(60));
+        let at = |iat: &str| issued_at(parsed(&format!(r#"{{"iat":{iat}}}"#)).unverified_claims(), now, skew);
+        for (iat, time) in [("0", 0), ("1000", 1000), ("1060", 1060)] {
+            assert_eq!(at(iat), Ok(Timestamp::from_seconds(time)));
+        }
+        for iat in ["1061", "\"1000\"", "null", "99999999999999999999"] {
+            assert_eq!(at(iat), Err(SignalError::IssuedAt), "{iat}");
+        }
+    }
+
+    #[test]
+    fn l01_every_refusal_has_a_code_and_words_of_its_own() {
+        use SignalError::*;
+        let all = [
+            Malformed,
+            Encrypted,
+            Type,
+            Algorithm,
+            Issuer,
+            Audience,
+            IssuedAt,
+            Expiry,
+            Id,
+            Events,
+            Subject,
+            Nonce,
+            UnknownKey,
+            AmbiguousKey,
+            Signature,
+            Unavailable,
+        ];
+        let codes: std::collections::BTreeSet<_> = all.iter().map(|error| error.code()).collect();
+        let texts: std::collections::BTreeSet<_> = all.iter().map(|error| error.text()).collect();
+        assert_eq!((codes.len(), texts.len()), (all.len(), all.len()));
+        assert!(codes.iter().all(|code| code.starts_with("signal_")));
+    }
+}

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
-use super::cork::cork;
+use super::cork::{Outlet, cork};
+use super::goodbye;
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
@@ -45,6 +46,16 @@ const MAX_REFUSED: usize = 1024;
 /// A large future, on the heap and made by a function that is none: while a connection is parked the future of its task is most of what it
 /// costs, and a future that is made within another one may leave its room there.
 type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How serving a connection on HTTP/1.1 came to an end.
+enum End {
+    /// It is to be parked.
+    Idle,
+    /// The last answer was given; `sound` when all that was read could be.
+    Served { sound: bool },
+    /// A time limit was over.
+    Dropped,
+}
 
 /// What a connection needs to be served.
 pub(super) struct Serving {
@@ -101,8 +112,10 @@ impl Serving {
     /// Lets a trusted proxy say who the client is.
     async fn announced(&mut self, stream: &mut TcpStream, admission: &Admission) -> Option<()> {
         let peer = self.facts.peer;
+        self.watch.awaits_proxy_header();
         match self.obeying(admission.announced(stream, peer)).await? {
             Ok(admitted) => {
+                self.watch.announced();
                 admitted.place.into_iter().for_each(|place| self.watch.keep(place));
                 let (scheme, rules) = (self.facts.scheme, Arc::clone(&self.facts.rules));
                 let (peer, may_forward) = (admitted.client, admitted.may_forward);
@@ -160,10 +173,10 @@ impl Serving {
             .serve_connection(io, service_fn(|request| self.answer(request)))
             .with_upgrades();
         let mut finishing = false;
-        let idle = poll_fn(|context| {
+        let end = poll_fn(|context| {
             let order = self.watch.order(context.waker());
             if order == Order::Drop {
-                return Poll::Ready(false);
+                return Poll::Ready(End::Dropped);
             }
             // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
             let mut polled = Pin::new(&mut connection).poll(context);
@@ -175,22 +188,31 @@ impl Serving {
             match polled {
                 Poll::Ready(served) => {
                     self.note_unreadable(&served);
-                    Poll::Ready(false)
+                    Poll::Ready(End::Served { sound: served.is_ok() })
                 }
                 Poll::Pending if order == Order::Park => self.parks(),
                 Poll::Pending => Poll::Pending,
             }
         })
         .await;
-        let parts = if idle { connection.into_parts()? } else { return None };
-        // Nothing is left there between two messages; should anything be, it is not guessed what it belongs to.
-        parts.read_buf.is_empty().then(|| parts.io.into_inner().into_inner())
+        let parts = connection.into_parts()?;
+        let io = parts.io.into_inner();
+        match end {
+            // Nothing is left there between two messages; should anything be, it is not guessed what it belongs to.
+            End::Idle => return parts.read_buf.is_empty().then(|| io.into_inner()),
+            End::Served { sound } if !sound || io.is_cut_short() => {
+                self.watch.lingers();
+                self.obeying(Box::pin(goodbye::linger(io.into_inner()))).await;
+            }
+            End::Served { .. } | End::Dropped => {}
+        }
+        None
     }
 
     /// Follows the order to park, unless there is something to do again.
-    fn parks(&self) -> Poll<bool> {
+    fn parks(&self) -> Poll<End> {
         if self.watch.may_park() {
-            return Poll::Ready(true);
+            return Poll::Ready(End::Idle);
         }
         self.watch.go_on();
         Poll::Pending
@@ -215,7 +237,7 @@ impl Serving {
     }
 
     async fn http2_to_its_end(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let guard = Guard::Http2(FrameGuard::new(self.watch.now()));
+        let guard = Guard::Http2(FrameGuard::new(self.watch.now()), self.shared.limits.header_bytes);
         let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let service = service_fn(move |request| {
@@ -235,27 +257,51 @@ impl Serving {
             .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(io), service);
-        let mut connection = pin!(connection);
-        let mut finishing = false;
-        poll_fn(|context| {
-            match self.watch.order(context.waker()) {
-                Order::Drop => return Poll::Ready(()),
-                Order::Finish if !finishing => {
-                    finishing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                _ => {}
-            }
-            let served = connection.as_mut().poll(context).map(|_| ());
-            match outlet.poll(context) {
-                Poll::Ready(Err(_)) => Poll::Ready(()),
-                Poll::Ready(Ok(())) | Poll::Pending => served,
-            }
-        })
-        .await;
+        let end = self.drive_http2(connection, |connection| connection.graceful_shutdown(), &outlet).await;
         if let Some(why) = self.watch.refused() {
             self.gateway.note_unreadable(&self.facts, Version::HTTP_2, 400, why.code());
         }
+        if let (End::Served { sound: false }, Some(io)) = (end, outlet.into_inner()) {
+            self.watch.lingers();
+            Box::pin(goodbye::linger(io.into_inner())).await;
+        }
+    }
+
+    /// Drives a connection on HTTP/2, which is gone afterwards.
+    async fn drive_http2<C: Future<Output = hyper::Result<()>>>(
+        &self,
+        connection: C,
+        finish: impl Fn(Pin<&mut C>),
+        outlet: &Outlet<impl AsyncWrite + Unpin>,
+    ) -> End {
+        let mut connection = pin!(connection);
+        let mut finishing = false;
+        let go_on = |connection: Pin<&mut C>, context: &mut Context<'_>| {
+            let served = connection.poll(context).map(|served| End::Served { sound: served.is_ok() });
+            match outlet.poll(context) {
+                // Nobody is there any more to be told anything.
+                Poll::Ready(Err(_)) => Poll::Ready(End::Served { sound: true }),
+                Poll::Ready(Ok(())) | Poll::Pending => served,
+            }
+        };
+        let end = poll_fn(|context| {
+            match self.watch.order(context.waker()) {
+                Order::Drop => return Poll::Ready(End::Dropped),
+                Order::Finish if !finishing => {
+                    finishing = true;
+                    finish(connection.as_mut());
+                }
+                _ => {}
+            }
+            go_on(connection.as_mut(), context)
+        })
+        .await;
+        if matches!(end, End::Dropped) && self.watch.refused().is_some() {
+            // h2 may not have come to the end that it was given to read, or have said all of what it says of it.
+            let rest = poll_fn(|context| go_on(connection.as_mut(), context));
+            return goodbye::within(rest).await.unwrap_or(End::Dropped);
+        }
+        end
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {

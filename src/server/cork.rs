@@ -47,6 +47,14 @@ impl<S: AsyncWrite + Unpin> Outlet<S> {
     }
 }
 
+impl<S> Outlet<S> {
+    /// The stream, when the other end is gone.
+    pub(super) fn into_inner(self) -> Option<S> {
+        let cork = Arc::into_inner(self.0)?;
+        Some(cork.into_inner().unwrap_or_else(PoisonError::into_inner).stream)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> Cork<S> {
     fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.waiting.get(self.gone..).filter(|rest| !rest.is_empty()) {

@@ -9,7 +9,10 @@ use crate::http::framing::{FramingError, FramingGuard};
 /// The guard of one connection.
 pub(super) enum Guard {
     Http1(FramingGuard),
-    Http2(FrameGuard),
+    /// With the limit of a head, which h2 was given.
+    Http2(FrameGuard, usize),
+    /// Nothing more is believed. This is what hyper reads before the end, so that it tells the client.
+    Ended(Vec<u8>),
 }
 
 /// Why nothing more is believed on a connection.
@@ -43,15 +46,18 @@ impl Guard {
             Self::Http1(guard) => {
                 if let Err(error) = guard.inspect(bytes) {
                     watch.refuse(Refused::Framing(error));
+                    *self = Self::Ended(guard.ending().to_vec());
                 }
             }
-            Self::Http2(guard) => {
+            Self::Http2(guard, longest) => {
                 guard.earn(watch.now(), watch.take_earned());
                 if let Err(flood) = guard.inspect(bytes) {
                     watch.refuse(Refused::Flood(flood));
                     watch.end();
+                    *self = Self::Ended(guard.ending(*longest));
                 }
             }
+            Self::Ended(_) => bytes.fill(0),
         }
     }
 }

@@ -47,6 +47,23 @@ impl<S> Watched<S> {
         }
     }
 
+    /// Nothing more is read: to hyper the client says what makes it unreadable, and has ended.
+    #[cold]
+    fn end(&mut self, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if let Some(Guard::Ended(last)) = &mut self.guard
+            && !self.watch.is_tunnel()
+        {
+            let part = last.len().min(into.remaining());
+            into.put_slice(&last.drain(..part).collect::<Vec<_>>());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the client may still be sending something that belongs to what was answered.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| !guard.is_between())
+    }
+
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Pending => self.watch.write_blocked(),
@@ -62,9 +79,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        if self.guard.is_some() && self.watch.refused().is_some() {
-            // Nothing more is read: to hyper the client has ended.
-            return Poll::Ready(Ok(()));
+        if let Some(Guard::Ended(_)) = self.guard {
+            return self.end(into);
         }
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
@@ -106,5 +122,131 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.ended = true;
         self.watch.is_between(false);
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+    use std::task::Waker;
+
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    use super::*;
+    use crate::config::Timeouts;
+    use crate::http::frame_guard::FrameGuard;
+    use crate::http::framing::FramingGuard;
+    use crate::server::watch::Watchman;
+    use crate::server::worker::Slot;
+
+    const LONGEST_HEAD: usize = 32 << 10;
+
+    /// A client whose bytes come in these pieces, a read each, and then none; what it is told.
+    struct Client {
+        pieces: VecDeque<Vec<u8>>,
+        told: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl AsyncRead for Client {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let Some(piece) = self.pieces.front_mut() else { return Poll::Pending };
+            into.put_slice(&piece.drain(..piece.len().min(into.remaining())).collect::<Vec<_>>());
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Client {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            self.told.lock().unwrap().extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What a client reads that sends these pieces and waits; no request of it may get through.
+    fn told(pieces: VecDeque<Vec<u8>>, guard: Guard) -> Vec<u8> {
+        let http2 = matches!(guard, Guard::Http2(..));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let watch = Watchman::new(Timeouts::default()).watch(Slot::alone());
+        watch.opened(http2);
+        let io = TokioIo::new(Watched::new(Client { pieces, told: Arc::clone(&told) }, watch, guard));
+        let service = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new())) });
+        let mut connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>> = if http2 {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            Box::pin(builder.max_header_list_size(LONGEST_HEAD as u32).serve_connection(io, service))
+        } else {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            Box::pin(builder.half_close(false).header_read_timeout(None).serve_connection(io, service))
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        // hyper lets others go first now and then.
+        let served = (0..10_000).any(|_| connection.as_mut().poll(&mut context).is_ready());
+        assert!(served, "the connection goes on");
+        std::mem::take(&mut *told.lock().unwrap())
+    }
+
+    fn cut(bytes: &[u8], at: usize) -> VecDeque<Vec<u8>> {
+        [&bytes[..at], &bytes[at..]].map(<[u8]>::to_vec).into_iter().filter(|piece| !piece.is_empty()).collect()
+    }
+
+    #[test]
+    fn h01_a_refused_head_is_answered_wherever_it_is_cut() {
+        for head in [
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\nAccept: */*\r\n\r\nGET /",
+            "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer_Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
+            "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x",
+        ] {
+            // Each is refused at a line's end, so the last one needs its own.
+            let head =
+                if head.ends_with('\n') || head.ends_with('/') { head.to_owned() } else { format!("{head}\r\n") };
+            let single = head.bytes().map(|byte| vec![byte]).collect();
+            for pieces in (0..head.len()).map(|at| cut(head.as_bytes(), at)).chain([single]) {
+                let said = told(pieces.clone(), Guard::Http1(FramingGuard::new(LONGEST_HEAD)));
+                assert!(said.starts_with(b"HTTP/1.1 400 "), "{pieces:?}: {:?}", String::from_utf8_lossy(&said));
+                assert_eq!(said.windows(5).filter(|part| part == b"HTTP/").count(), 1, "{head}");
+            }
+        }
+    }
+
+    #[test]
+    fn d02_a_flood_is_told_to_be_calm_wherever_it_is_cut() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for frame in [
+            &b"\0\0\0\x04\0\0\0\0\0"[..],
+            b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\x7f\xff",
+            b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
+        ] {
+            let flood = [&preface[..], &frame.repeat(5000)].concat();
+            for piece in (1..40).chain([4096]) {
+                let pieces = flood.chunks(piece).map(<[u8]>::to_vec).collect();
+                let said = told(pieces, Guard::Http2(FrameGuard::new(0), LONGEST_HEAD));
+                let goodbye = said.windows(9).rposition(|head| head[3..] == [7, 0, 0, 0, 0, 0]).expect("a GOAWAY");
+                assert_eq!(said[goodbye + 13..goodbye + 17], [0, 0, 0, 11], "{frame:?} in {piece}");
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ mod admission;
 mod answer;
 mod connection;
 mod cork;
+mod goodbye;
 mod guard;
 mod io;
 mod parked;

@@ -42,6 +42,40 @@ enum Phase {
     Idle = 4,
     /// Nothing that is known here: after an upgrade the tunnel has limits of its own.
     Tunnel = 5,
+    /// The PROXY header, before a TLS handshake and within its limit.
+    ProxyHeader = 6,
+}
+
+/// What was waited for until a time limit was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    ProxyHeader,
+    TlsHandshake,
+    /// The first byte of a connection's first request.
+    FirstByte,
+    /// The rest of a request's head.
+    Header,
+    /// The next request.
+    Idle,
+    /// The client, which takes nothing of what is written.
+    Write,
+    /// The client, which takes nothing of one answer on HTTP/2; the connection goes on.
+    Answer,
+}
+
+impl Silence {
+    /// The word in metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProxyHeader => "proxy_header",
+            Self::TlsHandshake => "tls_handshake",
+            Self::FirstByte => "first_byte",
+            Self::Header => "header",
+            Self::Idle => "idle",
+            Self::Write => "write",
+            Self::Answer => "answer",
+        }
+    }
 }
 
 /// What the watchman wants of a connection. A later one is never taken back for an earlier one, but for [`Order::Park`].
@@ -87,6 +121,16 @@ pub(super) struct Watch {
 struct Ticks(AtomicU64);
 
 impl Watch {
+    /// The PROXY header is next, within the time of the handshake.
+    pub(super) fn awaits_proxy_header(&self) {
+        self.phase.store(Phase::ProxyHeader as u8, Ordering::Relaxed);
+    }
+
+    /// The PROXY header has come; what it took of the time of the handshake is gone.
+    pub(super) fn announced(&self) {
+        self.phase.store(Phase::Handshake as u8, Ordering::Relaxed);
+    }
+
     /// The TLS handshake is done, or there is none: the first byte of a request is next.
     pub(super) fn opened(&self, http2: bool) {
         self.http2.store(http2, Ordering::Relaxed);
@@ -116,6 +160,11 @@ impl Watch {
     /// Why nothing more is believed.
     pub(super) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
+    }
+
+    /// The last answer was given, and what the client still sends is thrown away for a moment: that has a limit of its own.
+    pub(super) fn lingers(&self) {
+        self.enter(Phase::Busy);
     }
 
     /// Ends the connection at once.
@@ -225,38 +274,48 @@ impl Watch {
         self.since.store(self.ticks.now(), Ordering::Relaxed);
     }
 
-    /// Looks at the limits; true when this connection, or an answer on it, was just ended by one.
-    fn inspect(&self, limits: &Timeouts) -> bool {
+    /// Looks at the limits, and notes those that end this connection or an answer on it.
+    fn inspect(&self, limits: &Timeouts, note: &mut impl FnMut(Silence)) {
         let now = self.ticks.now();
         let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
         let taken_back = take_back(&mut offers, |since| over(since, limits.body_stall));
         drop(offers);
+        (0..taken_back).for_each(|_| note(Silence::Answer));
         let since = self.since.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
         let blocked = self.write_blocked_since.load(Ordering::Relaxed);
         let order = self.order.load(Ordering::Relaxed);
         let finishing = order >= Order::Finish as u8;
-        if phase == Phase::Tunnel as u8 {
-            return false;
+        if phase == Phase::Tunnel as u8 || order >= Order::Drop as u8 {
+            return;
         }
-        let must_drop = (blocked != 0 && over(blocked, limits.body_stall))
-            || (phase == Phase::Handshake as u8 && over(since, limits.handshake))
-            || (phase == Phase::FirstByte as u8 && over(since, limits.first_byte))
-            || (phase == Phase::Head as u8 && over(since, limits.header))
-            || (finishing
-                && (phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8)
-                && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS));
-        if must_drop && order < Order::Drop as u8 {
-            self.give(Order::Drop);
-            return true;
-        }
-        if !finishing && phase == Phase::Idle as u8 && over(since, limits.idle) {
-            self.finish();
-        } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
-            self.give(Order::Park);
-        }
-        taken_back > 0
+        let waits_for = |what: Phase, limit| phase == what as u8 && over(since, limit);
+        let silence = if blocked != 0 && over(blocked, limits.body_stall) {
+            Silence::Write
+        } else if waits_for(Phase::ProxyHeader, limits.handshake) {
+            Silence::ProxyHeader
+        } else if waits_for(Phase::Handshake, limits.handshake) {
+            Silence::TlsHandshake
+        } else if waits_for(Phase::FirstByte, limits.first_byte) {
+            Silence::FirstByte
+        } else if waits_for(Phase::Head, limits.header) {
+            Silence::Header
+        } else if !finishing && waits_for(Phase::Idle, limits.idle) {
+            note(Silence::Idle);
+            return self.finish();
+        } else {
+            let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
+            if finishing && quiet && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS) {
+                // What it did not do in time is counted already, or it is the gateway that leaves.
+                self.give(Order::Drop);
+            } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
+                self.give(Order::Park);
+            }
+            return;
+        };
+        note(silence);
+        self.give(Order::Drop);
     }
 
     /// Asks the connection to end after what is under way.
@@ -330,20 +389,18 @@ impl Watchman {
         watch
     }
 
-    /// Advances the ticks and ends what waited too long; returns how many connections a limit ended.
-    pub(super) fn look(&self) -> usize {
+    /// Advances the ticks and ends what waited too long; tells of each what it waited for.
+    pub(super) fn look(&self, mut note: impl FnMut(Silence)) {
         self.ticks
             .0
             .store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-        let mut ended = 0;
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|watch| match watch.upgrade() {
             Some(watch) => {
-                ended += usize::from(watch.inspect(&self.limits));
+                watch.inspect(&self.limits, &mut note);
                 true
             }
             None => false,
         });
-        ended
     }
 
     /// Asks all connections, and those that still come, to end after what is under way.

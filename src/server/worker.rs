@@ -134,8 +134,7 @@ async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared
     loop {
         tokio::select! {
             _ = ticker.tick() => {
-                let ended = watchman.look();
-                shared.metrics.timed_out.inc_by(ended as u64);
+                watchman.look(|silence| shared.metrics.timed_out(silence.as_str()));
                 gateway.flush_log();
             }
             _ = tidying.tick() => gateway.tidy(),
@@ -216,6 +215,13 @@ impl Accepting {
 pub(super) struct Slot(Arc<Shared>);
 
 impl Slot {
+    /// A place among none.
+    #[cfg(test)]
+    pub(super) fn alone() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        Self(Arc::new(Shared::new(Limits::default(), Timeouts::default(), Vec::new(), metrics)))
+    }
+
     /// Where connections are counted.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics

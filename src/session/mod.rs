@@ -256,4 +256,24 @@ pub(crate) mod tests {
         let session = session(Timestamp::from_seconds(1));
         assert!(session.knows_claim("groups") && session.knows_claim("email") && !session.knows_claim("name"));
     }
+    #[test]
+    fn every_reason_has_its_own_code() {
+        use NoSession::*;
+        let all = [
+            (Absent, "absent"),
+            (Unreadable, "unreadable"),
+            (Expired, "expired"),
+            (Idle, "idle"),
+            (OtherProvider, "other_provider"),
+            (ClaimMissing, "claim_missing"),
+            (RefreshLost, "refresh_lost"),
+            (RefreshRefused, "refresh_refused"),
+            (Superseded, "superseded"),
+            (Revoked, "revoked"),
+            (Outdated, "outdated"),
+        ];
+        for (reason, word) in all {
+            assert_eq!(reason.code(), format!("session_{word}"));
+        }
+    }
 }

@@ -234,6 +234,9 @@ mod tests {
         assert_eq!(fields.len(), 4);
         assert!(fields.iter().all(|field| field.len() < 4096));
         assert_eq!(open(browser.sealed(), &request(&pairs(&fields))), Ok(session));
+        let sizes = (9000..20000).step_by(250);
+        let most = sizes.filter_map(|size| browser.sealed().seal(&Browser::session_of(size), &HeaderMap::new()).ok());
+        assert_eq!(most.map(|fields| fields.len()).max(), Some(MAX_CHUNKS));
         let error = browser.sealed().seal(&Browser::session_of(20000), &HeaderMap::new()).unwrap_err();
         assert!(error.to_string().contains("fewer or smaller claims"), "{error}");
     }
@@ -264,6 +267,42 @@ mod tests {
         for value in ["99999999.AAAA", "0.A", "1.A", "-1.A", ".A", "6.A", "9.A", "2.", "2", "", "..", "٣.A"] {
             let headers = request(&[format!("__Host-lychgate={value}")]);
             assert_eq!(open(browser.sealed(), &headers), Err(NoSession::Unreadable), "{value}");
+        }
+    }
+
+    #[test]
+    fn c06_more_chunks_than_there_may_be_are_not_joined_even_where_all_are_there() {
+        let browser = Browser::new();
+        for count in 2..=9 {
+            let mut cookies = vec![format!("__Host-lychgate={count}.a")];
+            cookies.extend((1..count).map(|index| format!("__Host-lychgate.{index}=b")));
+            let headers = request(&cookies);
+            let text = browser.sealed().text(&headers).map(|text| text.len());
+            assert_eq!(text, if count <= MAX_CHUNKS { Ok(count) } else { Err(NoSession::Unreadable) }, "{count}");
+        }
+    }
+
+    #[test]
+    fn c05_a_text_is_cut_where_a_cookie_ends_and_into_no_more_parts_than_it_needs() {
+        for (length, parts) in
+            [(0, 1), (1, 1), (MAX_VALUE, 1), (MAX_VALUE + 1, 2), (2 * MAX_VALUE, 2), (2 * MAX_VALUE + 1, 3)]
+        {
+            let sealed = "a".repeat(length);
+            let cut = chunks(&sealed);
+            assert_eq!((cut.len(), cut.concat()), (parts, sealed.clone()), "{length}");
+        }
+    }
+
+    #[test]
+    fn c03_a_chunk_with_something_behind_it_is_no_session() {
+        let browser = Browser::new();
+        let sent = pairs(&browser.sealed().seal(&Browser::session_of(9000), &HeaderMap::new()).unwrap());
+        for at in 0..sent.len() {
+            for more in ["A", "AAAA", &"A".repeat(MAX_VALUE)] {
+                let mut longer = sent.clone();
+                longer[at].push_str(more);
+                assert_eq!(open(browser.sealed(), &request(&longer)), Err(NoSession::Unreadable), "{at}");
+            }
         }
     }
 

@@ -136,5 +136,37 @@ mod tests {
         let ticket = |length| RefreshTicket::first(SessionId::new(), "n", Secret::new("t".repeat(length)));
         assert!(sealed.seal_ticket(&ticket(2700)).unwrap().len() < 4096);
         assert!(sealed.seal_ticket(&ticket(2900)).is_none());
+        let value = |field: HeaderValue| field.to_str().unwrap().split(['=', ';']).nth(1).unwrap().len();
+        let longest = (2700..2900).filter_map(|length| sealed.seal_ticket(&ticket(length))).map(value).max();
+        assert_eq!(longest, Some(MAX_VALUE));
+    }
+
+    #[test]
+    fn c10_a_new_token_makes_the_next_ticket_of_the_same_session() {
+        let first = RefreshTicket::first(SessionId::new(), "n", Secret::new("old".to_owned()));
+        let next = first.next(Some(Secret::new("new".to_owned())));
+        assert_eq!((next.session, next.generation, next.nonce), (first.session, first.generation + 1, first.nonce));
+        assert_eq!((first.token.expose().as_str(), next.token.expose().as_str()), ("old", "new"));
+    }
+
+    #[test]
+    fn r01_a_nonce_is_known_again_and_no_other_is() {
+        let first = RefreshTicket::first(SessionId::new(), "n", Secret::new("t".to_owned()));
+        assert_eq!(first.nonce, RefreshTicket::tag("n"));
+        for other in ["", "N", "nn", "m"] {
+            assert_ne!(first.nonce, RefreshTicket::tag(other));
+        }
+    }
+
+    #[test]
+    fn c04_a_ticket_is_taken_away_where_the_browser_has_one() {
+        let keys = KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap();
+        let names = CookieNames::new(true, None);
+        let sealed = SealedSessions { keys: &keys, names: &names, scope: "a.example/app" };
+        let mut request = HeaderMap::new();
+        assert_eq!(sealed.remove_ticket(&request), None);
+        request.insert("cookie", HeaderValue::try_from(format!("{}=x", names.ticket)).unwrap());
+        let field = sealed.remove_ticket(&request).unwrap();
+        assert!(field.to_str().unwrap().starts_with(&format!("{}=;", names.ticket)), "{field:?}");
     }
 }

@@ -173,3 +173,20 @@ fn issuer_of(id_token: &str) -> String {
     let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice::<serde_json::Value>(&payload).unwrap()["iss"].as_str().unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn p02_an_encoded_slash_that_leads_to_a_neighbour_is_refused() {
+    // The application of the whole host wants encoded slashes kept; to a server that splits there, some of its paths are its neighbour's.
+    let keeping = |upstream: &str| policy(upstream).replacen("[app]", "[app]\nencoded_slash = \"keep\"", 1);
+    let pair = pair(|whole, reports| (keeping(whole), below("/reports", reports))).await;
+    let mut browser = Browser::new();
+    let url = |path: &str| pair.gateway.url(path);
+    assert_eq!(browser.open(&url("/notes%2f1")).await.status, StatusCode::OK);
+    assert_eq!(pair.ledger.only().target, "/notes%2F1");
+    for path in ["/reports%2f1", "/reports%2F1/x", "/x/../reports%2f1"] {
+        assert_eq!(browser.fetch(Method::GET, &url(path)).await.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    assert_eq!((pair.ledger.seen().len(), pair.reports.seen().len()), (1, 0));
+    let log = pair.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "path_encoded_slash").count(), 3);
+}

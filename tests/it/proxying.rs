@@ -7,6 +7,7 @@ mod drain;
 mod floods;
 mod framing;
 mod front;
+mod goodbyes;
 mod heads;
 mod hostile;
 mod limits;
@@ -15,6 +16,7 @@ mod parked;
 mod paths;
 mod proxy_protocol;
 mod scrubbing;
+mod silences;
 mod upgrade;
 mod upstreams;
 

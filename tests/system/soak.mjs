@@ -23,6 +23,8 @@ import { certify, footprint } from "./parts/wire.mjs";
 const HOST = "royalty.localhost";
 const MINUTES = Number(process.argv[process.argv.indexOf("--minutes") + 1]) || 10;
 const SAMPLE_MS = 2000;
+/** How long one turn of a load may take; what takes longer hangs, and is told with what it was doing. */
+const LONGEST_TURN_MS = 60_000;
 /** What memory may have grown by over the measured time, and descriptors. */
 const MOST_KIB = 8 * 1024;
 const MOST_FILES = 24;
@@ -86,33 +88,71 @@ function ask(port, { path, method = "GET", cookie, body, agent, headers = {} }) 
   });
 }
 
+/** One turn of a load: what it is doing, and how to look at the state of that. */
+class Turn {
+  constructor() {
+    this.at("began");
+  }
+
+  /** Notes what comes next; `look` gives its state should it hang. */
+  at(step, look = () => ({})) {
+    Object.assign(this, { step, look, since: Date.now() });
+  }
+
+  /** What `work` gives, or an error that says where it hangs. */
+  async within(work) {
+    let timer;
+    const hangs = new Promise((_, failed) => {
+      timer = setTimeout(() => failed(new Error(this.state())), LONGEST_TURN_MS);
+    });
+    return await Promise.race([work, hangs]).finally(() => clearTimeout(timer));
+  }
+
+  state() {
+    const waited = ((Date.now() - this.since) / 1000).toFixed(1);
+    return `hangs: ${this.step}, for ${waited} s: ${JSON.stringify(this.look())}`;
+  }
+}
+
+/** What is told of a socket that hangs. */
+function stateOf(socket) {
+  if (!socket) return "no socket";
+  const { readyState, destroyed, bytesRead, bytesWritten, writableLength, readableEnded, writableFinished, localPort } = socket;
+  return { readyState, destroyed, bytesRead, bytesWritten, writableLength, readableEnded, writableFinished, localPort };
+}
+
 const cookieOf = (visitor) => [...visitor.cookies(HOST)].map(([name, value]) => `${name}=${value}`).join("; ");
 
-/** Each kind of load: one turn of it. `site` is what they share. */
+/** Each kind of load: one turn of it. `site` is what they share; `turn` is told what it is doing. */
 const LOADS = {
-  async signIns({ origin }) {
+  async signIns({ origin }, turn) {
     const visitor = new Visitor();
+    turn.at("signing in", () => ({ cookies: [...visitor.cookies(HOST).keys()] }));
     await signIn(visitor, `${origin}/page`, "ada");
     await pause(250);
   },
-  async pages({ port, cookie, agent }) {
+  async pages({ port, cookie, agent }, turn) {
+    turn.at("a page");
     const { status, text } = await ask(port, { path: "/page", cookie, agent });
     expect(status === 200 && text.startsWith("ada "), `a page: ${status} ${text.slice(0, 80)}`);
     await pause(10);
   },
-  async uploads({ port, cookie, agent }) {
+  async uploads({ port, cookie, agent }, turn) {
+    turn.at("an upload");
     const body = Buffer.alloc(100_000, 7);
     const { status, text } = await ask(port, { path: "/up", method: "POST", cookie, body, agent });
     const digest = createHash("sha256").update(body).digest("hex");
     expect(status === 200 && text.includes(digest), `an upload: ${status}`);
     await pause(20);
   },
-  async strangers({ port }) {
+  async strangers({ port }, turn) {
+    turn.at("a stranger's page");
     const { status } = await ask(port, { path: "/page", agent: false, headers: { accept: "application/json" } });
     expect(status === 401, `a stranger: ${status}`);
     await pause(20);
   },
-  async brokenOff({ port, cookie }) {
+  async brokenOff({ port, cookie }, turn) {
+    turn.at("a slow page beside one that is broken off");
     const broken = ask(port, { path: "/slow", cookie, agent: new Agent() });
     const asked = request({ host: "127.0.0.1", port, path: "/slow", agent: false, headers: { host: HOST, cookie } });
     asked.on("error", () => {}).end();
@@ -120,13 +160,14 @@ const LOADS = {
     asked.destroy();
     await broken;
   },
-  async sockets({ port, cookie }) {
+  async sockets({ port, cookie }, turn) {
     const key = Buffer.alloc(16, 1).toString("base64");
     const headers = { host: HOST, cookie, connection: "Upgrade", upgrade: "websocket" };
     Object.assign(headers, { "sec-websocket-key": key, "sec-websocket-version": "13", origin: `http://${HOST}:${port}` });
     headers.host = `${HOST}:${port}`;
     const asked = request({ host: "127.0.0.1", port, path: "/socket", agent: false, headers });
     asked.end();
+    turn.at("waiting for a tunnel", () => stateOf(asked.socket));
     const [answer, socket] = await Promise.race([
       once(asked, "upgrade"),
       once(asked, "response").then(([refused]) => {
@@ -135,22 +176,26 @@ const LOADS = {
     ]);
     expect(answer.statusCode === 101, `a socket: ${answer.statusCode}`);
     socket.on("error", () => {});
-    for (let turn = 0; turn < 10; turn++) {
-      socket.write(`message ${turn}`);
+    for (let count = 0; count < 10; count++) {
+      turn.at(`waiting for the echo of message ${count}`, () => stateOf(socket));
+      socket.write(`message ${count}`);
       const [echo] = await once(socket, "data");
-      expect(echo.toString() === `message ${turn}`, `a socket said ${echo}`);
+      expect(echo.toString() === `message ${count}`, `a socket said ${echo}`);
     }
     socket.destroy();
     await pause(50);
   },
-  async multiplexed({ secure, cookie }) {
+  async multiplexed({ secure, cookie }, turn) {
     const session = connectSecure(`https://${HOST}:${secure}`, {
       lookup: (_name, options, found) => found(null, options.all ? [{ address: "127.0.0.1", family: 4 }] : "127.0.0.1", 4),
       rejectUnauthorized: false,
     });
     session.on("error", () => {});
+    const open = new Map();
     const one = async (index) => {
       const stream = session.request({ ":path": index % 8 ? "/public/page" : "/public/slow", cookie });
+      open.set(index, stream);
+      stream.on("close", () => open.delete(index));
       if (index % 8 === 0) {
         stream.on("error", () => {});
         await pause(20);
@@ -161,11 +206,20 @@ const LOADS = {
       const [[head]] = await Promise.all([once(stream, "response"), once(stream, "end")]);
       expect(head[":status"] === 200, `HTTP/2: ${head[":status"]}`);
     };
-    for (let turn = 0; turn < 10; turn++) await Promise.all(Array.from({ length: 16 }, (_, index) => one(index)));
+    const look = () => ({
+      session: { closed: session.closed, destroyed: session.destroyed, connecting: session.connecting },
+      socket: session.destroyed ? "gone" : stateOf(session.socket),
+      streams: [...open].map(([index, { id, closed, destroyed, rstCode, state }]) => ({ index, id, closed, destroyed, rstCode, state })),
+    });
+    for (let count = 0; count < 10; count++) {
+      turn.at(`16 streams, time ${count}`, look);
+      await Promise.all(Array.from({ length: 16 }, (_, index) => one(index)));
+    }
     session.close();
     await pause(50);
   },
-  async reloads({ gateway, file, upstream, turns }) {
+  async reloads({ gateway, file, upstream, turns }, turn) {
+    turn.at("a reload");
     turns.reloads += 1;
     writeFileSync(file, policy(upstream, turns.reloads));
     gateway.child.kill("SIGHUP");
@@ -210,7 +264,8 @@ access = { file = "${join(here.folder, "access.log")}" }
   let broken;
   const run = async (name) => {
     while (Date.now() < end && !broken) {
-      await LOADS[name](site).catch((error) => (broken ??= new Error(`${name}: ${error.message}`)));
+      const turn = new Turn();
+      await turn.within(LOADS[name](site, turn)).catch((error) => (broken ??= new Error(`${name}: ${error.message}`)));
       if (name !== "reloads") turns[name] += 1;
     }
   };
@@ -223,6 +278,7 @@ access = { file = "${join(here.folder, "access.log")}" }
       await pause(SAMPLE_MS);
       samples.push({ at: (Date.now() - began) / 1000, ...footprint(gateway) });
     }
+    // Each ends within its longest turn, whatever the others do.
     await running;
     if (broken) throw broken;
     site.samples = samples.filter(({ at }) => at > MINUTES * 15);

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 
 use http::Method;
 
-use super::{log, site_with};
+use super::{limited, log, site_with};
 use crate::harness::browser::Browser;
+use crate::harness::gateway::{HOST, Setup};
+use crate::harness::site::Site;
+use crate::harness::soon;
+use crate::harness::wire::{RawApplication, Wire};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -145,4 +149,52 @@ limits = { rate = { per = "address", requests = 1, every = "1h" } }"#;
         }
     }
     assert!(refused >= 20 && seen.len() >= 9, "{refused} {seen:?}");
+}
+
+/// Sends one request to a gateway in front of `upstream` and checks its answer: nothing of it is of the inside.
+async fn fails(upstream: &str, request: &str, status: u16, reason: &str) {
+    const SETTINGS: &str =
+        "trusted_proxies = [\"127.0.0.0/8\"]\n[limits]\nheader_bytes = \"8KiB\"\n[timeouts]\nbody_stall = \"200ms\"\n";
+    let app = "hosts = [\"app.localhost\"]\ntimeouts = { first_byte = \"200ms\", connect = \"200ms\" }";
+    let policy = |_: &str| limited(upstream, "").replacen("hosts = [\"app.localhost\"]", app, 1);
+    let site = Site::with(policy, |setup: Setup| setup.settings(SETTINGS)).await;
+    for accept in ["text/html", "application/json"] {
+        let mut client = Wire::connect(site.gateway.address()).await;
+        let asked = request.replacen("\r\n", &format!("\r\nHost: {HOST}\r\nAccept: {accept}\r\n"), 1);
+        client.send(asked).await.unwrap();
+        let reply = soon(client.reply(false)).await.unwrap();
+        assert_eq!(reply.status, status, "{}", reply.head);
+        let text = String::from_utf8(reply.body).unwrap();
+        let said = text.split_once("<h1>").map_or(&*text, |(_, said)| said);
+        for inner in INNER.iter().chain([&reason, &"Server:", &"server:", &"hyper", &upstream]) {
+            assert!(!reply.head.contains(inner) && !said.contains(inner), "{inner} in {}{said}", reply.head);
+        }
+    }
+    let log = log(site.gateway).await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == reason && line["status"] == status).count(), 2, "{log:#?}");
+}
+
+#[tokio::test]
+async fn d03_no_failure_tells_a_client_more_than_it_needs() {
+    let silent = RawApplication::start().await;
+    let nobody = RawApplication::start().await.url();
+    let rambling = RawApplication::start().await;
+    let rambling_url = rambling.url();
+    let answering = tokio::spawn(async move {
+        loop {
+            let mut upstream = rambling.accept().await;
+            upstream.request().await;
+            upstream.send("no HTTP from src/artists\r\n\r\n").await.unwrap();
+        }
+    });
+    let get = "GET /public/x HTTP/1.1\r\n\r\n";
+    fails(&nobody, get, 502, "upstream_connect").await;
+    fails(&rambling_url, get, 502, "upstream_invalid").await;
+    fails(&silent.url(), get, 504, "upstream_timeout").await;
+    let half = "POST /public/x HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf";
+    fails(&silent.url(), half, 408, "request_stalled").await;
+    let large = format!("GET /public/x HTTP/1.1\r\nX-Large: {}\r\n\r\n", "x".repeat(9 << 10));
+    fails(&silent.url(), &large, 431, "head_too_large").await;
+    fails(&silent.url(), "POST /public/x HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "length_malformed").await;
+    answering.abort();
 }

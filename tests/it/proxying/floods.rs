@@ -22,13 +22,13 @@ const LISTENERS: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
 const MOST: u32 = 200_000;
 
 /// A gateway with TLS, and a way to it.
-struct Door {
-    site: Site,
-    authority: Authority,
+pub(super) struct Door {
+    pub(super) site: Site,
+    pub(super) authority: Authority,
 }
 
 impl Door {
-    async fn open(upstream: &str, settings: &str) -> Self {
+    pub(super) async fn open(upstream: &str, settings: &str) -> Self {
         let authority = Authority::new();
         let certified = authority.certify(HOST);
         let files = [("cert.pem", certified.certificate.as_str()), ("key.pem", certified.key.as_str())];
@@ -37,7 +37,7 @@ impl Door {
         Self { site: plan.start().await, authority }
     }
 
-    async fn connect(&self) -> TlsStream<TcpStream> {
+    pub(super) async fn connect(&self) -> TlsStream<TcpStream> {
         self.authority.connect(self.site.gateway.address(), HOST, &["h2"]).await
     }
 
@@ -86,6 +86,7 @@ async fn d02_frames_that_ask_for_nothing_end_their_connection() {
     for (reason, bytes) in &floods {
         let flooded = door.flood(opening(), |_| bytes.clone()).await;
         assert!(flooded.ended, "{reason} after {}", flooded.sent);
+        assert_eq!(flooded.reason(), Some(CALM), "{reason}: {:?}", flooded.received.last());
         expected.push(*reason);
     }
     let log = door.site.log().await;

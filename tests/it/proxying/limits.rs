@@ -9,7 +9,7 @@ use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
 /// Client time limits that end a test quickly, each shorter than the others where it is the one that is tested.
-fn timeouts(which: &str) -> String {
+pub(super) fn timeouts(which: &str) -> String {
     let all = ["handshake", "first_byte", "header", "idle", "body_stall"];
     let lines = all.map(|name| format!("{name} = \"{}\"\n", if name == which { "300ms" } else { "1h" }));
     format!("[timeouts]\n{}", lines.concat())

@@ -123,15 +123,13 @@ fn ending(site: &Site, kind: usize, number: &str) -> Ending {
 async fn converse(site: &Site, random: &mut Random, planned: &[Planned], tail: &str) {
     let mut client = site.connect().await;
     let stream = planned.iter().map(|one| one.bytes.as_str()).chain([tail]).collect::<String>();
-    let ending = tail.len() + planned.last().map_or(0, |last| last.bytes.len());
     let mut rest = stream.as_bytes();
     while !rest.is_empty() {
-        // What ends the connection comes in one piece: once it has ended, an answer can be lost to what is still sent.
-        let sound = rest.len().saturating_sub(ending);
-        let piece = if sound == 0 { rest.len() } else { 1 + random.below(sound.min(700)) };
-        let (piece, after) = rest.split_at(piece);
+        let (piece, after) = rest.split_at(1 + random.below(rest.len().min(700)));
         // The gateway may have ended the connection already.
         let _ = client.send(piece).await;
+        // It gets a chance to read each piece by itself.
+        tokio::task::yield_now().await;
         rest = after;
     }
     for one in planned.iter().filter(|one| one.status != 0) {

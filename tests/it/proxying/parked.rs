@@ -11,9 +11,13 @@ use crate::harness::wire::{RawApplication, Wire};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 impl Site {
-    async fn gauge(&self, name: &str) -> usize {
+    pub(super) async fn metrics(&self) -> String {
         let address = format!("http://127.0.0.1:{}/metrics", self.gateway.admin().port());
-        let text = Browser::new().get(&address).await.text();
+        Browser::new().get(&address).await.text()
+    }
+
+    pub(super) async fn gauge(&self, name: &str) -> usize {
+        let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }

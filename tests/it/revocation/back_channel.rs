@@ -51,6 +51,7 @@ async fn l01_what_breaks_a_rule_is_refused_with_400_and_ends_nothing() {
         ("2.6 rule 3, iat missing", Mutation::remove("iat")),
         ("2.6 rule 3, iat in the future", Mutation::at("iat", 61)),
         ("2.6 rule 3, iat long ago", Mutation::at("iat", -700)),
+        ("2.6 rule 3, iat a second too long ago", Mutation::at("iat", -661)),
         ("2.6 rule 3, iat is a text", set("iat", json!("now"))),
         ("2.6 rule 3, exp missing", Mutation::remove("exp")),
         ("2.6 rule 3, exp past", Mutation::at("exp", -60)),
@@ -134,6 +135,8 @@ async fn l01_accepted_tokens_end_what_they_name_and_nothing_else() {
         ("2.4 other claims are ignored", Mutation::set("trace", json!({"x": [1]})), ended),
         ("2.4 the event's value SHOULD be empty", Mutation::set("events", event(json!({"x": 1}))), ended),
         ("2.6 rule 3 leeway", Mutation::at("iat", 59), ended),
+        // Good still, for sessions that began before it was made.
+        ("2.6 rule 3 the oldest", Mutation::at("iat", -660), 200),
         ("2.6 rule 2 ES256", Mutation::signed(Signing::Es256), ended),
         ("2.6 rule 2 EdDSA", Mutation::signed(Signing::EdDsa), ended),
         ("2.6 rule 2 PS256", Mutation::signed(Signing::Ps256), ended),

@@ -1,5 +1,7 @@
 //! Security event tokens by push: RFC 8417, RFC 8935, SSF 1.0, CAEP 1.0, RISC 1.0.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Site, later, listening, post, site};
@@ -174,7 +176,7 @@ async fn l05_a_late_event_means_what_began_before_it_and_a_replay_changes_nothin
     let site = site().await;
     let kind = format!("{CAEP}session-revoked");
     let token = site.provider.event_token(&kind, json!({}), ada(&site), &Mutation::default());
-    site.clock.advance(std::time::Duration::from_secs(120));
+    site.clock.advance(Duration::from_secs(120));
     let mut browser = site.signed_in().await;
     assert_eq!(post(&site, PATH, SET, &[], token.as_str()).await.status.as_u16(), 202);
     assert_eq!(site.status(&mut browser).await, 200);
@@ -186,8 +188,8 @@ async fn l05_a_late_event_means_what_began_before_it_and_a_replay_changes_nothin
     assert_eq!(site.status(&mut again).await, 200);
 }
 
-#[tokio::test]
-async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_and_secret() {
+/// A transmitter that is not the provider, and a site that listens to it.
+async fn beside_the_provider() -> (FakeProvider, Site) {
     let transmitter = FakeProvider::start(crate::harness::gateway::clock().clock()).await;
     transmitter.script().jwks = Some(vec![KEYS.stranger_jwk("t")]);
     let events = format!(
@@ -201,13 +203,24 @@ async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_
             .provider_settings(&events)
     })
     .await;
+    (transmitter, site)
+}
+
+/// What the transmitter says, signed with the key of this name.
+fn by_the_transmitter(key: &str) -> Mutation {
+    Mutation {
+        claims: vec![Claim::Set("iss", json!("https://transmitter.example")), Claim::Set("aud", json!("gate"))],
+        header: vec![("kid", json!(key))],
+        signing: Signing::Stranger,
+    }
+}
+
+#[tokio::test]
+async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_and_secret() {
+    let (transmitter, site) = beside_the_provider().await;
     let mut browser = site.signed_in().await;
     let kind = format!("{CAEP}session-revoked");
-    let mutation = Mutation {
-        claims: vec![Claim::Set("iss", json!("https://transmitter.example")), Claim::Set("aud", json!("gate"))],
-        header: vec![("kid", json!("t"))],
-        signing: Signing::Stranger,
-    };
+    let mutation = by_the_transmitter("t");
     let good = [("authorization", "Bearer of-the-transmitter")];
     let mint = |mutation: &Mutation| site.provider.event_token(&kind, json!({}), ada(&site), mutation);
     for (why, headers, token, status, err) in [
@@ -236,6 +249,38 @@ async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_
     assert_eq!(post(&site, PATH, SET, &good, mint(&mutation)).await.status.as_u16(), 202);
     assert_eq!(site.status(&mut browser).await, 401);
     assert_eq!(transmitter.requests("/jwks").len(), 1);
+}
+
+#[tokio::test]
+async fn l06_tokens_that_come_together_wait_for_one_answer() {
+    let (transmitter, site) = beside_the_provider().await;
+    let kind = format!("{CAEP}session-revoked");
+    let send = async || {
+        let token = site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter("t"));
+        post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], token).await.status.as_u16()
+    };
+    let (a, b, c, d, e, f) = tokio::join!(send(), send(), send(), send(), send(), send());
+    assert_eq!([a, b, c, d, e, f], [202; 6]);
+    assert_eq!(transmitter.requests("/jwks").len(), 1);
+}
+
+#[tokio::test]
+async fn l06_the_keys_of_a_transmitter_are_asked_for_once_a_minute_whatever_comes() {
+    let (transmitter, site) = beside_the_provider().await;
+    let kind = format!("{CAEP}session-revoked");
+    let headers = [("authorization", "Bearer of-the-transmitter")];
+    let mut after = 0;
+    for (advance, fetched) in [(0, 1), (59, 1), (1, 2), (59, 2), (1, 3), (120, 4)] {
+        site.clock.advance(Duration::from_secs(advance));
+        for _ in 0..5 {
+            after += 1;
+            let token =
+                site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter(&format!("k{after}")));
+            let reply = post(&site, PATH, SET, &headers, token).await;
+            assert_eq!((reply.status.as_u16(), &reply.json()["err"]), (400, &json!("invalid_key")));
+        }
+        assert_eq!(transmitter.requests("/jwks").len(), fetched, "{advance} seconds later");
+    }
 }
 
 #[tokio::test]

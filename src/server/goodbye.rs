@@ -1,0 +1,43 @@
+//! The end of a connection that the gateway closes while its client may still be sending.
+//!
+//! A socket that is closed with bytes in it, or that gets some afterwards, answers with a reset, and a reset can take away the last answer before
+//! the client has read it. So our side says that it is done, and what still comes is thrown away until the client has closed too.
+//!
+//! May touch: the stream. Bounds: [`LONGEST`] and [`MOST`]; the connection keeps its places among all and among those of its address meanwhile.
+//! Trust boundary: nothing that comes is looked at. Specification: RFC 9112 section 9.6.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// How long what comes is thrown away, and how long last words may take to leave.
+const LONGEST: Duration = Duration::from_secs(1);
+/// Bytes that are thrown away: about what two sockets hold that have not been busy for long.
+const MOST: usize = 1 << 20;
+/// Bytes of one read.
+const WINDOW: usize = 16 << 10;
+
+/// What `words` gives, if that is soon.
+pub(super) async fn within<T>(words: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(LONGEST, words).await.ok()
+}
+
+/// Closes a connection without a reset, as far as the bounds allow.
+pub(super) async fn linger(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    // Whatever happens here, the connection is over.
+    let _ = within(read_away(stream)).await;
+}
+
+async fn read_away(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut window = vec![0; WINDOW];
+    let mut left = MOST;
+    while left > 0 {
+        match stream.read(&mut window).await? {
+            0 => break,
+            read => left = left.saturating_sub(read),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Each silence that ends a connection is counted as what it is (D01).
+
+use super::floods::Door;
+use super::limits::timeouts;
+use super::{IDENTITY, Plan, Site, anonymous, site};
+use crate::harness::application::Application;
+use crate::harness::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, head, opening};
+use crate::harness::soon;
+use crate::harness::wire::{RawApplication, Wire};
+
+const REASONS: [&str; 7] = ["proxy_header", "tls_handshake", "first_byte", "header", "idle", "write", "answer"];
+
+/// Waits until one silence is counted; it must be this one alone.
+async fn is_counted(site: &Site, reason: &str) {
+    let counts = soon(async {
+        loop {
+            let text = site.metrics().await;
+            let counts = REASONS.map(|reason| {
+                let sample = format!("lychgate_connections_timed_out_total{{reason=\"{reason}\"}} ");
+                let count = text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap_or("0");
+                (reason, count.parse::<u64>().unwrap())
+            });
+            if counts.iter().any(|(_, count)| *count > 0) {
+                return counts;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let expected = REASONS.map(|known| (known, u64::from(known == reason)));
+    assert_eq!(counts, expected);
+}
+
+#[tokio::test]
+async fn d01_each_silence_on_http_1_is_counted_as_what_it_is() {
+    let application = Application::start(IDENTITY).await;
+    for (which, bytes) in [
+        ("first_byte", String::new()),
+        ("header", "GET /public/x HTTP/1.1\r\nHost: app.loc".to_owned()),
+        ("idle", anonymous("GET /public/x", "", "")),
+    ] {
+        let upstream = format!("\"{}\"", application.url());
+        let site = Plan { upstream: &upstream, settings: &timeouts(which), ..Plan::default() }.start().await;
+        let mut client = site.connect().await;
+        client.send(bytes).await.unwrap();
+        is_counted(&site, which).await;
+    }
+}
+
+#[tokio::test]
+async fn d01_a_client_that_takes_nothing_is_counted() {
+    let application = RawApplication::start().await;
+    let upstream = format!("\"{}\"", application.url());
+    let site = Plan { upstream: &upstream, settings: &timeouts("body_stall"), ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("GET /public/x", "", "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+    let piece = vec![7u8; 1 << 20];
+    soon(async { while upstream.send(&piece).await.is_ok() {} }).await;
+    is_counted(&site, "write").await;
+}
+
+#[tokio::test]
+async fn d01_an_answer_on_http_2_that_is_not_taken_is_counted() {
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 1 << 20].into())).await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    // The stream's window is shut from the beginning.
+    let shut = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    client.send([opening(), shut, request].concat()).await.unwrap();
+    is_counted(&door.site, "answer").await;
+}
+
+#[tokio::test]
+async fn d01_a_handshake_that_does_not_end_is_counted() {
+    let application = Application::start(IDENTITY).await;
+    let door = Door::open(&application.url(), &timeouts("handshake")).await;
+    let _client = Wire::connect(door.site.gateway.address()).await;
+    is_counted(&door.site, "tls_handshake").await;
+}
+
+#[tokio::test]
+async fn d01_a_proxy_header_that_does_not_come_is_counted() {
+    let application = Application::start(IDENTITY).await;
+    let upstream = format!("\"{}\"", application.url());
+    let listeners = "[[listeners]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n\
+        [[listeners]]\naddress = \"127.0.0.1:0\"\n";
+    let settings = format!("trusted_proxies = [\"127.0.0.0/8\"]\n{}", timeouts("handshake"));
+    let site = Plan { upstream: &upstream, settings: &settings, listeners, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send("PROXY TCP4 192.0.2.1 ").await.unwrap();
+    is_counted(&site, "proxy_header").await;
+}
+
+#[tokio::test]
+async fn d01_what_ends_in_time_is_not_counted() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    assert_eq!(site.ask(anonymous("GET /public/x", "Connection: close\r\n", "")).await.status, 200);
+    assert!(!site.metrics().await.contains("lychgate_connections_timed_out_total{"));
+}
