@@ -1,8 +1,9 @@
 //! Header names as a policy spells them, for HTTP/1.1 (decision 0013).
 //!
-//! `HeaderName` is lower case and hyper writes `X-Remote-User` in title case; an application that compares bytes may want `SM_USER`. hyper has
-//! a map of original spellings that only its own reader can fill, so names are read by hyper once, from memory, and the extension that this
-//! leaves goes with each message that is written. Names in title case need none.
+//! `HeaderName` is lower case and is written in title case, `X-Remote-User`; an application that compares bytes may want `SM_USER`. In
+//! requests the gateway writes such a name as it is spelled. Answers are written by hyper, which has a map of original spellings that only its
+//! own reader can fill, so names are read by hyper once, from memory, and the extension that this leaves goes with each answer. Names in
+//! title case need none of it.
 //!
 //! May touch: memory only. Trust boundary: the names are an administrator's, and valid.
 

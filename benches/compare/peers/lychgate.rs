@@ -137,7 +137,7 @@ address = "127.0.0.1:{admin}"
 connections = 20000
 connections_per_address = 20000
 # Everybody comes from one address here.
-strangers = {{ requests = 1000000000, every = "1m", burst = 1000000000 }}
+strangers = {{ requests = 500000, every = "1m", burst = 1000000000 }}
 
 [timeouts]
 idle = "1h"
