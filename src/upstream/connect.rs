@@ -3,9 +3,10 @@
 //! Trust boundary: the application's certificate is checked against the system's roots or the application's own CA file; there is
 //! no switch to leave the check out. Specification: RFC 9112, RFC 8446, RFC 9525.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,7 +18,19 @@ use super::UpstreamError;
 use super::connection::Connection;
 use super::socket::Socket;
 
+/// Numbers of servers; those in clear text by their authority, so that connections to one are shared by all applications that run there, and
+/// stay when policies are loaded anew. Over TLS whom to trust is an application's own affair. Bound: the servers that policies ever named.
+static SERVERS: Mutex<BTreeMap<Arc<str>, usize>> = Mutex::new(BTreeMap::new());
 static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
+
+fn id_of(authority: &Arc<str>, over_tls: bool) -> usize {
+    let new = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
+    if over_tls {
+        return new();
+    }
+    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    *servers.entry(Arc::clone(authority)).or_insert_with(new)
+}
 
 /// Whom to trust when the application speaks TLS.
 #[derive(Clone)]
@@ -72,6 +85,7 @@ impl TlsTrust {
 
 /// One server of an application.
 pub struct Target {
+    /// By which the pool knows its connections.
     pub(super) id: usize,
     host: Box<str>,
     port: u16,
@@ -87,8 +101,9 @@ impl Target {
             || ServerName::try_from(bare.to_owned()).map_err(|_| TlsTrustError(format!("`{host}` is no name for TLS")));
         let tls = tls.map(|trust| name().map(|name| (trust, name))).transpose()?;
         let authority = if bare.contains(':') { format!("[{bare}]:{port}") } else { format!("{bare}:{port}") };
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, host: bare.into(), port, tls, authority: authority.into() })
+        let authority = Arc::from(authority);
+        let id = id_of(&authority, tls.is_some());
+        Ok(Self { id, host: bare.into(), port, tls, authority })
     }
 
     /// `host:port` as it stands in `Host` and in logs.
@@ -108,5 +123,22 @@ impl Target {
                 Ok(Connection::new(Socket::Tls(Box::new(stream))))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h07_connections_in_clear_are_shared_by_server_and_those_over_tls_are_not() {
+        let id = |host: &str, port, tls: Option<&TlsTrust>| Target::new(host, port, tls.cloned()).unwrap().id;
+        let trust = TlsTrust::system().unwrap();
+        assert_eq!(id("a.test", 80, None), id("a.test", 80, None));
+        assert_eq!(id("[::1]", 80, None), id("::1", 80, None));
+        assert_ne!(id("a.test", 80, None), id("a.test", 81, None));
+        assert_ne!(id("a.test", 80, None), id("b.test", 80, None));
+        assert_ne!(id("a.test", 443, Some(&trust)), id("a.test", 443, Some(&trust)));
+        assert_ne!(id("a.test", 443, Some(&trust)), id("a.test", 443, None));
     }
 }

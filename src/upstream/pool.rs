@@ -1,7 +1,8 @@
 //! A worker's idle connections to the applications.
 //!
-//! One pool a worker, never shared, so the lock is never contended. What was used last is used first, so that surplus connections grow
-//! old and are closed. Bounds: idle and open connections for each target; beyond the second a request is refused as busy.
+//! One pool a worker, never shared, so the lock is never contended. Applications that run on one server in clear text share its connections.
+//! What was used last is used first, so that surplus connections grow old and are closed. Bounds: idle and open connections for each
+//! target; beyond the second a request is refused as busy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
