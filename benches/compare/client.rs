@@ -73,6 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends a request and reads its answer to the end.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
+        // Over TLS some of it may wait in the session.
+        self.stream.flush().await?;
         let answer = self.head().await?;
         if answer.field("transfer-encoding").is_some() {
             while self.chunk().await? > 0 {}
@@ -85,6 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends bytes, and reads as many as are expected back.
     pub(crate) async fn echo(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).await?;
+        // Over TLS some of it may wait in the session.
+        self.stream.flush().await?;
         self.pass(bytes.len()).await
     }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of the protocol inside. Trust boundary: the upgrade was authorised as a request; what flows here
 //! afterwards is between the client and the application. Specification: RFC 9110 section 7.8, RFC 6455.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,9 +60,15 @@ async fn relay(
             Err(_) => continue,
         };
         activity.seen();
-        let written = timeout(activity.idle, to.write_all(piece.get(..read).unwrap_or_default())).await;
+        let written = timeout(activity.idle, pass_on(to, piece.get(..read).unwrap_or_default())).await;
         written.map_err(|_| Over)?.map_err(|_| Over)?;
     }
+}
+
+/// Writes all of it, and what waits in a TLS session: the next piece may come in an hour.
+async fn pass_on(to: &mut (impl AsyncWriteExt + Unpin), piece: &[u8]) -> io::Result<()> {
+    to.write_all(piece).await?;
+    to.flush().await
 }
 
 /// When either direction last said something.
@@ -89,5 +96,31 @@ impl Activity {
 
     fn is_over(&self) -> bool {
         self.left().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::BufWriter;
+
+    #[tokio::test]
+    async fn h06_a_piece_is_passed_on_whole_before_the_next_one_comes() {
+        let (mut client, mut from) = tokio::io::duplex(64);
+        let (to, mut application) = tokio::io::duplex(64);
+        // Keeps what it is given until it is flushed, as a TLS session does when its socket takes nothing.
+        let mut to = BufWriter::new(to);
+        let activity = Activity::new(Duration::from_secs(60));
+        let relaying = relay(&mut from, &mut to, &activity);
+        let talking = async {
+            client.write_all(b"message").await.unwrap();
+            let mut heard = [0; 7];
+            application.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"message");
+        };
+        tokio::select! {
+            _ = relaying => panic!("the tunnel ended"),
+            () = talking => {}
+        }
     }
 }
