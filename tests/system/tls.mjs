@@ -16,6 +16,9 @@ import { freshFolder, gatewayProgram } from "./parts/setting.mjs";
 const HOST = "gate.example";
 const SCAN_LIMIT_MS = 360_000;
 
+/** What testssl.sh says of the OpenSSL that it runs with, not of the server: without GOST it cannot offer what no server here has. */
+const OF_THE_TOOL = ["engine_problem"];
+
 /** Findings above LOW that are accepted, each for a reason. */
 const ACCEPTED = {
   cert_revocation: "the certificate of this test says nothing of a revocation list; that is its authority's to add",
@@ -169,7 +172,8 @@ script(async () => {
 
   await check("testssl.sh: nothing above LOW about the server", async () => {
     const findings = await scan(folder, ports.open);
-    const grave = findings.filter(({ severity }) => ["MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN"].includes(severity));
+    const ofServer = findings.filter(({ id }) => !OF_THE_TOOL.includes(id));
+    const grave = ofServer.filter(({ severity }) => ["MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN"].includes(severity));
     const left = grave.filter(({ id }) => !(id in ACCEPTED));
     expect(left.length === 0, left.map(({ severity, id, finding }) => `${severity} ${id}: ${finding}`).join("; "));
     for (const [id, expected] of Object.entries(REQUIRED)) {
