@@ -128,7 +128,8 @@ impl Recorder {
                 return None;
             };
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            let controls = value.chars().any(|character| character.is_control() && character != '\t');
+            // Bytes above ASCII are obs-text (RFC 9110 section 5.5), read here as Latin-1.
+            let controls = value.chars().any(|character| character.is_ascii_control() && character != '\t');
             if name.is_empty() || !name.bytes().all(is_token) || controls {
                 self.found(format!("no field: {field:?}"));
             }

@@ -47,7 +47,9 @@ pub fn usable_keys(json: &[u8]) -> Result<usize, MetadataError> {
 impl KeySet {
     /// Reads a key set. A set without one usable key is an error: with it every login would fail.
     pub(super) fn parse(json: &[u8]) -> Result<Self, MetadataError> {
-        let set: RawSet = serde_json::from_slice(json).map_err(|_| MetadataError::NotKeySet)?;
+        // The reader looks at nothing in members that it passes over; JSON is UTF-8 throughout (RFC 8259 section 8.1).
+        let json = std::str::from_utf8(json).map_err(|_| MetadataError::NotKeySet)?;
+        let set: RawSet = serde_json::from_str(json).map_err(|_| MetadataError::NotKeySet)?;
         let keys: Vec<Key> = set.keys.iter().take(MAX_KEYS).filter_map(usable).collect();
         if keys.is_empty() { Err(MetadataError::NoUsableKey) } else { Ok(Self(keys)) }
     }
@@ -130,6 +132,16 @@ mod tests {
 
     fn count(keys: Value) -> Option<usize> {
         set(keys).map(|set| set.len())
+    }
+
+    #[test]
+    fn t02_a_key_set_that_is_no_utf_8_is_none_wherever_that_stands() {
+        let sound = json!({"x": "ab", "keys": [rsa(256)]}).to_string();
+        assert!(KeySet::parse(sound.as_bytes()).is_ok());
+        let mut broken = sound.into_bytes();
+        let at = broken.iter().rposition(|byte| *byte == b'b').unwrap();
+        broken[at] = 0xcc;
+        assert!(matches!(KeySet::parse(&broken), Err(MetadataError::NotKeySet)));
     }
 
     #[test]
