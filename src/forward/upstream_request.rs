@@ -89,7 +89,7 @@ impl<B> UpstreamRequest<B> {
         let (headers, upgrade) = scrubbed.into_parts();
         let mut out = Head { bytes: Vec::with_capacity(ROOM), spelling: telling.spelling, secrets: Vec::new() };
         out.request_line(head)?;
-        out.clients(&headers, permit, &telling)?;
+        out.clients(&headers, permit, &telling);
         out.forwarding(&headers, head, &telling)?;
         let told = |name: &HeaderName| permit.headers().iter().any(|(told, _)| told == name);
         if let Some(authorization) = telling.authorization.filter(|_| !told(&header::AUTHORIZATION)) {
@@ -106,11 +106,6 @@ impl<B> UpstreamRequest<B> {
         out.bytes.extend_from_slice(b"\r\n");
         let (head, method, secrets) = (out.bytes, head.method.clone(), out.secrets);
         Some(Self { head, body, length, method, upgrade: upgrade.is_some(), secrets })
-    }
-
-    /// The bytes of the head, to the empty line.
-    pub fn head(&self) -> &[u8] {
-        &self.head
     }
 
     /// The request line.
@@ -174,7 +169,7 @@ impl Head<'_> {
     }
 
     /// What the client said, but for what the gateway says itself: the host, the framing, and the cookies that tell who asks.
-    fn clients(&mut self, headers: &HeaderMap, permit: &Permit<'_>, telling: &Telling<'_>) -> Option<()> {
+    fn clients(&mut self, headers: &HeaderMap, permit: &Permit<'_>, telling: &Telling<'_>) {
         if let HostHeader::Replace(host) = telling.host {
             self.field(&header::HOST, host);
         } else if let Some(host) = headers.get(header::HOST) {
@@ -192,7 +187,6 @@ impl Head<'_> {
         if has_cookies || identity.is_some() {
             self.cookies(headers, identity, telling.cookies);
         }
-        Some(())
     }
 
     /// One line of cookies: those that tell who asks first, so that no open quote in a client's can swallow them.

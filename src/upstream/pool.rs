@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::socket::Socket;
 use super::{Target, UpstreamError};
 
 /// How long an idle connection is kept; below the idle limits that servers usually have.
@@ -77,7 +78,8 @@ impl Pool {
         Ok(lease)
     }
 
-    /// Closes what has been idle for too long, or was closed by the application, at every target, and forgets targets without connections: those of applications that are gone.
+    /// Closes what has been idle for too long, or was closed by the application, at every target, and forgets targets without connections:
+    /// those of applications that are gone.
     pub fn tidy(&self) {
         let now = Instant::now();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +133,11 @@ impl Lease {
         self.connection.as_deref_mut()
     }
 
+    /// Whether a write that failed left nothing on the wire: a TLS session may have sent a part of what it says it did not take.
+    pub(super) fn is_exact(&self) -> bool {
+        self.connection.as_deref().is_some_and(|connection| matches!(connection.socket, Socket::Clear(_)))
+    }
+
     /// Whether a byte of an answer came on it.
     pub(super) fn heard(&self) -> bool {
         self.connection.as_deref().is_some_and(Connection::heard)
@@ -141,23 +148,18 @@ impl Lease {
         self.connection.take()
     }
 
-    /// Puts the connection back among the idle ones, unless something came on it that nobody asked for.
+    /// Puts the connection back among the idle ones, unless something came on it that nobody asked for, or there are enough.
     pub(super) fn give_back(mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| self.is_wanted()) else { return };
+        let Some(mut connection) = self.connection.take() else { return };
         if !connection.rest() {
             return;
         }
         let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connections) = targets.get_mut(&self.target) {
+        if let Some(connections) = targets.get_mut(&self.target).filter(|known| known.idle.len() < MAX_IDLE) {
             let since = connections.asked.unwrap_or_else(Instant::now);
             connections.idle.push(Idle { connection, since });
             self.counted = false;
         }
-    }
-
-    fn is_wanted(&self) -> bool {
-        let targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.get(&self.target).is_some_and(|connections| connections.idle.len() < MAX_IDLE)
     }
 }
 

@@ -73,7 +73,7 @@ impl Upstream {
             // What was kept is there at once.
             let began = if lease.reused && !fresh_only { began } else { Instant::now() };
             let tried = self.attempt(&mut lease, outgoing, (progress, began)).await;
-            let again = outgoing.repeatable || outgoing.sending.is_whole();
+            let again = outgoing.repeatable || (outgoing.sending.is_whole() && lease.is_exact());
             match tried {
                 Ok((head, keeps)) => return self.answer(head, (lease, keeps), outgoing, target),
                 Err(UpstreamError::Closed) if lease.reused && again && !lease.heard() => {}
