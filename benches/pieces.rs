@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use divan::{Bencher, black_box};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lychgate::claims::Claims;
@@ -13,7 +14,7 @@ use lychgate::clock::Timestamp;
 use lychgate::crypto::{Binding, KeyRing};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::forward::{ScrubSet, scrub};
-use lychgate::http::framing::FramingGuard;
+use lychgate::http::request::HeadReader;
 use lychgate::http::{CanonicalPath, HostName, Scheme, cookie};
 use lychgate::policy::{self, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 
@@ -65,17 +66,16 @@ fn request() -> HeaderMap {
 }
 
 #[divan::bench]
-fn follow_the_framing_of_a_request(bencher: Bencher) {
+fn read_the_head_of_a_request(bencher: Bencher) {
     let mut head = "GET /statements/2026/07 HTTP/1.1\r\n".to_owned();
     for (name, value) in &request() {
         head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
     }
     head.push_str("\r\n");
-    let mut guard = FramingGuard::new(64 << 10);
-    bencher.with_inputs(|| head.clone().into_bytes()).bench_local_values(|mut bytes| {
-        guard.inspect(&mut bytes).unwrap();
-        bytes
-    });
+    let mut reader = HeadReader::new(64 << 10, 100);
+    bencher
+        .with_inputs(|| BytesMut::from(head.as_bytes()))
+        .bench_local_values(|mut bytes| reader.take(&mut bytes).unwrap());
 }
 
 #[divan::bench]

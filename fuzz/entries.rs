@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use lychgate::certificate::Certificate;
 use lychgate::claims::Claims;
@@ -12,10 +13,11 @@ use lychgate::clock::Timestamp;
 use lychgate::crypto::{KeyRing, Secret, SignatureAlgorithm};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::http::authorization::{self, Authorization};
+use lychgate::http::decoder::Decoder;
 use lychgate::http::forwarded::Origin;
 use lychgate::http::frame_guard::FrameGuard;
-use lychgate::http::framing::FramingGuard;
 use lychgate::http::proxy_protocol::{Announced, HeaderReader, MAX_BINARY, ProxyProtocolError};
+use lychgate::http::request::HeadReader as RequestReader;
 use lychgate::http::{CanonicalPath, HostName, PathSwitches, ReturnTo, Scheme, cookie};
 use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
@@ -158,25 +160,36 @@ pub(crate) fn forwarded(data: &[u8]) {
     }
 }
 
-/// Bytes are framed alike however they arrive, and after a refusal nothing is let through.
+/// Requests are read alike however their bytes arrive, and nothing is read behind what is refused.
 pub(crate) fn framing(data: &[u8]) {
-    let (mut whole, mut guard) = (data.to_vec(), FramingGuard::new(4096));
-    let expected = guard.inspect(&mut whole);
-    let (mut apart, mut outcome) = (Vec::new(), Ok(()));
-    let mut guard = FramingGuard::new(4096);
-    for byte in data {
-        let mut one = [*byte];
-        outcome = outcome.and(guard.inspect(&mut one));
-        apart.extend(one);
+    let whole = requests(data.chunks(data.len().max(1)));
+    assert_eq!(requests(data.chunks(1)), whole);
+    assert_eq!(requests(data.chunks(7)), whole);
+}
+
+/// What is read when bytes come in these pieces: heads as text and bodies; and why it ends, if it is refused.
+fn requests<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<(String, Vec<u8>)>, Option<String>) {
+    let (mut reader, mut came, mut body) = (RequestReader::new(usize::MAX, 10_000), BytesMut::new(), Decoder::Done);
+    let mut requests: Vec<(String, Vec<u8>)> = Vec::new();
+    for piece in pieces {
+        came.extend_from_slice(piece);
+        loop {
+            match body.take(&mut came) {
+                Ok(Some(data)) => requests.last_mut().unwrap().1.extend_from_slice(&data),
+                Err(broken) => return (requests, Some(format!("{broken:?}"))),
+                Ok(None) if !body.is_done() => break,
+                Ok(None) => match reader.take(&mut came) {
+                    Ok(None) => break,
+                    Err(error) => return (requests, Some(error.code().to_owned())),
+                    Ok(Some(arrived)) => {
+                        requests.push((format!("{:?}", arrived.request), Vec::new()));
+                        body = arrived.body;
+                    }
+                },
+            }
+        }
     }
-    assert_eq!(outcome, expected);
-    let mut more = *b"GET / HTTP/1.1\r\n";
-    if expected.is_err() {
-        let _ = guard.inspect(&mut more);
-        assert_eq!(more, [0; 16]);
-    } else {
-        assert_eq!((&whole, &apart), (&data.to_vec(), &whole));
-    }
+    (requests, None)
 }
 
 /// A header is read alike however it arrives, and nothing behind it is taken.

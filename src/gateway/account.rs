@@ -198,7 +198,7 @@ impl Account {
         self.upstream = Some((target, took));
     }
 
-    /// Closes the account of a request that hyper answered.
+    /// Closes the account of a request that was answered before it could be read.
     pub(super) fn close_unanswered(mut self: Box<Self>, version: Version, status: u16, reason: &'static str) {
         self.version = version;
         self.status = status;

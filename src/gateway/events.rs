@@ -16,7 +16,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -29,6 +28,7 @@ use crate::clock::Timestamp;
 use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken, okta_hook};
 use crate::pages;
 use crate::session::{Cause, Effect, Order, Revoked, Tag, Wanted, Whom};
+use crate::upstream::BodyError;
 
 /// How long a sender may take for a message.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -369,9 +369,9 @@ async fn read(headers: &HeaderMap, kinds: &[&str], body: SentBody, most: usize) 
         SentBody::Coming(body) => body,
         SentBody::Kept(bytes) => return Ok(bytes),
     };
-    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge),
+    match tokio::time::timeout(PATIENCE, body.read(most)).await {
+        Ok(Ok(message)) => Ok(message),
+        Ok(Err(BodyError::TooLarge)) => Err(Fault::TooLarge),
         Ok(Err(_)) | Err(_) => Err(Fault::Incomplete),
     }
 }

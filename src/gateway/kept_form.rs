@@ -18,7 +18,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
 use http::{Method, Response};
-use http_body_util::{BodyExt as _, Limited};
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -36,6 +35,7 @@ use crate::http::cookie::{self, SetCookie};
 use crate::pages::{Form, Page};
 use crate::policy::Posts;
 use crate::snapshot::Application;
+use crate::upstream::BodyError;
 
 /// The largest form that is kept.
 pub(super) const MAX_FORM: usize = 1024 * 1024;
@@ -185,9 +185,9 @@ pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result
     }
     match body {
         SentBody::Kept(bytes) => Ok(bytes),
-        SentBody::Coming(body) => match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-            Ok(Ok(form)) => Ok(form.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err("it is larger than 1 MiB"),
+        SentBody::Coming(body) => match tokio::time::timeout(time, body.read(limit)).await {
+            Ok(Ok(form)) => Ok(form),
+            Ok(Err(BodyError::TooLarge)) => Err("it is larger than 1 MiB"),
             Ok(Err(_)) => Err("it broke off on the way"),
             Err(_) => Err("it took too long to arrive"),
         },

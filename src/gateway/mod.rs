@@ -49,7 +49,6 @@ use arc_swap::ArcSwap;
 use http::header::ACCEPT;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
@@ -61,7 +60,7 @@ use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
 use crate::session::{Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
-use crate::upstream::{BodyLimits, Pool};
+use crate::upstream::{BodyLimits, ClientBody, Pool};
 
 use account::Account;
 pub use account::Body;
@@ -118,7 +117,7 @@ pub struct Common {
     pub trusted_proxies: Vec<IpNet>,
     /// Limits for what clients send.
     pub body: BodyLimits,
-    /// Fields that a request's head may have; hyper counts them on HTTP/1.1 only.
+    /// Fields that a request's head may have; the server counts them on HTTP/1.1 only.
     pub header_count: usize,
     /// What strangers may make the gateway do.
     pub strangers: RateCounter,
@@ -187,7 +186,7 @@ impl Gateway {
     /// What is moved into a future keeps its room there, so the request is taken apart before, and the steps are lent what is left of it.
     pub fn handle<'a>(
         self: &'a Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         connection: &'a ClientConnection,
     ) -> impl Future<Output = Response<Body>> + use<'a> {
         let mut account = Account::open(Arc::clone(self), connection, &request);
@@ -240,7 +239,7 @@ impl Gateway {
         proxy::forward(&exchange, route.host, application, &mut parts.headers, sent, account).await
     }
 
-    /// Notes a request whose head hyper could not read and answered itself, with this status and for this reason; or a connection on HTTP/2
+    /// Notes a request whose head could not be read and that was answered with this status for this reason; or a connection on HTTP/2
     /// that was ended for its frames.
     pub fn note_unreadable(
         self: &Arc<Self>,
@@ -345,7 +344,9 @@ mod tests {
     /// It is moved when it begins, and HTTP/2 has one for each stream.
     #[test]
     fn d01_the_future_of_a_request_is_small() {
-        fn size<F>(_: impl FnOnce(&'static Arc<Gateway>, Request<Incoming>, &'static ClientConnection) -> F) -> usize {
+        fn size<F>(
+            _: impl FnOnce(&'static Arc<Gateway>, Request<ClientBody>, &'static ClientConnection) -> F,
+        ) -> usize {
             size_of::<F>()
         }
         let size = size(Gateway::handle);

@@ -10,9 +10,6 @@ use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::account::Account;
@@ -31,17 +28,17 @@ use crate::http::authorization::BearerToken;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
-use crate::upstream::{AnswerBody, Leash, Outgoing, RequestBody, Upgraded, UpstreamError, tunnel};
+use crate::upstream::{AnswerBody, ClientBody, Leash, Outgoing, RequestBody, Upgrade, Upgraded, UpstreamError, tunnel};
 
 /// What a client sends behind its head.
 pub(super) struct Sent {
     pub(super) body: SentBody,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
 }
 
 /// A body that is still to be read, or one that was kept.
 pub(super) enum SentBody {
-    Coming(Incoming),
+    Coming(ClientBody),
     Kept(Bytes),
 }
 
@@ -61,16 +58,16 @@ impl SentBody {
     /// The fewest bytes that it may have.
     pub(super) fn at_least(&self) -> u64 {
         match self {
-            Self::Coming(body) => body.size_hint().lower(),
+            Self::Coming(body) => body.at_least(),
             Self::Kept(bytes) => bytes.len() as u64,
         }
     }
 }
 
-/// Takes a request apart; what hyper keeps in it for an upgrade is kept too.
-pub(super) fn split(mut request: Request<Incoming>) -> (Sent, Parts) {
-    let upgrade = Some(hyper::upgrade::on(&mut request));
-    let (parts, body) = request.into_parts();
+/// Takes a request apart.
+pub(super) fn split(request: Request<ClientBody>) -> (Sent, Parts) {
+    let (parts, mut body) = request.into_parts();
+    let upgrade = body.take_upgrade();
     (Sent { body: SentBody::Coming(body), upgrade }, parts)
 }
 
@@ -302,7 +299,7 @@ fn finish(
     };
     rewrite(status, response.headers_mut(), &context);
     if !application.answer_spelling().is_plain() {
-        response.extensions_mut().extend(application.answer_spelling().extensions());
+        response.extensions_mut().insert(Arc::clone(application.answer_spelling()));
     }
     for cookie in renewal {
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -321,7 +318,7 @@ fn stream(response: Response<AnswerBody>, leash: Option<Arc<dyn Leash>>) -> Resp
 
 /// Joins both sides of an upgraded connection.
 fn switch(
-    client: OnUpgrade,
+    client: Upgrade,
     application: Upgraded,
     (idle, held): (Duration, Option<Held>),
     leash: Option<Arc<dyn Leash>>,

@@ -4,7 +4,7 @@
 //! read a request differently. Refused: no or several authorities, a target that disagrees with `Host`, CONNECT, TRACE, `*`, transfer
 //! codings but `chunked`.
 //!
-//! Trust boundary: a stranger's request after hyper's parser. Specification: RFC 9112 section 3.2, RFC 9113 section 8.3.
+//! Trust boundary: a stranger's request after `http::request`, or hyper's parser on HTTP/2. Specification: RFC 9112 section 3.2, RFC 9113 section 8.3.
 
 use std::fmt;
 use std::ops::Deref;
@@ -131,12 +131,12 @@ impl fmt::Display for HeadError {
 impl std::error::Error for HeadError {}
 
 impl RequestHead {
-    /// Reads the head that hyper parsed, of a host none of whose applications wants anything kept.
+    /// Reads the head that was parsed, of a host none of whose applications wants anything kept.
     pub fn parse(parts: &Parts) -> Result<Self, HeadError> {
         Self::parse_keeping(parts, &|_| PathSwitches::default())
     }
 
-    /// Reads the head that hyper parsed. `switches` tells what applications on a host want kept, and is asked only for a path that is
+    /// Reads the head that was parsed. `switches` tells what applications on a host want kept, and is asked only for a path that is
     /// refused otherwise; whether the request's own application wants it, is to be asked when that is known.
     pub fn parse_keeping(parts: &Parts, switches: &dyn Fn(&HostName) -> PathSwitches) -> Result<Self, HeadError> {
         Self::parse_on(&Seen::default(), parts, switches)
@@ -181,7 +181,7 @@ impl RequestHead {
     }
 }
 
-/// hyper reads a body by the last coding and passes over those before it, which the application would never undo (H01).
+/// On HTTP/1.1 a coding other than one `chunked` is refused before; this stands for whatever parser reads heads (H01).
 fn check_transfer_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

@@ -6,6 +6,7 @@
 
 pub mod authorization;
 pub mod cookie;
+pub mod decoder;
 pub mod fold;
 pub mod forwarded;
 pub mod frame_guard;
@@ -16,6 +17,7 @@ pub mod host;
 pub mod login_options;
 pub mod path;
 pub mod proxy_protocol;
+pub mod request;
 pub mod return_to;
 pub mod seen;
 

@@ -277,7 +277,7 @@ pub static SECRET: Table = Table::new(
 )
 .one_of(&["file", "env", "value"]);
 
-/// `[limits]`. The least `header_bytes` is what hyper needs at the least for a head.
+/// `[limits]`. The least `header_bytes` is what HTTP/2 needs at the least for a head.
 pub static LIMITS: Table = Table::new(
     "limits",
     LIMITS_AT,

@@ -1,7 +1,7 @@
 //! One client connection from TLS, or the PROXY header before it, to its last answer.
 //!
-//! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. hyper drives the connection inside one future that also obeys
-//! the watchman. No task is started for a request on HTTP/1.1. Trust boundary: the wire, through rustls and hyper.
+//! HTTP/1.1 or HTTP/2 is chosen by ALPN; clear-text listeners speak HTTP/1.1. HTTP/1.1 is ours (`http1`), HTTP/2 is hyper's, driven inside one future
+//! that also obeys the watchman. Trust boundary: the wire, through rustls and, for HTTP/2, hyper.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -9,9 +9,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, Version};
+use http::{Request, Version};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,12 +31,10 @@ use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
-use crate::http::framing::FramingGuard;
+use crate::upstream::{BodyError, ClientBody};
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
-/// Bytes that hyper keeps of what a client on HTTP/1.1 sends, and of an answer that it does not take.
-const MAX_BUFFER: usize = 128 << 10;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client took back before they were begun, until the connection is ended.
@@ -47,10 +46,8 @@ const MAX_REFUSED: usize = 1024;
 /// costs, and a future that is made within another one may leave its room there.
 type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How serving a connection on HTTP/1.1 came to an end.
+/// How serving a connection on HTTP/2 came to an end.
 enum End {
-    /// It is to be parked.
-    Idle,
     /// The last answer was given; `sound` when all that was read could be.
     Served { sound: bool },
     /// A time limit was over.
@@ -132,7 +129,7 @@ impl Serving {
     }
 
     /// Drives `handshake` until it is done or the watchman ends it.
-    async fn obeying<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn obeying<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
         let mut handshake = pin!(handshake);
         poll_fn(|context| match self.watch.order(context.waker()) {
             Order::Drop => Poll::Ready(None),
@@ -160,78 +157,6 @@ impl Serving {
         Box::pin(self.http1_awake(stream))
     }
 
-    async fn http1_awake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
-        // hyper refuses a longer head by itself, and says so.
-        let guard = FramingGuard::new(self.shared.limits.header_bytes * 2);
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&self.watch), Guard::Http1(guard)));
-        let mut connection = http1::Builder::new()
-            .half_close(false)
-            .header_read_timeout(None)
-            .max_headers(self.shared.limits.header_count)
-            .max_header_size(self.shared.limits.header_bytes)
-            .max_buf_size(MAX_BUFFER.max(2 * self.shared.limits.header_bytes))
-            .serve_connection(io, service_fn(|request| self.answer(request)))
-            .with_upgrades();
-        let mut finishing = false;
-        let end = poll_fn(|context| {
-            let order = self.watch.order(context.waker());
-            if order == Order::Drop {
-                return Poll::Ready(End::Dropped);
-            }
-            // What has come is read before hyper is told to finish: it closes a connection that is idle or new at once.
-            let mut polled = Pin::new(&mut connection).poll(context);
-            if order == Order::Finish && polled.is_pending() && !finishing && !self.watch.awaits_first_byte() {
-                finishing = true;
-                Pin::new(&mut connection).graceful_shutdown();
-                polled = Pin::new(&mut connection).poll(context);
-            }
-            match polled {
-                Poll::Ready(served) => {
-                    self.note_unreadable(&served);
-                    Poll::Ready(End::Served { sound: served.is_ok() })
-                }
-                Poll::Pending if order == Order::Park => self.parks(),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-        let parts = connection.into_parts()?;
-        let io = parts.io.into_inner();
-        match end {
-            // Nothing is left there between two messages; should anything be, it is not guessed what it belongs to.
-            End::Idle => return parts.read_buf.is_empty().then(|| io.into_inner()),
-            End::Served { sound } if !sound || io.is_cut_short() => {
-                self.watch.lingers();
-                self.obeying(Box::pin(goodbye::linger(io.into_inner()))).await;
-            }
-            End::Served { .. } | End::Dropped => {}
-        }
-        None
-    }
-
-    /// Follows the order to park, unless there is something to do again.
-    fn parks(&self) -> Poll<End> {
-        if self.watch.may_park() {
-            return Poll::Ready(End::Idle);
-        }
-        self.watch.go_on();
-        Poll::Pending
-    }
-
-    /// hyper answers a head that it cannot read by itself; the log tells of it all the same.
-    fn note_unreadable(&self, served: &hyper::Result<()>) {
-        if let Err(error) = served
-            && error.is_parse()
-        {
-            let (status, reason) = match self.watch.refused() {
-                _ if error.is_parse_too_large() => (431, "head_too_large"),
-                Some(why) => (400, why.code()),
-                None => (400, "head_unreadable"),
-            };
-            self.gateway.note_unreadable(&self.facts, Version::HTTP_11, status, reason);
-        }
-    }
-
     fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, ()> {
         Box::pin(self.http2_to_its_end(stream))
     }
@@ -240,12 +165,13 @@ impl Serving {
         let guard = Guard::Http2(FrameGuard::new(self.watch.now()), self.shared.limits.header_bytes);
         let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = watch.begin_request();
             watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             // In a box: hyper moves a stream's future several times before it is at rest, and it is large.
             Box::pin(async move {
+                let request = request.map(|body| ClientBody::new(body.map_err(|_| BodyError::Broken)));
                 let response = gateway.handle(request, &facts).await;
                 Ok::<_, Infallible>(response.map(|body| Offered::new(Counted::new(body, in_flight), &watch)))
             })
@@ -302,12 +228,6 @@ impl Serving {
             return goodbye::within(rest).await.unwrap_or(End::Dropped);
         }
         end
-    }
-
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
-        let in_flight = self.watch.begin_request();
-        let response = self.gateway.handle(request, &self.facts).await;
-        Ok(response.map(|body| Counted::new(body, in_flight)))
     }
 }
 

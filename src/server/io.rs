@@ -1,8 +1,6 @@
-//! The client's socket as hyper sees it: notes activity for the time limits, lets no doubtfully framed request and no flood of frames
-//! through, and writes head and small body at once.
+//! The client's socket as hyper sees it on HTTP/2: notes activity for the time limits, and lets no flood of frames through.
 //!
-//! May touch: the stream and its watch. Trust boundary: what a client sends passes the guard before hyper sees it;
-//! what a tunnel carries is not looked at.
+//! May touch: the stream and its watch. Trust boundary: what a client sends passes the guard before hyper sees it.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -19,15 +17,12 @@ use crate::socket::poll_write_joined;
 pub(super) struct Watched<S> {
     stream: S,
     watch: Arc<Watch>,
-    /// None in a tunnel.
-    guard: Option<Guard>,
-    /// Whether our side says no more.
-    ended: bool,
+    guard: Guard,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Guard) -> Self {
-        Self { stream, watch, guard: Some(guard), ended: false }
+        Self { stream, watch, guard }
     }
 
     /// The stream, with nothing read that was not passed on.
@@ -35,33 +30,20 @@ impl<S> Watched<S> {
         self.stream
     }
 
-    /// Notes that bytes came; a request among them that can be framed in two ways is spoiled.
+    /// Notes that bytes came; those of a flood are spoiled.
     fn came(&mut self, bytes: &mut [u8]) {
-        if self.watch.is_tunnel() {
-            self.guard = None;
-            return;
-        }
         self.watch.read();
-        if let Some(guard) = &mut self.guard {
-            guard.inspect(bytes, &self.watch);
-        }
+        self.guard.inspect(bytes, &self.watch);
     }
 
     /// Nothing more is read: to hyper the client says what makes it unreadable, and has ended.
     #[cold]
     fn end(&mut self, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        if let Some(Guard::Ended(last)) = &mut self.guard
-            && !self.watch.is_tunnel()
-        {
+        if let Guard::Ended(last) = &mut self.guard {
             let part = last.len().min(into.remaining());
             into.put_slice(&last.drain(..part).collect::<Vec<_>>());
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether the client may still be sending something that belongs to what was answered.
-    pub(super) fn is_cut_short(&self) -> bool {
-        self.guard.as_ref().is_some_and(|guard| !guard.is_between())
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -79,7 +61,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        if let Some(Guard::Ended(_)) = self.guard {
+        if let Guard::Ended(_) = self.guard {
             return self.end(into);
         }
         let before = into.filled().len();
@@ -87,9 +69,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if let Some(bytes) = into.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
             self.came(bytes);
         }
-        // Whoever reads on while nothing is there has used up all that came.
-        let waits = read.is_pending() && !self.ended;
-        self.watch.is_between(waits && self.guard.as_ref().is_some_and(Guard::is_between));
         read
     }
 }
@@ -119,8 +98,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.ended = true;
-        self.watch.is_between(false);
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -129,6 +106,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
+    use std::pin::pin;
     use std::sync::Mutex;
     use std::task::Waker;
 
@@ -140,7 +118,6 @@ mod tests {
     use super::*;
     use crate::config::Timeouts;
     use crate::http::frame_guard::FrameGuard;
-    use crate::http::framing::FramingGuard;
     use crate::server::watch::Watchman;
     use crate::server::worker::Slot;
 
@@ -184,52 +161,18 @@ mod tests {
 
     /// What a client reads that sends these pieces and waits; no request of it may get through.
     fn told(pieces: VecDeque<Vec<u8>>, guard: Guard) -> Vec<u8> {
-        let http2 = matches!(guard, Guard::Http2(..));
         let told = Arc::new(Mutex::new(Vec::new()));
         let watch = Watchman::new(Timeouts::default()).watch(Slot::alone());
-        watch.opened(http2);
+        watch.opened(true);
         let io = TokioIo::new(Watched::new(Client { pieces, told: Arc::clone(&told) }, watch, guard));
         let service = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new())) });
-        let mut connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>> = if http2 {
-            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            Box::pin(builder.max_header_list_size(LONGEST_HEAD as u32).serve_connection(io, service))
-        } else {
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            Box::pin(builder.half_close(false).header_read_timeout(None).serve_connection(io, service))
-        };
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let mut connection = pin!(builder.max_header_list_size(LONGEST_HEAD as u32).serve_connection(io, service));
         let mut context = Context::from_waker(Waker::noop());
         // hyper lets others go first now and then.
         let served = (0..10_000).any(|_| connection.as_mut().poll(&mut context).is_ready());
         assert!(served, "the connection goes on");
         std::mem::take(&mut *told.lock().unwrap())
-    }
-
-    fn cut(bytes: &[u8], at: usize) -> VecDeque<Vec<u8>> {
-        [&bytes[..at], &bytes[at..]].map(<[u8]>::to_vec).into_iter().filter(|piece| !piece.is_empty()).collect()
-    }
-
-    #[test]
-    fn h01_a_refused_head_is_answered_wherever_it_is_cut() {
-        for head in [
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\nAccept: */*\r\n\r\nGET /",
-            "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer_Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
-            "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\nHost: a\n\n",
-            "GET / HTTP/1.1\r\nHost: a\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x",
-        ] {
-            // Each is refused at a line's end, so the last one needs its own.
-            let head =
-                if head.ends_with('\n') || head.ends_with('/') { head.to_owned() } else { format!("{head}\r\n") };
-            let single = head.bytes().map(|byte| vec![byte]).collect();
-            for pieces in (0..head.len()).map(|at| cut(head.as_bytes(), at)).chain([single]) {
-                let said = told(pieces.clone(), Guard::Http1(FramingGuard::new(LONGEST_HEAD)));
-                assert!(said.starts_with(b"HTTP/1.1 400 "), "{pieces:?}: {:?}", String::from_utf8_lossy(&said));
-                assert_eq!(said.windows(5).filter(|part| part == b"HTTP/").count(), 1, "{head}");
-            }
-        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Listeners, TLS, connections: everything below a request.
 //!
 //! Layer 5. Each worker is a thread with a current-thread runtime, its own accepting socket on every address (`SO_REUSEPORT`), its own
-//! connections to the applications and its own session cache; workers share only atomics and what never changes. hyper reads and
-//! writes HTTP; the time limits for silence are ours (`watch`), because hyper has none for idle and zero-byte connections.
+//! connections to the applications and its own session cache; workers share only atomics and what never changes. HTTP/1.1 is read and
+//! written here (`http1`), HTTP/2 by hyper behind a guard; the time limits for silence are ours for both (`watch`).
 //!
 //! Trust boundary: the wire. Bounds: connections in all and of one address, head size and field count, a limit for every silence (D01),
 //! for frames that lead nowhere (D02).
@@ -16,6 +16,7 @@ mod connection;
 mod cork;
 mod goodbye;
 mod guard;
+mod http1;
 mod io;
 mod parked;
 mod tls;

@@ -1,7 +1,7 @@
 //! Client connections that have nothing to do and keep little more than their socket.
 //!
-//! hyper keeps buffers and room for a request's whole future for every connection, about 11 KiB. So HTTP/1.1 is set up when a byte comes and
-//! not before; when a connection has been idle for a while, the socket is taken back from hyper, and everything else is let go
+//! HTTP/1.1 needs a buffer and room for a request's whole future for every connection, about 11 KiB. So it is set up when a byte comes and
+//! not before; when a connection has been idle for a while, the socket is taken back, and everything else is let go
 //! of. What is kept is the task, the [`Watch`], the socket and, over TLS, the session with its keys. All limits and orders of the watchman
 //! hold for parked connections as for others.
 //!

@@ -142,11 +142,6 @@ impl Watch {
         self.enter(Phase::Tunnel);
     }
 
-    /// Whether HTTP is over on this connection.
-    pub(super) fn is_tunnel(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == Phase::Tunnel as u8
-    }
-
     /// Keeps the place for as long as the connection is there.
     pub(super) fn keep(&self, place: Place) {
         let _ = self.place.set(place);
@@ -241,6 +236,11 @@ impl Watch {
             order if order == Order::Finish as u8 => Order::Finish,
             _ => Order::Drop,
         }
+    }
+
+    /// Whether the connection is to end after what is under way.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.order.load(Ordering::Relaxed) >= Order::Finish as u8
     }
 
     /// Whether everything that came was read, and it ended with the end of a message.

@@ -42,7 +42,7 @@ pub struct Application {
     plain_cookies: CookieNames,
     cookies_told: cookie::IdentityCookies,
     spelling: Spelling,
-    answer_spelling: Spelling,
+    answer_spelling: Arc<Spelling>,
     _in_memory: Arc<InMemory>,
 }
 
@@ -103,7 +103,7 @@ impl Application {
             plain_cookies: CookieNames::new(false, cookie_app.as_deref()),
             cookies_told: cookie::IdentityCookies::new(policy.emitted_cookies()),
             spelling: Spelling::of(policy.spelled_headers()),
-            answer_spelling: Spelling::of(policy.response().spelled()),
+            answer_spelling: Arc::new(Spelling::of(policy.response().spelled())),
             _in_memory: Arc::clone(&surroundings.in_memory),
             policy,
         })
@@ -185,7 +185,7 @@ impl Application {
     }
 
     /// How the names that its policy puts on answers are written.
-    pub fn answer_spelling(&self) -> &Spelling {
+    pub fn answer_spelling(&self) -> &Arc<Spelling> {
         &self.answer_spelling
     }
 

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::BodyError;
-use super::decoder::Decoder;
 use super::leash::{Held, Leash};
 use super::pool::Lease;
 use super::rest;
 use super::sending::Sending;
 use super::silence::Silence;
+use crate::http::decoder::Decoder;
 
 /// An answer's body.
 pub struct AnswerBody {
@@ -84,7 +84,7 @@ impl AnswerBody {
             self.keeps &= sent.is_ok();
             self.sending = None;
         }
-        let data = ready!(self.decoder.poll(connection, context));
+        let data = ready!(connection.poll_data(&mut self.decoder, context));
         Poll::Ready(data.map(|data| data.map_err(|_| BodyError::Broken)))
     }
 

@@ -17,7 +17,7 @@ use memchr::memchr_iter;
 
 use super::UpstreamError;
 use super::connection::Connection;
-use super::decoder::Decoder;
+use crate::http::decoder::{Decoder, Sender};
 
 /// Largest head of an answer; a larger one is refused (H08).
 const MAX_HEAD: usize = 64 * 1024;
@@ -54,7 +54,7 @@ impl HeadReader {
         context: &mut Context<'_>,
     ) -> Poll<Result<AnswerHead, UpstreamError>> {
         loop {
-            while let Some(bytes) = self.take(&mut connection.read)? {
+            while let Some(bytes) = self.take(&mut connection.read.bytes)? {
                 let head = read(&bytes, self.to_head)?;
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -66,7 +66,7 @@ impl HeadReader {
                 }
             }
             match ready!(connection.poll_more(context)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(self.ended(&connection.read))),
+                Ok(0) | Err(_) => return Poll::Ready(Err(self.ended(&connection.read.bytes))),
                 Ok(_) => {}
             }
         }
@@ -247,7 +247,7 @@ impl Hop {
         match (self.codings, self.length) {
             (0, Some(length)) => Ok(Decoder::length(length)),
             (0, None) => Ok(Decoder::UntilClose),
-            (1, _) if self.chunked => Ok(Decoder::chunked()),
+            (1, _) if self.chunked => Ok(Decoder::chunked(Sender::Application)),
             _ => Err(UpstreamError::Invalid),
         }
     }
@@ -290,10 +290,13 @@ mod tests {
         assert_eq!(framed("Content-Length: 5\r\n"), Ok((Decoder::Length(5), true)));
         assert_eq!(framed("Content-Length: 5, 5\r\nContent-Length:5\r\n"), Ok((Decoder::Length(5), true)));
         assert_eq!(framed("Content-Length: 0\r\n"), Ok((Decoder::Done, true)));
-        assert_eq!(framed("Transfer-Encoding: CHUNKED\r\n"), Ok((Decoder::chunked(), true)));
+        assert_eq!(framed("Transfer-Encoding: CHUNKED\r\n"), Ok((Decoder::chunked(Sender::Application), true)));
         assert_eq!(framed(""), Ok((Decoder::UntilClose, false)));
         // A coding counts before a length, and the connection is not trusted any more.
-        assert_eq!(framed("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), Ok((Decoder::chunked(), false)));
+        assert_eq!(
+            framed("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+            Ok((Decoder::chunked(Sender::Application), false))
+        );
         for fields in [
             "Content-Length: -1\r\n",
             "Content-Length: +5\r\n",

@@ -11,10 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::silence::Silence;
+use super::tunnel::Upgrade;
 use crate::forward::BodyLength;
 
 /// What a client's body may be.
@@ -51,6 +52,55 @@ impl fmt::Display for BodyError {
 }
 
 impl std::error::Error for BodyError {}
+
+/// A client's body as the server reads it.
+type Incoming = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// What a client sends behind a request's head.
+#[derive(Default)]
+pub struct ClientBody {
+    /// None: nothing comes.
+    body: Option<Incoming>,
+    /// Where the client would speak another protocol.
+    upgrade: Option<Upgrade>,
+}
+
+impl ClientBody {
+    /// A body that comes; one that is over already is none.
+    pub fn new(body: impl Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
+        Self { body: (!body.is_end_stream()).then(|| Box::pin(body) as Incoming), upgrade: None }
+    }
+
+    /// The same, from a client that would speak another protocol.
+    #[must_use]
+    pub fn upgrading(self, upgrade: Upgrade) -> Self {
+        Self { upgrade: Some(upgrade), ..self }
+    }
+
+    /// The client's connection, where it would speak another protocol; once.
+    pub fn take_upgrade(&mut self) -> Option<Upgrade> {
+        self.upgrade.take()
+    }
+
+    /// The fewest bytes that may come.
+    pub fn at_least(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.size_hint().lower())
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::TooLarge`] above `most` bytes, others where it breaks off.
+    pub async fn read(self, most: usize) -> Result<Bytes, BodyError> {
+        let Some(body) = self.body else { return Ok(Bytes::new()) };
+        match Limited::new(body, most).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+            Err(_) => Err(BodyError::Broken),
+        }
+    }
+}
 
 /// How far a client's body has come; shared with whoever waits for the answer.
 #[derive(Debug, Default)]
@@ -117,10 +167,8 @@ impl RequestBody {
     }
 
     /// Wraps what the server reads; also returns where to look for its progress, unless there is no body.
-    pub fn new(inner: Incoming, limits: BodyLimits) -> (Self, Option<Arc<BodyProgress>>) {
-        if inner.is_end_stream() {
-            return (Self::empty(), None);
-        }
+    pub fn new(body: ClientBody, limits: BodyLimits) -> (Self, Option<Arc<BodyProgress>>) {
+        let Some(inner) = body.body else { return (Self::empty(), None) };
         let progress = Arc::new(BodyProgress::default());
         let shared = Arc::clone(&progress);
         let stream = Streaming { inner, limits, silence: Silence::new(limits.stall), progress };
@@ -182,9 +230,9 @@ impl Streaming {
 }
 
 /// The next piece of data; trailers are passed over.
-fn poll_data(inner: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+fn poll_data(inner: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
     loop {
-        match ready!(Pin::new(&mut *inner).poll_frame(context)) {
+        match ready!(inner.as_mut().poll_frame(context)) {
             None => return Poll::Ready(None),
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             Some(Ok(frame)) => {

@@ -15,7 +15,6 @@ mod answer_head;
 mod body;
 mod connect;
 mod connection;
-mod decoder;
 mod leash;
 mod pool;
 mod probe;
@@ -34,13 +33,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use answer_body::AnswerBody;
-pub use body::{BodyError, BodyLimits, BodyProgress, RequestBody};
+pub use body::{BodyError, BodyLimits, BodyProgress, ClientBody, RequestBody};
 pub use connect::{Target, TlsTrust, TlsTrustError};
 pub use connection::Upgraded;
 pub use leash::Leash;
 pub use pool::Pool;
 pub use send::{Answer, Outgoing};
-pub use tunnel::tunnel;
+pub use tunnel::{ClientStream, Stream, Upgrade, tunnel};
 
 /// How long a target that refused a connection is passed over while others are there.
 const SET_ASIDE: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 //! again as it is. Trust boundary: the body is a stranger's; that it is as long as announced is checked here (H01).
 //! Specification: RFC 9112 sections 6 and 7.1.
 
-use std::io::{self, IoSlice, Write as _};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use super::{BodyError, RequestBody};
 use crate::forward::BodyLength;
-use crate::socket::poll_write_joined;
+use crate::socket::Outbox;
 
 /// Why a request could not be sent to its end.
 pub(super) enum SendError {
@@ -31,18 +31,10 @@ impl From<io::Error> for SendError {
 
 /// A request that is being sent.
 pub(super) struct Sending {
-    /// The head, or a chunk's first line.
-    front: Vec<u8>,
-    data: Bytes,
-    /// What ends a chunk, and a body of chunks.
-    back: &'static [u8],
-    /// How much of the three has left.
-    gone: usize,
+    outbox: Outbox,
     body: RequestBody,
     length: BodyLength,
     stage: Stage,
-    /// Bytes that the socket took in all.
-    sent: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +51,7 @@ enum Stage {
 impl Sending {
     /// A request with this head; `length` is what the head says of the body.
     pub(super) fn new(head: Vec<u8>, body: RequestBody, length: BodyLength) -> Self {
-        Self { front: head, data: Bytes::new(), back: b"", gone: 0, body, length, stage: Stage::Fresh, sent: 0 }
+        Self { outbox: Outbox::new(head), body, length, stage: Stage::Fresh }
     }
 
     /// Whether everything was sent.
@@ -75,13 +67,12 @@ impl Sending {
 
     /// Whether everything that the client has sent so far was taken, and there is more to come: its silence has a limit of its own.
     pub(super) fn waits_for_client(&self) -> bool {
-        let held = self.front.len() + self.data.len() + self.back.len();
-        self.stage == Stage::Body && self.gone == held
+        self.stage == Stage::Body && self.outbox.is_gone()
     }
 
     /// Bytes that the connection took so far.
     pub(super) fn sent(&self) -> u64 {
-        self.sent
+        self.outbox.sent()
     }
 
     /// Whether the request has no body.
@@ -91,13 +82,14 @@ impl Sending {
 
     /// Whether the application cannot have taken a byte of it.
     pub(super) fn is_whole(&self) -> bool {
-        self.sent == 0
+        self.sent() == 0
     }
 
     /// Begins again, on another connection: where there is no body, or nothing has gone.
     pub(super) fn again(&mut self) {
         if self.is_without_body() {
-            (self.gone, self.stage, self.sent) = (0, Stage::Fresh, 0);
+            self.outbox.again();
+            self.stage = Stage::Fresh;
         }
     }
 
@@ -115,7 +107,7 @@ impl Sending {
             }
         }
         loop {
-            ready!(self.poll_write(socket, context))?;
+            ready!(self.outbox.poll_write(socket, context))?;
             match self.stage {
                 Stage::Fresh | Stage::Body => match self.poll_body(context) {
                     Poll::Ready(pulled) => pulled?,
@@ -130,29 +122,6 @@ impl Sending {
                 }
                 Stage::Done => return Poll::Ready(Ok(())),
             }
-        }
-    }
-
-    /// Writes what is there.
-    fn poll_write(
-        &mut self,
-        socket: &mut (impl AsyncWrite + Unpin),
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            let mut skip = self.gone;
-            let mut left = |part| after(part, &mut skip);
-            let slices = [left(&self.front), left(&self.data), left(self.back)];
-            let written = match slices {
-                [[], [], []] => return Poll::Ready(Ok(())),
-                [only, [], []] | [[], only, []] => ready!(Pin::new(&mut *socket).poll_write(context, only))?,
-                slices => ready!(poll_write_joined(Pin::new(&mut *socket), context, &slices.map(IoSlice::new)))?,
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.gone += written;
-            self.sent += written as u64;
         }
     }
 
@@ -173,48 +142,27 @@ impl Sending {
         if data.is_empty() {
             return Ok(());
         }
-        self.make_room();
-        match &mut self.length {
-            BodyLength::Known(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(SendError::Body(BodyError::Broken))?;
-                if *left == 0 {
-                    self.stage = Stage::Flush;
-                }
+        if let BodyLength::Known(left) = &mut self.length {
+            *left = left.checked_sub(data.len() as u64).ok_or(SendError::Body(BodyError::Broken))?;
+            if *left == 0 {
+                self.stage = Stage::Flush;
             }
-            BodyLength::Chunked | BodyLength::Nothing => {
-                write!(self.front, "{:x}\r\n", data.len())?;
-                self.back = b"\r\n";
-            }
+            self.outbox.put(data);
+        } else {
+            self.outbox.put_chunk(data);
         }
-        self.data = data;
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), SendError> {
-        self.make_room();
         match self.length {
             BodyLength::Known(1..) => return Err(SendError::Body(BodyError::Broken)),
-            BodyLength::Chunked => self.back = b"0\r\n\r\n",
+            BodyLength::Chunked => self.outbox.put_end_of_chunks(),
             BodyLength::Known(0) | BodyLength::Nothing => {}
         }
         self.stage = Stage::Flush;
         Ok(())
     }
-
-    /// Forgets what has left.
-    fn make_room(&mut self) {
-        if self.gone > 0 {
-            self.front.clear();
-            (self.data, self.back, self.gone) = (Bytes::new(), b"", 0);
-        }
-    }
-}
-
-/// What is left of `part` when so many bytes are gone, of which those of the part are taken off.
-fn after<'a>(part: &'a [u8], gone: &mut usize) -> &'a [u8] {
-    let skipped = part.len().min(*gone);
-    *gone -= skipped;
-    part.get(skipped..).unwrap_or_default()
 }
 
 #[cfg(test)]

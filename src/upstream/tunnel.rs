@@ -3,14 +3,14 @@
 //! Knows nothing of the protocol inside. Trust boundary: the upgrade was authorised as a request; what flows here
 //! afterwards is between the client and the application. Specification: RFC 9110 section 7.8, RFC 6455.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::connection::Upgraded;
@@ -18,14 +18,30 @@ use super::leash::{Held, Leash};
 
 const PIECE: usize = 16 * 1024;
 
+/// Bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A client's connection that speaks HTTP no more.
+pub struct ClientStream {
+    /// It, with what came behind the request.
+    pub stream: Box<dyn Stream>,
+    /// What is to stay for as long as it does.
+    pub kept: Box<dyn Any + Send>,
+}
+
+/// The client's connection once 101 was written; an error when it was not.
+pub type Upgrade = oneshot::Receiver<ClientStream>;
+
 /// The tunnel broke, or was silent for too long.
 struct Over;
 
 /// Joins two upgraded connections until both directions have ended, one breaks, both are silent for `idle`, or `leash` does not hold any
 /// more: at most a second later.
-pub async fn tunnel(client: OnUpgrade, application: Upgraded, idle: Duration, leash: Option<Arc<dyn Leash>>) {
-    let Ok(client) = client.await else { return };
-    let (mut client_read, mut client_write) = tokio::io::split(TokioIo::new(client));
+pub async fn tunnel(client: Upgrade, application: Upgraded, idle: Duration, leash: Option<Arc<dyn Leash>>) {
+    let Ok(ClientStream { stream, kept: _kept }) = client.await else { return };
+    let (mut client_read, mut client_write) = tokio::io::split(stream);
     let (mut app_read, mut app_write) = tokio::io::split(application);
     let activity = Activity::new(idle);
     let up = relay(&mut client_read, &mut app_write, &activity);

@@ -82,6 +82,33 @@ async fn h01_what_can_be_framed_in_two_ways_is_refused_and_ends_the_connection()
 }
 
 #[tokio::test]
+async fn h01_a_refused_head_is_answered_wherever_it_is_cut() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    for head in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\nA: b\r\n\r\nGET /",
+        "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
+        "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+        // Refused at this line's end, before the head's.
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n",
+    ] {
+        for at in 0..head.len() {
+            let mut client = site.connect().await;
+            client.send(&head[..at]).await.unwrap();
+            tokio::task::yield_now().await;
+            // What is sent to a connection that was refused already may be.
+            let _ = client.send(&head[at..]).await;
+            let reply = soon(client.reply(false)).await.unwrap_or_else(|| panic!("no answer to {head:?} cut at {at}"));
+            assert_eq!(reply.status, 400, "{head:?} cut at {at}");
+            assert_eq!(soon(client.rest()).await, b"", "{head:?} cut at {at}");
+        }
+    }
+    assert_eq!(application.seen().len(), 0);
+}
+
+#[tokio::test]
 async fn h01_h05_a_sound_request_before_a_doubtful_one_is_answered() {
     let application = Application::start(IDENTITY).await;
     let site = site(&application.url()).await;

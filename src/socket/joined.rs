@@ -1,9 +1,7 @@
-//! Writing to a socket what hyper hands over in slices.
+//! Writing at once what stands in several places.
 //!
-//! hyper gives a head and a body as two slices. For a small message one `write` of a copy costs measurably less than one `writev`
+//! A head and a body are two slices. For a small message one `write` of a copy costs measurably less than one `writev`
 //! (`docs/performance.md`), so slices that fit into 4 KiB are joined in a place that the thread keeps for this; large ones go as they are.
-//!
-//! May touch: the stream it is given. Bound: 4 KiB a thread. Trust boundary: bytes are not looked at.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

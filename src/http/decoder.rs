@@ -1,35 +1,49 @@
-//! The body of an answer as it comes off the wire: so many bytes, chunks, or everything until the application closes.
+//! A body on HTTP/1.1 as it comes off the wire: so many bytes, chunks, or everything until the sender closes.
 //!
-//! No byte is copied. Trailers are dropped (S04). Trust boundary: the application may be hostile; what breaks its framing ends its own
-//! answer. Bounds: [`MAX_LINE`] bytes for a chunk's first line, [`MAX_TRAILERS`] for all trailers of an answer.
+//! Pure; no byte is copied. Trailers are dropped (S04). Trust boundary: either sender may be hostile. What a client sends is read
+//! strictly: a chunk that two readers could frame in two ways is none (H01). An application may do what old servers do: spaces behind a chunk's size.
+//! Bounds: [`MAX_LINE`] bytes for a chunk's first line, [`MAX_TRAILERS`] for all extensions and trailers of a body.
 //! Specification: RFC 9112 sections 6.3 and 7.1.
-
-use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use super::connection::Connection;
-
 /// Longest first line of a chunk, its extensions included.
 const MAX_LINE: usize = 4 << 10;
-/// Bytes that all trailers, and all extensions, of one answer may have.
+/// Bytes that all trailers, and all extensions, of one body may have.
 const MAX_TRAILERS: usize = 16 << 10;
+/// Most digits of a chunk's size that a client may send.
+const MAX_DIGITS: usize = 15;
+
+/// How a body of chunks ends, behind its last byte of data.
+const PLAIN_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// What broke off, or is no body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub struct Broken;
+
+/// Who sends a body of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A stranger: its chunks are read strictly.
+    Client,
+    /// The application, which may do what old servers do.
+    Application,
+}
 
 /// What is left of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoder {
+pub enum Decoder {
     /// So many bytes, at least one.
     Length(u64),
     /// Chunks.
     Chunked {
+        /// Where in them.
         at: Chunk,
         /// Bytes of extensions and trailers that may still come.
         spare: usize,
+        /// Who sends them.
+        sender: Sender,
     },
     /// All that comes.
     UntilClose,
@@ -39,7 +53,7 @@ pub(super) enum Decoder {
 
 /// Where in a body of chunks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub enum Chunk {
     /// Before a chunk's first line.
     Size,
     /// Within a chunk's data, of which so many bytes are left.
@@ -54,46 +68,34 @@ pub(super) enum Chunk {
 
 impl Decoder {
     /// A body of `length` bytes.
-    pub(super) const fn length(length: u64) -> Self {
+    pub const fn length(length: u64) -> Self {
         if length == 0 { Self::Done } else { Self::Length(length) }
     }
 
     /// A body of chunks.
-    pub(super) const fn chunked() -> Self {
-        Self::Chunked { at: Chunk::Size, spare: MAX_TRAILERS }
+    pub const fn chunked(sender: Sender) -> Self {
+        Self::Chunked { at: Chunk::Size, spare: MAX_TRAILERS, sender }
     }
 
     /// Whether the body was read to its end.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         *self == Self::Done
     }
 
-    /// The next piece; none at the end.
-    pub(super) fn poll(
-        &mut self,
-        connection: &mut Connection,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Broken>>> {
-        loop {
-            match self.take(&mut connection.read) {
-                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
-                Ok(None) if self.is_done() => return Poll::Ready(None),
-                Ok(None) => {}
-                Err(broken) => return Poll::Ready(Some(Err(broken))),
-            }
-            if let Self::Length(left) | Self::Chunked { at: Chunk::Data(left), .. } = self {
-                connection.expect(*left);
-            }
-            match ready!(connection.poll_more(context)) {
-                Ok(0) if *self == Self::UntilClose => *self = Self::Done,
-                Ok(0) | Err(_) => return Poll::Ready(Some(Err(Broken))),
-                Ok(_) => {}
-            }
+    /// Bytes that are known to come next.
+    pub fn expected(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) | Self::Chunked { at: Chunk::Data(left), .. } => Some(*left),
+            Self::Chunked { .. } | Self::UntilClose | Self::Done => None,
         }
     }
 
     /// Takes data off what was read; none where more must be read, or nothing more belongs to the body.
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Broken> {
+    ///
+    /// # Errors
+    ///
+    /// Where what was read is no body of this kind.
+    pub fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Broken> {
         match self {
             Self::Done => Ok(None),
             Self::UntilClose if read.is_empty() => Ok(None),
@@ -105,8 +107,8 @@ impl Decoder {
                 }
                 Ok(data)
             }
-            Self::Chunked { at, spare } => {
-                let data = at.take(read, spare)?;
+            Self::Chunked { at, spare, sender } => {
+                let data = at.take(read, spare, *sender)?;
                 if *at == Chunk::Over {
                     *self = Self::Done;
                 }
@@ -118,13 +120,18 @@ impl Decoder {
 
 impl Chunk {
     /// Takes data off what was read, and all lines before it; `spare` is what extensions and trailers may still have.
-    fn take(&mut self, read: &mut BytesMut, spare: &mut usize) -> Result<Option<Bytes>, Broken> {
+    fn take(&mut self, read: &mut BytesMut, spare: &mut usize, sender: Sender) -> Result<Option<Bytes>, Broken> {
         loop {
             match self {
                 Self::Data(left) => {
                     let data = take_data(read, left);
                     if *left == 0 {
                         *self = Self::End;
+                        // So that the end of a small body is known together with its last piece.
+                        if **read == *PLAIN_END {
+                            read.clear();
+                            *self = Self::Over;
+                        }
                     }
                     return Ok(data);
                 }
@@ -134,12 +141,15 @@ impl Chunk {
                 },
                 Self::Size => {
                     let Some(line) = take_line(read, MAX_LINE)? else { return Ok(None) };
-                    let (size, extensions) = size(&line)?;
+                    let (size, extensions) = size(&line, sender)?;
                     *spare = spare.checked_sub(extensions).ok_or(Broken)?;
                     *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
                 }
                 Self::Trailers => {
                     let Some(line) = take_line(read, *spare)? else { return Ok(None) };
+                    if sender == Sender::Client && memchr(b'\r', &line).is_some() {
+                        return Err(Broken);
+                    }
                     if line.is_empty() {
                         *self = Self::Over;
                     }
@@ -174,14 +184,21 @@ fn take_line(read: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, Br
 }
 
 /// A chunk's size, and how long its extensions are.
-fn size(line: &[u8]) -> Result<(u64, usize), Broken> {
+fn size(line: &[u8], sender: Sender) -> Result<(u64, usize), Broken> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at_checked(digits).ok_or(Broken)?;
-    if !matches!(rest.trim_ascii_start(), [] | [b';', ..]) {
+    let extensions = if sender == Sender::Client { rest } else { rest.trim_ascii_start() };
+    let sound = sender == Sender::Application || digits.len() <= MAX_DIGITS && rest.iter().all(is_text);
+    if !matches!(extensions, [] | [b';', ..]) || !sound {
         return Err(Broken);
     }
     let digits = std::str::from_utf8(digits).map_err(|_| Broken)?;
     Ok((u64::from_str_radix(digits, 16).map_err(|_| Broken)?, rest.len()))
+}
+
+/// No control character.
+fn is_text(byte: &u8) -> bool {
+    *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)
 }
 
 #[cfg(test)]
@@ -202,7 +219,8 @@ mod tests {
     }
 
     fn chunks(text: &str) -> Result<String, Broken> {
-        read(Decoder::chunked(), &[text.as_bytes()]).map(|(body, _)| String::from_utf8(body).unwrap())
+        read(Decoder::chunked(Sender::Application), &[text.as_bytes()])
+            .map(|(body, _)| String::from_utf8(body).unwrap())
     }
 
     #[test]
@@ -255,9 +273,33 @@ mod tests {
     fn h08_what_comes_behind_a_body_is_none_of_it() {
         let behind =
             |decoder, text: &str| read(decoder, &[text.as_bytes()]).map(|(_, rest)| String::from_utf8(rest).unwrap());
-        assert_eq!(behind(Decoder::chunked(), "0\r\n\r\nHTTP/1.1 200").as_deref(), Ok("HTTP/1.1 200"));
+        assert_eq!(
+            behind(Decoder::chunked(Sender::Application), "0\r\n\r\nHTTP/1.1 200").as_deref(),
+            Ok("HTTP/1.1 200")
+        );
         assert_eq!(behind(Decoder::length(2), "okHTTP/1.1 200").as_deref(), Ok("HTTP/1.1 200"));
         assert_eq!(behind(Decoder::length(0), "x").as_deref(), Ok("x"));
+    }
+
+    #[test]
+    fn h01_a_client_frames_its_chunks_so_that_all_read_them_alike() {
+        let body = |text: &str| read(Decoder::chunked(Sender::Client), &[text.as_bytes()]).map(|(body, _)| body);
+        let sound = "5\r\na\nb\rc\r\nA;x=\"y\tz\"\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n";
+        assert_eq!(body(sound).as_deref(), Ok(&b"a\nb\rc0123456789"[..]));
+        for text in [
+            "5 \r\nhello\r\n0\r\n\r\n",
+            "5\t;x\r\nhello\r\n0\r\n\r\n",
+            "5;a\x01\r\nhello\r\n0\r\n\r\n",
+            "5;a\rb\r\nhello\r\n0\r\n\r\n",
+            "5\r\r\nhello\r\n0\r\n\r\n",
+            "0000000000000005\r\nhello\r\n0\r\n\r\n",
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello!\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\nX: a\rb\r\n\r\n",
+            "5\r\nhello\r\n0\r\nX: a\n\r\n",
+        ] {
+            assert_eq!(body(text), Err(Broken), "{text:?}");
+        }
     }
 
     proptest! {
@@ -272,13 +314,15 @@ mod tests {
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
-            let (body, rest) = read(Decoder::chunked(), &pieces).unwrap();
+            let (body, rest) = read(Decoder::chunked(Sender::Application), &pieces).unwrap();
             prop_assert_eq!((body, rest), (parts.concat().into_bytes(), b"rest".to_vec()));
         }
 
         #[test]
         fn t02_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), chunk in "[0-9a-f]{1,17}(;[a-z]*)?\\r\\n") {
-            let _ = read(Decoder::chunked(), &[chunk.as_bytes(), &bytes]);
+            for sender in [Sender::Application, Sender::Client] {
+                let _ = read(Decoder::chunked(sender), &[chunk.as_bytes(), &bytes]);
+            }
         }
     }
 }
