@@ -1,4 +1,4 @@
-//! The whole gateway under a fuzzer's bytes: a real listener, the framing guard, hyper, the pipeline, and an application that records.
+//! The whole gateway under a fuzzer's bytes: a real listener, the reading of requests, the pipeline, and an application that records.
 //!
 //! `@ADA@` in the bytes stands for the cookie of a person who is signed in. What must hold is judged here anew, without the gateway's own
 //! parsers: by what the application read off the wire, and by the access log.
@@ -42,7 +42,12 @@ struct Whole {
     log: Arc<Mutex<Vec<u8>>>,
     cookie: String,
     executions: AtomicUsize,
+    /// Lines of allowed requests that had not reached the application when the log was looked at last.
+    early: Mutex<BTreeMap<String, Line>>,
 }
+
+/// Decision, path and number of lines of a request.
+type Line = (String, String, usize);
 
 static WHOLE: LazyLock<Whole> = LazyLock::new(Whole::start);
 
@@ -75,14 +80,20 @@ impl Whole {
             ..Options::default()
         };
         let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));
-        Self { running, application, log, cookie: ada(), executions: AtomicUsize::new(0) }
+        Self { running, application, log, cookie: ada(), executions: AtomicUsize::new(0), early: Mutex::default() }
     }
 
     /// Each request that the application was sent is in the log once, and was allowed.
     fn check_log(&self) {
         let told = self.application.take_ids();
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..200 {
-            let lines = decisions(&self.log.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = decisions(&log);
+            let fresh: Vec<String> = lines.keys().cloned().collect();
+            for (id, line) in &*early {
+                lines.entry(id.clone()).and_modify(|(.., count)| *count += line.2).or_insert_with(|| line.clone());
+            }
             if told.keys().all(|id| lines.contains_key(id)) {
                 for (id, path) in &told {
                     let (decision, logged, count) = &lines[id];
@@ -95,9 +106,17 @@ impl Whole {
                 let count: usize =
                     lines.values().filter(|(decision, ..)| decision == "allow" || decision == "public").count();
                 assert!(count >= told.len());
-                self.log.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                // A client may be gone, and its line written, before the application has read the request.
+                *early = fresh
+                    .into_iter()
+                    .filter(|id| !told.contains_key(id))
+                    .filter_map(|id| lines.remove_entry(&id))
+                    .collect();
+                let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                log.drain(..whole);
                 return;
             }
+            drop(log);
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("the application was sent requests that are not in the log: {told:?}");
@@ -105,8 +124,8 @@ impl Whole {
 }
 
 /// Decision, path and number of lines of each request's identifier.
-fn decisions(log: &[u8]) -> BTreeMap<String, (String, String, usize)> {
-    let mut found: BTreeMap<String, (String, String, usize)> = BTreeMap::new();
+fn decisions(log: &[u8]) -> BTreeMap<String, Line> {
+    let mut found: BTreeMap<String, Line> = BTreeMap::new();
     for line in log.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
         let line: serde_json::Value = serde_json::from_slice(line).unwrap();
         let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
