@@ -7,6 +7,7 @@
 pub mod authorization;
 pub mod cookie;
 pub mod decoder;
+pub mod field;
 pub mod fold;
 pub mod forwarded;
 pub mod frame_guard;

@@ -11,10 +11,11 @@ use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use super::decoder::Decoder;
+use super::field::{ConnectionSays, Field};
 use super::framing::{FramingError, HeadScan};
 
 /// What is known of a request when its head has come.
@@ -109,12 +110,13 @@ fn understand(bytes: &Bytes, scan: &HeadScan) -> Result<Arrived, UnreadableHead>
     if version == Version::HTTP_10 && matches!(body, Decoder::Chunked { .. }) {
         return Err(FramingError::CodingUnsupported.into());
     }
-    let (mut headers, mut connection) = (HeaderMap::with_capacity(ends.len()), Connection::default());
+    let (mut headers, mut connection) = (HeaderMap::with_capacity(ends.len()), ConnectionSays::default());
     let (mut expects_continue, mut begin) = (false, first + 2);
     for end in ends {
-        let (name, value) = field(bytes, begin, *end).ok_or(UnreadableHead::Malformed)?;
+        let field = bytes.get(begin..*end).and_then(Field::of).and_then(|field| field.checked(bytes));
+        let (name, value) = field.ok_or(UnreadableHead::Malformed)?;
         if name == CONNECTION {
-            connection.read(value.as_bytes());
+            connection.read(value.as_bytes(), |_| {});
         } else if name == EXPECT {
             expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         }
@@ -145,41 +147,6 @@ fn request_line(line: Bytes) -> Option<(Method, Uri, Version)> {
     let method = Method::from_bytes(start.get(..space)?).ok()?;
     let target = line.slice(space + 1..start.len());
     Some((method, Uri::from_maybe_shared(target).ok()?, version))
-}
-
-/// The field of the line between these two places.
-fn field(bytes: &Bytes, begin: usize, end: usize) -> Option<(HeaderName, HeaderValue)> {
-    let line = bytes.get(begin..end)?;
-    let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
-    let value = trim(value.get(1..)?);
-    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?))
-}
-
-/// Without spaces and tabs at both ends (RFC 9110 section 5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// What the client says of the connection.
-#[derive(Default)]
-struct Connection {
-    close: bool,
-    keep_alive: bool,
-}
-
-impl Connection {
-    fn read(&mut self, value: &[u8]) {
-        for word in value.split(|byte| *byte == b',').map(trim) {
-            self.close |= word.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= word.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! May touch: the stream it is given. Bound: [`MOST`] bytes a connection, held only while something waits; a client that does not take
 //! them stops the writing, as a full socket does. Trust boundary: bytes are not looked at.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that may wait; then they leave at once.
 const MOST: usize = 32 * 1024;
-/// Room that is made for the first of them.
-const FIRST: usize = 4 * 1024;
+
+thread_local! {
+    /// Room for what waits: one connection after the other uses it, so it is made once.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(MOST));
+}
 
 /// A stream whose writes wait.
 pub(super) struct Corked<S>(Arc<Mutex<Cork<S>>>);
@@ -64,7 +68,12 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
             }
         }
         // An idle connection holds no buffer.
-        (self.waiting, self.gone) = (Vec::new(), 0);
+        self.gone = 0;
+        let mut room = std::mem::take(&mut self.waiting);
+        if room.capacity() == MOST {
+            room.clear();
+            ROOM.set(room);
+        }
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
             self.unflushed = false;
@@ -73,8 +82,9 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        if self.waiting.is_empty() {
-            self.waiting.reserve(FIRST);
+        if self.waiting.capacity() == 0 {
+            self.waiting = ROOM.take();
+            self.waiting.reserve_exact(MOST);
         }
         self.waiting.extend_from_slice(bytes);
         self.unflushed = true;

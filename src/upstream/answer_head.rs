@@ -1,28 +1,28 @@
 //! The head of an answer: status, fields, and how its body is framed.
 //!
-//! httparse reads the lines. Interim answers are passed over (RFC 9110 section 15.2). What could be framed in two ways is no answer: two
+//! Interim answers are passed over (RFC 9110 section 15.2). What could be framed in two ways is no answer: two
 //! lengths, another coding than one `chunked`, a coding of an HTTP/1.0 server (H08).
 //!
 //! Trust boundary: the application may be hostile. Bounds: [`MAX_HEAD`] bytes, [`MAX_FIELDS`] fields, [`MAX_INTERIM`] interim answers.
 //! Specification: RFC 9112 sections 4 to 6.
 
-use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use httparse::{Header, ParserConfig, Status};
+use http::{HeaderMap, HeaderName, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::UpstreamError;
 use super::connection::Connection;
 use crate::http::decoder::{Decoder, Sender};
+use crate::http::field::{ConnectionSays, Field};
 
 /// Largest head of an answer; a larger one is refused (H08).
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 256;
-const FEW_FIELDS: usize = 40;
+/// Fields that there is room for at first.
+const USUAL_FIELDS: usize = 12;
 const MAX_INTERIM: usize = 64;
 
 /// An answer's head, and what follows it.
@@ -121,60 +121,67 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
-    // Room for few fields is enough nearly always, and what a function may need of the stack it pays for each time.
-    match read_fields::<FEW_FIELDS>(bytes, to_head) {
-        Err(httparse::Error::TooManyHeaders) => read_many(bytes, to_head),
-        Err(_) => Err(UpstreamError::Invalid),
-        Ok(head) => head,
-    }
-}
-
-#[inline(never)]
-fn read_many(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
-    read_fields::<MAX_FIELDS>(bytes, to_head).unwrap_or(Err(UpstreamError::Invalid))
-}
-
-/// Reads a head of at most `MOST` fields.
-fn read_fields<const MOST: usize>(
-    bytes: &Bytes,
-    to_head: bool,
-) -> Result<Result<AnswerHead, UpstreamError>, httparse::Error> {
-    let mut fields = [const { MaybeUninit::uninit() }; MOST];
-    let mut parsed = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields)? {
-        Status::Complete(_) => Ok(understand(&parsed, bytes, to_head)),
-        Status::Partial => Ok(Err(UpstreamError::Invalid)),
-    }
-}
-
-fn understand(parsed: &httparse::Response<'_, '_>, bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
-    let code = parsed.code.ok_or(UpstreamError::Invalid)?;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(code).map_err(|_| UpstreamError::Invalid)?;
-    *response.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let keeps_length = to_head || response.status() == StatusCode::NOT_MODIFIED;
+    let mut lines = Lines { rest: bytes };
+    let (version, status, reason) = lines.next().and_then(status_line).ok_or(UpstreamError::Invalid)?;
+    let keeps_length = to_head || status == StatusCode::NOT_MODIFIED;
     let mut hop = Hop::default();
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    for field in parsed.headers.iter() {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let field = Field::of(line).ok_or(UpstreamError::Invalid)?;
         if hop.takes(field, keeps_length)? {
             continue;
         }
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| UpstreamError::Invalid)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        headers.append(name, value.map_err(|_| UpstreamError::Invalid)?);
+        let (name, value) = field.checked(bytes).ok_or(UpstreamError::Invalid)?;
+        headers.append(name, value);
+        if headers.len() > MAX_FIELDS {
+            return Err(UpstreamError::Invalid);
+        }
     }
     for name in &hop.listed {
         headers.remove(name);
     }
-    if let Some(reason) = parsed.reason.filter(|reason| response.status().canonical_reason() != Some(reason))
-        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    let decoder = hop.framing(version, status, to_head)?;
+    let keeps = hop.keeps(version) && decoder != Decoder::UntilClose;
+    let mut response = Response::new(());
+    (*response.status_mut(), *response.version_mut(), *response.headers_mut()) = (status, version, headers);
+    if status.canonical_reason().map(str::as_bytes) != Some(reason)
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
     {
         response.extensions_mut().insert(reason);
     }
-    let decoder = hop.framing(&response, to_head)?;
-    let keeps = hop.keeps(response.version()) && decoder != Decoder::UntilClose;
-    *response.headers_mut() = headers;
     Ok(AnswerHead { response, decoder, keeps })
+}
+
+/// `version SP status [SP reason]` (RFC 9112 section 4).
+fn status_line(line: &[u8]) -> Option<(Version, StatusCode, &[u8])> {
+    let (start, reason) = line.split_at_checked(12)?;
+    let version = match start.get(..9)? {
+        b"HTTP/1.1 " => Version::HTTP_11,
+        b"HTTP/1.0 " => Version::HTTP_10,
+        _ => return None,
+    };
+    let status = StatusCode::from_bytes(start.get(9..)?).ok()?;
+    let reason = match reason {
+        [] => reason,
+        [b' ', reason @ ..] => reason,
+        _ => return None,
+    };
+    reason.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)).then_some((version, status, reason))
+}
+
+/// The lines of a head, without their ends.
+struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (line, rest) = self.rest.split_at_checked(memchr(b'\n', self.rest)?)?;
+        self.rest = rest.get(1..)?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
 }
 
 /// What an answer says of its connection and its body; such fields go no further (H04).
@@ -183,8 +190,7 @@ struct Hop {
     length: Option<u64>,
     codings: usize,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
+    connection: ConnectionSays,
     /// Further names on `Connection`.
     listed: Vec<HeaderName>,
 }
@@ -192,34 +198,24 @@ struct Hop {
 impl Hop {
     /// Reads a field that frames the message or speaks of the connection; whether it goes no further. A length stays where it speaks of
     /// a body that is not sent.
-    fn takes(&mut self, field: &Header<'_>, keeps_length: bool) -> Result<bool, UpstreamError> {
+    fn takes(&mut self, field: Field<'_>, keeps_length: bool) -> Result<bool, UpstreamError> {
         match field.name.len() {
-            10 if field.name.eq_ignore_ascii_case("connection") => self.connection(field.value),
-            14 if field.name.eq_ignore_ascii_case("content-length") => {
+            10 if field.name.eq_ignore_ascii_case(b"connection") => self.connection.read(field.value, |word| {
+                if !word.eq_ignore_ascii_case(b"upgrade") {
+                    self.listed.extend(HeaderName::from_bytes(word));
+                }
+            }),
+            14 if field.name.eq_ignore_ascii_case(b"content-length") => {
                 self.lengths(field.value)?;
                 return Ok(!keeps_length);
             }
-            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if field.name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.codings += 1;
-                self.chunked = field.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                self.chunked = field.value.eq_ignore_ascii_case(b"chunked");
             }
             _ => return Ok(false),
         }
         Ok(true)
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        for word in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if word.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if word.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if !word.eq_ignore_ascii_case(b"upgrade")
-                && let Ok(name) = HeaderName::from_bytes(word)
-            {
-                self.listed.push(name);
-            }
-        }
     }
 
     /// The one length that all lines must name.
@@ -236,11 +232,10 @@ impl Hop {
     }
 
     /// How the body is framed (RFC 9112 section 6.3).
-    fn framing(&self, response: &Response<()>, to_head: bool) -> Result<Decoder, UpstreamError> {
-        if self.codings > 0 && response.version() == Version::HTTP_10 {
+    fn framing(&self, version: Version, status: StatusCode, to_head: bool) -> Result<Decoder, UpstreamError> {
+        if self.codings > 0 && version == Version::HTTP_10 {
             return Err(UpstreamError::Invalid);
         }
-        let status = response.status();
         if to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             return Ok(Decoder::Done);
         }
@@ -256,7 +251,7 @@ impl Hop {
     /// trusted to know where an answer ends.
     fn keeps(&self, version: Version) -> bool {
         let doubtful = self.codings > 0 && self.length.is_some();
-        !self.close && !doubtful && (version == Version::HTTP_11 || self.keep_alive)
+        !self.connection.close && !doubtful && (version == Version::HTTP_11 || self.connection.keep_alive)
     }
 }
 

@@ -122,8 +122,9 @@ fn write_name(name: &HeaderName, spelling: Option<&Spelling>, into: &mut Vec<u8>
 }
 
 fn write_length(length: u64, into: &mut Vec<u8>) {
-    // Writing to memory does not fail.
-    let _ = write!(into, "content-length: {length}\r\n");
+    into.extend_from_slice(b"content-length: ");
+    into.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    into.extend_from_slice(b"\r\n");
 }
 
 thread_local! {
@@ -138,6 +139,7 @@ fn write_date(now: u64, into: &mut Vec<u8>) {
             *made = now;
             let date = httpdate::HttpDate::from(Clock::system().now().system_time());
             line.clear();
+            // Writing to memory does not fail.
             let _ = write!(line, "date: {date}\r\n");
         }
         into.extend_from_slice(line);
