@@ -235,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn h06_the_end_of_a_small_body_is_known_with_its_last_piece() {
+        for (text, known) in [
+            ("2\r\nok\r\n0\r\n\r\n", true),
+            ("2\r\nok\r\n0\r\n\r\nx", false),
+            ("2\r\nok\r\n0\r\n\r", false),
+            ("2\r\nok\r\n0;x\r\n\r\n", false),
+            ("3\r\nok\r\n0\r\n\r\n", false),
+        ] {
+            let (mut decoder, mut read) = (Decoder::chunked(Sender::Application), BytesMut::from(text));
+            assert!(decoder.take(&mut read).unwrap().is_some());
+            assert_eq!((decoder.is_done(), read.is_empty()), (known, known), "{text:?}");
+        }
+    }
+
+    #[test]
     fn h08_what_is_no_chunk_breaks_the_answer() {
         for text in [
             "",

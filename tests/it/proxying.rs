@@ -10,6 +10,7 @@ mod front;
 mod goodbyes;
 mod heads;
 mod hostile;
+mod keeping;
 mod limits;
 mod mixed;
 mod parked;
