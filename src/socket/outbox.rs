@@ -89,7 +89,12 @@ impl Outbox {
             let mut left = |part| after(part, &mut skip);
             let slices = [left(&self.front), left(&self.data), left(self.back)];
             let written = match slices {
-                [[], [], []] => return Poll::Ready(Ok(())),
+                [[], [], []] => {
+                    // Whoever made the data can use its room again. What stays is a head, to be written once more perhaps.
+                    self.gone -= self.data.len();
+                    self.data = Bytes::new();
+                    return Poll::Ready(Ok(()));
+                }
                 [only, [], []] | [[], only, []] => ready!(Pin::new(&mut *stream).poll_write(context, only))?,
                 slices => ready!(poll_write_joined(Pin::new(&mut *stream), context, &slices.map(IoSlice::new)))?,
             };

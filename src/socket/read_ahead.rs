@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
@@ -18,15 +18,37 @@ pub struct ReadAhead {
     pub bytes: BytesMut,
     /// How much to read at once; more where there was more.
     room: usize,
+    /// Bytes that came since this was begun.
+    came: usize,
+    /// How much to read at first: the next answer is often as long as the last one.
+    usual: usize,
 }
 
 impl Default for ReadAhead {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), room: FIRST }
+        Self { bytes: BytesMut::new(), room: FIRST, came: 0, usual: FIRST }
     }
 }
 
 impl ReadAhead {
+    /// Begins anew: what comes now has nothing to do with what came before.
+    pub fn begin(&mut self) {
+        self.room = self.usual;
+        self.came = 0;
+    }
+
+    /// Ends what was begun, and lets go of the room.
+    pub fn end(&mut self) {
+        self.bytes = BytesMut::new();
+        // With room for a little more than the last time, to see that nothing is left.
+        self.usual = if self.came < FIRST { FIRST } else { (self.came + self.came / 8).min(MOST) };
+    }
+
+    /// Whether so much room is made for reading that it is worth asking first whether anything is there.
+    pub fn wants_much(&self) -> bool {
+        self.room > FIRST
+    }
+
     /// Expects so many bytes, to read them in few pieces, where that is known.
     pub fn expect(&mut self, bytes: Option<u64>) {
         if let Some(bytes) = bytes {
@@ -47,18 +69,17 @@ impl ReadAhead {
         stream: &mut (impl AsyncRead + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if self.bytes.capacity() - self.bytes.len() < self.room / 2 {
+        let left = self.bytes.capacity() - self.bytes.len();
+        if left < self.room / 2 || (left < self.room && self.bytes.is_empty()) {
             self.bytes.reserve(self.room);
         }
         let room = self.bytes.capacity() - self.bytes.len();
-        let polled = pin!(stream.read_buf(&mut self.bytes)).poll(context);
-        if let Poll::Ready(Ok(more)) = polled
-            && more == room
-            && self.room < MOST
-        {
+        let more = ready!(pin!(stream.read_buf(&mut self.bytes)).poll(context))?;
+        if more == room && self.room < MOST {
             self.room *= 2;
         }
-        polled
+        self.came = self.came.saturating_add(more);
+        Poll::Ready(Ok(more))
     }
 }
 
@@ -97,5 +118,57 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// Reads until nothing is there; how often it was read.
+    fn read_all(ahead: &mut ReadAhead, mut stream: &[u8]) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut reads = 0;
+        while !stream.is_empty() {
+            assert!(matches!(ahead.poll_more(&mut stream, &mut context), Poll::Ready(Ok(1..))));
+            reads += 1;
+        }
+        reads
+    }
+
+    #[test]
+    fn what_is_as_long_as_the_last_time_is_read_at_once() {
+        let mut ahead = ReadAhead::default();
+        let long = vec![7; 64 << 10];
+        assert!(!ahead.wants_much());
+        ahead.begin();
+        assert!(read_all(&mut ahead, &long) > 1);
+        ahead.end();
+        ahead.begin();
+        assert!(ahead.wants_much());
+        assert_eq!(read_all(&mut ahead, &long), 1);
+        assert_eq!(ahead.bytes, long);
+        ahead.end();
+        assert_eq!(ahead.bytes.capacity(), 0);
+        // One short answer, and no more room than that is made.
+        ahead.begin();
+        assert_eq!(read_all(&mut ahead, &long[..100]), 1);
+        ahead.end();
+        ahead.begin();
+        assert!(!ahead.wants_much());
+    }
+
+    #[test]
+    fn no_more_is_read_at_once_than_the_most() {
+        let mut ahead = ReadAhead::default();
+        let endless = vec![7; 1 << 20];
+        read_all(&mut ahead, &endless);
+        ahead.end();
+        ahead.begin();
+        ahead.expect(Some(u64::MAX));
+        let (mut stream, mut context) = (&endless[..], Context::from_waker(Waker::noop()));
+        assert!(matches!(ahead.poll_more(&mut stream, &mut context), Poll::Ready(Ok(1..))));
+        assert!(ahead.bytes.len() <= MOST, "{}", ahead.bytes.len());
     }
 }

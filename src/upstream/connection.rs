@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::socket::Socket;
@@ -34,6 +34,7 @@ impl Connection {
     /// Begins anew: a request is about to be sent.
     pub(super) fn begin(&mut self) {
         self.heard = false;
+        self.read.begin();
     }
 
     /// Whether a byte of an answer came (H07).
@@ -43,6 +44,10 @@ impl Connection {
 
     /// Reads something more; zero: the application says no more.
     pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.wants_much() {
+            // What waits for a slow application holds no room that it does not need yet.
+            ready!(self.socket.poll_readable(context))?;
+        }
         let more = ready!(self.read.poll_more(&mut self.socket, context))?;
         self.heard |= more > 0;
         Poll::Ready(Ok(more))
@@ -73,7 +78,7 @@ impl Connection {
     /// Ends an answer: lets go of the room for reading. Whether the connection can be used again: nothing came that nobody asked for.
     pub(super) fn rest(&mut self) -> bool {
         let clean = self.read.bytes.is_empty();
-        self.read.bytes = BytesMut::new();
+        self.read.end();
         clean
     }
 

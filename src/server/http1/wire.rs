@@ -139,8 +139,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Whether the body was read to its end, or may still be, or is thrown away.
     pub(super) fn may_go_on(&mut self, context: &mut Context<'_>) -> bool {
-        // The answer says more than that one may go on.
-        self.go_on = b"";
+        // The answer says more than that one may go on; what was begun is said to its end.
+        if self.go_on.len() == CONTINUE.len() {
+            self.go_on = b"";
+        }
         !self.broken && (self.wanted || self.throw_away(context))
     }
 
@@ -209,7 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what is in the outbox.
     pub(super) fn poll_write(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let written = outbox.poll_write(&mut self.stream, context);
+        let written = match self.poll_go_on(context) {
+            Poll::Ready(Ok(())) => outbox.poll_write(&mut self.stream, context),
+            other => other,
+        };
         self.note(written)
     }
 
