@@ -1,6 +1,6 @@
 //! Who sends this request: a known person, or nobody and why.
 //!
-//! A cookie that the worker has opened before costs a look-up; its policy outcomes and identity fields are ready. What was opened counts
+//! A cookie that the worker has opened twice costs a look-up from then on; its policy outcomes and identity fields are ready. What was opened counts
 //! only for the application, host and policy version that it was opened for. Limits are checked on every request (C09).
 //!
 //! Trust boundary: cookies are a stranger's. Specification: none but our own; see `session`.
@@ -162,13 +162,14 @@ pub(super) fn authenticate(
 ) -> Result<Arc<Known>, NoSession> {
     let gateway = exchange.gateway;
     let text = sealed(exchange, application, "").text(headers)?;
-    if let Some(known) = gateway.sessions.find(&text).filter(|known| known.is_for(application, host)) {
+    let key = gateway.sessions.key(&text);
+    if let Some(known) = gateway.sessions.find(key).filter(|known| known.is_for(application, host)) {
         return known.check(now).map(|()| known);
     }
     let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
     let known = Arc::new(Known::new(&gateway.common, application, host, session));
     known.check(now)?;
-    gateway.keep_session(exchange.snapshot, &text, &known);
+    gateway.keep_session(exchange.snapshot, key, &known);
     Ok(known)
 }
 

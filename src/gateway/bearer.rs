@@ -214,7 +214,8 @@ fn known(
     token: &BearerToken,
     now: Timestamp,
 ) -> Option<Result<Arc<TokenHolder>, TokenError>> {
-    let holders = exchange.gateway.tokens.find(token.text().as_bytes())?;
+    let tokens = &exchange.gateway.tokens;
+    let holders = tokens.find(tokens.key(token.text().as_bytes()))?;
     let holder = holders.iter().find(|holder| holder.is_for(application))?;
     match holder.standing.at(now, &access.provider) {
         Stands::Good => Some(holder.check().map(|()| Arc::clone(holder))),
@@ -240,7 +241,8 @@ async fn accept(
 
 /// Remembers a token beside what is known of it at other applications.
 fn keep(exchange: &Exchange<'_>, text: &[u8], holder: &Arc<TokenHolder>) {
-    let before = exchange.gateway.tokens.find(text);
+    let tokens = &exchange.gateway.tokens;
+    let before = tokens.find(tokens.key(text));
     let others = before.iter().flat_map(|holders| holders.iter()).filter(|other| !other.is_for(&holder.application));
     let holders = std::iter::once(holder).chain(others).take(APPLICATIONS).cloned().collect();
     exchange.gateway.keep_token(exchange.snapshot, text, holders);

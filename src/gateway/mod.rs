@@ -58,7 +58,7 @@ use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
 use crate::pages::Form;
-use crate::session::{Revocations, SessionCache};
+use crate::session::{CacheKey, Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
 use crate::upstream::{BodyLimits, ClientBody, Pool};
 
@@ -77,7 +77,7 @@ use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
 pub use transport::{ListenerRules, TlsConnection};
 
-/// Sessions that a worker keeps open.
+/// Sessions that a worker keeps open, of those that were brought to it twice.
 const CACHED_SESSIONS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
 /// Accepted tokens that a worker remembers.
@@ -273,17 +273,17 @@ impl Gateway {
         }
     }
 
-    /// Keeps an opened session for the next request, unless it was opened for policies that are already replaced.
-    fn keep_session(&self, snapshot: &Snapshot, text: &[u8], known: &Arc<Known>) {
+    /// Keeps an opened session that is brought again for the next request, unless it was opened for policies that are already replaced.
+    fn keep_session(&self, snapshot: &Snapshot, key: CacheKey<'_>, known: &Arc<Known>) {
         if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
-            self.sessions.keep(text, Arc::clone(known));
+            self.sessions.admit(key, known);
         }
     }
 
-    /// Keeps an accepted token in the same way.
+    /// Keeps an accepted token in the same way, but at once: to accept one may mean to ask the provider.
     fn keep_token(&self, snapshot: &Snapshot, text: &[u8], holders: Vec<Arc<TokenHolder>>) {
         if self.prepared_for.load(Ordering::Relaxed) == snapshot.version() {
-            self.tokens.keep(text, Arc::new(holders));
+            self.tokens.keep(self.tokens.key(text), Arc::new(holders));
         }
     }
 

@@ -7,6 +7,7 @@
 //! given what a stranger sent; whatever is wrong with it, the answer is "no session" (C03).
 
 mod cache;
+mod door;
 mod revocation;
 mod seal;
 mod ticket;
@@ -20,7 +21,7 @@ use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::crypto::random;
 
-pub use cache::SessionCache;
+pub use cache::{CacheKey, SessionCache};
 pub use revocation::{
     BeingKept, CAUSES, Cause, Change, Effect, Entry, Keeper, Keeping, Kind, Order, Revocations, Revoked, Standing, Tag,
     TokenMarks, TokenStanding, Wanted, Whom,

@@ -228,12 +228,12 @@ async fn an_assertion_verifies_with_the_keys_that_the_gateway_publishes() {
     );
     assert_eq!((claims["email"].as_str(), &claims["groups"]), (Some("ada@gmr.example"), &json!(["staff", "a;b"])));
     assert!(claims["sub"].as_str().is_some_and(|sub| !sub.is_empty()));
-    // Each of the two workers keeps one.
+    // Each of the two workers makes one at the first sight of a session, and one at the second, which it keeps.
     let mut kept = BTreeSet::from([token.clone()]);
     for _ in 0..12 {
         kept.insert(told.of_ada("").await.all("x-jwt")[0].to_owned());
     }
-    assert!(kept.len() <= 2, "{} were made", kept.len());
+    assert!((2..=4).contains(&kept.len()), "{} were made", kept.len());
     told.clock.advance(Duration::from_secs(61));
     let next = told.of_ada("").await.all("x-jwt")[0].to_owned();
     assert!(!kept.contains(&next));
