@@ -14,13 +14,12 @@
 //! Trust boundary: sealed bytes come from the wire. A stranger can make the gateway derive a key (about 1 us) by
 //! inventing salts; derived keys are kept in a list of at most 64, and only when something opened with them.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
-use base64::Engine as _;
+use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
+use base64::{Engine as _, decoded_len_estimate};
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -90,12 +89,11 @@ pub struct KeyRing {
 struct RingKey {
     id: [u8; KEY_ID],
     master: Zeroizing<[u8; 32]>,
-    sealing: Mutex<Derived>,
+    sealing: Mutex<Arc<Derived>>,
     seals: AtomicU64,
-    derived: Mutex<Vec<Derived>>,
+    derived: Mutex<Vec<Arc<Derived>>>,
 }
 
-#[derive(Clone)]
 struct Derived {
     salt: [u8; SALT],
     cipher: Aes256Gcm,
@@ -125,7 +123,9 @@ impl KeyRing {
         let Some(key) = self.keys.first() else { return String::new() };
         let derived = key.sealing_key();
         let nonce: [u8; NONCE] = random::bytes();
-        let payload = Payload { msg: content, aad: &associated_data(&key.id, binding) };
+        let mut associated = Vec::with_capacity(associated_length(binding));
+        associate(&key.id, binding, &mut associated);
+        let payload = Payload { msg: content, aad: &associated };
         #[expect(clippy::expect_used, reason = "AES-GCM fails only above 64 GiB, and no caller holds that much")]
         let sealed = derived.cipher.encrypt(&Nonce::from(nonce), payload).expect("content is short");
         let mut out = Vec::with_capacity(HEAD + sealed.len());
@@ -139,28 +139,51 @@ impl KeyRing {
 
     /// Opens what [`KeyRing::seal`] made for the same binding.
     pub fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| OpenError)?;
-        let (head, body) = bytes.split_at_checked(HEAD).ok_or(OpenError)?;
-        if body.len() < TAG {
+        // One piece of memory for what was sealed, the associated data behind it, and the content, which takes the place of the former.
+        let room = decoded_len_estimate(sealed.len()) + associated_length(binding);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        URL_SAFE_NO_PAD.decode_vec(sealed, &mut *bytes).map_err(|_| OpenError)?;
+        let length = bytes.len();
+        if length < HEAD + TAG {
             return Err(OpenError);
         }
-        let (version, rest) = head.split_first().ok_or(OpenError)?;
-        let (id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenError)?;
-        let (salt, nonce) = rest.split_first_chunk::<SALT>().ok_or(OpenError)?;
-        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| OpenError)?;
+        let Head { version, id, salt, nonce } = Head::read(&bytes).ok_or(OpenError)?;
+        associate(&id, binding, &mut bytes);
+        let (text, associated) = bytes.split_at_mut_checked(length).ok_or(OpenError)?;
+        let (body, tag) = text.split_last_chunk_mut::<TAG>().ok_or(OpenError)?;
+        let body = body.get_mut(HEAD..).ok_or(OpenError)?;
         // An unknown version or key costs what a wrong tag costs, so that time tells nobody which of them it was (C03).
-        let named = self.keys.iter().find(|key| key.id == *id).filter(|_| *version == VERSION);
+        let named = self.keys.iter().find(|key| key.id == id).filter(|_| version == VERSION);
         let key = named.or(self.keys.first()).ok_or(OpenError)?;
-        let payload = Payload { msg: body, aad: &associated_data(id, binding) };
-        let (derived, known) = key.opening_key(*salt);
-        let content = derived.cipher.decrypt(&Nonce::from(nonce), payload).map_err(|_| OpenError)?;
+        let (derived, known) = key.opening_key(salt);
+        let (nonce, tag) = (Nonce::from(nonce), Tag::from(*tag));
+        derived.cipher.decrypt_inout_detached(&nonce, associated, body.into(), &tag).map_err(|_| OpenError)?;
         if named.is_none() {
             return Err(OpenError);
         }
         if !known {
             key.remember(derived);
         }
-        Ok(Zeroizing::new(content))
+        bytes.truncate(length - TAG);
+        bytes.drain(..HEAD);
+        Ok(bytes)
+    }
+}
+
+/// What stands before the ciphertext.
+struct Head {
+    version: u8,
+    id: [u8; KEY_ID],
+    salt: [u8; SALT],
+    nonce: [u8; NONCE],
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let (id, rest) = rest.split_first_chunk()?;
+        let (salt, rest) = rest.split_first_chunk()?;
+        Some(Self { version: *version, id: *id, salt: *salt, nonce: *rest.first_chunk()? })
     }
 }
 
@@ -172,31 +195,31 @@ impl RingKey {
         Self { id, master, sealing: Mutex::new(first), seals: AtomicU64::new(0), derived: Mutex::new(Vec::new()) }
     }
 
-    fn derive(master: &[u8; 32], salt: [u8; SALT]) -> Derived {
+    fn derive(master: &[u8; 32], salt: [u8; SALT]) -> Arc<Derived> {
         let mut key = Zeroizing::new([0u8; 32]);
         expand(master, Some(&salt), b"lychgate sealing v1", key.as_mut());
-        Derived { salt, cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)) }
+        Arc::new(Derived { salt, cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)) })
     }
 
     /// The key to seal with; a new one is derived when the present one has sealed 2^32 times.
-    fn sealing_key(&self) -> Derived {
+    fn sealing_key(&self) -> Arc<Derived> {
         let mut sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.seals.fetch_add(1, Ordering::Relaxed) >= MAX_SEALS {
             *sealing = Self::derive(&self.master, random::bytes());
             self.seals.store(1, Ordering::Relaxed);
         }
-        sealing.clone()
+        Arc::clone(&sealing)
     }
 
-    fn opening_key(&self, salt: [u8; SALT]) -> (Derived, bool) {
+    fn opening_key(&self, salt: [u8; SALT]) -> (Arc<Derived>, bool) {
         let kept = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.iter().find(|derived| derived.salt == salt) {
-            Some(derived) => (derived.clone(), true),
+            Some(derived) => (Arc::clone(derived), true),
             None => (Self::derive(&self.master, salt), false),
         }
     }
 
-    fn remember(&self, derived: Derived) {
+    fn remember(&self, derived: Arc<Derived>) {
         let mut kept = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_SALTS {
             kept.remove(0);
@@ -223,15 +246,20 @@ fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyTextError> {
     Ok(Zeroizing::new(key))
 }
 
-/// Version, key id, purpose, name and scope, each after its length: no two bindings share a text.
-fn associated_data(id: &[u8; KEY_ID], binding: Binding<'_>) -> Vec<u8> {
-    let mut out = vec![VERSION];
+/// Appends the associated data: version, key id, purpose, name and scope, each after its length, so that no two bindings share a text.
+fn associate(id: &[u8; KEY_ID], binding: Binding<'_>, out: &mut Vec<u8>) {
+    out.push(VERSION);
     out.extend_from_slice(id);
     for part in [binding.purpose, binding.name, binding.scope] {
         out.extend_from_slice(&(part.len() as u64).to_be_bytes());
         out.extend_from_slice(part.as_bytes());
     }
-    out
+}
+
+/// How many bytes [`associate`] appends.
+fn associated_length(binding: Binding<'_>) -> usize {
+    let parts = [binding.purpose, binding.name, binding.scope];
+    1 + KEY_ID + parts.map(|part| size_of::<u64>() + part.len()).iter().sum::<usize>()
 }
 
 #[cfg(test)]
@@ -254,6 +282,15 @@ mod tests {
         assert_eq!(**rotated.open(BINDING, sealed.as_bytes()).as_ref().unwrap(), b"content");
         let newer = rotated.seal(BINDING, b"content");
         assert_eq!(old.open(BINDING, newer.as_bytes()), Err(OpenError));
+    }
+
+    #[test]
+    fn c01_the_format_is_what_it_was() {
+        let key = Secret::new(STANDARD.encode(std::array::from_fn::<u8, 32, _>(|at| at as u8)));
+        // Sealed with HKDF and AES-GCM of another library (Python's cryptography).
+        let sealed = "Ad3V62RkZWZnaGlqa8jJysvMzc7P0NHS0yaOxRNdt-wjD_YlZsVvWNSv0kADr_qDdyzBff5A4JwH5Mnr";
+        let opened = KeyRing::new(&[key]).ok().unwrap().open(BINDING, sealed.as_bytes());
+        assert_eq!(**opened.as_ref().unwrap(), b"content of long ago");
     }
 
     #[test]

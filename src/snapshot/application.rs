@@ -199,7 +199,7 @@ impl Application {
 
     /// What its sessions on `host` are sealed for.
     pub fn session_scope(&self, host: &HostName) -> String {
-        format!("{host}/{}", self.name())
+        [host.as_str(), "/", self.name()].concat()
     }
 }
 
