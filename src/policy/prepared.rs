@@ -27,7 +27,7 @@ pub struct Prepared {
     outcomes: Truths,
     other_sets: Box<[OnceLock<Box<Ready>>]>,
     subject: Arc<Subject>,
-    claims: OnceLock<BoundClaims>,
+    claims: BoundClaims,
     definitions: Truths,
 }
 
@@ -69,10 +69,10 @@ impl Prepared {
 
     /// Lets `look` see everything that an expression may look at.
     pub(super) fn with_view<T>(&self, glance: Glance<'_>, look: impl FnOnce(&View<'_>) -> T) -> T {
-        let bound = self.claims.get_or_init(|| BoundClaims::bind(&self.subject.claims, &glance.policy.claims_read));
         look(&View {
             claims: &self.subject.claims,
-            bound,
+            bound: &self.claims,
+            claims_read: &glance.policy.claims_read,
             session: &self.subject.session,
             request: Some(glance.request),
             now: glance.now,
@@ -96,7 +96,7 @@ impl Policy {
         Prepared {
             policy: self.front.id,
             subject,
-            claims: OnceLock::new(),
+            claims: BoundClaims::default(),
             outcomes: Truths::unknown(self.conditions),
             definitions: Truths::unknown(self.named.len()),
             first_set: OnceLock::new(),
@@ -121,6 +121,6 @@ impl Prepared {
 
     /// Whether any claim was brought into the evaluator's form.
     pub(super) fn is_bound(&self) -> bool {
-        self.claims.get().is_some()
+        self.claims.is_bound()
     }
 }

@@ -20,6 +20,7 @@ mod lower;
 mod named;
 mod named_check;
 mod place;
+mod plain;
 mod scope;
 mod seen;
 mod spelled;
@@ -42,7 +43,7 @@ pub(super) use scope::{BoundClaims, View};
 pub use seen::Seen;
 pub(super) use seen::{fields_read, seen};
 
-use crate::claims::ClaimValue;
+use crate::claims::{ClaimValue, Claims};
 
 /// What is known of a value's type when an expression is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,8 @@ pub(super) struct Expression {
     about: Box<About>,
     kind: Option<Kind>,
     claim_path: Option<Vec<Box<str>>>,
+    /// The same as a condition that needs no evaluator, where it is one.
+    plain: Option<plain::Plain>,
 }
 
 /// What is known of an expression and not needed to evaluate it.
@@ -173,7 +176,8 @@ impl Expression {
         reads.take_over(&inherited);
         let operators = bounds::operators(text);
         let about = Box::new(About { reads, places, uses, operators, depth, warnings });
-        let expression = Self { tree, constants, about, kind, claim_path };
+        let plain = plain::Plain::of(&tree);
+        let expression = Self { tree, constants, about, kind, claim_path, plain };
         expression.check_together(text, named)?;
         Ok(expression)
     }
@@ -220,12 +224,22 @@ impl Expression {
 
     /// Evaluates a condition.
     pub(super) fn test(&self, view: &View<'_>) -> Result<bool, Failure> {
-        self.evaluate(view, truth_of)
+        match self.known_plainly(view) {
+            Some(truth) => Ok(truth),
+            None => self.evaluate(view, truth_of),
+        }
     }
 
     /// Evaluates a condition within the evaluation of what uses it, and its budget.
     fn test_within<'a>(&'a self, scope: &scope::Scope<'a>) -> Result<bool, Failure> {
-        evaluate_within(&self.tree, &scope.of(&self.constants), truth_of)
+        match self.known_plainly(scope.view()) {
+            Some(truth) => Ok(truth),
+            None => evaluate_within(&self.tree, &scope.of(&self.constants), truth_of),
+        }
+    }
+
+    fn known_plainly(&self, view: &View<'_>) -> Option<bool> {
+        self.plain.as_ref()?.test(view.claims)
     }
 
     /// Evaluates to text. A claim that is named directly keeps the exact text that the provider wrote (S06).
@@ -315,16 +329,16 @@ fn read_quickly(text: &str, named: &Named) -> Option<(cel::IdedExpr, check::Chec
 }
 
 fn claim_at<'a>(path: &[Box<str>], view: &View<'a>) -> Result<&'a ClaimValue, Failure> {
-    let absent = || Failure::Absent(path.join("."));
-    let (first, rest) = path.split_first().ok_or_else(absent)?;
-    let mut value = view.claims.value(first).ok_or_else(absent)?;
-    for key in rest {
-        value = match value {
-            ClaimValue::Object(members) => members.get(key).ok_or_else(absent)?,
-            _ => return Err(absent()),
-        };
-    }
-    Ok(value)
+    claim_in(path, view.claims).ok_or_else(|| Failure::Absent(path.join(".")))
+}
+
+/// What stands under these keys, from the outermost.
+fn claim_in<'a>(path: &[Box<str>], claims: &'a Claims) -> Option<&'a ClaimValue> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(claims.value(first)?, |value, key| match value {
+        ClaimValue::Object(members) => members.get(key),
+        _ => None,
+    })
 }
 
 fn claim_text(value: &ClaimValue, path: &[Box<str>]) -> Result<String, Failure> {

@@ -1,12 +1,13 @@
 //! What an expression can see: the person, the session, the request, the time and the application.
 //!
-//! Claims are brought into the evaluator's form once per session ([`BoundClaims`]) and lent to every evaluation; request
+//! Claims are brought into the evaluator's form once per session, when an expression first needs that ([`BoundClaims`]), and lent to every evaluation; request
 //! and session fields are looked up by their whole name, so nothing is built that the expression does not read.
 //!
 //! May touch: nothing but memory. Trust boundary: requests are a stranger's; they enter as text values only.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use cel::ExecutionError;
 use cel::common::types::{CelBool, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
@@ -112,8 +113,10 @@ impl<'t> Chosen<'t> {
 pub(in crate::policy) struct View<'a> {
     /// The claims as the provider wrote them.
     pub(in crate::policy) claims: &'a Claims,
-    /// The same claims in the evaluator's form.
+    /// The same claims in the evaluator's form, once that was asked for.
     pub(in crate::policy) bound: &'a BoundClaims,
+    /// The claims that expressions may ask for.
+    pub(in crate::policy) claims_read: &'a BTreeSet<Box<str>>,
     /// The session.
     pub(in crate::policy) session: &'a SessionFacts,
     /// The request; none while a session is prepared, when no expression that reads it is evaluated.
@@ -126,16 +129,25 @@ pub(in crate::policy) struct View<'a> {
     pub(in crate::policy) definitions: Definitions<'a>,
 }
 
-/// Claims in the evaluator's form.
-pub(in crate::policy) struct BoundClaims(CelMap<'static>);
+/// Claims in the evaluator's form, from the first time that an expression looks at them.
+#[derive(Default)]
+pub(in crate::policy) struct BoundClaims(OnceLock<Box<CelMap<'static>>>);
 
 impl BoundClaims {
-    /// Brings those of `claims` into form that are `wanted`.
-    pub(in crate::policy) fn bind(claims: &Claims, wanted: &BTreeSet<Box<str>>) -> Self {
-        let wanted = claims.iter().filter(|(name, _)| wanted.contains(*name));
-        let bound: HashMap<CelMapKey<'static>, _> =
-            wanted.map(|(name, value)| (CelMapKey::from(name.to_owned()), bind(value))).collect();
-        Self(CelMap::from(bound))
+    /// The claims that are wanted, brought into form where they are not yet.
+    fn map(&self, claims: &Claims, wanted: &BTreeSet<Box<str>>) -> &CelMap<'static> {
+        self.0.get_or_init(|| {
+            let wanted = claims.iter().filter(|(name, _)| wanted.contains(*name));
+            let bound: HashMap<CelMapKey<'static>, _> =
+                wanted.map(|(name, value)| (CelMapKey::from(name.to_owned()), bind(value))).collect();
+            Box::new(CelMap::from(bound))
+        })
+    }
+
+    /// Whether any claim was brought into this form.
+    #[cfg(test)]
+    pub(in crate::policy) fn is_bound(&self) -> bool {
+        self.0.get().is_some()
     }
 }
 
@@ -294,7 +306,7 @@ impl<'a> Scope<'a> {
 impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         match variable {
-            "user" => Some(CowVal::Borrowed(&self.view.bound.0)),
+            "user" => Some(CowVal::Borrowed(self.view.bound.map(self.view.claims, self.view.claims_read))),
             "now" => Some(number(self.view.now.seconds())),
             "app" => Some(text(self.view.app)),
             BUDGET => Some(CowVal::Borrowed(&self.shared.budget)),

@@ -3,6 +3,7 @@
 mod documented;
 mod functions;
 mod parsers;
+mod plain;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -28,8 +29,8 @@ fn with_view<T>(claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
 
 fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) -> T) -> T {
     let claims = Claims::from_json(claims.as_bytes()).unwrap();
-    let wanted = claims.iter().map(|(name, _)| name.into()).collect();
-    let bound = BoundClaims::bind(&claims, &wanted);
+    let claims_read = claims.iter().map(|(name, _)| name.into()).collect();
+    let bound = BoundClaims::default();
     let session = SessionFacts {
         kind: SessionKind::Browser,
         provider: "okta".into(),
@@ -68,7 +69,8 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
     let (named, truths) = (Named::default(), Truths::unknown(0));
     let definitions = Definitions { named: &named, truths: &truths };
     let request = Some(&request);
-    look(&View { claims: &claims, bound: &bound, session: &session, request, now, app: "royalty", definitions })
+    let (claims, claims_read, bound, app) = (&claims, &claims_read, &bound, "royalty");
+    look(&View { claims, bound, claims_read, session: &session, request, now, app, definitions })
 }
 
 fn test(text: &str) -> Result<bool, Failure> {
