@@ -8,6 +8,8 @@
 //! Specification: RFC 9110 section 5.5 (field values), RFC 3986 section 2.1 (percent), RFC 4648 section 4
 //! (base64), RFC 2047 (encoded-words), RFC 6265 section 4.1.1 (cookies).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -87,10 +89,15 @@ impl Carrier {
     }
 }
 
-/// Encodes `text` for `carrier`.
-pub(super) fn encode_for(text: &str, encoding: Encoding, carrier: Carrier) -> Result<Vec<u8>, EncodeError> {
-    if encoding == Encoding::Percent && !text.chars().any(char::is_control) {
-        return Ok(percent_with(text, carrier.also()).into_bytes());
+/// Encodes `text` for `carrier`; what stays as it is, is not copied.
+pub(super) fn encode_for<'t>(
+    text: impl Into<Cow<'t, str>>,
+    encoding: Encoding,
+    carrier: Carrier,
+) -> Result<Cow<'t, [u8]>, EncodeError> {
+    let text = text.into();
+    if encoding == Encoding::Percent && carrier != Carrier::Header && !has_control(&text) {
+        return Ok(Cow::Owned(percent_with(&text, carrier.also()).into_bytes()));
     }
     let bytes = encode(text, encoding)?;
     if !carrier.carries(&bytes) {
@@ -100,23 +107,37 @@ pub(super) fn encode_for(text: &str, encoding: Encoding, carrier: Carrier) -> Re
 }
 
 /// Encodes `text` for a header.
-pub(super) fn encode(text: &str, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
-    if text.chars().any(char::is_control) {
+pub(super) fn encode<'t>(text: impl Into<Cow<'t, str>>, encoding: Encoding) -> Result<Cow<'t, [u8]>, EncodeError> {
+    let text = text.into();
+    if has_control(&text) {
         return Err(EncodeError::Control);
     }
-    match encoding {
-        Encoding::Utf8 => no_edge_space(text).map(|text| text.as_bytes().to_vec()),
-        Encoding::Percent => Ok(percent(text).into_bytes()),
-        Encoding::Latin1 => no_edge_space(text)?
+    Ok(Cow::Owned(match encoding {
+        Encoding::Utf8 => {
+            no_edge_space(&text)?;
+            return Ok(match text {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            });
+        }
+        Encoding::Percent => percent(&text).into_bytes(),
+        Encoding::Latin1 => no_edge_space(&text)?
             .chars()
             .map(|character| {
                 u8::try_from(character).map_err(|_| EncodeError::Unencodable("a character is not Latin-1"))
             })
-            .collect(),
-        Encoding::Base64 => Ok(STANDARD.encode(text).into_bytes()),
-        Encoding::Utf8Percent => Ok(percent_beyond_ascii(text).into_bytes()),
-        Encoding::Rfc2047 => Ok(encoded_words(text).into_bytes()),
-    }
+            .collect::<Result<_, _>>()?,
+        Encoding::Base64 => STANDARD.encode(&*text).into_bytes(),
+        Encoding::Utf8Percent => percent_beyond_ascii(&text).into_bytes(),
+        Encoding::Rfc2047 => encoded_words(&text).into_bytes(),
+    }))
+}
+
+/// Whether a control character stands in a text, one of ASCII or of C1.
+fn has_control(text: &str) -> bool {
+    // Most texts are printable ASCII, which is found out without taking characters apart.
+    let printable = text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
+    !printable && text.chars().any(char::is_control)
 }
 
 /// Percent-encodes `%`, everything that is not ASCII, and spaces at the ends, which would be lost.
@@ -214,7 +235,7 @@ mod tests {
 
     #[test]
     fn s06_encoded_words_are_75_bytes_at_most_and_hold_whole_characters() {
-        let word = |text: &str| String::from_utf8(encode(text, Encoding::Rfc2047).unwrap()).unwrap();
+        let word = |text: &str| String::from_utf8(encode(text, Encoding::Rfc2047).unwrap().into_owned()).unwrap();
         assert_eq!(word("Zoë"), "=?UTF-8?B?Wm/Dqw==?=");
         for plain in ["", "Ada Lovelace", "a=?b".replace("=?", "?=").as_str()] {
             assert_eq!(word(plain), plain, "plain ASCII stays");
@@ -240,7 +261,7 @@ mod tests {
 
     #[test]
     fn s06_a_cookie_carries_what_cookies_can() {
-        let cookie = |text: &str, encoding| encode_for(text, encoding, Carrier::Cookie);
+        let cookie = |text: &'static str, encoding| encode_for(text, encoding, Carrier::Cookie);
         assert_eq!(cookie("a b;\"c\",\\d", Encoding::Percent).as_deref(), Ok(&b"a%20b%3B%22c%22%2C%5Cd"[..]));
         assert_eq!(cookie("ada", Encoding::Utf8).as_deref(), Ok(&b"ada"[..]));
         for text in ["a b", "a;b", "a,b", "\"a\"", "a\\b", "名"] {
@@ -311,7 +332,7 @@ mod tests {
             for encoding in ALL {
                 let Ok(bytes) = encode(&text, encoding) else { continue };
                 let read = match encoding {
-                    Encoding::Utf8 => String::from_utf8(bytes).unwrap(),
+                    Encoding::Utf8 => String::from_utf8(bytes.into_owned()).unwrap(),
                     Encoding::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
                     Encoding::Percent | Encoding::Utf8Percent => unpercent(&bytes),
                     Encoding::Base64 => String::from_utf8(STANDARD.decode(&bytes).unwrap()).unwrap(),

@@ -10,10 +10,12 @@
 mod assertion;
 mod list;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 pub(super) use assertion::{Assertion, OWN_CLAIMS};
@@ -160,7 +162,7 @@ impl Header {
     }
 
     /// Makes the header's value.
-    pub(super) fn evaluate(&self, view: &View<'_>) -> Outcome {
+    pub(super) fn evaluate<'v>(&'v self, view: &View<'v>) -> Outcome {
         if let Source::Shared { value, .. } = &self.source {
             return Ok(Some(value.clone()));
         }
@@ -180,31 +182,35 @@ impl Header {
         }
     }
 
-    fn bytes(&self, view: &View<'_>) -> Result<Vec<u8>, Trouble> {
+    fn bytes<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Trouble> {
         match &self.source {
-            Source::Basic { user, password } => basic(&user.render(view).map_err(Trouble::Failure)?, password),
-            Source::Assertion(assertion) => assertion.sign(view).map(String::into_bytes).map_err(Trouble::Failure),
-            _ => encode_for(&self.text(view)?, self.encoding, self.carrier).map_err(Trouble::Encode),
+            Source::Basic { user, password } => {
+                basic(&user.render(view).map_err(Trouble::Failure)?, password).map(Cow::Owned)
+            }
+            Source::Assertion(assertion) => {
+                assertion.sign(view).map(|token| Cow::Owned(token.into_bytes())).map_err(Trouble::Failure)
+            }
+            _ => encode_for(self.text(view)?, self.encoding, self.carrier).map_err(Trouble::Encode),
         }
     }
 
-    fn text(&self, view: &View<'_>) -> Result<String, Trouble> {
+    fn text<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, str>, Trouble> {
         match &self.source {
             Source::Text(template) | Source::Basic { user: template, .. } => {
                 template.render(view).map_err(Trouble::Failure)
             }
             Source::List { list, separator, contains } => {
                 let items = list.list(view).map_err(Trouble::Failure)?;
-                join(&items, separator, *contains)
+                join(&items, separator, *contains).map(Cow::Owned)
             }
-            Source::Json(expression) => expression.json(view).map_err(Trouble::Failure),
+            Source::Json(expression) => expression.json(view).map(Cow::Owned).map_err(Trouble::Failure),
             Source::Shared { .. } | Source::Assertion(_) => Err(Trouble::Unencodable("it is no text")),
         }
     }
 
     /// What is sent when the value cannot be encoded.
-    fn instead(&self, view: &View<'_>, why: &'static str) -> Result<Option<Vec<u8>>, DenialReason> {
-        let percent = |text: String| encode_for(&text, Encoding::Percent, self.carrier);
+    fn instead<'v>(&'v self, view: &View<'v>, why: &'static str) -> Result<Option<Cow<'v, [u8]>>, DenialReason> {
+        let percent = |text| encode_for::<'v>(text, Encoding::Percent, self.carrier);
         match self.unencodable {
             Unencodable::Deny => Err(self.refuse(why)),
             Unencodable::Omit => Ok(None),
@@ -216,26 +222,30 @@ impl Header {
     }
 
     /// What is sent when there is no value.
-    fn substitute(&self) -> Result<Option<Vec<u8>>, DenialReason> {
+    fn substitute(&self) -> Result<Option<Cow<'_, [u8]>>, DenialReason> {
         match &self.missing {
             Missing::Omit => Ok(None),
-            Missing::Empty => Ok(Some(Vec::new())),
+            Missing::Empty => Ok(Some(Cow::Borrowed(b""))),
             Missing::Deny => Err(self.reason(DenialReason::HeaderMissing(self.name.clone()))),
-            Missing::Default(text) => match encode_for(text, self.encoding, self.carrier) {
+            Missing::Default(text) => match encode_for(&**text, self.encoding, self.carrier) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(_) => Err(self.refuse("its default cannot be encoded")),
             },
         }
     }
 
-    fn value(&self, bytes: Vec<u8>) -> Outcome {
+    fn value(&self, bytes: Cow<'_, [u8]>) -> Outcome {
         if bytes.len() > self.max {
             return match self.too_long {
                 TooLong::Deny => Err(self.reason(DenialReason::HeaderTooLong(self.name.clone()))),
                 TooLong::Omit => Ok(None),
             };
         }
-        let mut value = HeaderValue::try_from(bytes).map_err(|_| self.refuse("it is no field value"))?;
+        let value = match bytes {
+            Cow::Borrowed(bytes) => HeaderValue::from_bytes(bytes),
+            Cow::Owned(bytes) => HeaderValue::from_maybe_shared(Bytes::from(bytes)),
+        };
+        let mut value = value.map_err(|_| self.refuse("it is no field value"))?;
         value.set_sensitive(matches!(self.source, Source::Basic { .. } | Source::Assertion(_)));
         Ok(Some(value))
     }

@@ -171,7 +171,7 @@ fn part(header: &Header, view: &View<'_>) -> Part {
 
 /// Brings outcomes into the form of fields, in their order, the cookies in one field at the end; nothing where nothing is sent.
 fn assemble<'h>(outcomes: impl Iterator<Item = (&'h Header, Outcome)>) -> Result<Vec<Field>, DenialReason> {
-    let (mut fields, mut cookies) = (Vec::new(), Vec::new());
+    let (mut fields, mut cookies) = (Vec::with_capacity(outcomes.size_hint().0), Vec::new());
     for (header, outcome) in outcomes {
         let Some(value) = outcome? else { continue };
         match header.carrier {

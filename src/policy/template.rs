@@ -5,6 +5,7 @@
 //!
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::expression::{Expression, Failure, Kind, Mistake, Named, View};
@@ -68,7 +69,12 @@ impl Template {
     }
 
     /// Puts the values in.
-    pub(super) fn render(&self, view: &View<'_>) -> Result<String, Failure> {
+    pub(super) fn render<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, str>, Failure> {
+        match self.parts.as_slice() {
+            [Part::Literal(literal)] => return Ok(Cow::Borrowed(literal)),
+            [Part::Expression(_, expression)] => return expression.text(view),
+            _ => {}
+        }
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -76,7 +82,7 @@ impl Template {
                 Part::Expression(_, expression) => text.push_str(&expression.text(view)?),
             }
         }
-        Ok(text)
+        Ok(Cow::Owned(text))
     }
 
     /// Whether any expression certainly gives a list or map, which is no text.

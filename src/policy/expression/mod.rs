@@ -26,6 +26,7 @@ mod seen;
 mod spelled;
 mod tls;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -243,15 +244,15 @@ impl Expression {
     }
 
     /// Evaluates to text. A claim that is named directly keeps the exact text that the provider wrote (S06).
-    pub(super) fn text(&self, view: &View<'_>) -> Result<String, Failure> {
+    pub(super) fn text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Failure> {
         match &self.claim_path {
             Some(path) => claim_text(claim_at(path, view)?, path),
-            None => self.evaluate(view, text_of),
+            None => self.evaluate(view, text_of).map(Cow::Owned),
         }
     }
 
     /// Evaluates to a list of texts.
-    pub(super) fn list(&self, view: &View<'_>) -> Result<Vec<String>, Failure> {
+    pub(super) fn list<'v>(&self, view: &View<'v>) -> Result<Vec<Cow<'v, str>>, Failure> {
         if let Some(path) = &self.claim_path {
             return match claim_at(path, view)? {
                 ClaimValue::List(items) => items.iter().map(|item| claim_text(item, path)).collect(),
@@ -260,8 +261,8 @@ impl Expression {
             };
         }
         self.evaluate(view, |value| match value.downcast_ref::<CelList>() {
-            Some(list) => list.inner().iter().map(|item| text_of(&**item)).collect(),
-            None => text_of(value).map(|text| vec![text]),
+            Some(list) => list.inner().iter().map(|item| text_of(&**item).map(Cow::Owned)).collect(),
+            None => text_of(value).map(|text| vec![Cow::Owned(text)]),
         })
     }
 
@@ -341,10 +342,10 @@ fn claim_in<'a>(path: &[Box<str>], claims: &'a Claims) -> Option<&'a ClaimValue>
     })
 }
 
-fn claim_text(value: &ClaimValue, path: &[Box<str>]) -> Result<String, Failure> {
+fn claim_text<'c>(value: &'c ClaimValue, path: &[Box<str>]) -> Result<Cow<'c, str>, Failure> {
     match value {
-        ClaimValue::Text(text) | ClaimValue::Number(text) => Ok(text.to_string()),
-        ClaimValue::Bool(truth) => Ok(truth.to_string()),
+        ClaimValue::Text(text) | ClaimValue::Number(text) => Ok(Cow::Borrowed(text)),
+        ClaimValue::Bool(truth) => Ok(Cow::Borrowed(if *truth { "true" } else { "false" })),
         ClaimValue::Null => Err(Failure::Absent(path.join("."))),
         ClaimValue::List(_) => Err(Failure::Failed(format!("`{}` is a list; use a `list` header", path.join(".")))),
         ClaimValue::Object(_) => Err(Failure::Failed(format!("`{}` is an object, not a text", path.join(".")))),

@@ -8,6 +8,7 @@
 //! policy's own. Specification: RFC 7519 (claims), RFC 7515 (compact form), RFC 7518 section 3.4 (ES256).
 
 use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -91,11 +92,11 @@ impl Assertion {
         }
     }
 
-    fn subject(&self, view: &View<'_>) -> Result<String, Failure> {
+    fn subject<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, str>, Failure> {
         match &self.subject {
             Some(template) => template.render(view),
             None => match view.claims.value("sub") {
-                Some(ClaimValue::Text(text) | ClaimValue::Number(text)) => Ok(text.to_string()),
+                Some(ClaimValue::Text(text) | ClaimValue::Number(text)) => Ok(Cow::Borrowed(text)),
                 _ => Err(Failure::Absent("sub".to_owned())),
             },
         }

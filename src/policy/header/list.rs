@@ -20,12 +20,14 @@ pub(in crate::policy) enum Contains {
 }
 
 /// Joins a list's elements. An empty list is a missing value.
-pub(super) fn join(items: &[String], separator: &str, contains: Contains) -> Result<String, Trouble> {
+pub(super) fn join(items: &[impl AsRef<str>], separator: &str, contains: Contains) -> Result<String, Trouble> {
     if items.is_empty() {
         return Err(Trouble::Failure(Failure::Absent("an element".to_owned())));
     }
-    let mut joined = String::new();
-    for (at, item) in items.iter().enumerate() {
+    let items = || items.iter().map(AsRef::as_ref);
+    let length: usize = items().map(|item: &str| item.len() + separator.len()).sum();
+    let mut joined = String::with_capacity(length.saturating_sub(separator.len()));
+    for (at, item) in items().enumerate() {
         if at > 0 {
             joined.push_str(separator);
         }

@@ -121,7 +121,7 @@ fn addresses_are_found_in_networks() {
 /// What the domain of `email` is, told by a provider that says `verified` of it.
 fn domain(expression: &str, email: &str, verified: &str) -> Result<String, Failure> {
     let claims = format!(r#"{{"email": "{email}", "upn": "ada@upn.example" {verified}}}"#);
-    with_view(&claims, |view| compiled(expression).text(view))
+    with_view(&claims, |view| compiled(expression).text(view).map(Cow::into_owned))
 }
 
 #[test]
