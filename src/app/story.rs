@@ -330,8 +330,8 @@ fn recognise(
     story.who = Some(label.unwrap_or("somebody without a name").to_owned());
     story.session = Some(SignIn {
         provider: session.provider.to_string(),
-        acr: session.acr.clone(),
-        amr: session.amr.clone(),
+        acr: session.acr.as_deref().map(str::to_owned),
+        amr: session.amr.iter().map(ToString::to_string).collect(),
         authenticated_at: session.authenticated_at.to_string(),
         age: now.since(session.authenticated_at).as_secs(),
     });

@@ -13,7 +13,7 @@ use super::{Common, Exchange};
 use crate::clock::{Clock, Timestamp};
 use crate::http::HostName;
 use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
-use crate::session::{Effect, NoSession, Revocations, SealError, SealedSessions, Session, Standing};
+use crate::session::{Effect, NoSession, Revocations, SealError, SealedSessions, Session, SessionId, Standing};
 use crate::snapshot::Application;
 use crate::upstream::Leash;
 
@@ -22,8 +22,8 @@ pub(super) struct Known {
     application: Arc<Application>,
     host: HostName,
     session: Session,
-    label: Box<str>,
-    short_id: Box<str>,
+    /// The session's short identifier, and behind it the name for logs and pages.
+    called: Box<str>,
     prepared: Prepared,
     /// The same for the policy that only observes.
     shadow: Option<Prepared>,
@@ -43,22 +43,22 @@ impl Known {
             claims: session.claims.clone(),
             session: SessionFacts {
                 kind: SessionKind::Browser,
-                provider: (*session.provider).into(),
-                acr: session.acr.as_deref().map(str::to_owned),
-                amr: session.amr.iter().map(|method| (**method).to_owned()).collect(),
+                provider: session.provider.clone(),
+                acr: session.acr.clone(),
+                amr: session.amr.clone(),
                 authenticated_at: session.authenticated_at,
             },
         };
         let subject = Arc::new(subject);
-        let label: Box<str> = session.claims.text("preferred_username").unwrap_or(&session.subject).into();
+        let name = session.claims.text("preferred_username").unwrap_or(&session.subject);
+        let called = [&*session.id.short(), name].concat().into();
         Self {
             standing: Standing::new(&session),
             revocations: Arc::clone(&common.revocations),
             clock: common.clock.clone(),
             fits: fits(application, &session),
             refresh_at: application.policy().session().refresh.and(session.refresh_at),
-            label,
-            short_id: session.id.short().into(),
+            called,
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
             prepared: application.policy().prepare(subject),
             application: Arc::clone(application),
@@ -82,7 +82,7 @@ impl Known {
     /// Whether nothing has ended it early.
     fn is_standing(&self) -> Result<(), Effect> {
         let group = self.application.policy().session().group.as_deref();
-        self.standing.check(&self.revocations, &self.session, &self.label, group)
+        self.standing.check(&self.revocations, &self.session, self.who(), group)
     }
 
     /// Whether the provider is to be asked for new claims before the session is used.
@@ -92,12 +92,12 @@ impl Known {
 
     /// The name for logs and pages.
     pub(super) fn who(&self) -> &str {
-        &self.label
+        self.called.get(SessionId::SHORT..).unwrap_or_default()
     }
 
     /// The session's short identifier for logs.
     pub(super) fn session_label(&self) -> &str {
-        &self.short_id
+        self.called.get(..SessionId::SHORT).unwrap_or_default()
     }
 
     /// The application that the session is for.

@@ -146,8 +146,8 @@ fn subject(application: &Application, provider: &str, facts: TokenFacts) -> Subj
     let session = SessionFacts {
         kind: SessionKind::Bearer,
         provider: provider.into(),
-        acr: facts.acr,
-        amr: facts.amr,
+        acr: facts.acr.map(Into::into),
+        amr: facts.amr.into_iter().map(Into::into).collect(),
         // A sign-in of which nobody says when it was is as old as can be: no `max_age` is met by it.
         authenticated_at: facts.authenticated_at.unwrap_or_default(),
     };

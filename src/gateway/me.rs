@@ -16,6 +16,7 @@ use super::authenticate::Known;
 use super::content::Content;
 use super::refusal::Refusal;
 use super::{Exchange, logout};
+use crate::claims::Text;
 use crate::clock::Timestamp;
 use crate::pages::{self, Form, Me, Page};
 use crate::session::Session;
@@ -40,7 +41,7 @@ struct ToldSession<'a> {
     id: &'a str,
     provider: &'a str,
     acr: Option<&'a str>,
-    amr: &'a [Box<str>],
+    amr: &'a [Text],
     authenticated_at: i64,
     started_at: i64,
     idle_until: i64,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::claims::AsJson;
+use crate::claims::{AsJson, Text};
 use crate::policy::{Policy, Prepared, RecordedParameter};
 use crate::snapshot::Application;
 
@@ -43,7 +43,7 @@ struct SignIn<'a> {
     provider: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<&'a str>,
-    amr: &'a [String],
+    amr: &'a [Text],
     authenticated_at: String,
 }
 

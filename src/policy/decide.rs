@@ -187,5 +187,5 @@ fn expression_failed(why: &Failure) -> DenialReason {
 }
 
 pub(super) fn holds_one(session: &SessionFacts, acr: &[String]) -> bool {
-    session.acr.as_ref().is_some_and(|held| acr.contains(held))
+    session.acr.as_ref().is_some_and(|held| acr.iter().any(|one| held == one))
 }

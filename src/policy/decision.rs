@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::Answer;
 use crate::certificate::Certificate;
-use crate::claims::Claims;
+use crate::claims::{Claims, Text};
 use crate::clock::Timestamp;
 use crate::http::{CanonicalPath, HostName, Scheme};
 
@@ -54,11 +54,11 @@ pub struct SessionFacts {
     /// What vouches for the person.
     pub kind: SessionKind,
     /// The provider's name in the configuration.
-    pub provider: Arc<str>,
+    pub provider: Text,
     /// The authentication context class that the provider vouched for.
-    pub acr: Option<String>,
+    pub acr: Option<Text>,
     /// The authentication methods that the provider named.
-    pub amr: Vec<String>,
+    pub amr: Vec<Text>,
     /// When the person last proved who they are; the beginning of time where a token does not say.
     pub authenticated_at: Timestamp,
 }

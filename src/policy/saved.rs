@@ -6,7 +6,6 @@
 //! May touch: nothing. Trust boundary: the file is an administrator's, its contents a provider's.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -74,9 +73,9 @@ impl Subject {
         };
         let session = SessionFacts {
             kind,
-            provider: session.provider.map_or(otherwise.provider, Arc::from),
-            acr: session.acr.or(otherwise.acr),
-            amr: session.amr.unwrap_or(otherwise.amr),
+            provider: session.provider.map_or(otherwise.provider, Into::into),
+            acr: session.acr.map(Into::into).or(otherwise.acr),
+            amr: session.amr.map_or(otherwise.amr, |methods| methods.into_iter().map(Into::into).collect()),
             authenticated_at: authenticated_at.unwrap_or(otherwise.authenticated_at),
         };
         Ok(Self { claims, session })
@@ -99,7 +98,7 @@ mod tests {
         let nobody = SessionFacts {
             kind: SessionKind::Browser,
             provider: "okta".into(),
-            acr: Some("pwd".to_owned()),
+            acr: Some("pwd".into()),
             amr: Vec::new(),
             authenticated_at: Timestamp::from_seconds(7),
         };

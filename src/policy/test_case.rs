@@ -198,9 +198,9 @@ impl Person {
         };
         let session = SessionFacts {
             kind: self.kind,
-            provider: provider.cloned().unwrap_or_else(|| Arc::from("")),
-            acr: self.acr.clone(),
-            amr: self.amr.clone(),
+            provider: provider.map(|name| &**name).unwrap_or_default().into(),
+            acr: self.acr.as_deref().map(Into::into),
+            amr: self.amr.iter().map(Into::into).collect(),
             authenticated_at: now.before(self.age),
         };
         Subject { claims: self.claims.clone(), session }

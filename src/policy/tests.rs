@@ -426,7 +426,7 @@ fn what_an_application_asks_of_every_login_comes_first() {
     let policy = policy(THREE_RULES);
     let with = |acr: Option<&str>, seconds: u64| {
         let mut ada = subject(r#"{"groups": ["royalty-artists", "admins"]}"#);
-        ada.session.acr = acr.map(str::to_owned);
+        ada.session.acr = acr.map(Into::into);
         ada.session.authenticated_at = NOW.before(Duration::from_secs(seconds));
         policy.prepare(Arc::new(ada))
     };

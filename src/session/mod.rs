@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Text};
 use crate::clock::Timestamp;
 use crate::crypto::random;
 
@@ -44,6 +44,9 @@ impl SessionId {
         hexadecimal(&self.0)
     }
 
+    /// How many characters [`SessionId::short`] has.
+    pub const SHORT: usize = 8;
+
     /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
     pub fn short(&self) -> String {
         let [first, second, third, fourth, ..] = self.0;
@@ -51,10 +54,13 @@ impl SessionId {
     }
 }
 
-/// Every session that is opened is written so several times, which is why no formatting is asked for.
+/// Every session that is opened is written so, which is why no formatting is asked for.
 fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+        text.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+    }
+    text
 }
 
 impl Default for SessionId {
@@ -69,15 +75,15 @@ pub struct Session {
     /// Identifies the session; not secret by itself, the sealing is what protects it.
     pub id: SessionId,
     /// The provider's name in the configuration.
-    pub provider: Box<str>,
+    pub provider: Text,
     /// The provider's `sub`.
-    pub subject: Box<str>,
+    pub subject: Text,
     /// The provider's session identifier (`sid`), where it gave one.
-    pub provider_session: Option<Box<str>>,
+    pub provider_session: Option<Text>,
     /// The authentication context class that the provider vouched for.
-    pub acr: Option<Box<str>>,
+    pub acr: Option<Text>,
     /// The authentication methods.
-    pub amr: Vec<Box<str>>,
+    pub amr: Vec<Text>,
     /// When the person proved who they are to the provider.
     pub authenticated_at: Timestamp,
     /// When this session began.
@@ -89,7 +95,7 @@ pub struct Session {
     /// The claims that a policy reads.
     pub claims: Claims,
     /// Claims that a policy reads and the provider did not give; asking again would not help.
-    pub absent_claims: Vec<Box<str>>,
+    pub absent_claims: Vec<Text>,
 }
 
 /// How long a session lasts.
@@ -183,13 +189,13 @@ impl Session {
     /// Takes over what the provider says of the person: what `wanted` names, and the name for logs. What is no longer said is gone.
     pub fn take_claims(&mut self, mut claims: Claims, wanted: &BTreeSet<Box<str>>) {
         claims.retain(|name| name == "preferred_username" || wanted.contains(name));
-        self.absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).cloned().collect();
+        self.absent_claims = wanted.iter().filter(|name| claims.value(name).is_none()).map(Text::new).collect();
         self.claims = claims;
     }
 
     /// Whether the provider was asked for the claim `name`.
     pub fn knows_claim(&self, name: &str) -> bool {
-        self.claims.value(name).is_some() || self.absent_claims.iter().any(|absent| **absent == *name)
+        self.claims.value(name).is_some() || self.absent_claims.iter().any(|absent| absent == name)
     }
 }
 
@@ -249,7 +255,7 @@ pub(crate) mod tests {
         let newer = Claims::from_json(br#"{"preferred_username":"ada","email":"a@b","secret":"x"}"#).unwrap();
         session.take_claims(newer, &wanted);
         assert_eq!(session.claims.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["email", "preferred_username"]);
-        assert_eq!(session.absent_claims, ["groups".into()]);
+        assert_eq!(session.absent_claims, ["groups"]);
     }
 
     #[test]

@@ -181,7 +181,7 @@ fn subject(line: &Line<'_>, recorded: Option<&Recorded>, policy: &Policy, now: T
     }
     let session = SessionFacts {
         kind: SessionKind::Browser,
-        provider: provider.unwrap_or_else(|| "".into()),
+        provider: provider.unwrap_or_default().into(),
         acr: None,
         amr: Vec::new(),
         authenticated_at: now,

@@ -162,14 +162,14 @@ fn person(file: &Path, options: &ExplainOptions, policy: Option<&Policy>, now: T
     let login = policy.and_then(Policy::login);
     let usual = SessionFacts {
         kind: SessionKind::Browser,
-        provider: login.map_or_else(|| "".into(), |login| login.provider.clone()),
-        acr: login.and_then(|login| login.acr.first().cloned()),
+        provider: login.map(|login| &*login.provider).unwrap_or_default().into(),
+        acr: login.and_then(|login| login.acr.first()).map(Into::into),
         amr: Vec::new(),
         authenticated_at: now,
     };
     let mut subject = Subject::from_json(&bytes, usual).map_err(|why| format!("{}: {why}", file.display()))?;
     if let Some(acr) = &options.acr {
-        subject.session.acr = Some(acr.clone());
+        subject.session.acr = Some(acr.into());
     }
     if let Some(age) = options.auth_age {
         subject.session.authenticated_at = now.before(age);

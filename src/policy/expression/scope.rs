@@ -327,8 +327,8 @@ pub(super) fn text(text: &str) -> CowVal<'_, '_> {
     CowVal::owned(CelString::from(text))
 }
 
-pub(super) fn texts(texts: &[String]) -> Vec<Box<dyn Val + '_>> {
-    texts.iter().map(|text| Box::new(CelString::from(text.as_str())) as Box<dyn Val + '_>).collect()
+pub(super) fn texts(texts: &[impl AsRef<str>]) -> Vec<Box<dyn Val + '_>> {
+    texts.iter().map(|text| Box::new(CelString::from(text.as_ref())) as Box<dyn Val + '_>).collect()
 }
 
 pub(super) fn truth<'b>(truth: bool) -> CowVal<'b, 'b> {

@@ -67,7 +67,7 @@ impl Assertion {
         json.push_str(",\"aud\":");
         match self.audience.as_slice() {
             [one] => write_json_text(one, &mut json),
-            several => ClaimValue::List(several.iter().cloned().map(ClaimValue::Text).collect()).write_json(&mut json),
+            several => ClaimValue::List(several.iter().map(|one| ClaimValue::Text((&**one).into())).collect()).write_json(&mut json),
         }
         let until = now.saturating_add(i64::try_from(self.ttl.as_secs()).unwrap_or(0));
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<16>());

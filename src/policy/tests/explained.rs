@@ -200,7 +200,7 @@ impl Asked {
         let session = SessionFacts {
             kind: SessionKind::Browser,
             provider: "okta".into(),
-            acr: self.acr.map(str::to_owned),
+            acr: self.acr.map(Into::into),
             amr: Vec::new(),
             authenticated_at: self.now().before(Duration::from_secs(self.age)),
         };

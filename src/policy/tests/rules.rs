@@ -201,7 +201,7 @@ fn an_optional_rule_tells_who_it_is_when_somebody_is_signed_in() {
     assert_eq!(headers(&policy, r#"{"id": "7"}"#), Ok(vec![("x-user".to_owned(), "7".to_owned())]));
     assert_eq!(ask(&policy, None, &ASK), "public #1");
     let mut weak = subject(r#"{"id": "7"}"#);
-    weak.session.acr = Some("pwd".to_owned());
+    weak.session.acr = Some("pwd".into());
     assert_eq!(ask(&policy, Some(&policy.prepare(Arc::new(weak))), &ASK), "public #1", "too weak: nobody");
     assert_eq!(ask(&policy, Some(&known(&policy, "{}")), &ASK), "deny #1 header_missing");
 }
@@ -306,7 +306,7 @@ fn what_an_observing_rule_asks_in_step_up_is_not_enough_for_the_application() {
     let rules = "[[rules]]\nmode = \"observe\"\npaths = \"/a\"\nstep_up = { acr = \"weak\" }\n[[rules]]\n";
     let policy = policy(&format!("[login]\nacr = \"mfa\"\n{rules}"));
     let mut weak = subject("{}");
-    weak.session.acr = Some("weak".to_owned());
+    weak.session.acr = Some("weak".into());
     let weak = policy.prepare(Arc::new(weak));
     assert_eq!(ask(&policy, Some(&weak), &ASK), "step-up #2 mfa None");
 }
@@ -439,7 +439,7 @@ fn asks() -> impl Strategy<Value = Ask<'static>> {
 fn people(policy: &Policy) -> Vec<Option<Prepared>> {
     let with = |acr: &str, claims: &str| {
         let mut one = subject(claims);
-        one.session.acr = Some(acr.to_owned());
+        one.session.acr = Some(acr.into());
         Some(policy.prepare(Arc::new(one)))
     };
     let staff = r#"{"groups": ["staff"]}"#;
