@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use json::AsJson;
+pub(crate) use wire::WireReader;
 
 /// A text of a person's claims or session, which is mostly short: up to 23 bytes need no memory of their own.
 pub type Text = smol_str::SmolStr;
@@ -24,8 +25,9 @@ pub type Text = smol_str::SmolStr;
 /// How deep a claim may nest; deeper objects are refused.
 pub const MAX_DEPTH: usize = 16;
 
-/// One claim's value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One claim's value. The order of the kinds and what they hold are the compact form (`wire`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(Deserialize))]
 pub enum ClaimValue {
     /// JSON `null`.
     Null,

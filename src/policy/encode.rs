@@ -136,7 +136,7 @@ pub(super) fn encode<'t>(text: impl Into<Cow<'t, str>>, encoding: Encoding) -> R
 /// Whether a control character stands in a text, one of ASCII or of C1.
 fn has_control(text: &str) -> bool {
     // Most texts are printable ASCII, which is found out without taking characters apart.
-    let printable = text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     !printable && text.chars().any(char::is_control)
 }
 

@@ -8,6 +8,7 @@
 
 mod cache;
 mod door;
+mod opened;
 mod revocation;
 mod seal;
 mod ticket;
@@ -70,7 +71,7 @@ impl Default for SessionId {
 }
 
 /// One person's session with one application. The order of the fields is the format; `seal` holds its version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Session {
     /// Identifies the session; not secret by itself, the sealing is what protects it.
     pub id: SessionId,

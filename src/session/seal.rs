@@ -153,7 +153,7 @@ impl SealedSessions<'_> {
     /// Opens the text that [`SealedSessions::text`] found. Limits are not checked here.
     pub fn open(&self, text: &[u8]) -> Result<Session, NoSession> {
         let content = self.keys.open(self.binding(), text).map_err(|_| NoSession::Unreadable)?;
-        postcard::from_bytes(&content).map_err(|_| NoSession::Unreadable)
+        Session::read(&content).ok_or(NoSession::Unreadable)
     }
 }
 
