@@ -115,7 +115,7 @@ fn decide_for_a_known_person(bencher: Bencher) {
     let session = SessionFacts {
         kind: SessionKind::Browser,
         provider: "demo".into(),
-        acr: policy.login().and_then(|login| login.acr.first().cloned()),
+        acr: policy.login().and_then(|login| login.acr.first()).map(Into::into),
         amr: Vec::new(),
         authenticated_at: Timestamp::from_seconds(1_795_000_000),
     };

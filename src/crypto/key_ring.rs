@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
 use base64::{Engine as _, decoded_len_estimate};
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::Simd;
+use base64::engine::general_purpose::{NO_PAD, STANDARD};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -84,6 +85,8 @@ pub struct Binding<'a> {
 /// The keys of this gateway, the sealing one first.
 pub struct KeyRing {
     keys: Vec<RingKey>,
+    /// Base64url without padding, with what the processor has for it: cookies are long, and each that a worker does not know is decoded.
+    base64url: Simd,
 }
 
 struct RingKey {
@@ -115,7 +118,7 @@ impl KeyRing {
             .enumerate()
             .map(|(index, text)| decode(text.expose()).map(RingKey::new).map_err(|error| (index, error)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        Ok(Self { keys, base64url: Simd::url_safe(NO_PAD) })
     }
 
     /// Seals `content` and returns it in base64url without padding.
@@ -134,7 +137,7 @@ impl KeyRing {
         out.extend_from_slice(&derived.salt);
         out.extend_from_slice(&nonce);
         out.extend_from_slice(&sealed);
-        URL_SAFE_NO_PAD.encode(out)
+        self.base64url.encode(out)
     }
 
     /// Opens what [`KeyRing::seal`] made for the same binding.
@@ -142,7 +145,7 @@ impl KeyRing {
         // One piece of memory for what was sealed, the associated data behind it, and the content, which takes the place of the former.
         let room = decoded_len_estimate(sealed.len()) + associated_length(binding);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        URL_SAFE_NO_PAD.decode_vec(sealed, &mut *bytes).map_err(|_| OpenError)?;
+        self.base64url.decode_vec(sealed, &mut bytes).map_err(|_| OpenError)?;
         let length = bytes.len();
         if length < HEAD + TAG {
             return Err(OpenError);
@@ -264,8 +267,10 @@ fn associated_length(binding: Binding<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
+
+    use super::*;
 
     const BINDING: Binding<'static> = Binding { purpose: "session", name: "__Host-lychgate", scope: "a.example" };
 
@@ -400,7 +405,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn c03_only_one_text_opens_to_a_content() {
+        let (ring, _) = ring(1);
+        for length in 0..200 {
+            let sealed = ring.seal(BINDING, &vec![7; length]);
+            assert!(ring.open(BINDING, sealed.as_bytes()).is_ok());
+            assert_eq!(URL_SAFE_NO_PAD.decode(&sealed).map(|bytes| bytes.len()), Ok(HEAD + length + TAG));
+            // Other letters for the same bits, padding, the other alphabet, what is no letter.
+            let (start, last) = sealed.split_at(sealed.len() - 1);
+            let others = (0..=255).filter(|other| [*other] != *last.as_bytes());
+            let texts = others.map(|other| [start.as_bytes(), &[other]].concat());
+            let longer = ["=", "==", "A", "\n", " "].map(|end| [sealed.as_bytes(), end.as_bytes()].concat());
+            let damaged = (0..sealed.len()).step_by(7).map(|at| {
+                let mut text = sealed.clone().into_bytes();
+                text[at] = b"+/=.\0\x80\xff"[at % 7];
+                text
+            });
+            for text in texts.chain(longer).chain(damaged) {
+                assert_eq!(ring.open(BINDING, &text), Err(OpenError), "{length}: {}", text.escape_ascii());
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn t02_base64_is_that_of_the_plain_engine(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in "[-_A-Za-z0-9]{0,300}|.{0,40}") {
+            let (ring, _) = ring(1);
+            prop_assert_eq!(ring.base64url.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes));
+            prop_assert_eq!(ring.base64url.decode(URL_SAFE_NO_PAD.encode(&bytes)), Ok(bytes));
+            prop_assert_eq!(ring.base64url.decode(&text).ok(), URL_SAFE_NO_PAD.decode(&text).ok());
+        }
+
         #[test]
         fn t02_what_was_sealed_opens_to_the_same(content in proptest::collection::vec(any::<u8>(), 0..300)) {
             let (ring, _) = ring(1);

@@ -274,7 +274,7 @@ mod tests {
     fn s06_control_characters_pass_in_no_encoding() {
         for control in ["\r", "\n", "\0", "\t", "\u{1b}", "\u{7f}", "\u{85}", "\u{9f}"] {
             for encoding in ALL {
-                assert_eq!(encode(&format!("a{control}b"), encoding), Err(EncodeError::Control), "{control:?}");
+                assert_eq!(encode(format!("a{control}b"), encoding), Err(EncodeError::Control), "{control:?}");
             }
         }
     }
