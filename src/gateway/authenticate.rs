@@ -51,7 +51,7 @@ impl Known {
         };
         let subject = Arc::new(subject);
         let name = session.claims.text("preferred_username").unwrap_or(&session.subject);
-        let called = [&*session.id.short(), name].concat().into();
+        let called = session.id.short_before(name).into();
         Self {
             standing: Standing::new(&session),
             revocations: Arc::clone(&common.revocations),

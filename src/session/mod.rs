@@ -42,7 +42,9 @@ impl SessionId {
 
     /// All 128 bits in hexadecimal; never shown.
     fn text(&self) -> String {
-        hexadecimal(&self.0)
+        let mut text = String::with_capacity(2 * self.0.len());
+        write_hexadecimal(&self.0, &mut text);
+        text
     }
 
     /// How many characters [`SessionId::short`] has.
@@ -50,18 +52,25 @@ impl SessionId {
 
     /// The first 32 bits in hexadecimal, for logs: enough to follow a session, too little to be one.
     pub fn short(&self) -> String {
-        let [first, second, third, fourth, ..] = self.0;
-        hexadecimal(&[first, second, third, fourth])
+        self.short_before("")
+    }
+
+    /// The same, and a text behind it.
+    pub fn short_before(&self, text: &str) -> String {
+        let mut all = String::with_capacity(Self::SHORT + text.len());
+        write_hexadecimal(self.0.first_chunk::<{ Self::SHORT / 2 }>().into_iter().flatten(), &mut all);
+        all.push_str(text);
+        all
     }
 }
 
 /// Every session that is opened is written so, which is why no formatting is asked for.
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
-        text.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+fn write_hexadecimal<'b>(bytes: impl IntoIterator<Item = &'b u8>, out: &mut String) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            out.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+        }
     }
-    text
 }
 
 impl Default for SessionId {

@@ -199,7 +199,12 @@ impl Application {
 
     /// What its sessions on `host` are sealed for.
     pub fn session_scope(&self, host: &HostName) -> String {
-        [host.as_str(), "/", self.name()].concat()
+        let (host, name) = (host.as_str(), self.name());
+        let mut scope = String::with_capacity(host.len() + 1 + name.len());
+        scope.push_str(host);
+        scope.push('/');
+        scope.push_str(name);
+        scope
     }
 }
 

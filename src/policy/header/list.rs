@@ -3,6 +3,8 @@
 //! May touch: nothing. Trust boundary: elements come from claims and requests.
 //! Specification: RFC 9110 section 5.6.4 (quoted-string).
 
+use memchr::memchr;
+
 use super::Trouble;
 use crate::policy::encode::{has_edge_space, percent_with};
 use crate::policy::expression::Failure;
@@ -26,12 +28,13 @@ pub(super) fn join(items: &[impl AsRef<str>], separator: &str, contains: Contain
     }
     let items = || items.iter().map(AsRef::as_ref);
     let length: usize = items().map(|item: &str| item.len() + separator.len()).sum();
+    let divides = Some(separator.trim()).filter(|trimmed| !trimmed.is_empty()).unwrap_or(separator);
     let mut joined = String::with_capacity(length.saturating_sub(separator.len()));
     for (at, item) in items().enumerate() {
         if at > 0 {
             joined.push_str(separator);
         }
-        match (contains, ambiguity(item, separator)) {
+        match (contains, ambiguity(item, divides)) {
             (Contains::Percent, _) => joined.push_str(&escape(item, separator)),
             (Contains::Quote, why) if why.is_some() || item.contains(['"', '\\']) => quote(item, &mut joined),
             (Contains::Deny, Some(why)) => return Err(Trouble::Unencodable(why)),
@@ -41,12 +44,15 @@ pub(super) fn join(items: &[impl AsRef<str>], separator: &str, contains: Contain
     Ok(joined)
 }
 
-/// Why an element would not arrive as it is.
-fn ambiguity(item: &str, separator: &str) -> Option<&'static str> {
-    let divides = Some(separator.trim()).filter(|trimmed| !trimmed.is_empty()).unwrap_or(separator);
+/// Why an element would not arrive as it is, where what `divides` elements does so with or without spaces around.
+fn ambiguity(item: &str, divides: &str) -> Option<&'static str> {
+    let is_divided = match divides.as_bytes() {
+        [byte] => memchr(*byte, item.as_bytes()).is_some(),
+        _ => item.contains(divides),
+    };
     if item.is_empty() {
         Some("an element is empty")
-    } else if item.contains(divides) {
+    } else if is_divided {
         Some("an element contains the separator")
     } else if has_edge_space(item) {
         Some("an element begins or ends with a space")
