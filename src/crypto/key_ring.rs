@@ -19,9 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
-use base64::{Engine as _, decoded_len_estimate};
 use base64::engine::Simd;
 use base64::engine::general_purpose::{NO_PAD, STANDARD};
+use base64::{Engine as _, decoded_len_estimate};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;

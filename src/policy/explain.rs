@@ -313,7 +313,13 @@ impl<'p> Asking<'p, '_> {
         let acr_is_good = step_up.acr.is_empty() || holds_one(session, &step_up.acr);
         let good = acr_is_good && step_up.max_age.is_none_or(|max_age| age <= max_age);
         let (wanted, max_age) = (step_up.acr.clone(), step_up.max_age.map(|max_age| max_age.as_secs()));
-        checks.push(Check::StepUp { wanted, found: session.acr.as_deref().map(str::to_owned), max_age, age: age.as_secs(), good });
+        checks.push(Check::StepUp {
+            wanted,
+            found: session.acr.as_deref().map(str::to_owned),
+            max_age,
+            age: age.as_secs(),
+            good,
+        });
         good
     }
 

@@ -46,12 +46,8 @@ impl Plain {
                 equal.map(|equal| Self::Not(Box::new(equal)))
             }
             (operators::LOGICAL_NOT, [operand]) => Self::of(operand).map(|operand| Self::Not(Box::new(operand))),
-            (operators::LOGICAL_AND, [left, right]) => {
-                Some(Self::Both(Box::new([Self::of(left)?, Self::of(right)?])))
-            }
-            (operators::LOGICAL_OR, [left, right]) => {
-                Some(Self::Either(Box::new([Self::of(left)?, Self::of(right)?])))
-            }
+            (operators::LOGICAL_AND, [left, right]) => Some(Self::Both(Box::new([Self::of(left)?, Self::of(right)?]))),
+            (operators::LOGICAL_OR, [left, right]) => Some(Self::Either(Box::new([Self::of(left)?, Self::of(right)?]))),
             _ => None,
         }
     }

@@ -7,8 +7,8 @@
 //! May touch: the signing keys. Trust boundary: values come from claims; nothing of a request but its host, which is one of the
 //! policy's own. Specification: RFC 7519 (claims), RFC 7515 (compact form), RFC 7518 section 3.4 (ES256).
 
-use std::sync::Arc;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -67,7 +67,8 @@ impl Assertion {
         json.push_str(",\"aud\":");
         match self.audience.as_slice() {
             [one] => write_json_text(one, &mut json),
-            several => ClaimValue::List(several.iter().map(|one| ClaimValue::Text((&**one).into())).collect()).write_json(&mut json),
+            several => ClaimValue::List(several.iter().map(|one| ClaimValue::Text((&**one).into())).collect())
+                .write_json(&mut json),
         }
         let until = now.saturating_add(i64::try_from(self.ttl.as_secs()).unwrap_or(0));
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<16>());

@@ -25,7 +25,8 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn condition() -> impl Strategy<Value = String> {
-    let claim = || prop_oneof![Just("user.a"), Just("user['b']"), Just("user.o.c"), Just("user.gone"), Just("user.a.c")];
+    let claim =
+        || prop_oneof![Just("user.a"), Just("user['b']"), Just("user.o.c"), Just("user.gone"), Just("user.a.c")];
     let text = || prop_oneof![Just("'x'"), Just("'7'"), Just("'1.50'"), Just("''")];
     let leaf = prop_oneof![
         (text(), claim()).prop_map(|(text, claim)| format!("{text} in {claim}")),
@@ -81,7 +82,8 @@ fn what_is_plain_needs_no_evaluator() {
 
 #[test]
 fn what_is_in_doubt_is_left_to_the_evaluator() {
-    let all = ["'x' in user.missing", "'x' in user.email", "user.none == 'x'", "user.rate == '1.50'", "'3' in user.address"];
+    let all =
+        ["'x' in user.missing", "'x' in user.email", "user.none == 'x'", "user.rate == '1.50'", "'3' in user.address"];
     for condition in all {
         let known = with_view(ADA, |view| compiled(condition).known_plainly(view));
         assert_eq!(known, None, "{condition}");
