@@ -14,6 +14,7 @@ mod admission;
 mod answer;
 mod connection;
 mod cork;
+mod give_back;
 mod goodbye;
 mod guard;
 mod http1;

@@ -17,6 +17,7 @@ use super::accept;
 use super::addresses::Addresses;
 use super::admission::{Admission, Admitted, Told, TurnedAway};
 use super::connection::Serving;
+use super::give_back::{self, give_back};
 use super::tls::{Failures, Front};
 use super::watch::{TICK, Watchman};
 use crate::config::{Admits, Limits, Timeouts};
@@ -126,11 +127,13 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
     gateway.flush_log();
 }
 
-/// The worker's ticker: time limits, and the access log's lines of the last moments.
+/// The worker's ticker: time limits, the access log's lines of the last moments, memory that is free.
 async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared>) {
     let mut ticker = tokio::time::interval(TICK);
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut tidying = tokio::time::interval(TIDY);
+    let mut giving = tokio::time::interval(give_back::EVERY);
+    giving.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticker.tick() => {
@@ -138,6 +141,7 @@ async fn look(watchman: Arc<Watchman>, gateway: Arc<Gateway>, shared: Arc<Shared
                 gateway.flush_log();
             }
             _ = tidying.tick() => gateway.tidy(),
+            _ = giving.tick() => give_back(),
         }
     }
 }

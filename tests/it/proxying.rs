@@ -12,6 +12,7 @@ mod heads;
 mod hostile;
 mod keeping;
 mod limits;
+mod memory;
 mod mixed;
 mod parked;
 mod paths;
