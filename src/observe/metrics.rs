@@ -3,8 +3,9 @@
 //! Handles are made when an application or provider is loaded and kept, so that a request pays for an atomic addition and no label look-up.
 //! Labels come from configuration only: a stranger cannot make a new time series.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -12,10 +13,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
-use super::durations::Durations;
+use super::app_counts::{AppCounts, Applications};
 use super::labels::{
-    AppLabels, HandshakeLabels, LoginLabels, ObservedLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
-    ReloadLabels, RequestLabels, RevocationLabels, SignalLabels, TimedOutLabels, TokenLabels, TurnedAwayLabels,
+    AppLabels, HandshakeLabels, LoginLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
+    RevocationLabels, SignalLabels, TimedOutLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -114,11 +115,8 @@ impl Drop for InMemory {
 /// All metrics of this process.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
+    apps: Arc<Applications>,
     refused: Family<RefusalLabels, Counter>,
-    observed: Family<ObservedLabels, Counter>,
-    durations: Family<AppLabels, Durations>,
-    upstream_failures: Family<AppLabels, Counter>,
     bearer_requests: Family<TokenLabels, Counter>,
     bearer_validations: Family<AppLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
@@ -152,7 +150,6 @@ pub struct Metrics {
     pub revocations_dropped: Gauge,
 }
 
-const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -163,13 +160,12 @@ impl Metrics {
     /// Registers everything.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("lychgate");
+        let apps = Arc::<Applications>::default();
+        registry.register_collector(Box::new(Arc::clone(&apps)));
         let into = &mut registry;
         let metrics = Self {
-            requests: registered(into, "requests", "Requests by application, decision and status class"),
+            apps,
             refused: registered(into, "refused", "Requests that no rule was asked about, by reason"),
-            observed: registered(into, "observed", "Decisions of rules and policies that only observe"),
-            durations: registered(into, "request_duration_seconds", "Time from head to end of the answer"),
-            upstream_failures: registered(into, "upstream_failures", "Requests that the application did not answer"),
             bearer_requests: registered(into, "bearer_requests", "Requests with an access token by what became of it"),
             bearer_validations: registered(into, "bearer_validations", "Access tokens that no worker remembered"),
             logins: registered(into, "logins", "Finished logins by outcome"),
@@ -272,21 +268,7 @@ impl Metrics {
 
     /// The handles for one application; `-` stands for requests that found none.
     pub fn app(&self, app: &str) -> AppMetrics {
-        let counter = |decision: Decision, status| {
-            let labels = RequestLabels { app: app.to_owned(), decision: decision.as_str(), status };
-            self.requests.get_or_create_owned(&labels)
-        };
-        let labels = AppLabels { app: app.to_owned() };
-        let observed = |decision: Decision| {
-            let labels = ObservedLabels { app: app.to_owned(), decision: decision.as_str() };
-            self.observed.get_or_create_owned(&labels)
-        };
-        AppMetrics {
-            observed: DECISIONS.map(observed),
-            requests: DECISIONS.map(|decision| STATUS_CLASSES.map(|status| counter(decision, status))),
-            durations: self.durations.get_or_create_owned(&labels),
-            upstream_failures: self.upstream_failures.get_or_create_owned(&labels),
-        }
+        AppMetrics(self.apps.named(app))
     }
 
     /// The handles for the access tokens of one application.
@@ -348,33 +330,15 @@ fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, 
     metric
 }
 
-/// One application's handles.
+/// One application's counters.
 #[derive(Clone)]
-pub struct AppMetrics {
-    requests: [[Counter; 5]; 9],
-    observed: [Counter; 9],
-    durations: Durations,
-    /// Requests that the application did not answer.
-    pub upstream_failures: Counter,
-}
+pub struct AppMetrics(Arc<AppCounts>);
 
-impl AppMetrics {
-    /// Counts one finished request.
-    pub fn count(&self, decision: Decision, status: u16, duration: Duration) {
-        let class = usize::from(status / 100).saturating_sub(1).min(4);
-        if let Some(counter) = self.requests.get(decision as usize).and_then(|classes| classes.get(class)) {
-            counter.inc();
-        }
-        self.durations.observe(duration);
-    }
-}
+impl Deref for AppMetrics {
+    type Target = AppCounts;
 
-impl AppMetrics {
-    /// Counts what would have been decided.
-    pub fn observed(&self, decision: Decision) {
-        if let Some(counter) = self.observed.get(decision as usize) {
-            counter.inc();
-        }
+    fn deref(&self) -> &AppCounts {
+        &self.0
     }
 }
 
@@ -431,6 +395,8 @@ pub struct ProviderMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -5,11 +5,13 @@
 
 mod access_line;
 mod access_log;
+mod app_counts;
 mod durations;
 mod labels;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};
+pub use app_counts::{AppCounts, Tally};
 pub use metrics::{
     AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded, TokenMetrics, TokenOutcome,
 };
