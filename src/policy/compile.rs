@@ -27,7 +27,7 @@ use super::route_tree::{RouteRule, RouteTree};
 use super::rule::{self, Access, Place, Rule, RuleEntry};
 use super::session::{self, SessionSettings};
 use super::test_case::TestCase;
-use super::{Front, Policy, PolicyLimits, claim_check, include, test_table};
+use super::{Door, Front, Policy, PolicyLimits, claim_check, include, test_table};
 use crate::crypto::{IdentityKeys, Secret};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::reference;
@@ -292,13 +292,19 @@ impl Parts {
         let hurdles = Hurdles { networks: self.networks, doubtful, login }.kept();
         Policy {
             front: Front { id: next_id(), routes: routes.lay_out(), rules: rules.into(), hurdles },
-            name: name.into(),
+            door: Door {
+                name: name.into(),
+                prefix: (&*self.app.prefix != "/").then(|| self.app.prefix.clone()),
+                response: self.response,
+                path_switches: self.app.path_switches,
+                forged_headers: self.app.forged_headers,
+                knows_people: self.login.is_some() || self.bearer.is_some(),
+            },
             app: self.app,
             login: self.login,
             bearer: self.bearer,
             session: self.session,
             limits,
-            response: self.response,
             header_sets,
             tests: self.tests,
             claims_read,

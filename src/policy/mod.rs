@@ -98,13 +98,12 @@ use hurdles::Hurdles;
 /// One application's compiled policy. Immutable; shared behind an `Arc`.
 pub struct Policy {
     front: Front,
-    name: Arc<str>,
+    door: Door,
     app: app::App,
     login: Option<Login>,
     bearer: Option<Bearer>,
     session: SessionSettings,
     limits: PolicyLimits,
-    response: ResponseFields,
     /// The first is `[headers]` and `[cookies]`.
     header_sets: Vec<header_set::HeaderSet>,
     tests: Vec<test_case::TestCase>,
@@ -133,10 +132,24 @@ struct Front {
 
 const _: () = assert!(size_of::<Front>() == 64);
 
+/// What every request reads of a policy besides its decision, in one more line.
+#[repr(align(64))]
+struct Door {
+    name: Arc<str>,
+    /// None for `/`.
+    prefix: Option<Box<str>>,
+    response: ResponseFields,
+    path_switches: PathSwitches,
+    forged_headers: ForgedHeaders,
+    knows_people: bool,
+}
+
+const _: () = assert!(size_of::<Door>() == 64);
+
 impl Policy {
     /// The application's name: the file's name without `.toml`.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.door.name
     }
 
     /// Whether it only observes: a shadow of another policy, which is decided beside it and never enforced.
@@ -156,17 +169,17 @@ impl Policy {
 
     /// The path below which it lies: `/`, or canonical without a last slash.
     pub fn prefix(&self) -> &str {
-        &self.app.prefix
+        self.door.prefix.as_deref().unwrap_or("/")
     }
 
     /// What it wants kept in paths.
     pub fn path_switches(&self) -> PathSwitches {
-        self.app.path_switches
+        self.door.path_switches
     }
 
     /// What becomes of requests with a field that only the gateway may send.
     pub fn forged_headers(&self) -> ForgedHeaders {
-        self.app.forged_headers
+        self.door.forged_headers
     }
 
     /// Where the application runs.
@@ -186,7 +199,7 @@ impl Policy {
 
     /// Whether it asks who somebody is, by a session or by a token.
     pub fn knows_people(&self) -> bool {
-        self.login.is_some() || self.bearer.is_some()
+        self.door.knows_people
     }
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.
@@ -237,7 +250,7 @@ impl Policy {
 
     /// What is added to and removed from the application's answers.
     pub fn response(&self) -> &ResponseFields {
-        &self.response
+        &self.door.response
     }
 
     /// The rule with this label.
@@ -253,6 +266,6 @@ impl Policy {
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy").field("name", &self.name).field("hosts", &self.app.hosts).finish_non_exhaustive()
+        f.debug_struct("Policy").field("name", &self.door.name).field("hosts", &self.app.hosts).finish_non_exhaustive()
     }
 }

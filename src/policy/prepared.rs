@@ -76,7 +76,7 @@ impl Prepared {
             session: &self.subject.session,
             request: Some(glance.request),
             now: glance.now,
-            app: &glance.policy.name,
+            app: &glance.policy.door.name,
             definitions: Definitions { named: &glance.policy.named, truths: &self.definitions },
         })
     }

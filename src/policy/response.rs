@@ -30,9 +30,12 @@ const RESERVED: [&str; 14] = [
     "UPGRADE",
 ];
 
-/// Fields to remove, set and add; compiled.
+/// Fields to remove, set and add; compiled. Most policies have none.
 #[derive(Debug, Default)]
-pub struct ResponseFields {
+pub struct ResponseFields(Option<Box<Changes>>);
+
+#[derive(Debug, Default)]
+struct Changes {
     remove: Vec<HeaderName>,
     set: Vec<(HeaderName, HeaderValue)>,
     add: Vec<(HeaderName, HeaderValue)>,
@@ -42,26 +45,27 @@ pub struct ResponseFields {
 impl ResponseFields {
     /// Brings them to the head of an answer: what is to be removed goes, what is set stands there once, what is added stands beside.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
+        let Some(changes) = &self.0 else { return };
+        for name in &changes.remove {
             headers.remove(name);
         }
-        for (name, value) in &self.set {
+        for (name, value) in &changes.set {
             headers.insert(name, value.clone());
         }
-        for (name, value) in &self.add {
+        for (name, value) in &changes.add {
             headers.append(name, value.clone());
         }
     }
 
     /// The names that it sets or adds, as the policy spells them.
     pub fn spelled(&self) -> impl Iterator<Item = &str> {
-        self.spelled.iter().map(|name| &**name)
+        self.0.iter().flat_map(|changes| &changes.spelled).map(|name| &**name)
     }
 }
 
 /// Reads `[response]`.
 pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> ResponseFields {
-    let mut fields = ResponseFields::default();
+    let mut fields = Changes::default();
     let mut seen: BTreeMap<String, &'static str> = BTreeMap::new();
     for name in section.texts("remove", reading).unwrap_or_default() {
         fields.remove.extend(read_name(&name, "remove", &mut seen, reading));
@@ -83,7 +87,8 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> Respo
         }
     }
     section.finish(reading);
-    fields
+    let any = !(fields.remove.is_empty() && fields.set.is_empty() && fields.add.is_empty());
+    ResponseFields(any.then(|| Box::new(fields)))
 }
 
 fn read_name(

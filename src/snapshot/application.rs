@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::guard::Guard;
+use super::shared::{Manner, Shared};
 use crate::diagnostic::Diagnostic;
 use crate::forward::{HostHeader, Spelling};
 use crate::http::{HostName, Scheme, cookie};
@@ -23,28 +24,42 @@ use crate::session::{CookieNames, Limits};
 use crate::upstream::{Target, TimeLimits, TlsTrust, Upstream};
 
 /// One application, ready to serve.
+///
+/// With a thousand of them each cache line that a request reads is one more wait for memory, and each piece of memory one more for where it
+/// lies. So this is, with the two counts before it in an `Arc`, one line; of what it points at a request reads the fronts.
 pub struct Application {
-    policy: Policy,
-    shadow: Option<Policy>,
-    claims_read: BTreeSet<Box<str>>,
+    policy: Box<Policy>,
+    shadow: Option<Box<Policy>>,
     upstream: Arc<Upstream>,
-    /// The authorities that the application's certificate is checked with, as its file holds them.
-    authorities: Option<Vec<u8>>,
-    host: HostHeader,
-    inner_authority: Option<String>,
-    provider: Option<Arc<Provider>>,
-    bearer: Option<BearerAccess>,
-    limits: Limits,
     /// What counts requests towards limits; none where there is no limit.
     guard: Option<Box<Guard>>,
     metrics: AppMetrics,
-    secure_cookies: CookieNames,
-    plain_cookies: CookieNames,
-    cookies_told: cookie::IdentityCookies,
-    spelling: Spelling,
-    answer_spelling: Arc<Spelling>,
+    rest: Box<Rest>,
+}
+
+const _: () = assert!(size_of::<Application>() + 2 * size_of::<usize>() == 64);
+
+/// What does not fit there.
+struct Rest {
+    often: Often,
+    claims_read: BTreeSet<Box<str>>,
+    /// The authorities that the application's certificate is checked with, as its file holds them.
+    authorities: Option<Vec<u8>>,
+    provider: Option<Arc<Provider>>,
     _in_memory: Arc<InMemory>,
 }
+
+/// What of it every request reads: one line.
+#[repr(align(64))]
+struct Often {
+    limits: Limits,
+    manner: Arc<Manner>,
+    secure_cookies: Arc<CookieNames>,
+    plain_cookies: Arc<CookieNames>,
+    bearer: Option<Box<BearerAccess>>,
+}
+
+const _: () = assert!(size_of::<Often>() == 64);
 
 /// What an application that API clients use checks their tokens with.
 pub struct BearerAccess {
@@ -62,6 +77,7 @@ pub(super) struct Surroundings<'a> {
     /// What the system trusts, read when the first application needs it.
     pub(super) system_trust: OnceCell<TlsTrust>,
     pub(super) in_memory: Arc<InMemory>,
+    pub(super) shared: Shared,
 }
 
 impl Application {
@@ -75,37 +91,39 @@ impl Application {
         let bearer = policy.bearer().map(|terms| bearer(&policy, terms, surroundings)).transpose()?;
         let authorities = authorities(&policy, surroundings)?;
         let same_way =
-            |before: &&Self| before.policy.upstream() == policy.upstream() && before.authorities == authorities;
-        let upstream = match before.filter(same_way) {
-            Some(before) => Arc::clone(&before.upstream),
-            None => Arc::new(upstream(&policy, authorities.as_deref(), surroundings)?),
-        };
+            |before: &&Self| before.policy.upstream() == policy.upstream() && before.rest.authorities == authorities;
+        let upstream = surroundings.shared.upstream(policy.upstream(), || match before.filter(same_way) {
+            Some(before) => Ok(Arc::clone(&before.upstream)),
+            None => Ok(Arc::new(upstream(&policy, authorities.as_deref(), surroundings)?)),
+        })?;
         let (host, inner_authority) = host_header(&policy, upstream.first_authority())?;
-        let shared = policy.prefix() != "/";
-        let cookie_app = shared.then(|| policy.name().to_string());
+        let manner = surroundings.shared.manner(&policy, host, inner_authority);
+        let [secure_cookies, plain_cookies] = surroundings.shared.cookie_names(&policy);
         let session = policy.session();
         let email = provider.as_ref().is_some_and(|provider| provider.names_people_by_email()).then(|| "email".into());
         let claims_read =
             policy.claims_read().iter().chain(shadow.iter().flat_map(Policy::claims_read)).cloned().chain(email);
-        Ok(Self {
-            claims_read: claims_read.collect(),
-            shadow,
-            upstream,
-            authorities,
-            host,
-            inner_authority,
-            provider,
-            bearer,
+        let often = Often {
             limits: Limits { idle: session.idle, max: session.max },
+            manner,
+            secure_cookies,
+            plain_cookies,
+            bearer: bearer.map(Box::new),
+        };
+        let rest = Rest {
+            often,
+            claims_read: claims_read.collect(),
+            authorities,
+            provider,
+            _in_memory: Arc::clone(&surroundings.in_memory),
+        };
+        Ok(Self {
+            shadow: shadow.map(Box::new),
+            upstream,
             guard: Guard::build(policy.limits(), before.and_then(Self::guard)),
             metrics: surroundings.metrics.app(policy.name()),
-            secure_cookies: CookieNames::new(true, cookie_app.as_deref()),
-            plain_cookies: CookieNames::new(false, cookie_app.as_deref()),
-            cookies_told: cookie::IdentityCookies::new(policy.emitted_cookies()),
-            spelling: Spelling::of(policy.spelled_headers()),
-            answer_spelling: Arc::new(Spelling::of(policy.response().spelled())),
-            _in_memory: Arc::clone(&surroundings.in_memory),
-            policy,
+            rest: Box::new(rest),
+            policy: Box::new(policy),
         })
     }
 
@@ -116,12 +134,12 @@ impl Application {
 
     /// The policy that is decided beside it and never enforced.
     pub fn shadow(&self) -> Option<&Policy> {
-        self.shadow.as_ref()
+        self.shadow.as_deref()
     }
 
     /// The claims that a session keeps: what the policy and its shadow read, and the e-mail address where events may name people by it.
     pub fn claims_read(&self) -> &BTreeSet<Box<str>> {
-        &self.claims_read
+        &self.rest.claims_read
     }
 
     /// The application's name.
@@ -136,27 +154,27 @@ impl Application {
 
     /// What it sees as `Host`.
     pub fn host(&self) -> &HostHeader {
-        &self.host
+        &self.rest.often.manner.host
     }
 
     /// What it sees as `Host`, when that is not what the browser asked for.
     pub fn inner_authority(&self) -> Option<&str> {
-        self.inner_authority.as_deref()
+        self.rest.often.manner.inner_authority.as_deref()
     }
 
     /// Who signs people in; none when everything is public.
     pub fn provider(&self) -> Option<&Arc<Provider>> {
-        self.provider.as_ref()
+        self.rest.provider.as_ref()
     }
 
     /// What API clients' tokens are checked with; none when it takes none.
     pub fn bearer(&self) -> Option<&BearerAccess> {
-        self.bearer.as_ref()
+        self.rest.often.bearer.as_deref()
     }
 
     /// How long its sessions last.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.rest.often.limits
     }
 
     /// What counts its requests towards limits; none where there is no limit.
@@ -176,24 +194,24 @@ impl Application {
 
     /// The cookies that tell it who asks.
     pub fn cookies_told(&self) -> &cookie::IdentityCookies {
-        &self.cookies_told
+        &self.rest.often.manner.cookies_told
     }
 
     /// How the names of its identity headers are written.
     pub fn spelling(&self) -> &Spelling {
-        &self.spelling
+        &self.rest.often.manner.spelling
     }
 
     /// How the names that its policy puts on answers are written.
     pub fn answer_spelling(&self) -> &Arc<Spelling> {
-        &self.answer_spelling
+        &self.rest.often.manner.answer_spelling
     }
 
     /// The names of its session cookies under this scheme.
     pub fn cookie_names(&self, scheme: Scheme) -> &CookieNames {
         match scheme {
-            Scheme::Https => &self.secure_cookies,
-            Scheme::Http => &self.plain_cookies,
+            Scheme::Https => &self.rest.often.secure_cookies,
+            Scheme::Http => &self.rest.often.plain_cookies,
         }
     }
 

@@ -10,6 +10,7 @@ mod application;
 mod guard;
 mod routes;
 mod shadows;
+mod shared;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +32,7 @@ pub use guard::{Guard, Limiter};
 use routes::Routes;
 pub use routes::{Route, claimed_twice};
 pub use shadows::shadows_astray;
+use shared::Shared;
 
 /// All applications, compiled.
 pub struct Snapshot {
@@ -76,6 +78,7 @@ impl Snapshot {
             metrics: ingredients.metrics,
             system_trust: OnceCell::new(),
             in_memory: Arc::new(InMemory::new(ingredients.metrics)),
+            shared: Shared::default(),
         };
         for policy in policies {
             let before = before.get(&**policy.name()).map(|application| &***application);

@@ -3,6 +3,7 @@
 //! Hosts are exact names; of the applications that share one, the one with the longest path prefix that the request is below wins.
 //! Trust boundary: the asked host and path are checked types of a stranger's request.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -46,7 +47,34 @@ impl<'a> Route<'a> {
 }
 
 /// The table.
-pub(super) struct Routes(HashMap<HostName, Vec<Arc<Application>>, RandomState>);
+pub(super) struct Routes(HashMap<HostName, Here, RandomState>);
+
+/// The applications on one host, longest prefix first.
+enum Here {
+    /// One alone, which is found without another look at memory.
+    One(Arc<Application>),
+    Several(Box<[Arc<Application>]>),
+}
+
+impl Here {
+    fn new(mut applications: Vec<Arc<Application>>) -> Self {
+        match (applications.len(), applications.pop()) {
+            (1, Some(only)) => Self::One(only),
+            (_, last) => {
+                applications.extend(last);
+                applications.sort_by_key(|application| Reverse(bare(application.policy()).len()));
+                Self::Several(applications.into())
+            }
+        }
+    }
+
+    fn all(&self) -> &[Arc<Application>] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(all) => all,
+        }
+    }
+}
 
 impl Routes {
     /// The applications' claims were checked before ([`claimed_twice`]).
@@ -57,21 +85,19 @@ impl Routes {
                 table.entry(host.clone()).or_default().push(Arc::clone(application));
             }
         }
-        for here in table.values_mut() {
-            here.sort_by_key(|application| std::cmp::Reverse(bare(application.policy()).len()));
-        }
-        Self(table)
+        Self(table.into_iter().map(|(host, here)| (host, Here::new(here))).collect())
     }
 
     pub(super) fn find<'a>(&'a self, host: &HostName, path: &CanonicalPath) -> Option<Route<'a>> {
-        let (host, neighbours) = self.0.get_key_value(host)?;
+        let (host, here) = self.0.get_key_value(host)?;
+        let neighbours = here.all();
         let application = neighbours.iter().find(|application| path.is_below(application.policy().prefix()));
         Some(Route { host, application, neighbours })
     }
 
     /// What any application on a host wants kept in paths.
     pub(super) fn path_switches(&self, host: &HostName) -> PathSwitches {
-        let here = self.0.get(host).into_iter().flatten();
+        let here = self.0.get(host).into_iter().flat_map(Here::all);
         here.map(|application| application.policy().path_switches()).fold(PathSwitches::default(), PathSwitches::or)
     }
 }
