@@ -70,7 +70,8 @@ impl ReadAhead {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let left = self.bytes.capacity() - self.bytes.len();
-        if left < self.room / 2 || (left < self.room && self.bytes.is_empty()) {
+        // Where there is little to be read, what is left of the room is enough.
+        if left < self.room / 2 || (left < self.room && self.wants_much() && self.bytes.is_empty()) {
             self.bytes.reserve(self.room);
         }
         let room = self.bytes.capacity() - self.bytes.len();

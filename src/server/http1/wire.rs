@@ -119,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if !self.body.is_done() || !self.read.bytes.is_empty() {
             return Poll::Pending;
         }
+        self.read.expect(Some(0));
         match self.poll_more(context) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
