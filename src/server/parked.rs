@@ -5,8 +5,8 @@
 //! of. What is kept is the task, the [`Watch`], the socket and, over TLS, the session with its keys. All limits and orders of the watchman
 //! hold for parked connections as for others.
 //!
-//! May touch: the stream, to ask whether something came; what came stays where it is. Trust boundary: none; what comes is read by hyper behind a framing
-//! guard that begins anew, which is right because a connection is only taken back between two messages.
+//! May touch: the stream, to ask whether something came; what came stays where it is. Trust boundary: none; what comes is read by a reader
+//! that begins anew, which is right because a connection is only taken back between two messages.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

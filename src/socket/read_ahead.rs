@@ -44,11 +44,6 @@ impl ReadAhead {
         self.usual = if self.came < FIRST { FIRST } else { (self.came + self.came / 8).min(MOST) };
     }
 
-    /// Whether so much room is made for reading that it is worth asking first whether anything is there.
-    pub fn wants_much(&self) -> bool {
-        self.room > FIRST
-    }
-
     /// Expects so many bytes, to read them in few pieces, where that is known.
     pub fn expect(&mut self, bytes: Option<u64>) {
         if let Some(bytes) = bytes {
@@ -71,7 +66,7 @@ impl ReadAhead {
     ) -> Poll<io::Result<usize>> {
         let left = self.bytes.capacity() - self.bytes.len();
         // Where there is little to be read, what is left of the room is enough.
-        if left < self.room / 2 || (left < self.room && self.wants_much() && self.bytes.is_empty()) {
+        if left < self.room / 2 || (left < self.room && self.room > FIRST && self.bytes.is_empty()) {
             self.bytes.reserve(self.room);
         }
         let room = self.bytes.capacity() - self.bytes.len();
@@ -142,12 +137,12 @@ mod tests {
     fn what_is_as_long_as_the_last_time_is_read_at_once() {
         let mut ahead = ReadAhead::default();
         let long = vec![7; 64 << 10];
-        assert!(!ahead.wants_much());
+        assert_eq!(ahead.room, FIRST);
         ahead.begin();
         assert!(read_all(&mut ahead, &long) > 1);
         ahead.end();
         ahead.begin();
-        assert!(ahead.wants_much());
+        assert!(ahead.room > FIRST);
         assert_eq!(read_all(&mut ahead, &long), 1);
         assert_eq!(ahead.bytes, long);
         ahead.end();
@@ -157,7 +152,7 @@ mod tests {
         assert_eq!(read_all(&mut ahead, &long[..100]), 1);
         ahead.end();
         ahead.begin();
-        assert!(!ahead.wants_much());
+        assert_eq!(ahead.room, FIRST);
     }
 
     #[test]

@@ -44,10 +44,8 @@ impl Connection {
 
     /// Reads something more; zero: the application says no more.
     pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.wants_much() {
-            // What waits for a slow application holds no room that it does not need yet.
-            ready!(self.socket.poll_readable(context))?;
-        }
+        // What waits for the application holds no room yet; what comes is read into room that was used a moment ago.
+        ready!(self.socket.poll_readable(context))?;
         let more = ready!(self.read.poll_more(&mut self.socket, context))?;
         self.heard |= more > 0;
         Poll::Ready(Ok(more))
