@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite as _, ReadBuf};
 
 use super::socket::Socket;
 use super::tunnel::Stream;
@@ -46,7 +46,12 @@ impl Connection {
     pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // What waits for the application holds no room yet; what comes is read into room that was used a moment ago.
         ready!(self.socket.poll_readable(context))?;
-        let more = ready!(self.read.poll_more(&mut self.socket, context))?;
+        let Poll::Ready(more) = self.read.poll_more(&mut self.socket, context) else {
+            // A TLS session may have something to say to what it read, and waits with it until somebody writes.
+            let _ = Pin::new(&mut self.socket).poll_flush(context)?;
+            return Poll::Pending;
+        };
+        let more = more?;
         self.heard |= more > 0;
         Poll::Ready(Ok(more))
     }

@@ -2,7 +2,7 @@
 //! access log in a file, one worker.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
@@ -84,6 +84,11 @@ pub(crate) fn prepare(
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     let policies = site.folder.join(format!("{tag}-policies"));
     fs::create_dir_all(&policies)?;
+    // Sessions that were ended in another row are none of this one's.
+    match fs::remove_dir_all(site.folder.join(format!("{tag}-state"))) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     fs::write(policies.join(format!("{POLICY}.toml")), policy(site, provider))?;
     for (name, text) in setup.policies {
         fs::write(policies.join(format!("{name}.toml")), text)?;

@@ -202,7 +202,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let more = ready!(self.read.poll_more(&mut self.stream, context))?;
+        let Poll::Ready(more) = self.read.poll_more(&mut self.stream, context) else {
+            // A TLS session may have something to say to what it read, and waits with it until somebody writes.
+            let _ = Pin::new(&mut self.stream).poll_flush(context)?;
+            return Poll::Pending;
+        };
+        let more = more?;
         if more > 0 {
             self.watch.read();
             self.watch.is_between(false);
@@ -277,5 +282,53 @@ impl<S> Wire<S> {
         {
             waiting.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+    use crate::config::Timeouts;
+    use crate::server::watch::Watchman;
+    use crate::server::worker::Slot;
+
+    /// Says nothing, and counts how often it is flushed.
+    #[derive(Default)]
+    struct Silent(Arc<AtomicUsize>);
+
+    impl AsyncRead for Silent {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Silent {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn d01_what_a_tls_session_has_to_say_does_not_wait_for_an_answer() {
+        let (watch, flushed) = (Watchman::new(Timeouts::default()).watch(Slot::alone()), Arc::<AtomicUsize>::default());
+        let wire = Shared::new(Silent(Arc::clone(&flushed)), watch, &Limits::default());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(wire.lock().poll_head(&mut context).is_pending());
+        assert_eq!(flushed.load(Ordering::Relaxed), 1);
+        assert!(wire.lock().poll_left(&mut context).is_pending());
+        assert_eq!(flushed.load(Ordering::Relaxed), 2);
     }
 }
