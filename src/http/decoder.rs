@@ -2,7 +2,7 @@
 //!
 //! Pure; no byte is copied. Trailers are dropped (S04). Trust boundary: either sender may be hostile. What a client sends is read
 //! strictly: a chunk that two readers could frame in two ways is none (H01). An application may do what old servers do: spaces behind a chunk's size.
-//! Bounds: [`MAX_LINE`] bytes for a chunk's first line, [`MAX_TRAILERS`] for all extensions and trailers of a body.
+//! Bounds: 4 KiB for a chunk's first line, 16 KiB for all extensions and trailers of a body.
 //! Specification: RFC 9112 sections 6.3 and 7.1.
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -282,6 +282,24 @@ mod tests {
         }
         let extended = format!("1;{}\r\na\r\n", "x".repeat(1000)).repeat(20);
         assert_eq!(chunks(&format!("{extended}0\r\n\r\n")), Err(Broken));
+    }
+
+    #[test]
+    fn h06_what_has_no_length_is_all_that_comes() {
+        let (mut decoder, mut read) = (Decoder::UntilClose, BytesMut::from("some"));
+        assert_eq!(decoder.take(&mut read), Ok(Some(Bytes::from_static(b"some"))));
+        assert_eq!((decoder.take(&mut read), decoder.is_done()), (Ok(None), false));
+    }
+
+    #[test]
+    fn h06_what_is_expected_is_what_is_known_to_come() {
+        assert_eq!(Decoder::length(7).expected(), Some(7));
+        for decoder in [Decoder::UntilClose, Decoder::Done, Decoder::chunked(Sender::Client)] {
+            assert_eq!(decoder.expected(), None, "{decoder:?}");
+        }
+        let (mut decoder, mut read) = (Decoder::chunked(Sender::Client), BytesMut::from("5\r\nab"));
+        assert!(decoder.take(&mut read).unwrap().is_some());
+        assert_eq!(decoder.expected(), Some(3));
     }
 
     #[test]
