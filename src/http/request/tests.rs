@@ -185,6 +185,18 @@ fn h02_a_head_says_what_its_bytes_say() {
 }
 
 #[test]
+fn every_refusal_of_a_head_has_its_code() {
+    let all = [
+        (UnreadableHead::Malformed, "head_unreadable"),
+        (UnreadableHead::TooLarge, "head_too_large"),
+        (UnreadableHead::Framing(LineEnd), "line_end_bare"),
+    ];
+    for (refused, code) in all {
+        assert_eq!((refused.code(), refused.to_string().as_str()), (code, code));
+    }
+}
+
+#[test]
 fn h07_a_connection_is_kept_where_the_client_says_so() {
     let keeps = |version: &str, fields: &str| one(&format!("GET / HTTP/{version}\r\n{fields}\r\n")).keeps;
     assert!(
