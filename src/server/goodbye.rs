@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// How long what comes is thrown away, and how long last words may take to leave.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Bytes that are thrown away: about what two sockets hold that have not been busy for long.
-const MOST: usize = 1 << 20;
+/// Bytes that are thrown away: a client that sends a large body looks for the answer when all of it has left.
+const MOST: usize = 64 << 20;
 /// Bytes of one read.
-const WINDOW: usize = 16 << 10;
+const WINDOW: usize = 64 << 10;
 
 /// What `words` gives, if that is soon.
 pub(super) async fn within<T>(words: impl Future<Output = T>) -> Option<T> {
