@@ -1,7 +1,7 @@
 //! Header names as a policy spells them, for HTTP/1.1 (decision 0013).
 //!
 //! `HeaderName` is lower case; in requests it is written in title case, `X-Remote-User`. An application that compares bytes may want
-//! `SM_USER`, and a browser's script that is older than it should be may want the same of an answer. Such a name is written as it is spelled.
+//! `SM_USER`, and a client that compares bytes may want the same of an answer. Such a name is written as it is spelled.
 //!
 //! May touch: memory only. Trust boundary: the names are an administrator's, and valid.
 

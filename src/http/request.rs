@@ -88,7 +88,8 @@ impl HeadReader {
     ///
     /// As soon as what is there can be no head. Nothing that follows on this connection may be believed.
     pub fn take(&mut self, read: &mut BytesMut) -> Result<Option<Arrived>, UnreadableHead> {
-        while self.scan.is_fresh() && read.starts_with(b"\r\n") {
+        // A head of which something was looked at begins with its request line.
+        while read.starts_with(b"\r\n") {
             self.scan.clear();
             read.advance(2);
         }
