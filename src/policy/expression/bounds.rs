@@ -15,6 +15,7 @@ use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, SourceInfo};
 use cel::parser::PrattParser;
 
+use super::lower::any;
 use super::{Mistake, functions, place};
 
 /// How long an expression may be, in bytes.
@@ -32,11 +33,24 @@ const SHORTER: &str = "split the rule, or compare with a list: user.x in ['a', '
 pub(super) fn parse_quickly(text: &str) -> Option<IdedExpr> {
     check_size(text).ok()?;
     // It takes a line end within a text's quotes, which the other one refuses.
-    if text.contains(['\n', '\r']) {
+    if text.contains(['\n', '\r']) || mixes_signs(text) {
         return None;
     }
     let parsed = catch_unwind(|| PrattParser::new().parse(text)).ok()?;
-    parsed.ok().filter(|tree| depth(tree, &|_| 0) <= MAX_DEPTH)
+    // It takes `(x) {}` for the making of an object, which the other one refuses.
+    let makes_object = |tree: &IdedExpr| any(tree, &mut |node| matches!(node.expr, Expr::Struct(_)));
+    parsed.ok().filter(|tree| depth(tree, &|_| 0) <= MAX_DEPTH && !makes_object(tree))
+}
+
+/// Whether `-` and `!` stand beside each other: the grammar has rows of the one and rows of the other, the small parser reads
+/// mixed ones too, and it takes `!!-1` for a negation where the other reads a number.
+fn mixes_signs(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().filter(|character| !character.is_whitespace()).any(|character| {
+        let mixed = matches!((before, character), ('-', '!') | ('!', '-'));
+        before = character;
+        mixed
+    })
 }
 
 /// Parses `text` within the bounds, with the places of all nodes.
