@@ -157,6 +157,18 @@ fn h08_a_head_and_its_fields_have_a_bound() {
 }
 
 #[test]
+fn h08_a_head_ends_with_its_empty_line_and_nothing_behind_it_is_taken() {
+    for end in ["\r\n\r\n", "\n\n", "\n\r\n", "\r\n\n"] {
+        for body in ["", "x", "\nx", "\r\nx"] {
+            let head = format!("HTTP/1.1 200 OK\nContent-Length: 3{end}");
+            let mut bytes = BytesMut::from(format!("{head}{body}").as_str());
+            let taken = HeadReader::new(false).take(&mut bytes).unwrap().unwrap();
+            assert_eq!((&taken[..], &bytes[..]), (head.as_bytes(), body.as_bytes()), "{end:?}");
+        }
+    }
+}
+
+#[test]
 fn h06_a_reason_is_kept_where_it_is_not_the_usual_one() {
     let reason = |line: &[u8]| {
         let head = heard(&[line, b"\r\n\r\n"], false)?.unwrap();
