@@ -80,6 +80,9 @@ struct Choice {
     /// Only these proxies.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// To be the proxy that only passes on (`peers::bare`), which this program starts itself.
+    #[arg(long, hide = true)]
+    pass_on: Option<String>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -107,8 +110,17 @@ impl Bench {
     }
 }
 
+/// What the gateway has too, for the proxy that this program can be.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    match measure(&Choice::parse()) {
+    let choice = Choice::parse();
+    let done = match &choice.pass_on {
+        Some(what) => peers::bare::run(what),
+        None => measure(&choice),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("error: {error}");

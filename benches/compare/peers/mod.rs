@@ -1,10 +1,11 @@
 //! The proxies that are measured, each one worker on one core, with its access log on and connections to the
 //! application kept open.
 //!
-//! nginx and HAProxy only pass requests on; Apache with mod_auth_openidc, Envoy and Lychgate do the whole work: a session from
+//! nginx, HAProxy and hyper alone only pass requests on; Apache with mod_auth_openidc, Envoy and Lychgate do the whole work: a session from
 //! a real login, a rule about groups, identity headers. A peer that is not installed is named and left out.
 
 pub(crate) mod apache;
+pub(crate) mod bare;
 pub(crate) mod envoy;
 pub(crate) mod haproxy;
 pub(crate) mod lychgate;
@@ -63,7 +64,8 @@ impl Peer {
 }
 
 /// All proxies, in the order of the table; the first is the one that ratios refer to.
-pub(crate) const ALL: [Peer; 6] = [nginx::PEER, nginx::TUNED, haproxy::PEER, apache::PEER, envoy::PEER, lychgate::PEER];
+pub(crate) const ALL: [Peer; 7] =
+    [nginx::PEER, nginx::TUNED, haproxy::PEER, apache::PEER, envoy::PEER, bare::PEER, lychgate::PEER];
 
 /// The bytes of a Cookie header that every proxy gets, its own session cookie included.
 const COOKIE_BYTES: usize = 600;
