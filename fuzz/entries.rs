@@ -23,6 +23,10 @@ use lychgate::oidc::{self, CallbackParams, UnverifiedJwt, pending};
 use lychgate::policy::{self, RequestFacts, SessionFacts, SessionKind, Subject};
 use lychgate::session::{CookieNames, SealedSessions};
 
+#[path = "answers.rs"]
+mod answers;
+#[path = "started.rs"]
+mod started;
 #[path = "whole.rs"]
 mod whole;
 
@@ -53,8 +57,10 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
     ("certificate", certificate),
     ("policy", policy_file),
     ("gateway", gateway),
+    ("answers", answers),
 ];
 
+pub(crate) use answers::answers;
 pub(crate) use whole::gateway;
 
 fn text(data: &[u8]) -> Option<&str> {

@@ -6,28 +6,22 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
-use lychgate::app::{Options, Plan, Running};
+use lychgate::app::Running;
 use lychgate::claims::Claims;
-use lychgate::clock::{ManualClock, Timestamp};
-use lychgate::config::Environment;
 use lychgate::crypto::{KeyRing, Secret};
-use lychgate::observe::AccessLogTarget;
 use lychgate::session::{CookieNames, SealedSessions, Session, SessionId};
 
 #[path = "recorder.rs"]
 mod recorder;
 
+use super::started::{KEY, NOW, started};
 use recorder::{Recorder, Told};
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
 /// Stands behind the fuzzer's bytes, so that a connection that is still sound ends by itself.
 const LAST: &str = "\r\n\r\nGET /public/last HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n";
 /// How long nothing may come before the client ends: what is looked at is never this time.
@@ -67,19 +61,8 @@ pub(crate) fn gateway(data: &[u8]) {
 
 impl Whole {
     fn start() -> Self {
-        let application = Recorder::start();
-        let folder = std::env::temp_dir().join(format!("lychgate-fuzz-{}", std::process::id()));
-        let configuration = write_files(&folder, application.address());
-        let (plan, report) = Plan::read(&configuration, &Environment::from_iter([]), &[]);
-        let plan = plan.unwrap_or_else(|| panic!("{}", report.render()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let log = Arc::new(Mutex::default());
-        let options = Options {
-            clock: ManualClock::starting_at(NOW).clock(),
-            access_log: Some(AccessLogTarget::Memory(Arc::clone(&log))),
-            ..Options::default()
-        };
-        let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));
+        let (application, log) = (Recorder::start(), Arc::default());
+        let running = started("gateway", application.address(), POLICY, Arc::clone(&log));
         Self { running, application, log, cookie: ada(), executions: AtomicUsize::new(0), early: Mutex::default() }
     }
 
@@ -244,46 +227,9 @@ fn ada() -> String {
     fields[0].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
-fn write_files(folder: &Path, application: SocketAddr) -> std::path::PathBuf {
-    std::fs::create_dir_all(folder).unwrap();
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        path
-    };
-    write("session.key", KEY);
-    write("client.secret", "secret");
-    write("app.toml", &policy(application));
-    write("lychgate.toml", CONFIGURATION)
-}
-
-/// The provider is away: nobody signs in here.
-const CONFIGURATION: &str = r#"
-policies = ["app.toml"]
-workers = 1
-[[listeners]]
-address = "127.0.0.1:0"
-[admin]
-address = "127.0.0.1:0"
-[keys]
-session = [{ file = "session.key" }]
-[providers.idp]
-issuer = "http://127.0.0.1:9"
-client_id = "lychgate"
-client_secret = { file = "client.secret" }
-"#;
-
-fn policy(application: SocketAddr) -> String {
-    format!(
-        r#"
-[app]
-hosts = ["app.localhost"]
-upstream = "http://{application}"
-[login]
-provider = "idp"
+const POLICY: &str = r#"
 [headers]
-X-Remote-User = "${{user.preferred_username}}"
+X-Remote-User = "${user.preferred_username}"
 [[rules]]
 paths = ["/public/**"]
 access = "public"
@@ -292,6 +238,4 @@ paths = ["/admin/**"]
 allow = "'admins' in user.groups"
 [[rules]]
 allow = "'staff' in user.groups"
-"#
-    )
-}
+"#;

@@ -16,11 +16,14 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
     let policies: Vec<_> = (0..APPLICATIONS).map(|number| (name(number), policy(site, provider, number))).collect();
     let first = policies.get(..1).unwrap_or_default();
     let one = Setup { name: "one application", tag: "lychgate-one", policies: first, ..lychgate::USUAL };
+    // Each application has a session of its own, so what sessions cost is told apart from what applications cost.
+    let many = Setup { name: "one, 1,000 sessions", tag: "lychgate-many", policies: first, ..lychgate::USUAL };
     let all = Setup { name: "1,000 applications", tag: "lychgate-all", policies: &policies, ..lychgate::USUAL };
     let mut started = Vec::new();
-    for (setup, count) in [(one, 1), (all, APPLICATIONS)] {
+    for (setup, sessions) in [(one, 1), (many, APPLICATIONS), (all, APPLICATIONS)] {
         let gateway = lychgate::start_as(site, provider, &setup)?;
-        let requests = (0..count).map(|number| {
+        let requests = (0..sessions).map(|number| {
+            let number = number % setup.policies.len();
             let cookie = sealed::cookie(&gateway.keys, provider, &host(number), &name(number))?;
             Ok((format!("{}:{}", host(number), gateway.running.clear), crate::peers::padded(&cookie)))
         });

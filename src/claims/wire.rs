@@ -238,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn names_side_by_side_and_backwards_stand_in_order_and_once_too() {
+        for names in [&["b", "b"][..], &["a", "a", "b"], &["a", "b", "b"], &["c", "b", "a"], &["b", "a", "a"]] {
+            let wild: Vec<_> = names.iter().zip([true, false, true]).collect();
+            let values: Vec<_> = wild.iter().map(|(name, truth)| (name, ClaimValue::Bool(*truth))).collect();
+            let claims = read(&postcard::to_allocvec(&values).unwrap()).unwrap();
+            let found: Vec<_> = claims.iter().map(|(name, value)| (name, value.clone())).collect();
+            let last: BTreeMap<&str, bool> = wild.into_iter().map(|(name, truth)| (*name, truth)).collect();
+            let expected: Vec<_> = last.into_iter().map(|(name, truth)| (name, ClaimValue::Bool(truth))).collect();
+            assert_eq!(found, expected, "{names:?}");
+        }
+    }
+
+    #[test]
     fn c03_what_breaks_off_or_goes_on_is_no_set_of_claims() {
         let mut bytes = postcard::to_allocvec(&claims(r#"{"a":"text","b":["x"],"c":{"d":1}}"#)).unwrap();
         for length in 0..bytes.len() {
@@ -255,10 +268,11 @@ mod tests {
         let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
         let deepest = claims(&nested(MAX_DEPTH));
         assert_eq!(read(&postcard::to_allocvec(&deepest).unwrap()), Some(deepest));
-        let mut deeper = vec![1, 1, b'a'];
-        deeper.extend([4, 1].repeat(MAX_DEPTH));
-        deeper.push(0);
-        assert_eq!(read(&deeper), None);
+        // Lists of one value, and objects of one member.
+        for level in [&[4, 1][..], &[5, 1, 1, b'a']] {
+            let deeper = [&[1, 1, b'a'][..], &level.repeat(MAX_DEPTH), &[0]].concat();
+            assert_eq!(read(&deeper), None, "{level:?}");
+        }
     }
 
     #[test]

@@ -394,6 +394,23 @@ mod tests {
     }
 
     #[test]
+    fn c01_what_is_opened_has_room_for_itself_and_what_it_is_bound_to_and_for_no_more() {
+        let (ring, _) = ring(1);
+        for scope in ["", "a.example", "a-much-longer-name.of-some-host.example/archives"] {
+            let binding = Binding { scope, ..BINDING };
+            let mut associated = Vec::new();
+            associate(&ring.keys[0].id, binding, &mut associated);
+            assert_eq!(associated_length(binding), associated.len());
+            for length in [0, 40, 4000] {
+                let opened = ring.open(binding, ring.seal(binding, &vec![7; length]).as_bytes()).unwrap();
+                // Base64 is decoded in groups of three bytes.
+                let needed = HEAD + length + TAG + associated.len();
+                assert!((needed..needed + 3).contains(&opened.capacity()), "{} for {needed}", opened.capacity());
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_key_is_said() {
         for (error, word) in [
             (KeyTextError::NotBase64, "base64"),

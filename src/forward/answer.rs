@@ -66,13 +66,22 @@ mod tests {
     use super::*;
 
     fn rewritten(fields: &[(&'static str, &'static str)], status: u16, inner: Option<&str>) -> HeaderMap {
+        rewritten_of(&Method::GET, fields, status, inner)
+    }
+
+    fn rewritten_of(
+        method: &Method,
+        fields: &[(&'static str, &'static str)],
+        status: u16,
+        inner: Option<&str>,
+    ) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let origin = || "https://royalty.gmr.example".to_owned();
         let context = AnswerContext {
-            method: &Method::GET,
+            method,
             inner_authority: inner,
             outer_origin: &origin,
             cookies: &IdentityCookies::default(),
@@ -97,12 +106,39 @@ mod tests {
     }
 
     #[test]
+    fn h06_a_length_stays_where_it_speaks_of_a_body_that_is_not_sent() {
+        let stays = |method, status| {
+            rewritten_of(&method, &[("content-length", "3")], status, None).contains_key("content-length")
+        };
+        assert!(stays(Method::HEAD, 200) && stays(Method::HEAD, 304) && stays(Method::GET, 304));
+        assert!(!stays(Method::GET, 200) && !stays(Method::POST, 404));
+    }
+
+    #[test]
+    fn h06_a_switch_of_protocols_is_told_and_an_offer_of_one_is_not() {
+        let fields = [("connection", "Upgrade, x-a"), ("upgrade", "websocket"), ("x-a", "1")];
+        let told = rewritten(&fields, 101, None);
+        assert_eq!(
+            (&told["connection"], &told["upgrade"], told.len()),
+            (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap(), 2)
+        );
+        assert!(rewritten(&fields, 200, None).is_empty());
+    }
+
+    #[test]
+    fn s07_an_answer_sets_no_cookie_of_the_gateway() {
+        let left = rewritten(&[("set-cookie", "__Host-lychgate=x"), ("set-cookie", "a=1")], 200, None);
+        assert_eq!(left.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=1"]);
+    }
+
+    #[test]
     fn a_redirect_to_the_applications_own_address_is_brought_back() {
         let location = |location: &'static str| {
             let left = rewritten(&[("location", location)], 302, Some("10.0.0.5:7001"));
             left.get("location").unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!(location("http://10.0.0.5:7001/login?x=1"), "https://royalty.gmr.example/login?x=1");
+        assert_eq!(location("https://10.0.0.5:7001?x"), "https://royalty.gmr.example?x");
         assert_eq!(location("http://10.0.0.5:7001"), "https://royalty.gmr.example/");
         for other in
             ["/relative", "http://10.0.0.5:70011/x", "http://10.0.0.5:7001.evil.example/", "https://other.example/"]

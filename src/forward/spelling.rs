@@ -67,4 +67,12 @@ mod tests {
         let many: Vec<String> = (0..300).map(|number| format!("SM_NUMBER{number}")).collect();
         assert!(!Spelling::of(many.iter().map(String::as_str)).is_plain());
     }
+
+    #[test]
+    fn of_two_spellings_of_a_name_the_first_counts() {
+        let spelling = Spelling::of(["SM_USER", "X-Role", "sm_user", "iv-user"]);
+        let spelled = |name: &'static str| spelling.spelled(&HeaderName::from_static(name));
+        assert_eq!(["sm_user", "x-role", "iv-user"].map(spelled), [Some("SM_USER"), Some("X-Role"), Some("iv-user")]);
+        assert_eq!(spelled("accept"), None);
+    }
 }

@@ -298,3 +298,6 @@ fn target(head: &RequestHead) -> Option<PathAndQuery> {
     };
     text.ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
 use super::tls::{self, Accepted, Shown, TlsShown};
+use super::turns::Turns;
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
@@ -60,6 +61,7 @@ pub(super) struct Serving {
     pub(super) shared: Arc<Shared>,
     pub(super) facts: Arc<ClientConnection>,
     pub(super) watch: Arc<Watch>,
+    pub(super) turns: Arc<Turns>,
     /// On a listener where connections begin with a PROXY header.
     pub(super) announced_to: Option<Arc<Admission>>,
 }
@@ -165,16 +167,22 @@ impl Serving {
         let guard = Guard::Http2(FrameGuard::new(self.watch.now()), self.shared.limits.header_bytes);
         let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
+        let turns = Arc::clone(&self.turns);
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = watch.begin_request();
             watch.earned(WORTH_OF_REQUEST);
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
-            // In a box: hyper moves a stream's future several times before it is at rest, and it is large.
-            Box::pin(async move {
-                let request = request.map(|body| ClientBody::new(body.map_err(|_| BodyError::Broken)));
-                let response = gateway.handle(request, &facts).await;
-                Ok::<_, Infallible>(response.map(|body| Offered::new(Counted::new(body, in_flight), &watch)))
-            })
+            let turns = Arc::clone(&turns);
+            async move {
+                turns.begin().await;
+                // In a box, and made no sooner than it is needed: it is large.
+                let answering = Box::pin(async move {
+                    let request = request.map(|body| ClientBody::new(body.map_err(|_| BodyError::Broken)));
+                    let response = gateway.handle(request, &facts).await;
+                    response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))
+                });
+                Ok::<_, Infallible>(answering.await)
+            }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)

@@ -21,6 +21,7 @@ mod http1;
 mod io;
 mod parked;
 mod tls;
+mod turns;
 mod watch;
 mod worker;
 

@@ -19,6 +19,7 @@ use super::admission::{Admission, Admitted, Told, TurnedAway};
 use super::connection::Serving;
 use super::give_back::{self, give_back};
 use super::tls::{Failures, Front};
+use super::turns::Turns;
 use super::watch::{TICK, Watchman};
 use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
@@ -104,6 +105,7 @@ impl Worker {
 
 async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let watchman = Arc::new(Watchman::new(shared.timeouts));
+    let turns = Arc::new(Turns::new());
     let looking = tokio::spawn(look(Arc::clone(&watchman), Arc::clone(&gateway), Arc::clone(&shared)));
     let accepting: Vec<_> = sockets
         .into_iter()
@@ -112,6 +114,7 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
                 gateway: Arc::clone(&gateway),
                 admission: Arc::new(Admission { shared: Arc::clone(&shared), admits: socket.admits }),
                 watchman: Arc::clone(&watchman),
+                turns: Arc::clone(&turns),
                 front: socket.front,
             };
             tokio::spawn(accepting.run(socket.listener, stop.clone()))
@@ -157,6 +160,7 @@ struct Accepting {
     gateway: Arc<Gateway>,
     admission: Arc<Admission>,
     watchman: Arc<Watchman>,
+    turns: Arc<Turns>,
     front: Arc<Front>,
 }
 
@@ -199,7 +203,8 @@ impl Accepting {
         let announced_to = admitted.is_none().then(|| Arc::clone(&self.admission));
         admitted.and_then(|admitted| admitted.place).into_iter().for_each(|place| watch.keep(place));
         let (gateway, shared) = (Arc::clone(&self.gateway), Arc::clone(shared));
-        let serving = Serving { gateway, shared, facts, watch, announced_to };
+        let turns = Arc::clone(&self.turns);
+        let serving = Serving { gateway, shared, facts, watch, turns, announced_to };
         tokio::spawn(serving.run(stream, shown));
     }
 

@@ -175,4 +175,17 @@ mod tests {
         cache.keep(other, Arc::new(2));
         assert_eq!((cache.find(one).as_deref(), cache.find(other).as_deref()), (None, Some(&2)));
     }
+
+    #[test]
+    fn a_hash_is_taken_as_it_is_and_every_byte_of_anything_else_counts() {
+        let building = BuildHasherDefault::<Hashed>::default();
+        for hash in [0, 1, 7 << 40, u64::MAX] {
+            assert_eq!(building.hash_one(hash), hash);
+        }
+        let mut hasher = building.build_hasher();
+        hasher.write(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(hasher.finish(), 0x0102_0304_0506_0708);
+        hasher.write(&[1]);
+        assert_eq!(hasher.finish(), 0x0203_0405_0607_0800);
+    }
 }

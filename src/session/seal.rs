@@ -238,7 +238,10 @@ mod tests {
         let most = sizes.filter_map(|size| browser.sealed().seal(&Browser::session_of(size), &HeaderMap::new()).ok());
         assert_eq!(most.map(|fields| fields.len()).max(), Some(MAX_CHUNKS));
         let error = browser.sealed().seal(&Browser::session_of(20000), &HeaderMap::new()).unwrap_err();
-        assert!(error.to_string().contains("fewer or smaller claims"), "{error}");
+        let SealError::TooLarge(size) = error else { panic!("{error}") };
+        assert!(size > 20000, "{size}");
+        let told = "bytes and cookies hold 19000: let the policies read fewer or smaller claims";
+        assert_eq!(error.to_string(), format!("the session has {size} {told}"));
     }
 
     #[test]

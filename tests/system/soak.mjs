@@ -81,7 +81,7 @@ function ask(port, { path, method = "GET", cookie, body, agent, headers = {} }) 
     const asked = request({ host: "127.0.0.1", port, path, method, agent, headers: all }, (answer) => {
       const parts = [];
       answer.on("data", (part) => parts.push(part)).on("error", failed);
-      answer.on("end", () => done({ status: answer.statusCode, text: Buffer.concat(parts).toString() }));
+      answer.on("end", () => done({ status: answer.statusCode, headers: answer.headers, text: Buffer.concat(parts).toString() }));
     });
     asked.setTimeout(20_000, () => asked.destroy(new Error("no answer in 20 s")));
     asked.on("error", failed).end(body);
@@ -131,9 +131,11 @@ const LOADS = {
     await signIn(visitor, `${origin}/page`, "ada");
     await pause(250);
   },
-  async pages({ port, cookie, agent }, turn) {
+  async pages({ port, cookie, agent, visitor }, turn) {
     turn.at("a page");
-    const { status, text } = await ask(port, { path: "/page", cookie, agent });
+    const { status, text, headers } = await ask(port, { path: "/page", cookie, agent });
+    // As browsers do: a session's cookie is written anew while it is used, and the old one ends after an hour.
+    visitor.keep(HOST, headers);
     expect(status === 200 && text.startsWith("ada "), `a page: ${status} ${text.slice(0, 80)}`);
     await pause(10);
   },
@@ -259,7 +261,12 @@ access = { file = "${join(here.folder, "access.log")}" }
   const turns = Object.fromEntries(Object.keys(LOADS).map((name) => [name, 0]));
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
   const file = join(here.folder, "policies", "royalty.toml");
-  const site = { ...here, origin, secure, agent, upstream, gateway, file, turns, cookie: cookieOf(visitor) };
+  const site = {
+    ...{ ...here, origin, secure, agent, upstream, gateway, file, turns, visitor },
+    get cookie() {
+      return cookieOf(visitor);
+    },
+  };
   const end = Date.now() + MINUTES * 60_000;
   let broken;
   const run = async (name) => {

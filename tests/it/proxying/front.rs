@@ -336,3 +336,33 @@ async fn an_http2_body_that_is_given_up_does_not_hurt_its_neighbours() {
     second.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
     assert_eq!(text(soon(asking).await.unwrap().unwrap()).await, "ok");
 }
+
+#[tokio::test]
+async fn d03_requests_that_come_together_all_begin_though_none_is_answered() {
+    const STREAMS: usize = 120;
+    let application = RawApplication::start().await;
+    let (site, authority) = secure(&application.url(), "").await;
+    let mut senders = [http2(&site, &authority).await, http2(&site, &authority).await];
+    let mut answers = tokio::task::JoinSet::new();
+    for number in 0..2 * STREAMS {
+        let request = request(Method::GET, &format!("/public/{number}"), &[]).body(nothing()).unwrap();
+        answers.spawn(senders[number / STREAMS].send_request(request));
+    }
+    let mut asked = Vec::new();
+    while asked.len() < 2 * STREAMS {
+        let mut wire = soon(application.accept()).await;
+        let request = soon(wire.request()).await.unwrap();
+        asked.push((request.line().to_owned(), wire));
+    }
+    let mut lines: Vec<_> = asked.iter().map(|(line, _)| line.clone()).collect();
+    lines.sort_unstable();
+    let mut expected: Vec<_> = (0..2 * STREAMS).map(|number| format!("GET /public/{number} HTTP/1.1")).collect();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    for (_, wire) in &mut asked {
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    }
+    while let Some(answer) = soon(answers.join_next()).await {
+        assert_eq!(answer.unwrap().unwrap().status(), 200);
+    }
+}

@@ -30,8 +30,13 @@ export class Visitor {
     const cookie = [...kept].map(([name, value]) => `${name}=${value}`).join("; ");
     const all = { host: url.host, ...(cookie && { cookie }), ...headers };
     const answer = await exchange(url, { method, headers: all, body, path });
-    for (const line of answer.headers["set-cookie"] ?? []) keep(kept, line);
+    this.keep(url.hostname, answer.headers);
     return answer;
+  }
+
+  /** Keeps the cookies that an answer of a host sets. */
+  keep(host, headers) {
+    for (const line of headers["set-cookie"] ?? []) keep(this.cookies(host), line);
   }
 
   /** Opens a page as a person does: follows redirects, and tells the addresses on the way. */
