@@ -108,18 +108,14 @@ impl<'a> Answer<'a> {
         let shown = String::from_utf8_lossy(told);
         let end = told.windows(4).position(|window| window == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("no head: {shown:?}"));
-        let mut lines = told[..end].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let first = std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
-        let status: u16 =
-            first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or_default();
-        assert!(
-            (200..600).contains(&status) && matches!(first.as_bytes().get(12), None | Some(b' ')),
-            "{first:?}: {shown:?}"
-        );
-        assert!(
-            told[..end].iter().filter(|byte| **byte == b'\r').count()
-                == told[..end].iter().filter(|byte| **byte == b'\n').count()
-        );
+        let mut lines = told[..end].split(|byte| *byte == b'\n').enumerate().map(|(number, line)| {
+            // The last line's end was taken off with the empty line.
+            let ended = line.strip_suffix(b"\r");
+            let last = number == told[..end].iter().filter(|byte| **byte == b'\n').count();
+            ended.or(last.then_some(line)).unwrap_or_else(|| panic!("a lone line feed: {shown:?}"))
+        });
+        let first = lines.next().unwrap_or_default();
+        let status = status(first).unwrap_or_else(|| panic!("no status line: {shown:?}"));
         let fields: Vec<_> = lines.map(|line| field(line).unwrap_or_else(|| panic!("no field: {shown:?}"))).collect();
         let mut answer = Self { status, fields, body: Vec::new(), length: end + 4, ended: false };
         answer.check(&shown);
@@ -171,6 +167,14 @@ impl<'a> Answer<'a> {
             self.length = told.len();
         }
     }
+}
+
+/// The status of a status line; its reason may be any text, as RFC 9112 section 4 lets it be.
+fn status(line: &[u8]) -> Option<u16> {
+    let (status, reason) = line.strip_prefix(b"HTTP/1.1 ")?.split_at_checked(3)?;
+    let status = std::str::from_utf8(status).ok()?.parse().ok()?;
+    let sound = (200..600).contains(&status) && matches!(reason, [] | [b' ', ..]);
+    (sound && !reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')).then_some(status)
 }
 
 /// A name and its value, if that is what the line is.
