@@ -169,11 +169,11 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The status of a status line; its reason may be any text, as RFC 9112 section 4 lets it be.
+/// The status of a status line; its reason may be any text, as RFC 9112 section 4 lets it be. What is above 599 means nothing, and is passed on.
 fn status(line: &[u8]) -> Option<u16> {
     let (status, reason) = line.strip_prefix(b"HTTP/1.1 ")?.split_at_checked(3)?;
     let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-    let sound = (200..600).contains(&status) && matches!(reason, [] | [b' ', ..]);
+    let sound = (200..1000).contains(&status) && matches!(reason, [] | [b' ', ..]);
     (sound && !reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')).then_some(status)
 }
 
