@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lychgate::app::Running;
 
+use super::is_token;
 use super::started::started;
 
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
@@ -108,12 +109,9 @@ impl<'a> Answer<'a> {
         let shown = String::from_utf8_lossy(told);
         let end = told.windows(4).position(|window| window == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("no head: {shown:?}"));
-        let mut lines = told[..end].split(|byte| *byte == b'\n').enumerate().map(|(number, line)| {
-            // The last line's end was taken off with the empty line.
-            let ended = line.strip_suffix(b"\r");
-            let last = number == told[..end].iter().filter(|byte| **byte == b'\n').count();
-            ended.or(last.then_some(line)).unwrap_or_else(|| panic!("a lone line feed: {shown:?}"))
-        });
+        let mut lines = told[..end + 2]
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("a lone line feed: {shown:?}")));
         let first = lines.next().unwrap_or_default();
         let status = status(first).unwrap_or_else(|| panic!("no status line: {shown:?}"));
         let fields: Vec<_> = lines.map(|line| field(line).unwrap_or_else(|| panic!("no field: {shown:?}"))).collect();
@@ -123,7 +121,7 @@ impl<'a> Answer<'a> {
         if !bodiless {
             answer.read_body(told);
         }
-        answer.ended |= answer.length >= told.len();
+        answer.ended = answer.length >= told.len();
         answer
     }
 
@@ -181,7 +179,6 @@ fn status(line: &[u8]) -> Option<u16> {
 fn field(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii());
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let sound = !name.is_empty() && name.bytes().all(is_token);
     (sound && !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')).then_some((name, value))
 }

@@ -63,6 +63,11 @@ pub(crate) const ENTRIES: &[(&str, Entry)] = &[
 pub(crate) use answers::answers;
 pub(crate) use whole::gateway;
 
+/// What may stand in a field's name (RFC 9110 section 5.6.2), apart from the gateway's own idea of it.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
 }

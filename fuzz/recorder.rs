@@ -8,6 +8,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::super::is_token;
+
 /// One request's head.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
@@ -127,7 +129,6 @@ impl Recorder {
                 self.found(format!("no field: {field:?}"));
                 return None;
             };
-            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             // Bytes above ASCII are obs-text (RFC 9110 section 5.5), read here as Latin-1.
             let controls = value.chars().any(|character| character.is_ascii_control() && character != '\t');
             if name.is_empty() || !name.bytes().all(is_token) || controls {

@@ -100,7 +100,7 @@ impl HeadReader {
     /// What it means that the application says no more.
     fn ended(&self, read: &[u8]) -> UpstreamError {
         // A text that ends within its first line and is no beginning of an answer was none.
-        if read.is_empty() || b"HTTP/".iter().zip(read).all(|(expected, found)| expected == found) {
+        if b"HTTP/".iter().zip(read).all(|(expected, found)| expected == found) {
             UpstreamError::Closed
         } else {
             UpstreamError::Invalid
