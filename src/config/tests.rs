@@ -35,6 +35,7 @@ impl Folder {
         let other = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
         folder.write("again.pem", &other.cert.pem());
         folder.write("other-key.pem", &other.signing_key.serialize_pem());
+        folder.write("clients-ca.pem", &authority().self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem());
         folder.write("revoked.pem", &revocation_list());
         folder.write("garbage-crl.pem", "-----BEGIN X509 CRL-----\nZ2FyYmFnZQ==\n-----END X509 CRL-----\n");
         let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
@@ -79,11 +80,17 @@ impl Folder {
     }
 }
 
-/// A revocation list of somebody's.
+/// An authority that signs certificates of clients.
+fn authority() -> rcgen::CertificateParams {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    params
+}
+
+/// A revocation list of that authority's name.
 fn revocation_list() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
     let list = rcgen::CertificateRevocationListParams {
         this_update: rcgen::date_time_ymd(2026, 1, 1),
         next_update: rcgen::date_time_ymd(2027, 1, 1),
@@ -92,7 +99,7 @@ fn revocation_list() -> String {
         revoked_certs: Vec::new(),
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
-    list.signed_by(&rcgen::Issuer::new(params, key)).unwrap().pem().unwrap()
+    list.signed_by(&rcgen::Issuer::new(authority(), key)).unwrap().pem().unwrap()
 }
 
 impl Drop for Folder {

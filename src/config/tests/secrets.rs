@@ -27,6 +27,41 @@ fn r17_no_secret_is_ever_shown() {
 }
 
 #[test]
+fn r17_no_private_key_is_ever_shown_wherever_it_was_put() {
+    let folder = Folder::new();
+    let (secret, pem) = ("hunter2", "-----BEGIN PRIVATE KEY-----\nhunter2\nhunter2==\n-----END PRIVATE KEY-----\n");
+    let escaped = pem.replace('\n', "\\n");
+    let listener = |tls: &str| {
+        format!(
+            "policies = [\"policies/*.toml\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n{tls}\n"
+        )
+    };
+    let provider = |line: &str| {
+        format!("{SMALLEST}[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n{line}\n")
+    };
+    let texts = [
+        listener(&format!("tls.certificate = \"cert.pem\"\ntls.key = \"\"\"\n{pem}\"\"\"")),
+        listener(&format!("tls = {{ certificate = \"cert.pem\", key = \"{escaped}\" }}")),
+        listener(&format!("tls = {{ certificate = \"{escaped}\", key = \"key.pem\" }}")),
+        listener(&format!("tls.certificate = \"cert.pem\"\ntls.key = \"\"\"\n{pem}")),
+        format!("key = \"\"\"{pem}\"\"\" oops\n"),
+        format!("{pem} oops\n"),
+        format!("{} oops\n", pem.replace('\n', "")),
+        listener(&format!("tls.kee = \"{escaped}\"")),
+        provider(&format!("client_key = \"{escaped}\"")),
+        provider(&format!("client_key = {{ file = \"{escaped}\" }}")),
+        provider(&format!("ca = \"{escaped}\"")),
+        format!("{SMALLEST}[identity]\nkeys = [\"{escaped}\"]\n"),
+        format!("{SMALLEST}[identity]\nkeys = [{{ file = \"\"\"{pem}\"\"\" }}]\n"),
+    ];
+    for text in texts {
+        let (config, report) = folder.load(&text, &[]);
+        assert!(config.is_err(), "{text}");
+        assert!(!report.render().contains(secret), "{text}\n{report}");
+    }
+}
+
+#[test]
 fn l04_a_gateway_that_would_forget_at_a_restart_what_providers_end_warns() {
     let folder = Folder::new();
     let provider = "[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
