@@ -165,3 +165,25 @@ fn certificates_that_end_soon_are_warned_of() {
     });
     assert!(!said.contains("warning"), "{said}");
 }
+
+#[test]
+fn people_sign_in_over_https_only_but_on_loopback_names() {
+    let listener = |scheme: &str| format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n{scheme}");
+    let check = |host: &str, scheme: &str| {
+        let folder = Folder::new();
+        let provider = "[providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+        let settings = format!("policies = [\"policies\"]\nstate = \"state\"\n{}{provider}", listener(scheme));
+        folder.write("lychgate.toml", &settings);
+        let policy = format!("[app]\nhosts = [\"{host}\"]\nupstream = \"http://127.0.0.1:9\"\n[login]\n[[rules]]\n");
+        folder.write("policies/app.toml", &policy);
+        let config = folder.path().join("lychgate.toml");
+        let (code, _, err) = ended(&mut lychgate(&["check", "--config", config.to_str().unwrap()]));
+        (code, err)
+    };
+    let (code, said) = check("app.example", "");
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("`app.example` of policy `app` signs people in, and no listener is https"), "{said}");
+    assert_eq!(check("app.example", "scheme = \"https\"\n").0, 0);
+    let (code, said) = check("app.localhost", "");
+    assert!(code == 0 && said.contains("`app.localhost` is served over plain http"), "{said}");
+}
