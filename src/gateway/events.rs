@@ -28,6 +28,7 @@ use crate::clock::Timestamp;
 use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken, okta_hook};
 use crate::pages;
 use crate::session::{Cause, Effect, Order, Revoked, Tag, Wanted, Whom};
+use crate::snapshot::Application;
 use crate::upstream::BodyError;
 
 /// How long a sender may take for a message.
@@ -324,12 +325,16 @@ async fn carry_out(exchange: &Exchange<'_>, wanted: Vec<Wanted>, message: Tag, c
     }
 }
 
-/// The providers of all applications, each once.
+/// The providers of all applications, each once: those that sign people in, and those that vouch for access tokens.
 pub(super) fn providers(exchange: &Exchange<'_>) -> Vec<Arc<Provider>> {
     let mut all: Vec<Arc<Provider>> = Vec::new();
-    for provider in exchange.snapshot.applications().iter().filter_map(|application| application.provider()) {
-        if !all.iter().any(|known| Arc::ptr_eq(known, provider)) {
-            all.push(Arc::clone(provider));
+    let of = |application: &'_ Arc<Application>| {
+        let bearer = application.bearer().map(|access| Arc::clone(&access.provider));
+        application.provider().cloned().into_iter().chain(bearer)
+    };
+    for provider in exchange.snapshot.applications().iter().flat_map(of) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, &provider)) {
+            all.push(provider);
         }
     }
     all
