@@ -10,16 +10,15 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::Timestamp;
-use crate::session::{BeingKept, Change, Entry, Keeper, Revocations, Tag};
+use crate::session::{Change, Done, Entry, Keeper, Patience, Revocations, Tag};
 
 /// The file in the state directory.
 const FILE: &str = "revocations.redb";
@@ -27,10 +26,10 @@ const FILE: &str = "revocations.redb";
 const FORMAT: u64 = 1;
 /// Jobs that may wait for the thread.
 const QUEUE: usize = 1024;
-/// Jobs that one commit takes along.
-const TOGETHER: usize = 256;
 /// How long whoever ends a session waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Jobs that one commit takes along.
+const TOGETHER: usize = 256;
 
 const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("revocations");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -83,7 +82,7 @@ impl std::error::Error for LedgerError {}
 /// What is handed to the thread.
 struct Job {
     changes: Vec<Change>,
-    done: oneshot::Sender<bool>,
+    done: Done,
 }
 
 /// The list that is kept in the state directory `folder`; makes it there when there is none.
@@ -94,7 +93,7 @@ pub fn open(folder: &Path, now: Timestamp) -> Result<Revocations, LedgerError> {
 
 /// The open file and its thread; both end when this is dropped.
 struct Ledger {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -107,22 +106,30 @@ impl Ledger {
             .unwrap_or_else(|_| Err(Fault::Damaged("what stands in it contradicts itself".to_owned())));
         let failed = |fault| LedgerError { path: path.clone(), fault };
         let (database, entries) = opened.map_err(failed)?;
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (queue, jobs) = channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("revocations".to_owned())
-            .spawn(move || write_all(&database, &jobs))
+            .spawn(move || write_all(&database, jobs))
             .map_err(|error| LedgerError { path: path.clone(), fault: Fault::System(error) })?;
         Ok((Self { queue: Some(queue), thread: Some(thread) }, entries))
     }
 }
 
 impl Keeper for Ledger {
-    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept> {
-        let (done, told) = oneshot::channel();
-        match self.queue.as_ref()?.try_send(Job { changes, done }) {
-            Ok(()) => Some(Box::pin(async move { matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(true))) })),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+    fn has_room(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_closed() && queue.capacity() > 0)
+    }
+
+    fn keep(&self, changes: Vec<Change>, done: Done) {
+        if let Some(queue) = &self.queue {
+            // A job that comes back is dropped, which tells that it was not written.
+            drop(queue.try_send(Job { changes, done }));
         }
+    }
+
+    fn patience(&self) -> Patience {
+        // Begun when somebody waits, which only tasks do.
+        Box::pin(async { tokio::time::sleep(PATIENCE).await })
     }
 }
 
@@ -197,8 +204,8 @@ fn private_file(folder: &Path, path: &Path) -> std::io::Result<File> {
 }
 
 /// The thread: takes what waits, commits it together, tells everybody.
-fn write_all(database: &Database, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+fn write_all(database: &Database, mut jobs: Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
         let mut taken = vec![first];
         while taken.len() < TOGETHER
             && let Ok(job) = jobs.try_recv()
@@ -210,8 +217,7 @@ fn write_all(database: &Database, jobs: &Receiver<Job>) {
             tracing::error!(%error, "ended sessions could not be written down: they are ended, and a restart would forget it");
         }
         for job in taken {
-            // Who asked may have gone.
-            let _ = job.done.send(written.is_ok());
+            job.done.tell(written.is_ok());
         }
     }
 }

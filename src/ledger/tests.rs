@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::claims::Claims;
-use crate::session::{Cause, Effect, Order, Revoked, Session, SessionId, Standing, Wanted, Whom};
+use crate::session::{Cause, Effect, Order, Session, SessionId, Standing, Wanted, Whom};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -53,8 +53,7 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     assert!(first.revoke(wanted(Whom::Session(&other.id), at(2)), at(2)).is_kept().await);
     let message = Tag::message("okta", "jti-1");
     let order = Order { wanted: Vec::new(), message: Some(message) };
-    let Revoked::Done(keeping) = first.carry_out(order, at(2)) else { panic!("replayed") };
-    assert!(keeping.is_kept().await);
+    assert!(first.carry_out(vec![order], at(2)).keeping.is_kept().await);
     first.close();
 
     let second = open(&folder, at(10)).unwrap();
@@ -66,6 +65,7 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     let much_later = open(&folder, at(3600 * 48 + 1)).unwrap();
     assert_eq!(much_later.count(), 1);
     much_later.close();
+    assert_eq!(Ledger::open(&folder).unwrap().1.len(), 1, "what is over has left the file");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -98,4 +98,32 @@ fn l04_a_file_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     std::fs::create_dir(&path).unwrap();
     refused("cannot be used", "readable and writable");
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn l04_a_job_that_the_thread_cannot_write_is_told_of() {
+    // Nobody takes jobs any more.
+    let gone = Ledger { queue: Some(channel(1).0), thread: None };
+    let revocations = Revocations::kept_by(Box::new(gone), Vec::new(), NOW);
+    assert!(!revocations.revoke(wanted(person("okta", "00u1"), at(1)), at(1)).is_kept().await);
+    // They are taken, and the thread ends with them.
+    let (queue, jobs) = channel(1);
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread: None }), Vec::new(), NOW);
+    let keeping = revocations.revoke(wanted(person("okta", "00u1"), at(1)), at(1));
+    let refused = revocations.revoke(wanted(person("okta", "00u1"), at(2)), at(2));
+    assert!(!refused.is_kept().await, "there was room for one");
+    drop(jobs);
+    assert!(!keeping.is_kept().await);
+}
+
+#[tokio::test]
+async fn l03_nobody_waits_longer_for_the_disk_than_a_hook_may_take() {
+    // Jobs lie there, and nobody takes them.
+    let (queue, _jobs) = channel(500);
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread: None }), Vec::new(), NOW);
+    let begun = std::time::Instant::now();
+    let keepings = (0..500).map(|number| revocations.revoke(wanted(person("okta", &number.to_string()), at(1)), at(1)));
+    let all = keepings.reduce(crate::session::Keeping::and).unwrap();
+    assert!(!all.is_kept().await);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
