@@ -312,6 +312,26 @@ fn evaluation_is_bounded() {
     }
 }
 
+#[test]
+fn what_a_client_sends_is_bounded_like_everything_else_that_is_added() {
+    let many: Vec<String> = (0..1000).map(|number| format!("\"group-{number}\"")).collect();
+    let (whole, half) = ("x".repeat(65_530), "x".repeat(30_000));
+    let claims = format!(r#"{{"groups": [{}], "s": "{whole}", "h": "{half}"}}"#, many.join(","));
+    let run = |text: &str| with_view(&claims, |view| compiled(text).test(view));
+    let too_much = [
+        "(request.params.view + user.s).size() > 1",
+        "(request.headers['x-requested-with'] + user.s).size() > 1",
+        "user.groups.exists(g, request.params.view + user.h == g)",
+        "user.groups.exists(g, request.headers['accept-language'] + user.h == g)",
+        "user.groups.map(g, request.params.view + user.h).size() > 1",
+    ];
+    for text in too_much {
+        assert!(matches!(run(text), Err(Failure::Failed(why)) if why.contains("too")), "{text}: {:?}", run(text));
+    }
+    assert_eq!(run("user.groups.map(g, request.params.view + g).size() == 1000"), Ok(true));
+    assert_eq!(run("request.params.view + '!' == 'full page!'"), Ok(true));
+}
+
 /// Pieces that make most random sequences nearly an expression.
 fn pieces() -> impl Strategy<Value = String> {
     let known = "user user.groups user['a'] request.path session.acr now app g x 'a' \"b\" 1 2u 1.5 true null . .a + - * / % == != < > \
