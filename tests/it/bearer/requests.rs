@@ -225,6 +225,21 @@ async fn r14_new_keys_are_fetched_once_and_tokens_of_old_ones_are_not_remembered
 }
 
 #[tokio::test]
+async fn r14_a_token_without_a_kid_that_new_keys_signed_is_accepted_at_once() {
+    let api = Api::new("").await;
+    assert_eq!(api.bearer("/", &api.token(json!({}))).await.status, 200);
+    api.provider.script().jwks = Some(vec![KEYS.stranger_jwk("rsa")]);
+    let header = [("typ".to_owned(), json!("at+jwt")), ("kid".to_owned(), json!("rsa"))];
+    let new = KEYS.token(Signing::Stranger, &header, &api.claims().to_string(), CLIENT_SECRET);
+    assert_eq!(api.bearer("/", &new).await.status, 200);
+    let forged = KEYS.token(Signing::Broken, &header, &api.claims().to_string(), CLIENT_SECRET);
+    for _ in 0..4 {
+        assert_refused(&api.bearer("/", &forged).await, 401, "invalid_token", "a bad signature");
+    }
+    assert_eq!(api.provider.requests("/jwks").len(), 2, "more than one fetch in a minute");
+}
+
+#[tokio::test]
 async fn an_assertion_names_the_host_that_a_token_was_brought_to() {
     let api = Api::with("", |setup, url| {
         let text = policy(url, HOST, "")
