@@ -2,7 +2,10 @@
 //!
 //! A refreshed ID token passes every check of a first one but those of the nonce and of what a login was asked for; it must be of the same
 //! issuer, audience and subject, and where it repeats a nonce, of the same one. Whatever is wrong with it ends the session: the provider
-//! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03).
+//! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03);
+//! neither does a token by a key that is not known while newer keys cannot be fetched.
+//!
+//! An answer without an ID token (which Core 12.2 allows) takes nothing back of what the first one said.
 //!
 //! The caller makes sure that a token is used once; what is answered here must not get lost, because providers rotate the token.
 //!
@@ -13,14 +16,15 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
 
+use super::callback::left_out;
 use super::endpoint::Endpoint;
 use super::error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
 use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
-use super::provider::{Discovered, Provider};
+use super::provider::{Discovered, Provider, Refused};
 use super::token::{self, TokenAnswer};
 use crate::claims::Claims;
 use crate::crypto::Secret;
-use crate::session::RefreshTicket;
+use crate::session::{RefreshTicket, Session};
 
 /// What a refresh brought. No `Debug`: it holds the token.
 pub struct Refreshed {
@@ -51,19 +55,28 @@ impl RefreshError {
 }
 
 impl Provider {
-    /// Exchanges the token of `ticket`, which belongs to a session of `subject`. Waits for all of the provider's answers
-    /// together at most twice the limit of one.
-    pub async fn refresh(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
+    /// Exchanges the token of `ticket`, which belongs to `session`. Waits for all of the provider's answers together at most twice the limit
+    /// of one.
+    pub async fn refresh(&self, ticket: &RefreshTicket, session: &Session) -> Result<Refreshed, RefreshError> {
         let limit = self.settings().limits.total * 2;
-        let outcome = tokio::time::timeout(limit, self.refresh_in_time(ticket, subject)).await;
+        let outcome = tokio::time::timeout(limit, self.refresh_in_time(ticket, session)).await;
         outcome.map_err(|_| RefreshError::Unavailable(LoginError::TimedOut.code()))?
     }
 
-    async fn refresh_in_time(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
+    async fn refresh_in_time(&self, ticket: &RefreshTicket, session: &Session) -> Result<Refreshed, RefreshError> {
+        let subject = &session.subject;
         let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
         let tokens = self.exchange(&discovered, ticket).await?;
         let verified = match &tokens.id_token {
-            Some(id_token) => Some(self.verify_refreshed(id_token.expose(), &tokens, ticket, &discovered).await?),
+            Some(id_token) => match self.verify_refreshed(id_token.expose(), &tokens, ticket, &discovered).await {
+                Ok(verified) => Some(verified),
+                Err(Refused { error, undecided: false }) => return Err(ended(error.into())),
+                Err(Refused { error, undecided: true }) => {
+                    let reason = LoginError::from(error).code();
+                    tracing::warn!(provider = self.name(), reason, "keys for a refreshed ID token cannot be fetched");
+                    return Ok(Refreshed { claims: None, token: tokens.refresh_token, incomplete: true });
+                }
+            },
             None => None,
         };
         // Core 12.2: its sub Claim Value MUST be the same as in the ID Token issued when the original authentication occurred.
@@ -74,7 +87,8 @@ impl Provider {
             true => self.userinfo_again(&discovered, tokens.access_token.expose(), subject).await?,
             false => (None, false),
         };
-        Ok(Refreshed { claims: joined(verified, userinfo, incomplete), token: tokens.refresh_token, incomplete })
+        let claims = if incomplete { None } else { joined(verified, userinfo, &session.claims) };
+        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete })
     }
 
     async fn exchange(&self, discovered: &Discovered, ticket: &RefreshTicket) -> Result<TokenAnswer, RefreshError> {
@@ -84,14 +98,14 @@ impl Provider {
         TokenAnswer::read(&response).map_err(|error| judge(error, token::error_word(&response).as_deref()))
     }
 
-    /// Verifies the ID token, once more with fresh keys where it names a key that is not known (R14).
+    /// Verifies the ID token, once more with fresh keys where those that are known may be old (R14).
     async fn verify_refreshed(
         &self,
         id_token: &str,
         tokens: &TokenAnswer,
         ticket: &RefreshTicket,
         discovered: &Arc<Discovered>,
-    ) -> Result<VerifiedIdToken, RefreshError> {
+    ) -> Result<VerifiedIdToken, Refused<IdTokenError>> {
         let verify = |discovered: &Discovered| {
             let expected = Expected {
                 settings: self.settings(),
@@ -103,14 +117,8 @@ impl Provider {
             };
             id_token::verify(id_token, &expected)
         };
-        let outcome = match verify(discovered) {
-            Err(IdTokenError::UnknownKey) => match self.newer_keys(discovered).await {
-                Some(newer) => verify(&newer),
-                None => Err(IdTokenError::UnknownKey),
-            },
-            other => other,
-        };
-        outcome.map_err(|error| ended(error.into()))
+        let verified = self.with_keys(Arc::clone(discovered), verify, IdTokenError::is_of_old_keys).await;
+        verified.map(|(token, _)| token)
     }
 
     /// What userinfo says now, and whether it could not be asked.
@@ -140,12 +148,17 @@ impl Provider {
     }
 }
 
-/// The ID token wins over userinfo, as at the login. Without all that was configured, nothing is taken over: half of the claims would be as if
-/// the other half were gone.
-fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, incomplete: bool) -> Option<Claims> {
+/// The ID token wins over userinfo, as at the login. Where there is no new one, the claims from `before` stay that userinfo does not have: nobody
+/// knows which of them the ID token made, and half of the claims would be as if the other half were gone.
+fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, before: &Claims) -> Option<Claims> {
     match (token.map(|token| token.claims), userinfo) {
-        _ if incomplete => None,
-        (None, userinfo) => userinfo,
+        (None, Some(userinfo)) => {
+            let mut claims = before.clone();
+            // What has become too much to be sent is not what it was.
+            claims.retain(|name| !left_out(&userinfo, name));
+            claims.merge(userinfo);
+            Some(claims)
+        }
         (token, None) => token,
         (Some(token), Some(mut claims)) => {
             claims.merge(token);
