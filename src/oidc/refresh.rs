@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
+use tokio::time::{Instant, timeout_at};
 
 use super::callback::left_out;
 use super::endpoint::Endpoint;
@@ -24,7 +25,7 @@ use super::provider::{Discovered, Provider, Refused};
 use super::token::{self, TokenAnswer};
 use crate::claims::Claims;
 use crate::crypto::Secret;
-use crate::session::{RefreshTicket, Session};
+use crate::session::RefreshTicket;
 
 /// What a refresh brought. No `Debug`: it holds the token.
 pub struct Refreshed {
@@ -55,40 +56,53 @@ impl RefreshError {
 }
 
 impl Provider {
-    /// Exchanges the token of `ticket`, which belongs to `session`. Waits for all of the provider's answers together at most twice the limit
-    /// of one.
-    pub async fn refresh(&self, ticket: &RefreshTicket, session: &Session) -> Result<Refreshed, RefreshError> {
-        let limit = self.settings().limits.total * 2;
-        let outcome = tokio::time::timeout(limit, self.refresh_in_time(ticket, session)).await;
-        outcome.map_err(|_| RefreshError::Unavailable(LoginError::TimedOut.code()))?
+    /// Exchanges the token of `ticket`, which belongs to a session of `subject` with the claims from `before`. Waits for all of the provider's
+    /// answers together at most twice the limit of one.
+    pub async fn refresh(
+        &self,
+        ticket: &RefreshTicket,
+        subject: &str,
+        before: &Claims,
+    ) -> Result<Refreshed, RefreshError> {
+        let deadline = Instant::now() + self.settings().limits.total * 2;
+        let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
+        let exchanged = timeout_at(deadline, self.exchange(&discovered, ticket)).await;
+        let tokens = exchanged.map_err(|_| unavailable(LoginError::TimedOut))??;
+        // From here on the old token is spent: whatever cannot be asked in time, the new one must not get lost.
+        let said = timeout_at(deadline, self.said_again(&tokens, ticket, &discovered, subject)).await;
+        let said = said.unwrap_or(Err(Unsaid::Unavailable(LoginError::TimedOut)));
+        let (claims, incomplete) = match said {
+            Ok((verified, userinfo)) => (joined(verified, userinfo, before), false),
+            Err(Unsaid::Ended(error)) => return Err(ended(error)),
+            Err(Unsaid::Unavailable(error)) => {
+                tracing::warn!(provider = self.name(), reason = error.code(), "claims not refreshed");
+                (None, true)
+            }
+        };
+        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete })
     }
 
-    async fn refresh_in_time(&self, ticket: &RefreshTicket, session: &Session) -> Result<Refreshed, RefreshError> {
-        let subject = &session.subject;
-        let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
-        let tokens = self.exchange(&discovered, ticket).await?;
+    /// What the ID token, where there is one, and userinfo, where it is configured, say now.
+    async fn said_again(
+        &self,
+        tokens: &TokenAnswer,
+        ticket: &RefreshTicket,
+        discovered: &Arc<Discovered>,
+        subject: &str,
+    ) -> Result<(Option<VerifiedIdToken>, Option<Claims>), Unsaid> {
         let verified = match &tokens.id_token {
-            Some(id_token) => match self.verify_refreshed(id_token.expose(), &tokens, ticket, &discovered).await {
-                Ok(verified) => Some(verified),
-                Err(Refused { error, undecided: false }) => return Err(ended(error.into())),
-                Err(Refused { error, undecided: true }) => {
-                    let reason = LoginError::from(error).code();
-                    tracing::warn!(provider = self.name(), reason, "keys for a refreshed ID token cannot be fetched");
-                    return Ok(Refreshed { claims: None, token: tokens.refresh_token, incomplete: true });
-                }
-            },
+            Some(id_token) => Some(self.verify_refreshed(id_token.expose(), tokens, ticket, discovered).await?),
             None => None,
         };
         // Core 12.2: its sub Claim Value MUST be the same as in the ID Token issued when the original authentication occurred.
         if verified.as_ref().is_some_and(|token| !bool::from(token.subject.as_bytes().ct_eq(subject.as_bytes()))) {
-            return Err(ended(IdTokenError::Subject.into()));
+            return Err(Unsaid::Ended(IdTokenError::Subject.into()));
         }
-        let (userinfo, incomplete) = match self.settings().userinfo {
-            true => self.userinfo_again(&discovered, tokens.access_token.expose(), subject).await?,
-            false => (None, false),
+        let userinfo = match self.settings().userinfo {
+            true => Some(self.userinfo(discovered, tokens.access_token.expose(), subject).await?),
+            false => None,
         };
-        let claims = if incomplete { None } else { joined(verified, userinfo, &session.claims) };
-        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete })
+        Ok((verified, userinfo))
     }
 
     async fn exchange(&self, discovered: &Discovered, ticket: &RefreshTicket) -> Result<TokenAnswer, RefreshError> {
@@ -120,30 +134,33 @@ impl Provider {
         let verified = self.with_keys(Arc::clone(discovered), verify, IdTokenError::is_of_old_keys).await;
         verified.map(|(token, _)| token)
     }
+}
 
-    /// What userinfo says now, and whether it could not be asked.
-    async fn userinfo_again(
-        &self,
-        discovered: &Arc<Discovered>,
-        access_token: &str,
-        subject: &str,
-    ) -> Result<(Option<Claims>, bool), RefreshError> {
-        match self.userinfo(discovered, access_token, subject).await {
-            Ok(claims) => Ok((Some(claims), false)),
-            Err(
-                error @ (UserInfoError::Subject
-                | UserInfoError::NotAnObject
-                | UserInfoError::Signed(_)
-                | UserInfoError::NotForUs),
-            ) => Err(ended(error.into())),
-            Err(error) => {
-                tracing::warn!(
-                    provider = self.name(),
-                    reason = LoginError::from(error).code(),
-                    "userinfo not refreshed"
-                );
-                Ok((None, true))
-            }
+/// Why a part of what was to be asked was not said.
+enum Unsaid {
+    /// What was said cannot be believed.
+    Ended(LoginError),
+    /// It could not be asked, or not be decided on.
+    Unavailable(LoginError),
+}
+
+impl From<Refused<IdTokenError>> for Unsaid {
+    fn from(refused: Refused<IdTokenError>) -> Self {
+        if refused.undecided { Self::Unavailable(refused.error.into()) } else { Self::Ended(refused.error.into()) }
+    }
+}
+
+impl From<UserInfoError> for Unsaid {
+    fn from(error: UserInfoError) -> Self {
+        match error {
+            UserInfoError::Subject
+            | UserInfoError::NotAnObject
+            | UserInfoError::Signed(_)
+            | UserInfoError::NotForUs => Self::Ended(error.into()),
+            UserInfoError::Fetch(_)
+            | UserInfoError::NoEndpoint
+            | UserInfoError::Status
+            | UserInfoError::KeysUnavailable => Self::Unavailable(error.into()),
         }
     }
 }
