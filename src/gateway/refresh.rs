@@ -112,7 +112,7 @@ async fn ask(
     application: &Application,
     (mut session, ticket, every): (Session, RefreshTicket, Duration),
 ) -> Result<(Session, RefreshTicket), RefreshError> {
-    let brought = provider.refresh(&ticket, &session.subject).await?;
+    let brought = provider.refresh(&ticket, &session.subject, &session.claims).await?;
     let now = gateway.now();
     if let Some(claims) = brought.claims {
         // The sign-in that comes next says it to the person.

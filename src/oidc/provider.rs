@@ -2,7 +2,7 @@
 //!
 //! The gateway starts without it. [`Provider::keep_discovered`] asks until it answers, with growing pauses from 1 to 60
 //! seconds, then as often as its answers' Cache-Control says, hourly where it says nothing; the last good metadata and keys stay in force while the provider is away (R14, R16). An ID token
-//! with an unknown key causes at most one fetch of the key set a minute, however many logins ask (R14).
+//! that no known key signed causes at most one fetch of the key set a minute, however many logins ask (R14).
 //!
 //! May touch: the network through `http_client`, the clock, the log (the provider's name and our own words, R17).
 //! Trust boundary: the provider's documents, believed only after `metadata` and `keys` have checked them.
@@ -85,6 +85,13 @@ pub struct Provider {
 struct Asked {
     keys: Option<Timestamp>,
     on_demand: Option<Timestamp>,
+}
+
+/// Why a token is refused, and whether the newest keys say so.
+pub(super) struct Refused<E> {
+    pub(super) error: E,
+    /// Newer keys might have verified it, and could not be had.
+    pub(super) undecided: bool,
 }
 
 /// What is known about a provider: checked metadata and keys.
@@ -218,7 +225,25 @@ impl Provider {
         }
     }
 
-    /// Fetches the key set again because a token names a key that `seen` does not have. None: the window is not over, or
+    /// Verifies something with the keys in `known`, and once more with newer ones where an error is of those that a change of keys
+    /// can cause (R14): an unknown `kid`, or without a telling one, a signature that does not fit. Gives what the keys were found in, too.
+    pub(super) async fn with_keys<T, E>(
+        &self,
+        known: Arc<Discovered>,
+        verify: impl Fn(&Discovered) -> Result<T, E>,
+        is_of_old_keys: fn(&E) -> bool,
+    ) -> Result<(T, Arc<Discovered>), Refused<E>> {
+        let error = match verify(&known) {
+            Ok(verified) => return Ok((verified, known)),
+            Err(error) if is_of_old_keys(&error) => error,
+            Err(error) => return Err(Refused { error, undecided: false }),
+        };
+        let Some(newer) = self.newer_keys(&known).await else { return Err(Refused { error, undecided: true }) };
+        let verified = verify(&newer).map_err(|error| Refused { error, undecided: false })?;
+        Ok((verified, newer))
+    }
+
+    /// Fetches the key set again because no key that `seen` has is that of a token. None: the window is not over, or
     /// the provider did not answer.
     pub(super) async fn newer_keys(&self, seen: &Arc<Discovered>) -> Option<Arc<Discovered>> {
         let mut asking = self.asking.lock().await;

@@ -166,8 +166,10 @@ impl<'p> Question<'p, '_> {
         if acr_is_good && age_is_good {
             return None;
         }
-        let login = self.policy.login.as_ref().map(|login| login.acr.as_slice()).unwrap_or_default();
-        let acr = if step_up.acr.is_empty() { login } else { &step_up.acr };
+        let acr = match step_up.acr.as_slice() {
+            [] => self.policy.hurdles().login.asked_of(session),
+            acr => acr,
+        };
         Some(Requirement { rule: &self.rule.label, acr, max_age: step_up.max_age })
     }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use lychgate::app::{Options, Plan};
 use lychgate::config::Environment;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{AUDIENCE, Api, HOST, ask, assert_refused, error_of, policy, signed};
 use crate::harness::browser::Browser;
@@ -220,6 +222,43 @@ async fn r14_new_keys_are_fetched_once_and_tokens_of_old_ones_are_not_remembered
         assert_refused(&api.bearer("/", &old).await, 401, "invalid_token", "a key that was withdrawn");
     }
     assert_eq!(api.provider.requests("/jwks").len(), 2, "more than one fetch in a minute");
+}
+
+#[tokio::test]
+async fn r14_a_token_without_a_kid_that_new_keys_signed_is_accepted_at_once() {
+    let api = Api::new("").await;
+    assert_eq!(api.bearer("/", &api.token(json!({}))).await.status, 200);
+    api.provider.script().jwks = Some(vec![KEYS.stranger_jwk("rsa")]);
+    let header = [("typ".to_owned(), json!("at+jwt")), ("kid".to_owned(), json!("rsa"))];
+    let new = KEYS.token(Signing::Stranger, &header, &api.claims().to_string(), CLIENT_SECRET);
+    assert_eq!(api.bearer("/", &new).await.status, 200);
+    let forged = KEYS.token(Signing::Broken, &header, &api.claims().to_string(), CLIENT_SECRET);
+    for _ in 0..4 {
+        assert_refused(&api.bearer("/", &forged).await, 401, "invalid_token", "a bad signature");
+    }
+    assert_eq!(api.provider.requests("/jwks").len(), 2, "more than one fetch in a minute");
+}
+
+#[tokio::test]
+async fn an_assertion_names_the_host_that_a_token_was_brought_to() {
+    let api = Api::with("", |setup, url| {
+        let text = policy(url, HOST, "")
+            .replace("X-Kind =", "X-Remote-Assertion = { jwt = { audience = \"app\", ttl = \"2m\" } }\nX-Kind =");
+        let hosts = format!("hosts = [\"{HOST}\", \"second.localhost\"]");
+        setup.settings("state = \"state\"").policy("app", &text.replace(&format!("hosts = [\"{HOST}\"]"), &hosts))
+    })
+    .await;
+    let token = api.token(json!({}));
+    let issuer_at = async |host: &str| {
+        let url = api.gateway.url("/").replace(HOST, host);
+        assert_eq!(ask(&url, &[("authorization", &format!("Bearer {token}"))]).await.status, 200);
+        let assertion = api.application.last().header("x-remote-assertion").unwrap();
+        let content = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&content).unwrap()["iss"].clone()
+    };
+    for host in [HOST, HOST, "second.localhost", "second.localhost", HOST, "second.localhost"] {
+        assert_eq!(issuer_at(host).await, format!("https://{host}"));
+    }
 }
 
 #[tokio::test]
