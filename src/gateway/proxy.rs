@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::Instant;
 
 use super::account::Account;
+use super::authenticate::Known;
 use super::bearer;
 use super::caller::{Caller, Nobody};
 use super::content::Content;
@@ -89,7 +90,7 @@ pub(super) async fn forward(
     let (who, cookies) = match found {
         Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
         Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
-        Ok(Caller::Browser(known)) if known.is_due(now) && !is_public(exchange, application, host, &scrubbed) => {
+        Ok(Caller::Browser(known)) if known.is_due(now) && counts(exchange, host, &known, &scrubbed, now) => {
             let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
             let (who, cookies) = Box::pin(refreshing).await;
             (who.map(Caller::Browser), cookies)
@@ -114,11 +115,9 @@ pub(super) async fn forward(
     Ok(response)
 }
 
-/// Whether nobody needs to be known for the request; then no session is refreshed for it, and no cookie goes out with its answer.
-fn is_public(exchange: &Exchange<'_>, application: &Application, host: &HostName, scrubbed: &Scrubbed) -> bool {
-    let facts = facts(exchange, host, scrubbed);
-    let decision = application.policy().decide(&facts, None, exchange.gateway.now());
-    matches!(decision, Decision::Allow(permit) if permit.is_public())
+/// Whether it matters who `known` is; else no session is refreshed for the request, and no cookie goes out with its answer.
+fn counts(exchange: &Exchange<'_>, host: &HostName, known: &Known, scrubbed: &Scrubbed, now: Timestamp) -> bool {
+    !known.application().policy().asks_nobody(&facts(exchange, host, scrubbed), known.prepared(), now)
 }
 
 /// What rules are asked about.

@@ -45,13 +45,16 @@ pub(super) async fn answer(
     let application = application(route, query).ok_or(Refusal::UnknownReserved)?;
     account.routed(application);
     let now = exchange.gateway.now();
-    if let Ok(known) = authenticate(exchange, application, route.host, headers, now) {
-        account.recognised(&known);
-        let page = Page::SignedIn { app: application.name() };
-        return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
-    }
-    if query.ends_with(DONE) {
-        return Err(Refusal::Login(LoginError::StateUnknown));
+    match authenticate(exchange, application, route.host, headers, now) {
+        // One that is due may be refused as soon as the form is sent: whoever comes here to get on gets one that is not.
+        Ok(known) if known.is_due(now) => {}
+        Ok(known) => {
+            account.recognised(&known);
+            let page = Page::SignedIn { app: application.name() };
+            return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
+        }
+        Err(_) if query.ends_with(DONE) => return Err(Refusal::Login(LoginError::StateUnknown)),
+        Err(_) => {}
     }
     if !wants_page(headers) {
         let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };

@@ -56,6 +56,17 @@ impl Policy {
         Some(self.apply(rule, request, who, now))
     }
 
+    /// Whether what is decided on `request` is the same whoever makes it, and says nothing of `who`.
+    pub fn asks_nobody(&self, request: &RequestFacts<'_>, who: &Prepared, now: Timestamp) -> bool {
+        let rule = self.find(request, now).decides.and_then(|index| self.front.rules.get(index));
+        match rule.map(|rule| rule.access) {
+            None | Some(Access::Public) => true,
+            // As `apply` has it.
+            Some(Access::Optional) => self.hurdles().login.lacking(who).is_some(),
+            Some(Access::Session) => false,
+        }
+    }
+
     /// Why no rule is asked; nothing when all is clear.
     pub(super) fn doubt(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<DenialReason> {
         let doubtful = &self.hurdles().doubtful;

@@ -1,7 +1,9 @@
 //! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
 
 mod forms;
+mod forms_due;
 mod groups;
+mod optional;
 mod refresh;
 
 use std::time::Duration;
