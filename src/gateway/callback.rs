@@ -17,7 +17,7 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, login_of};
+use super::challenge::{begin, home, login_of};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
@@ -96,10 +96,15 @@ async fn finish(
     let now = exchange.gateway.now();
     let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
-    let Some(pending) = find_pending(exchange, route, headers, &cookie_name) else {
+    let Some(mut pending) = find_pending(exchange, route, headers, &cookie_name) else {
         return heal_unknown(exchange, route, headers, account, now);
     };
-    let application = application_of(route, &pending.return_to).ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    let application = route.neighbours.iter().find(|application| application.name() == pending.application);
+    let application = application.ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    // Other policies may be in use by now.
+    if !belongs(route, &pending.return_to, application) {
+        pending.return_to = home(application);
+    }
     account.routed(application);
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
@@ -207,13 +212,15 @@ fn find_pending(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap,
     pending::open(name, value, &exchange.gateway.common.keys, route.host.as_str()).ok()
 }
 
-/// The application that the person wanted; the provider's callback is one for the whole host.
-fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc<Application>> {
+/// Whether an address is one of this application; the provider's callback is one for the whole host.
+fn belongs(route: &Route<'_>, return_to: &ReturnTo, application: &Arc<Application>) -> bool {
     let (path, query) = return_to.as_str().split_once('?').unwrap_or((return_to.as_str(), ""));
-    if path == SIGN_IN {
-        return sign_in::application(route, query);
-    }
-    route.application_at(&CanonicalPath::parse_keeping(path, PathSwitches::ALL).ok()?)
+    let found = match CanonicalPath::parse_keeping(path, PathSwitches::ALL) {
+        _ if path == SIGN_IN => sign_in::application(route, query),
+        Ok(path) => route.application_at(&path),
+        Err(_) => None,
+    };
+    found.is_some_and(|found| Arc::ptr_eq(found, application))
 }
 
 /// A response that no login of this browser waits for: who is signed in already goes to the application, everybody else is told.
@@ -265,10 +272,10 @@ async fn begin_again(
         force: again.force,
         ..login_of(application, &redirect_uri, pending.return_to.clone())
     };
-    let provider = provider_of(application)?;
-    let mut response = begin(exchange, provider, route.host, request, headers, now).await?;
+    let mut response = begin(exchange, application, route.host, request, headers, now).await?;
     let counted = again_cookie(exchange);
-    let counted = if provider.posts_back() { counted.header_across_sites() } else { counted.header() };
+    let posts_back = application.provider().is_some_and(|provider| provider.posts_back());
+    let counted = if posts_back { counted.header_across_sites() } else { counted.header() };
     append(&mut response, again.spent.into_iter().chain(counted.filter(|_| again.counts)));
     Ok(response)
 }

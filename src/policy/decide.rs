@@ -147,7 +147,8 @@ impl<'p> Question<'p, '_> {
         }
         let rule = &*self.rule.label;
         if let Some(acr) = self.policy.hurdles().login.lacking(self.who) {
-            return Ok(Decision::StepUp(Requirement { rule, acr, max_age: None }));
+            let also_good = self.policy.stronger_acr();
+            return Ok(Decision::StepUp(Requirement { rule, acr, also_good, max_age: None }));
         }
         if self.rule.deny().map_or(Ok(false), |deny| self.holds(deny))? {
             return Err(DenialReason::Denied);
@@ -177,11 +178,12 @@ impl<'p> Question<'p, '_> {
         if acr_is_good && age_is_good {
             return None;
         }
-        let acr = match step_up.acr.as_slice() {
-            [] => self.policy.hurdles().login.asked_of(session),
-            acr => acr,
+        // Who names no class takes what the application takes; who names one takes no other.
+        let (acr, also_good) = match step_up.acr.as_slice() {
+            [] => (self.policy.hurdles().login.asked_of(session), self.policy.stronger_acr()),
+            named => (named, &[][..]),
         };
-        Some(Requirement { rule: &self.rule.label, acr, max_age: step_up.max_age })
+        Some(Requirement { rule: &self.rule.label, acr, also_good, max_age: step_up.max_age })
     }
 
     fn headers(&self) -> Result<Headers<'p>, DenialReason> {
