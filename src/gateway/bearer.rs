@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::http::authorization::{self, Authorization, AuthorizationError, BearerToken};
 use crate::http::{HostName, RequestHead};
 use crate::observe::TokenOutcome;
-use crate::oidc::{AccessToken, Standing, Stands, TokenError, TokenFacts, TokenFault};
+use crate::oidc::{self, Standing, Stands, TokenError, TokenFacts, TokenFault};
 use crate::policy::{Bearer, Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{self, Revocations, SessionCache, TokenMarks};
 use crate::snapshot::{Application, BearerAccess};
@@ -64,9 +64,8 @@ impl TokenHolder {
         (application, host): (&Arc<Application>, &HostName),
         access: &BearerAccess,
         revocations: &Arc<Revocations>,
-        token: AccessToken,
+        (facts, standing): (TokenFacts, Standing),
     ) -> Self {
-        let (facts, standing) = token.into_facts();
         let label = label(&facts);
         let revoked = revoked(access.provider.name(), &facts, &label);
         let client: Option<Box<str>> = facts.client.as_deref().map(Into::into);
@@ -236,8 +235,13 @@ async fn accept(
     token: &BearerToken,
 ) -> Result<Arc<TokenHolder>, TokenError> {
     access.metrics.validations.inc();
-    let accepted = access.provider.accept(token.text(), terms).await?;
-    let holder = Arc::new(TokenHolder::new(place, access, &exchange.gateway.common.revocations, accepted));
+    let (facts, standing) = access.provider.accept(token.text(), terms).await?.into_facts();
+    // Rules would decide as if there were nothing, and most of the claims that tell are not kept.
+    if place.0.claims_read().iter().any(|claim| oidc::left_out(&facts.claims, claim)) {
+        return Err(TokenError::ClaimLeftOut);
+    }
+    let revocations = &exchange.gateway.common.revocations;
+    let holder = Arc::new(TokenHolder::new(place, access, revocations, (facts, standing)));
     holder.check()?;
     keep(exchange, token.text().as_bytes(), &holder);
     Ok(holder)

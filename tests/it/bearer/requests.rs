@@ -380,3 +380,54 @@ async fn tokens_of_any_type_for_the_gateways_own_client_are_refused_before_anyth
     let error = plan.start(Options::default()).err().unwrap().to_string();
     assert!(error.contains("which is the audience of ID tokens, too"), "{error}");
 }
+
+#[tokio::test]
+async fn groups_that_a_token_leaves_out_are_never_taken_for_none() {
+    let blocked = "!has(user.groups) || !('blocked' in user.groups)";
+    let api = Api::with("", |setup, url| {
+        let reads = policy(url, "groups.localhost", "").replace("'staff' in user.groups", blocked);
+        let reads_none = policy(url, "none.localhost", "")
+            .replace("X-Remote-Groups = { list = \"${user.groups}\", separator = \";\" }\n", "")
+            .replace("'admins' in user.groups", "true")
+            .replace("'staff' in user.groups", "true");
+        setup.policy("groups", &reads).policy("none", &reads_none)
+    })
+    .await;
+    let token = |changes: serde_json::Value| {
+        let mut claims = api.claims();
+        claims.as_object_mut().unwrap().remove("groups");
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        signed(&claims.to_string())
+    };
+    let url = |host: &str| api.gateway.url("/").replace(HOST, host);
+    let cases = [
+        (json!({}), 200),
+        (json!({"hasgroups": false}), 200),
+        (json!({"groups": ["blocked"]}), 403),
+        (json!({"hasgroups": true}), 401),
+        (json!({"hasgroups": "true"}), 401),
+        (
+            json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://x.example"}}}),
+            401,
+        ),
+        (json!({"hasgroups": true, "groups": []}), 200),
+    ];
+    let mut refused = Vec::new();
+    for (changes, status) in cases {
+        let bearer = format!("Bearer {}", token(changes.clone()));
+        for _ in 0..2 {
+            let reply = ask(&url("groups.localhost"), &[("authorization", &bearer)]).await;
+            assert_eq!(reply.status, status, "{changes}");
+            if status == 401 {
+                assert_refused(&reply, 401, "invalid_token", "groups");
+                refused.push(reply);
+            }
+        }
+        let reply = ask(&url("none.localhost"), &[("authorization", &bearer)]).await;
+        assert_eq!(reply.status, 200, "{changes}: it reads none");
+    }
+    let log = api.gateway.stop().await;
+    for reply in &refused {
+        assert_eq!(line_of(&log, reply)["reason"], "token_claim_left_out");
+    }
+}
