@@ -24,8 +24,8 @@ use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
-use crate::http::HostName;
 use crate::http::authorization::BearerToken;
+use crate::http::{HostName, cache_control};
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
@@ -109,9 +109,7 @@ pub(super) async fn forward(
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    for cookie in cookies {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    carry(&mut response, cookies);
     Ok(response)
 }
 
@@ -300,8 +298,18 @@ fn finish(
     if !application.answer_spelling().is_plain() {
         response.extensions_mut().insert(Arc::clone(application.answer_spelling()));
     }
-    for cookie in renewal {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    carry(response, renewal);
+}
+
+/// Gives a session's cookies to the browser, and to nobody else: no cache that others use may keep such an answer.
+fn carry(response: &mut Response<Content>, cookies: Vec<HeaderValue>) {
+    if cookies.is_empty() {
+        return;
+    }
+    let headers = response.headers_mut();
+    cache_control::make_private(headers);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
     }
 }
 

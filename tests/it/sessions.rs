@@ -1,5 +1,6 @@
 //! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
 
+mod caches;
 mod forms;
 mod forms_due;
 mod groups;
