@@ -301,6 +301,7 @@ fn begin_session(
         started_at: now,
         seen_at: now,
         refresh_at: None,
+        generation: 0,
         claims: Claims::default(),
         absent_claims: Vec::new(),
     };

@@ -3,7 +3,8 @@
 //! Only a session whose time has come gets here; the ordinary request pays one comparison. The provider is asked by a task of its own, so
 //! that a client that leaves loses no rotated token. Who waits longer than [`PATIENCE`] is served under the session as it was, and the next
 //! request gets what was brought. While the provider is away the session goes on; without its ticket a session that is due
-//! is none, or keeping the claims of yesterday would be as easy as deleting a cookie.
+//! is none, or keeping the claims of yesterday would be as easy as deleting a cookie; and with the ticket of a later refresh it is
+//! good for being refreshed only.
 //!
 //! Trust boundary: the ticket is a stranger's until it is opened; what the provider says is verified in `oidc`.
 
@@ -43,6 +44,7 @@ pub(super) async fn refresh(
     let Some(ticket) = ticket.filter(|ticket| ticket.session == known.session().id) else {
         return (Err(NoSession::RefreshLost), Vec::new());
     };
+    let belongs = ticket.generation == known.session().generation;
     let landing = match exchange.gateway.common.memory.flights.board(&ticket, now) {
         Boarding::Late => return (Err(NoSession::Superseded), Vec::new()),
         Boarding::Landed(landing) => Some(landing),
@@ -63,6 +65,8 @@ pub(super) async fn refresh(
             }
         }
         Some(Landing::Ended) => (Err(NoSession::RefreshRefused), Vec::new()),
+        // The claims of an older session are not those that the provider last gave for this ticket: without its word they are worth nothing.
+        Some(Landing::Kept(_)) | None if !belongs => (Err(NoSession::RefreshLost), Vec::new()),
         // It may have been ended while the provider was asked.
         Some(Landing::Kept(_)) | None => (known.check(exchange.gateway.now()).map(|()| known), Vec::new()),
     }
@@ -123,7 +127,9 @@ async fn ask(
     }
     session.seen_at = now;
     session.refresh_at = Some(now.after(if brought.incomplete { SOON.min(every) } else { every }));
-    Ok((session, ticket.next(brought.token)))
+    let ticket = ticket.next(brought.token);
+    session.generation = ticket.generation;
+    Ok((session, ticket))
 }
 
 /// The cookies of a session that was refreshed; none when they do not fit, which the next sign-in will say.

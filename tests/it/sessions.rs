@@ -6,6 +6,7 @@ mod forms_due;
 mod groups;
 mod optional;
 mod refresh;
+mod superseded;
 
 use std::time::Duration;
 
