@@ -35,6 +35,8 @@ use crate::upstream::{AnswerBody, ClientBody, Leash, Outgoing, RequestBody, Upgr
 pub(super) struct Sent {
     pub(super) body: SentBody,
     upgrade: Option<Upgrade>,
+    /// Whether somebody may have got something of the body.
+    has_gone: bool,
 }
 
 /// A body that is still to be read, or one that was kept.
@@ -46,7 +48,18 @@ pub(super) enum SentBody {
 impl Sent {
     /// A form that was kept.
     pub(super) fn kept(body: Bytes) -> Self {
-        Self { body: SentBody::Kept(body), upgrade: None }
+        Self { body: SentBody::Kept(body), upgrade: None, has_gone: false }
+    }
+
+    /// Whether nobody got anything of the body.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.has_gone
+    }
+
+    /// The body, to be given to somebody.
+    fn hand_over(&mut self) -> SentBody {
+        self.has_gone = true;
+        self.body.take()
     }
 }
 
@@ -69,7 +82,7 @@ impl SentBody {
 pub(super) fn split(request: Request<ClientBody>) -> (Sent, Parts) {
     let (parts, mut body) = request.into_parts();
     let upgrade = body.take_upgrade();
-    (Sent { body: SentBody::Coming(body), upgrade }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade, has_gone: false }, parts)
 }
 
 /// Sends the request to the application if the policy allows it; takes the fields and what was sent behind them.
@@ -176,7 +189,7 @@ async fn decide(
             let Brought { scrubbed, sent, .. } = brought;
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
                 true => {
-                    let body = sent.body.take();
+                    let body = sent.hand_over();
                     Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body)).await
                 }
                 false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
@@ -222,7 +235,7 @@ async fn send(
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
     let held = limits::enter(exchange, application, permit.rule(), account)?;
-    let (body, progress) = match brought.sent.body.take() {
+    let (body, progress) = match brought.sent.hand_over() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
@@ -235,6 +248,7 @@ async fn send(
     let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();
+        brought.sent.has_gone &= !error.is_before_sending();
         Refusal::Upstream(error)
     })?;
     account.answered(answer.target.clone(), began.elapsed());

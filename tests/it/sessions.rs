@@ -3,6 +3,7 @@
 mod caches;
 mod forms;
 mod forms_due;
+mod forms_refused;
 mod groups;
 mod optional;
 mod refresh;
