@@ -19,7 +19,7 @@ use super::{Exchange, Gateway};
 use crate::clock::Timestamp;
 use crate::http::HostName;
 use crate::oidc::{self, LoginError, Provider, RefreshError, SignedIn};
-use crate::session::{NoSession, RefreshTicket, Session};
+use crate::session::{Cause, Effect, NoSession, RefreshTicket, Session, Wanted, Whom};
 use crate::snapshot::Application;
 
 /// How long a request waits for the provider.
@@ -59,7 +59,7 @@ pub(super) async fn refresh(
         Some(Landing::Renewed(brought)) => {
             let (session, ticket) = *brought;
             let cookies = cookies(exchange, application, host, (&session, &ticket), headers);
-            match Known::made(&exchange.gateway.common, application, host, session, now) {
+            match Known::made(exchange, application, host, session, now) {
                 Ok(known) => (Ok(known), cookies),
                 Err(no_session) => (Err(no_session), Vec::new()),
             }
@@ -86,6 +86,7 @@ fn take_off(
     else {
         return;
     };
+    let id = session.id;
     tokio::spawn(async move {
         let outcome = ask(&gateway, &provider, &application, (session, ticket, every)).await;
         let now = gateway.now();
@@ -98,7 +99,14 @@ fn take_off(
             Err(error @ RefreshError::Ended(_)) => {
                 counted.refresh_ended.inc();
                 tracing::info!(provider = provider.name(), reason = error.code(), "a refresh ended a session");
+                // What is open under it is closed, and so it stays after a restart.
+                let ended = Wanted::new(&Whom::Session(&id), now, Cause::RefreshRefused, Effect::Ended);
+                gateway.common.metrics.revoked(Cause::RefreshRefused);
+                let keeping = gateway.common.revocations.revoke(vec![ended], now);
                 lead.land(Landing::Ended, now);
+                if !keeping.is_kept().await {
+                    tracing::warn!("a session that its provider ended is ended, but that is not written down");
+                }
             }
             Err(error @ RefreshError::Unavailable(_)) => {
                 counted.refresh_failed.inc();
