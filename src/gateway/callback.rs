@@ -26,7 +26,9 @@ use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{CanonicalPath, PathSwitches, ReturnTo};
-use crate::oidc::{self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, SignedIn, pending};
+use crate::oidc::{
+    self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, Provider, SignedIn, pending,
+};
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
 
@@ -108,7 +110,8 @@ async fn finish(
     account.routed(application);
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
-    let spent = pending_cookie(&cookie_name, exchange).removal();
+    let spent = pending_cookie(&cookie_name, exchange);
+    let spent = if provider.posts_back() { spent.removal_across_sites() } else { spent.removal() };
     let finished = provider.finish(&pending, params, &exchange.redirect_uri()).await;
     let finished = finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now()));
     match finished.and_then(|signed_in| complete(signed_in, application)) {
@@ -117,7 +120,7 @@ async fn finish(
                 match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
                     Ok(fields) => {
                         metrics.succeeded.inc();
-                        arrived(exchange, &pending, headers, fields)?
+                        arrived(exchange, (&pending, provider), headers, fields)?
                     }
                     Err(refusal) => {
                         metrics.failed.inc();
@@ -154,12 +157,13 @@ async fn finish(
 /// Sends the person to the page asked for, with the session's cookies.
 fn arrived(
     exchange: &Exchange<'_>,
-    pending: &PendingLogin,
+    (pending, provider): (&PendingLogin, &Provider),
     headers: &HeaderMap,
     session: Vec<HeaderValue>,
 ) -> Result<Response<Content>, Refusal> {
     let mut response = redirect(pending.return_to.as_str())?;
-    let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
+    let again = cookie::find(headers, again_name(exchange)).map(|_| again_cookie(exchange));
+    let again = again.and_then(|one| if provider.posts_back() { one.removal_across_sites() } else { one.removal() });
     let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
     append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)

@@ -41,8 +41,7 @@ pub(super) async fn sign_in(
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     if !is_navigation(exchange, scrubbed) || application.provider().is_none() {
-        let realm = format!("Bearer realm=\"{}\"", application.name());
-        return Ok(unauthorised(exchange, application, scrubbed, &realm));
+        return Ok(unauthorised(exchange, application, scrubbed, &challenge(application)));
     }
     if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
         tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
@@ -165,7 +164,11 @@ fn pending_cookies(
     // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
     let across_sites = application.provider().is_some_and(|provider| provider.posts_back());
     let new = if across_sites { new.header_across_sites() } else { new.header() };
-    stale.into_iter().take(REMOVALS).filter_map(|name| ours(name, "").removal()).chain(new).collect()
+    let gone = |name| match (across_sites, ours(name, "")) {
+        (true, cookie) => cookie.removal_across_sites(),
+        (false, cookie) => cookie.removal(),
+    };
+    stale.into_iter().take(REMOVALS).filter_map(gone).chain(new).collect()
 }
 
 /// The address that the person asked for; the application's own where it is too long to be kept, or its query is doubtful.
@@ -222,6 +225,11 @@ fn unauthorised(
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     set(&mut response, challenge);
     response
+}
+
+/// The challenge for somebody of whom nothing is known (RFC 9110 section 15.5.2 wants one in every 401).
+pub(super) fn challenge(application: &Application) -> String {
+    format!("Bearer realm=\"{}\"", application.name())
 }
 
 /// Sets the challenge of an answer.

@@ -18,14 +18,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::account::Account;
 use super::authenticate::last_person;
-use super::challenge::wants_page;
+use super::challenge::{challenge, set, wants_page};
 use super::content::Content;
+use super::form_errors::NotKept;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
 use super::{Exchange, addresses, limits, sign_in};
@@ -54,8 +56,6 @@ const MAX_KEPT: usize = 8;
 const USED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 const TAG: usize = 8;
 
-const TOO_LARGE: &str = "it is larger than 1 MiB";
-
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A form as it was sent; the order of the fields is the format.
@@ -75,53 +75,6 @@ pub(super) struct KeptForm<'a> {
     pub(super) origin: Option<&'a [u8]>,
     pub(super) referer: Option<&'a [u8]>,
     pub(super) body: &'a [u8],
-}
-
-/// Why a kept form cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeptFormError {
-    /// Another site sent it.
-    Foreign,
-    /// It does not open: damaged, of another host, sealed with a key that is gone.
-    Unreadable,
-    /// It was kept for too long.
-    Expired,
-    /// The browser lacks the cookie that belongs to it.
-    OtherBrowser,
-    /// Somebody else has signed in since.
-    OtherPerson,
-    /// It was sent before.
-    Used,
-    /// Too many are being worked on.
-    NoRoom,
-}
-
-impl KeptFormError {
-    /// The reason code for the log.
-    pub(super) const fn code(self) -> &'static str {
-        match self {
-            Self::Foreign => "form_foreign",
-            Self::Unreadable => "form_unreadable",
-            Self::Expired => "form_expired",
-            Self::OtherBrowser => "form_other_browser",
-            Self::OtherPerson => "form_other_person",
-            Self::Used => "form_used",
-            Self::NoRoom => "form_no_room",
-        }
-    }
-
-    /// For the person.
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::Foreign => "the form did not come from this site's own page",
-            Self::Unreadable => "the form that was kept cannot be read any more",
-            Self::Expired => "the form was kept for more than an hour, and is no longer sent",
-            Self::OtherBrowser => "the form was kept for another browser, or was sent before",
-            Self::OtherPerson => "the form was filled in by somebody else than the one who is signed in now",
-            Self::Used => "the form was sent before",
-            Self::NoRoom => "too many forms are being sent just now; wait a moment and send it again",
-        }
-    }
 }
 
 /// What the process knows of kept forms.
@@ -199,18 +152,18 @@ pub(super) fn is_from_here(exchange: &Exchange<'_>, headers: &HeaderMap) -> Opti
     Some(origin.as_bytes() == exchange.outer_origin().as_bytes())
 }
 
-/// Reads a body of at most `limit` bytes; what went wrong otherwise, in words.
-pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result<Bytes, &'static str> {
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result<Bytes, NotKept> {
     if body.at_least() > limit as u64 {
-        return Err(TOO_LARGE);
+        return Err(NotKept::TooLarge);
     }
     match body {
         SentBody::Kept(bytes) => Ok(bytes),
         SentBody::Coming(body) => match tokio::time::timeout(time, body.read(limit)).await {
             Ok(Ok(form)) => Ok(form),
-            Ok(Err(BodyError::TooLarge)) => Err(TOO_LARGE),
-            Ok(Err(_)) => Err("it broke off on the way"),
-            Err(_) => Err("it took too long to arrive"),
+            Ok(Err(BodyError::TooLarge)) => Err(NotKept::TooLarge),
+            Ok(Err(_)) => Err(NotKept::BrokenOff),
+            Err(_) => Err(NotKept::Late),
         },
     }
 }
@@ -222,18 +175,15 @@ pub(super) async fn keep(
     host: &HostName,
     headers: &HeaderMap,
     body: SentBody,
+    account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     limits::stranger(exchange)?;
-    // What is too large needs no room to be refused.
-    if body.at_least() > MAX_FORM as u64 {
-        return Ok(not_kept(exchange, application, TOO_LARGE));
-    }
-    let Some(room) = exchange.gateway.common.memory.forms.room(exchange.origin.client) else {
-        return Ok(not_kept(exchange, application, "too many forms are being kept just now"));
-    };
-    let body = match read(body, MAX_FORM, READING).await {
-        Ok(body) => body,
-        Err(reason) => return Ok(not_kept(exchange, application, reason)),
+    let (body, room) = match take_in(exchange, body).await {
+        Ok(taken) => taken,
+        Err(why) => {
+            account.failed(why.code());
+            return Ok(not_kept(exchange, application, why));
+        }
     };
     let (id, browser) = (random::bytes(), random::token());
     let tag = tag(&id);
@@ -264,6 +214,16 @@ pub(super) async fn keep(
     Ok(response)
 }
 
+/// The form, and the room that it takes.
+async fn take_in(exchange: &Exchange<'_>, body: SentBody) -> Result<(Bytes, Room), NotKept> {
+    // What is too large needs no room to be refused.
+    if body.at_least() > MAX_FORM as u64 {
+        return Err(NotKept::TooLarge);
+    }
+    let room = exchange.gateway.common.memory.forms.room(exchange.origin.client).ok_or(NotKept::NoRoom)?;
+    Ok((read(body, MAX_FORM, READING).await?, room))
+}
+
 /// The page that holds a form.
 pub(super) fn page(
     exchange: &Exchange<'_>,
@@ -274,7 +234,7 @@ pub(super) fn page(
 ) -> Response<Content> {
     let sign_in_url = sign_in::address(application);
     let (app, action) = (application.name(), addresses::RESEND);
-    show(exchange, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
+    show(exchange, application, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
 }
 
 /// The page that holds a form which the application could not take just now.
@@ -286,21 +246,26 @@ pub(super) fn page_of_unsent(
     room: Room,
 ) -> Response<Content> {
     let (app, action) = (application.name(), addresses::RESEND);
-    show(exchange, &Page::FormUnsent { app, path, action, token: sealed }, room)
+    show(exchange, application, &Page::FormUnsent { app, path, action, token: sealed }, room)
 }
 
-fn show(exchange: &Exchange<'_>, page: &Page<'_>, room: Room) -> Response<Content> {
+fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, room: Room) -> Response<Content> {
     // The form is in the page: there is no other way to say it.
     let mut response = page.answer(Form::Html, exchange.request_id.as_str());
     let length = response.body().len();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        set(&mut response, &challenge(application));
+    }
     response.map(|body| Content::own(Bytes::from_owner(Held(body, room))))
 }
 
-fn not_kept(exchange: &Exchange<'_>, application: &Application, reason: &str) -> Response<Content> {
-    let sign_in_url = application.policy().prefix();
+fn not_kept(exchange: &Exchange<'_>, application: &Application, why: NotKept) -> Response<Content> {
+    let (reason, sign_in_url) = (why.reason(), application.policy().prefix());
     let page = Page::FormNotKept { app: application.name(), reason, sign_in_url };
-    page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own)
+    let mut response = page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own);
+    set(&mut response, &challenge(application));
+    response
 }
 
 /// The part of a form's cookie's name that is its own.

@@ -22,6 +22,7 @@ mod content;
 mod doubt;
 mod events;
 mod flights;
+mod form_errors;
 mod frontchannel;
 mod jwks;
 mod kept_form;

@@ -190,7 +190,7 @@ async fn decide(
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
                 true => {
                     let body = sent.hand_over();
-                    Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body)).await
+                    Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body, account)).await
                 }
                 false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
             }

@@ -11,7 +11,7 @@ use super::addresses;
 use super::bearer::BearerError;
 use super::caller::Caller;
 use super::content::Content;
-use super::kept_form::KeptFormError;
+use super::form_errors::KeptFormError;
 use super::limits::Over;
 use crate::http::{HeadError, PathError};
 use crate::oidc::{LoginError, ProviderErrorCode};

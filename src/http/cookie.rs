@@ -210,7 +210,16 @@ impl SetCookie<'_> {
 
     /// The field that removes the cookie: the same attributes, no value, no life (C04).
     pub fn removal(&self) -> Option<HeaderValue> {
-        SetCookie { value: "", max_age: Some(Duration::ZERO), ..*self }.header()
+        self.gone().header()
+    }
+
+    /// The field that removes one which was set by [`SetCookie::header_across_sites`].
+    pub fn removal_across_sites(&self) -> Option<HeaderValue> {
+        self.gone().header_across_sites()
+    }
+
+    fn gone(&self) -> Self {
+        SetCookie { value: "", max_age: Some(Duration::ZERO), ..*self }
     }
 }
 

@@ -155,3 +155,48 @@ async fn c13_what_cannot_be_a_kept_form_is_refused_before_it_comes() {
     let log = site.gateway.stop().await;
     assert_eq!(log.iter().filter(|line| line["reason"] == "form_other_browser").count(), 2);
 }
+
+#[tokio::test]
+async fn c13_every_401_about_a_form_has_a_challenge_and_the_log_says_why_one_was_not_kept() {
+    let site = Site::new().await;
+    let mut browser = Browser::new();
+    let page = send(&mut browser, &site, "/pay", URLENCODED, FORM).await;
+    let large = send(&mut browser, &site, "/pay", URLENCODED, &vec![b'x'; 1024 * 1024 + 1]).await;
+    let early = confirm(&mut browser, &site, &token(&page)).await;
+    let script = browser.fetch(Method::GET, &site.url("/.lychgate/sign-in?for=%2F")).await;
+    for reply in [&page, &large, &early, &script] {
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"app\""), "{}", reply.text());
+    }
+    let log = site.gateway.stop().await;
+    for (reply, reason) in [(&page, "session_absent"), (&large, "form_too_large"), (&early, "session_absent")] {
+        assert_eq!(line_of(&log, reply)["reason"], reason);
+    }
+}
+
+#[tokio::test]
+async fn c13_the_log_says_that_there_was_no_room_for_a_form() {
+    let site = std::sync::Arc::new(Site::new().await);
+    let mut strangers = JoinSet::new();
+    for _ in 0..5 {
+        let site = std::sync::Arc::clone(&site);
+        strangers.spawn(async move { idle(&site, "/pay", "").await.1 });
+    }
+    assert_eq!(soon(strangers.join_next()).await.unwrap().unwrap(), 401);
+    strangers.shutdown().await;
+    let log = std::sync::Arc::into_inner(site).unwrap().gateway.stop().await;
+    let count = |reason: &str| log.iter().filter(|line| line["reason"] == reason).count();
+    assert_eq!((count("form_no_room"), count("form_broken_off") + count("session_absent")), (1, 4));
+}
+
+#[tokio::test]
+async fn c13_there_is_nothing_to_sign_in_to_where_nobody_signs_in() {
+    let open = |upstream: &str| {
+        format!("[app]\nhosts = [\"{HOST}\"]\nupstream = \"{upstream}\"\n[[rules]]\naccess = \"public\"\n")
+    };
+    let site = Site::with(open, |setup| setup).await;
+    for named in ["%2F", "%2Fx"] {
+        let reply = Browser::new().get(&site.url(&format!("/.lychgate/sign-in?for={named}"))).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{named}");
+    }
+}
