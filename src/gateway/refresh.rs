@@ -126,6 +126,10 @@ async fn ask(
 ) -> Result<(Session, RefreshTicket), RefreshError> {
     let brought = provider.refresh(&ticket, &session.subject, &session.claims).await?;
     let now = gateway.now();
+    // The claims of an older session are not to be mixed with what the provider says now, or to become those of a newer one.
+    if ticket.generation != session.generation && !brought.anew {
+        return Err(RefreshError::Ended(NoSession::RefreshLost.code()));
+    }
     if let Some(claims) = brought.claims {
         // The sign-in that comes next says it to the person.
         if let Some(claim) = application.claims_read().iter().find(|claim| oidc::left_out(&claims, claim)) {

@@ -35,6 +35,8 @@ pub struct Refreshed {
     pub token: Option<Secret<String>>,
     /// Whether a part of what was to be asked could not be: the claims are to be asked for again soon.
     pub incomplete: bool,
+    /// Whether there was an ID token, so that none of the claims are those from before.
+    pub anew: bool,
 }
 
 /// Why a refresh brought nothing.
@@ -71,6 +73,7 @@ impl Provider {
         // From here on the old token is spent: whatever cannot be asked in time, the new one must not get lost.
         let said = timeout_at(deadline, self.said_again(&tokens, ticket, &discovered, subject)).await;
         let said = said.unwrap_or(Err(Unsaid::Unavailable(LoginError::TimedOut)));
+        let anew = said.as_ref().is_ok_and(|(verified, _)| verified.is_some());
         let (claims, incomplete) = match said {
             Ok((verified, userinfo)) => (joined(verified, userinfo, before), false),
             Err(Unsaid::Ended(error)) => return Err(ended(error)),
@@ -79,7 +82,7 @@ impl Provider {
                 (None, true)
             }
         };
-        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete })
+        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete, anew })
     }
 
     /// What the ID token, where there is one, and userinfo, where it is configured, say now.

@@ -393,7 +393,7 @@ async fn groups_that_a_token_leaves_out_are_never_taken_for_none() {
         setup.policy("groups", &reads).policy("none", &reads_none)
     })
     .await;
-    let token = |changes: serde_json::Value| {
+    let token = |changes: Value| {
         let mut claims = api.claims();
         claims.as_object_mut().unwrap().remove("groups");
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());

@@ -49,6 +49,16 @@ async fn r03_claims_from_before_a_refresh_are_not_kept_alive_with_a_newer_ticket
     site.clock.advance(Duration::from_secs(300));
     assert_eq!(admin(&browser).await, (StatusCode::FORBIDDEN, true), "with the claims of now");
     assert_eq!(site.status(&mut browser).await, 200);
+    let mut another = site.signed_in().await;
+    let first = another.cookie(HOST, SESSION).unwrap().value.clone();
+    site.provider.script().refresh_without_id_token = false;
+    site.clock.advance(EVERY);
+    assert_eq!(site.status(&mut another).await, 200);
+    site.provider.script().refresh_without_id_token = true;
+    another.plant(HOST, SESSION, &first);
+    site.clock.advance(EVERY);
+    assert_eq!(site.status(&mut another).await, 401, "nor with claims that nobody said again");
+    site.provider.script().refresh_without_id_token = false;
     site.provider.script().refresh_answer = Answer::Never;
     site.clock.advance(Duration::from_secs(61));
     assert_eq!(admin(&browser).await, (StatusCode::UNAUTHORIZED, false), "nor while it is slow");
