@@ -4,6 +4,7 @@ mod bodies;
 mod connections;
 mod doubt;
 mod drain;
+mod early;
 mod floods;
 mod framing;
 mod front;

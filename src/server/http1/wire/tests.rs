@@ -1,0 +1,170 @@
+//! A connection between its task, the body under way and an answer that is written, on a client that does what the test says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Wake;
+
+use http_body::Body as _;
+use tokio::io::ReadBuf;
+
+use super::*;
+use crate::config::Timeouts;
+use crate::server::watchman::Watchman;
+use crate::server::worker::Slot;
+
+/// Says nothing, and counts how often it is flushed.
+#[derive(Default)]
+struct Silent(Arc<AtomicUsize>);
+
+impl AsyncRead for Silent {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Silent {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn d01_what_a_tls_session_has_to_say_does_not_wait_for_an_answer() {
+    let (watch, flushed) = (Watchman::new(Timeouts::default()).watch(Slot::alone()), Arc::<AtomicUsize>::default());
+    let wire = Shared::new(Silent(Arc::clone(&flushed)), watch, &Limits::default());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(wire.lock().poll_head(&mut context).is_pending());
+    assert_eq!(flushed.load(Ordering::Relaxed), 1);
+    assert!(wire.lock().poll_left(&mut context).is_pending());
+    assert_eq!(flushed.load(Ordering::Relaxed), 2);
+}
+
+/// A client that sends these pieces and takes so many bytes; who is woken when it does more.
+#[derive(Default)]
+struct Client {
+    pieces: VecDeque<&'static [u8]>,
+    takes: usize,
+    took: Vec<u8>,
+    writer: Option<Waker>,
+}
+
+/// The same, while the connection has it.
+#[derive(Clone, Default)]
+struct Held(Arc<Mutex<Client>>);
+
+impl Held {
+    fn get(&self) -> MutexGuard<'_, Client> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl AsyncRead for Held {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(piece) = self.get().pieces.pop_front() else { return Poll::Pending };
+        into.put_slice(piece);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut client = self.get();
+        let taken = bytes.len().min(client.takes);
+        if taken == 0 {
+            // As with a socket, the last one that had to wait is woken, and nobody else.
+            client.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        client.takes -= taken;
+        client.took.extend_from_slice(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut client = self.get();
+        if client.takes == 0 {
+            client.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+fn connected(client: &Held, watchman: &Watchman) -> (Shared<Held>, Arc<Watch>) {
+    let watch = watchman.watch(Slot::alone());
+    watch.opened(false);
+    (Shared::new(client.clone(), Arc::clone(&watch), &Limits::default()), watch)
+}
+
+/// The body of the next request.
+fn next(wire: &Shared<Held>, context: &mut Context<'_>) -> Body<Held> {
+    let Poll::Ready(Ok(Some(arrived))) = wire.lock().poll_head(context) else { panic!("no head") };
+    wire.body(arrived.body, arrived.expects_continue)
+}
+
+fn piece(body: &mut Body<Held>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())))
+}
+
+#[test]
+fn h05_a_body_that_was_read_and_is_still_held_is_not_over() {
+    let (client, woken) = (Held::default(), Arc::<Woken>::default());
+    client.get().pieces.extend([POST, b"4\r\ndata\r\n0\r\n\r\n", POST, b"4\r\nmore\r\n0\r\n\r\n"]);
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    let (waker, mut idle) = (Waker::from(Arc::clone(&woken)), Context::from_waker(Waker::noop()));
+    let mut context = Context::from_waker(&waker);
+    let mut first = next(&wire, &mut context);
+    assert!(matches!(piece(&mut first, &mut idle), Poll::Ready(Some(Ok(data))) if data == "data"));
+    assert!(first.is_end_stream());
+    // It is in somebody's hands who may ask for more.
+    assert!(wire.lock().poll_body_over(&mut context).is_pending());
+    assert!(matches!(piece(&mut first, &mut idle), Poll::Ready(None)));
+    assert!(!woken.0.load(Ordering::Relaxed));
+    drop(first);
+    assert!(woken.0.load(Ordering::Relaxed));
+    assert_eq!(wire.lock().poll_body_over(&mut context), Poll::Ready(true));
+    assert!(matches!(piece(&mut next(&wire, &mut context), &mut idle), Poll::Ready(Some(Ok(data))) if data == "more"));
+}
+
+#[test]
+fn h05_a_body_of_an_older_request_reads_nothing_of_a_newer_ones_and_leaves_it_alone() {
+    let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+    client.get().pieces.extend([POST, b"4\r\ndata\r\n0\r\n\r\n", POST, b"4\r\nmore\r\n", b"2\r\nof\r\n0\r\n\r\n"]);
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    let mut old = next(&wire, &mut context);
+    assert!(matches!(piece(&mut old, &mut context), Poll::Ready(Some(Ok(data))) if data == "data"));
+    let mut new = next(&wire, &mut context);
+    assert!(matches!(piece(&mut old, &mut context), Poll::Ready(Some(Err(BodyError::Broken)))));
+    assert!(!old.is_end_stream() && old.size_hint().exact().is_none());
+    assert!(matches!(piece(&mut new, &mut context), Poll::Ready(Some(Ok(data))) if data == "more"));
+    drop(old);
+    // The new one is still wanted: an early answer does not throw it away.
+    assert!(wire.lock().may_go_on(&mut context));
+    assert!(wire.lock().poll_body_over(&mut context).is_pending());
+    assert!(matches!(piece(&mut new, &mut context), Poll::Ready(Some(Ok(data))) if data == "of"));
+}
