@@ -43,6 +43,8 @@ pub(super) struct Wire<S> {
     go_on: &'static [u8],
     /// Whoever waits for the body's end.
     waiting: Option<Waker>,
+    /// Whether whoever writes an answer waits for the client to take it; the stream wakes one writer only.
+    blocked: bool,
 }
 
 /// A connection, shared with the body under way.
@@ -61,6 +63,7 @@ impl<S> Shared<S> {
             broken: false,
             go_on: b"",
             waiting: None,
+            blocked: false,
         };
         Self(Arc::new(Mutex::new(wire)))
     }
@@ -171,7 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Ok(None) => {}
                 Err(_) => return self.break_off(),
             }
-            if ready!(self.poll_go_on(context)).is_err() {
+            // An answer that waits to be written says the rest of what was begun, too.
+            if !self.blocked && ready!(self.poll_go_on(context)).is_err() {
                 return self.break_off();
             }
             self.read.expect(self.body.expected());
@@ -211,8 +215,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Poll::Ready(more) = self.read.poll_more(&mut self.stream, context) else {
-            // A TLS session may have something to say to what it read, and waits with it until somebody writes.
-            let _ = Pin::new(&mut self.stream).poll_flush(context)?;
+            // A TLS session may have something to say to what it read, and waits with it until somebody writes. An answer that waits to be
+            // written will; to flush in its place would have the stream wake the reader, and not it.
+            if !self.blocked {
+                let _ = Pin::new(&mut self.stream).poll_flush(context)?;
+            }
             return Poll::Pending;
         };
         let more = more?;
@@ -225,10 +232,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what is in the outbox.
     pub(super) fn poll_write(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = outbox.sent();
         let written = match self.poll_go_on(context) {
             Poll::Ready(Ok(())) => outbox.poll_write(&mut self.stream, context),
             other => other,
         };
+        // Who takes a part takes something.
+        if outbox.sent() > before {
+            self.watch.write_moved();
+        }
         self.note(written)
     }
 
@@ -238,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.note(flushed)
     }
 
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+    fn note<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        self.blocked = written.is_pending();
         match written {
             Poll::Pending => self.watch.write_blocked(),
             Poll::Ready(_) => self.watch.write_moved(),

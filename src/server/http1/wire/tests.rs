@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Wake;
+use std::time::Duration;
 
 use http_body::Body as _;
 use tokio::io::ReadBuf;
 
 use super::*;
 use crate::config::Timeouts;
+use crate::server::watch::Order;
 use crate::server::watchman::Watchman;
 use crate::server::worker::Slot;
 
@@ -64,6 +66,13 @@ struct Held(Arc<Mutex<Client>>);
 impl Held {
     fn get(&self) -> MutexGuard<'_, Client> {
         self.0.lock().unwrap()
+    }
+
+    /// Takes so many bytes more; the one who wants to write is woken.
+    fn takes(&self, bytes: usize) {
+        let mut client = self.get();
+        client.takes += bytes;
+        client.writer.take().into_iter().for_each(Waker::wake);
     }
 }
 
@@ -167,4 +176,55 @@ fn h05_a_body_of_an_older_request_reads_nothing_of_a_newer_ones_and_leaves_it_al
     assert!(wire.lock().may_go_on(&mut context));
     assert!(wire.lock().poll_body_over(&mut context).is_pending());
     assert!(matches!(piece(&mut new, &mut context), Poll::Ready(Some(Ok(data))) if data == "of"));
+}
+
+#[test]
+fn d01_a_client_that_takes_an_answer_slowly_is_kept_and_one_that_takes_nothing_is_cut() {
+    let limits = Timeouts { body_stall: Duration::from_secs(2), ..Timeouts::default() };
+    for (steady, kept) in [(true, true), (false, false)] {
+        let (client, mut watchman) = (Held::default(), Watchman::new(limits));
+        let (wire, watch) = connected(&client, &watchman);
+        let _in_flight = watch.begin_request();
+        let (mut outbox, mut context) = (Outbox::default(), Context::from_waker(Waker::noop()));
+        outbox.put(Bytes::from_static(&[7; 1000]));
+        let mut silences = Vec::new();
+        for _ in 0..10 {
+            assert!(wire.lock().poll_write(&mut outbox, &mut context).is_pending());
+            watchman.grow_older(Duration::from_secs(1));
+            watchman.look(|silence| silences.push(silence));
+            client.takes(usize::from(steady));
+        }
+        assert_eq!(watch.order(Waker::noop()) == Order::GoOn, kept);
+        assert_eq!(silences.is_empty(), kept, "{silences:?}");
+        assert_eq!(client.get().took.len(), if steady { 9 } else { 0 });
+    }
+}
+
+#[test]
+fn d01_whoever_reads_the_rest_of_a_body_does_not_take_the_writers_turn() {
+    for expects in ["", "Expect: 100-continue\r\n"] {
+        let (client, woken) = (Held::default(), Arc::<Woken>::default());
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{expects}Transfer-Encoding: chunked\r\n\r\n");
+        client.get().pieces.push_back(head.leak().as_bytes());
+        let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+        let (waker, mut reading) = (Waker::from(Arc::clone(&woken)), Context::from_waker(Waker::noop()));
+        let mut writing = Context::from_waker(&waker);
+        let mut body = next(&wire, &mut reading);
+        if !expects.is_empty() {
+            // A part of what the client waits for has left.
+            client.takes(9);
+            assert!(piece(&mut body, &mut reading).is_pending());
+        }
+        let mut outbox = Outbox::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+        assert!(wire.lock().may_go_on(&mut writing));
+        assert!(wire.lock().poll_write(&mut outbox, &mut writing).is_pending());
+        assert!(piece(&mut body, &mut reading).is_pending());
+        client.get().pieces.push_back(b"1\r\nx\r\n");
+        assert!(piece(&mut body, &mut reading).is_ready());
+        client.takes(1000);
+        assert!(woken.0.load(Ordering::Relaxed), "{expects}");
+        assert!(wire.lock().poll_write(&mut outbox, &mut writing).is_ready());
+        let said = if expects.is_empty() { "" } else { "HTTP/1.1 100 Continue\r\n\r\n" };
+        assert_eq!(client.get().took, format!("{said}HTTP/1.1 200 OK\r\n\r\n").as_bytes());
+    }
 }
