@@ -47,9 +47,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, COOKIE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use ipnet::IpNet;
 
 use crate::clock::Clock;
@@ -210,7 +210,7 @@ impl Gateway {
         form: &WantedForm,
         account: &mut Account,
     ) -> Result<Response<content::Content>, Refusal> {
-        if parts.headers.len() > self.common.header_count {
+        if parts.headers.len() > self.common.header_count && fields(&parts.headers) > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
         let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
@@ -291,6 +291,11 @@ impl Gateway {
     fn now(&self) -> crate::clock::Timestamp {
         self.common.clock.now()
     }
+}
+
+/// How many fields there are. Clients may cut their cookies into as many on HTTP/2 as there are cookies (RFC 9113 section 8.2.3); they are one.
+fn fields(headers: &HeaderMap) -> usize {
+    headers.len() - headers.get_all(COOKIE).iter().skip(1).count()
 }
 
 impl Exchange<'_> {
