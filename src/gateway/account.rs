@@ -208,7 +208,10 @@ impl Account {
 
     /// Joins the account to the answer; it is closed when the answer's body is.
     pub(super) fn close_with(mut self: Box<Self>, response: Response<Content>) -> Response<Body> {
-        let (head, content) = response.into_parts();
+        let (mut head, mut content) = response.into_parts();
+        if self.method == Some(Method::HEAD) {
+            content = content.without_body(&mut head.headers);
+        }
         self.status = head.status.as_u16();
         // HEAD and answers without a body are whole as soon as their head is.
         self.complete = content.is_end_stream();
