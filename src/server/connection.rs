@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
 use super::cork::{Outlet, cork};
-use super::goodbye;
+use super::goodbye::{self, Breakable};
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
@@ -141,7 +141,10 @@ impl Serving {
     }
 
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
-    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, mut stream: S) {
+    async fn http1<S: Readable + Breakable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        mut stream: S,
+    ) {
         while parked::until_needed(&stream, &self.watch).await {
             match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
@@ -155,7 +158,10 @@ impl Serving {
     }
 
     /// Serves requests; the stream comes back when it is to be parked.
-    fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, Option<S>> {
+    fn http1_until_idle<S: Breakable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> Apart<'_, Option<S>> {
         Box::pin(self.http1_awake(stream))
     }
 
