@@ -234,12 +234,17 @@ async fn send(
     if brought.sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
-    let held = limits::enter(exchange, application, permit.rule(), account)?;
+    let held = limits::enter(exchange, application, permit.rule(), account)?.map(Arc::new);
     let (body, progress) = match brought.sent.hand_over() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
     account.sending(progress.as_ref());
+    let body = match &held {
+        // What was answered early is in the application until it was sent.
+        Some(held) if progress.is_some() => body.keeping(Some(Arc::<Held>::clone(held))),
+        _ => body,
+    };
     let request = written(exchange, application, brought, permit, body, account).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
@@ -341,7 +346,7 @@ fn stream(response: Response<AnswerBody>, leash: Option<Arc<dyn Leash>>) -> Resp
 fn switch(
     client: Upgrade,
     application: Upgraded,
-    (idle, held): (Duration, Option<Held>),
+    (idle, held): (Duration, Option<Arc<Held>>),
     leash: Option<Arc<dyn Leash>>,
 ) {
     tokio::spawn(async move {

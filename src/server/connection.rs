@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -183,7 +183,13 @@ impl Serving {
                 turns.begin().await;
                 // In a box, and made no sooner than it is needed: it is large.
                 let answering = Box::pin(async move {
-                    let request = request.map(|body| ClientBody::new(body.map_err(|_| BodyError::Broken)));
+                    let request = request.map(|body| match body.is_end_stream() {
+                        true => ClientBody::default(),
+                        // It may take longer than the answer.
+                        false => {
+                            ClientBody::new(Counted::new(body.map_err(|_| BodyError::Broken), watch.begin_request()))
+                        }
+                    });
                     let response = gateway.handle(request, &facts).await;
                     response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))
                 });

@@ -11,6 +11,7 @@ mod front;
 mod goodbyes;
 mod heads;
 mod hostile;
+mod http2;
 mod keeping;
 mod limits;
 mod memory;

@@ -15,7 +15,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
-    /// The ports of this end and the other, where the test accepted the connection.
+    /// The ports of this end and the other, where that is TCP.
     ports: Option<(u16, u16)>,
 }
 
@@ -122,7 +122,8 @@ impl Wire {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self::over(stream)
+        let ports = Some((stream.local_addr().unwrap().port(), address.port()));
+        Self { ports, ..Self::over(stream) }
     }
 
     /// Speaks over a stream that is there already.

@@ -1,8 +1,10 @@
-//! Applications that answer before they have taken the request: what is still sent belongs to that request alone (H05, D01).
+//! Applications that answer before they have taken the request: what is still sent belongs to that request alone, and it counts as one for as
+//! long as it is under way (H05, D01, D03, L04).
 
 use std::time::Duration;
 
-use super::{Site, anonymous, site};
+use super::{Plan, Site, anonymous, site};
+use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
@@ -117,4 +119,57 @@ async fn h05_a_connection_whose_upload_is_not_taken_yet_serves_the_next_request_
         assert_eq!(soon(client.reply(false)).await.unwrap().status, 200, "{length}");
         drop(marker);
     }
+}
+
+#[tokio::test]
+async fn d03_an_upload_that_was_answered_early_keeps_its_place_to_its_end() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "[limits]\nconcurrency = 1\n");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let (mut client, mut upstream) = begun(&site, &application).await;
+    let busy = anonymous("GET /public/other", "Accept: application/json\r\n", "");
+    for _ in 0..3 {
+        client.send("1\r\nx\r\n").await.unwrap();
+        assert_eq!(soon(upstream.chunk()).await.unwrap(), b"x");
+        assert_eq!(site.ask(&busy).await.status, 503);
+    }
+    client.send("0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await, None);
+    // The place is free a moment after the upload has ended.
+    soon(async {
+        loop {
+            let mut other = site.connect().await;
+            other.send(&busy).await.unwrap();
+            tokio::select! {
+                seen = upstream.request() => return assert_eq!(seen.unwrap().line(), "GET /public/other HTTP/1.1"),
+                reply = other.reply(false) => assert_eq!(reply.unwrap().status, 503),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn l04_an_upload_that_was_answered_early_ends_with_its_session() {
+    let application = RawApplication::start().await;
+    let (upstream, settings) = (format!("\"{}\"", application.url()), "[timeouts]\nbody_stall = \"1h\"\n");
+    let site = Plan { upstream: &upstream, settings, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(site.request("POST /mine", CHUNKED, "1\r\nx\r\n")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await.unwrap(), b"x");
+    upstream.send(OK).await.unwrap();
+    assert_eq!(soon(client.reply(false)).await.unwrap().status, 200);
+    let form = format!("Origin: http://{HOST}:{}\r\nContent-Length: 0\r\n", site.gateway.address().port());
+    let head = format!(
+        "POST /.lychgate/logout HTTP/1.1\r\nHost: {HOST}:{}\r\nCookie: {}\r\n{form}\r\n",
+        site.gateway.address().port(),
+        site.cookie
+    );
+    let reply = site.ask(head).await;
+    assert!(matches!(reply.status, 302 | 303), "{}", reply.head);
+    // Nothing is sent meanwhile, and both sides would wait for long.
+    assert_eq!(soon(upstream.rest()).await, b"");
+    let _ = soon(client.rest()).await;
 }
