@@ -216,8 +216,7 @@ impl Gateway {
         let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
         let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
-        let origin =
-            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
+        let origin = Origin::find(connection.peer, &parts.headers, trusted).map_err(Refusal::Forwarded)?;
         account.identified(&head, origin.client);
         connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
