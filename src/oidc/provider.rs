@@ -8,18 +8,22 @@
 //! Trust boundary: the provider's documents, believed only after `metadata` and `keys` have checked them.
 //! Bounds: one `Discovered` at a time; [`USED_STATES`] remembered states, the oldest falls out.
 
+mod newer_keys;
+
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+pub(super) use self::newer_keys::Refused;
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::endpoint::Endpoint;
+use super::freshness::{REFRESH, good_for};
 use super::http_client::{HttpClient, HttpResponse};
 use super::introspection_cache::Introspections;
 use super::keys::KeySet;
@@ -32,12 +36,6 @@ use super::traffic::{RequestOutcome, Traffic};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::SignatureAlgorithm;
 
-/// How long fresh metadata and keys are good where the provider does not say.
-const REFRESH: Duration = Duration::from_secs(3600);
-/// The shortest and the longest time that they are good, whatever the provider says.
-const REFRESH_BOUNDS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(6 * 3600)];
-/// At most one key fetch for unknown keys in this time.
-const KEY_WINDOW: Duration = Duration::from_secs(60);
 /// At most one attempt on demand in this time.
 const DEMAND_WINDOW: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -85,13 +83,6 @@ pub struct Provider {
 struct Asked {
     keys: Option<Timestamp>,
     on_demand: Option<Timestamp>,
-}
-
-/// Why a token is refused, and whether the newest keys say so.
-pub(super) struct Refused<E> {
-    pub(super) error: E,
-    /// Newer keys might have verified it, and could not be had.
-    pub(super) undecided: bool,
 }
 
 /// What is known about a provider: checked metadata and keys.
@@ -225,51 +216,6 @@ impl Provider {
         }
     }
 
-    /// Verifies something with the keys in `known`, and once more with newer ones where an error is of those that a change of keys
-    /// can cause (R14): an unknown `kid`, or without a telling one, a signature that does not fit. Gives what the keys were found in, too.
-    pub(super) async fn with_keys<T, E>(
-        &self,
-        known: Arc<Discovered>,
-        verify: impl Fn(&Discovered) -> Result<T, E>,
-        is_of_old_keys: fn(&E) -> bool,
-    ) -> Result<(T, Arc<Discovered>), Refused<E>> {
-        let error = match verify(&known) {
-            Ok(verified) => return Ok((verified, known)),
-            Err(error) if is_of_old_keys(&error) => error,
-            Err(error) => return Err(Refused { error, undecided: false }),
-        };
-        let Some(newer) = self.newer_keys(&known).await else { return Err(Refused { error, undecided: true }) };
-        let verified = verify(&newer).map_err(|error| Refused { error, undecided: false })?;
-        Ok((verified, newer))
-    }
-
-    /// Fetches the key set again because no key that `seen` has is that of a token. None: the window is not over, or
-    /// the provider did not answer.
-    pub(super) async fn newer_keys(&self, seen: &Arc<Discovered>) -> Option<Arc<Discovered>> {
-        let mut asking = self.asking.lock().await;
-        let current = self.discovered.load_full()?;
-        if !Arc::ptr_eq(&current, seen) {
-            return Some(current);
-        }
-        if !window_is_over(&mut asking.keys, self.now(), KEY_WINDOW) {
-            return None;
-        }
-        let answer = self.read(Endpoint::Keys, current.metadata.jwks_uri.as_str()).await;
-        let answer = answer.and_then(|answer| KeySet::parse(answer.body()));
-        match answer {
-            Ok(keys) => {
-                let metadata = current.metadata.clone();
-                let newer = Arc::new(Discovered { metadata, keys, at: current.at, good_for: current.good_for });
-                self.discovered.store(Some(Arc::clone(&newer)));
-                Some(newer)
-            }
-            Err(error) => {
-                tracing::warn!(provider = self.name(), %error, "key set not refreshed");
-                None
-            }
-        }
-    }
-
     /// Notes that the response with this `state` is being redeemed; false when it was before (R08).
     pub(super) fn first_use_of(&self, state: &str) -> bool {
         let digest = Sha256::digest(state.as_bytes());
@@ -392,54 +338,4 @@ fn window_is_over(last: &mut Option<Timestamp>, now: Timestamp, window: Duration
         *last = Some(now);
     }
     over
-}
-
-/// How long an answer is good: `max-age` of its Cache-Control (RFC 9111 section 5.2.2.1), within [`REFRESH_BOUNDS`].
-pub(super) fn good_for(headers: &HeaderMap) -> Duration {
-    let [shortest, longest] = REFRESH_BOUNDS;
-    let directives: Vec<&str> = headers
-        .get_all(header::CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    let is = |name: &str| directives.iter().any(|directive| directive.eq_ignore_ascii_case(name));
-    if is("no-store") || is("no-cache") {
-        return REFRESH;
-    }
-    let max_age = directives.iter().find_map(|directive| {
-        let (name, value) = directive.split_once('=')?;
-        let seconds = value.trim_matches('"').parse().ok()?;
-        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
-    });
-    max_age.map_or(REFRESH, |max_age| max_age.clamp(shortest, longest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r14_the_provider_says_within_bounds_how_long_its_keys_are_good() {
-        let good = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static(text));
-            good_for(&headers).as_secs()
-        };
-        for (text, seconds) in [
-            ("public, max-age=21000, must-revalidate", 21_000),
-            ("MAX-AGE=\"600\"", 600),
-            ("max-age=0", 300),
-            ("max-age=31536000", 21_600),
-            ("no-cache, max-age=600", 3600),
-            ("no-store", 3600),
-            ("max-age=soon", 3600),
-            ("s-maxage=600", 3600),
-            ("", 3600),
-        ] {
-            assert_eq!(good(text), seconds, "{text}");
-        }
-        assert_eq!(good_for(&HeaderMap::new()), REFRESH);
-    }
 }
