@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`certificate`], [`diagnostic`], [`finding`], [`limit`], [`reference`](mod@reference), [`size`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`certificate`], [`diagnostic`], [`finding`], [`limit`], [`network`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`], [`ledger`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -31,6 +31,7 @@ pub mod http;
 pub mod ledger;
 pub mod lifecycle;
 pub mod limit;
+pub mod network;
 pub mod observe;
 pub mod oidc;
 pub mod pages;

@@ -3,8 +3,9 @@
 //!
 //! May touch: memory only. Trust boundary: checked settings and compiled policies.
 
+use crate::certificate::Certificate;
 use crate::clock::Timestamp;
-use crate::config::{Config, Listener, ServerCertificate};
+use crate::config::{self, Config, Dated, Listener, ServerCertificate, ServerTls, Validity};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::http::{HostName, Scheme};
 use crate::policy::Policy;
@@ -15,8 +16,12 @@ pub(super) fn check(config: &Config, policies: &[Policy], now: Timestamp, report
     let hosts: Vec<&HostName> = policies.iter().flat_map(Policy::hosts).collect();
     let all: Vec<_> = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).collect();
     let certificates: Vec<_> = all.iter().flat_map(|tls| tls.certificates.all()).collect();
+    for finding in dates(&config::dated(&config.listeners), now) {
+        report.push_once(finding);
+    }
+    all.iter().for_each(|tls| check_lists(tls, report));
+    check_demands(&config.listeners, report);
     for certificate in &certificates {
-        dates(certificate, now, report);
         if !hosts.is_empty() && !hosts.iter().any(|host| certificate.names().cover(host)) {
             let message = format!("{} has no name for any host that a policy has", certificate.path().display());
             report.push_once(warning(message).help(names(certificate)));
@@ -35,17 +40,38 @@ pub(super) fn check(config: &Config, policies: &[Policy], now: Timestamp, report
     }
 }
 
-fn dates(certificate: &ServerCertificate, now: Timestamp, report: &mut Report) {
-    let (facts, path) = (certificate.facts(), certificate.path().display());
-    let date = |seconds: i64| Timestamp::from_seconds(seconds).to_string();
-    let message = if facts.not_after < now.seconds() {
-        format!("{path}: the certificate expired on {}", date(facts.not_after))
-    } else if facts.not_before > now.seconds() {
-        format!("{path}: the certificate is not valid before {}", date(facts.not_before))
-    } else {
-        return;
-    };
-    report.push_once(warning(message).help("clients refuse it; a new file is read while the gateway runs"));
+/// What is over, or soon will be.
+pub(super) fn dates(all: &[Dated], now: Timestamp) -> impl Iterator<Item = Diagnostic> {
+    let worth = move |one: &&Dated| one.validity(now) != Validity::Good;
+    all.iter().filter(worth).map(move |one| warning(one.tell(now)).help(one.advice()))
+}
+
+/// With revocation lists, every certificate up to the authority must be spoken for.
+fn check_lists(tls: &ServerTls, report: &mut Report) {
+    let Some(client) = tls.client.as_ref().filter(|client| !client.lists.is_empty()) else { return };
+    let silent = |facts: &Certificate| client.lists.iter().all(|(_, list)| list.issuer != facts.subject);
+    for (path, facts) in client.authorities.iter().filter(|(_, facts)| silent(facts)) {
+        let message = format!("{}: no list in `crl` is of the authority `{}`", path.display(), facts.subject);
+        report.push_once(
+            warning(message).help("every certificate that it signed is refused: add its list, or leave `crl` out"),
+        );
+    }
+}
+
+/// A demand holds for its listener: where another one serves the same hosts without it, only rules can demand anything.
+fn check_demands(listeners: &[Listener], report: &mut Report) {
+    let client =
+        |listener: &Listener| listener.tls.as_ref().and_then(|tls| tls.client.as_ref().map(|client| client.required));
+    let serves = |listener: &&Listener| listener.redirect.is_none() && !listener.address.ip().is_loopback();
+    let demanding = listeners.iter().find(|listener| client(listener) == Some(true));
+    let open = listeners.iter().filter(serves).find(|listener| client(listener) != Some(true));
+    if let (Some(demanding), Some(open)) = (demanding, open) {
+        let (demanding, open) = (demanding.address, open.address);
+        let message =
+            format!("{demanding} takes no client without a certificate, and {open} serves the same hosts without one");
+        let help = "where a certificate must be, let the rule ask for `request.tls.client.verified`";
+        report.push(warning(message).help(help));
+    }
 }
 
 /// A redirect leads somewhere only when somebody listens there.

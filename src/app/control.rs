@@ -33,6 +33,9 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// How often it is looked whether a key is to be turned; far less than a key is published before it signs.
 const KEYS_LOOKED_AT: Duration = Duration::from_secs(60 * 60);
 
+/// How often the log is told of certificates that are over, or soon will be.
+const DATES_LOOKED_AT: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// What the thread does.
 pub(super) struct Duties {
     pub(super) providers: Arc<ArcSwap<Vec<Configured>>>,
@@ -85,6 +88,7 @@ impl Duties {
             tokio::spawn(Arc::clone(&self.admin).serve(listener));
         }
         tokio::spawn(turn_identity_keys(Arc::clone(&self.reloader)));
+        tokio::spawn(look_at_dates(Arc::clone(&self.reloader)));
         let changed = Arc::new(Notify::new());
         let mut watching = self.watched.take().and_then(|files| FileWatch::begin(&[files], &changed));
         let mut last = None;
@@ -127,6 +131,16 @@ async fn turn_identity_keys(reloader: Arc<Reloader>) {
         if tokio::task::spawn_blocking(move || reloader.turn_identity_keys()).await.is_err() {
             tracing::error!("turning the identity keys ended with a panic; the keys in use stay");
         }
+    }
+}
+
+/// Looks now and then at the dates of certificates; the start and every reload have told of them already.
+async fn look_at_dates(reloader: Arc<Reloader>) {
+    loop {
+        tokio::time::sleep(DATES_LOOKED_AT).await;
+        let reloader = Arc::clone(&reloader);
+        // It waits for a reload that is under way.
+        let _ = tokio::task::spawn_blocking(move || reloader.look_at_dates()).await;
     }
 }
 

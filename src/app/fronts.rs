@@ -1,7 +1,7 @@
 //! What each listener shows its clients, at the start and after each reload.
 //!
 //! Everything is prepared before anything is shown, so that a certificate which cannot be used changes nothing. Which of the listeners in use
-//! a configured one is, its address says; listeners that come, go or move wait for a start.
+//! a configured one is, its address says; listeners that come, go, move or change their scheme wait for a start.
 //!
 //! May touch: memory only. Trust boundary: checked settings.
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::Listener;
+use crate::http::Scheme;
 use crate::server::{Front, Shown, TlsSetupError};
 
 /// The listeners in use.
@@ -19,6 +20,7 @@ struct InUse {
     /// As it was configured.
     address: SocketAddr,
     secure: bool,
+    scheme: Scheme,
     front: Arc<Front>,
 }
 
@@ -29,7 +31,7 @@ impl Fronts {
     pub(super) fn new(listeners: &[Listener]) -> Result<Self, StartError> {
         let build = |listener: &Listener| {
             let front = Arc::new(Front::new(listener).map_err(cannot)?);
-            Ok(InUse { address: listener.address, secure: listener.tls.is_some(), front })
+            Ok(InUse { address: listener.address, secure: listener.tls.is_some(), scheme: listener.scheme, front })
         };
         listeners.iter().map(build).collect::<Result<_, _>>().map(Self)
     }
@@ -50,7 +52,10 @@ impl Fronts {
 
     /// The listener in use that is configured in this place, or at this address.
     fn find(&self, index: usize, listener: &Listener) -> Option<&Arc<Front>> {
-        let same = |one: &&InUse| one.address == listener.address && one.secure == listener.tls.is_some();
+        let same = |one: &&InUse| {
+            let alike = one.secure == listener.tls.is_some() && one.scheme == listener.scheme;
+            one.address == listener.address && alike
+        };
         let elsewhere = || self.0.iter().find(same).filter(|_| listener.address.port() != 0);
         self.0.get(index).filter(same).or_else(elsewhere).map(|one| &one.front)
     }

@@ -1,5 +1,6 @@
 //! Everything that a gateway needs, read and checked, with nothing bound yet.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,12 +75,17 @@ impl Origin {
         let compile = |source: &Arc<SourceFile>, report: &mut Report| {
             let (name, folder) = (name_of(source), folder_of(source));
             let part = Part::policy(&name);
+            let open_to_all = RefCell::new(Vec::new());
             let secrets = |wanted: &policy::SecretSource| {
-                config::read_secret(&source_of(wanted), &folder, &self.environment, (files, &part))
+                let wanted = source_of(wanted);
+                open_to_all.borrow_mut().extend(config::readable_by_all(&wanted, &folder));
+                config::read_secret(&wanted, &folder, &self.environment, (files, &part))
             };
             let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
             let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };
-            policy::compile(&name, source, &surroundings, report)
+            let policy = policy::compile(&name, source, &surroundings, report);
+            open_to_all.take().into_iter().for_each(|finding| report.push_once(finding));
+            policy
         };
         let policies = side_by_side(sources, &compile, report);
         for policy in &policies {

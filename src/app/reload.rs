@@ -7,20 +7,22 @@
 //! Trust boundary: the administrator's files, which may be half-written.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
 use super::built::{Before, Built, Providers};
+use super::certificates;
 use super::fronts::Fronts;
 use super::plan::{Origin, Plan, Reading};
 use super::{LevelSetter, StartError};
 use crate::admin::{Attempt, Board, Configured, InUse};
-use crate::config::{FilesRead, Identity, Part, Settings};
+use crate::config::{self, Dated, FilesRead, Identity, Part, Settings};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::Common;
-use crate::observe::Reloaded;
+use crate::observe::{Metrics, Reloaded, Reopen};
 use crate::snapshot::Snapshot;
 
 /// Reads everything anew when it is told to.
@@ -28,12 +30,16 @@ pub(super) struct Reloader {
     pub(super) origin: Origin,
     /// The settings that the gateway was started with, and the files that they named.
     pub(super) start: (Settings, Arc<FilesRead>),
+    /// The state directory of the start.
+    pub(super) folder: Option<PathBuf>,
     pub(super) common: Arc<Common>,
     pub(super) fronts: Fronts,
     pub(super) board: Arc<Board>,
     pub(super) providers: Arc<ArcSwap<Vec<Configured>>>,
     pub(super) skip_tests: bool,
     pub(super) set_level: Option<LevelSetter>,
+    /// Has the access log's file opened anew.
+    pub(super) log: Reopen,
     pub(super) state: Mutex<State>,
 }
 
@@ -44,6 +50,8 @@ pub(super) struct State {
     pub(super) providers: Providers,
     /// Where the keys that sign assertions come from.
     pub(super) identity: Identity,
+    /// Until when what the listeners show is good.
+    pub(super) dated: Vec<Dated>,
 }
 
 /// How an attempt ended, and what to watch from now on.
@@ -60,10 +68,11 @@ struct Applied {
 }
 
 impl Reloader {
-    /// Reads everything anew and puts it in use if nothing is wrong. Blocks for as long as that takes.
+    /// Reads everything anew and puts it in use if nothing is wrong; the access log's file is opened anew in any case. Blocks for as long as that takes.
     pub(super) fn attempt(&self) -> Tried {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let began = Instant::now();
+        self.log.ask();
         let Reading { plan, mut report, files } = self.origin.read();
         let unchanged = files.is_same_as(&state.files);
         let ended = match plan {
@@ -94,12 +103,14 @@ impl Reloader {
             StartError::Refused(found) => report.append(found),
             other => report.push(Diagnostic::error(other.to_string())),
         })?;
+        let identity = plan.config.identity.clone().kept_in(self.folder.as_deref());
         // Keys come before the policies that need them; those that are published already stay so.
         if signs || self.common.identity.are_there() {
-            let made = plan.config.identity.ensure(&self.common.identity, self.common.clock.now().seconds());
+            let made = identity.ensure(&self.common.identity, self.common.clock.now().seconds());
             made.map_err(|error| report.push(error))?.into_iter().for_each(|notice| report.push(notice));
         }
-        state.identity = plan.config.identity.clone();
+        state.identity = identity;
+        state.dated = config::dated(&plan.config.listeners);
         for key in self.waiting(&plan) {
             report.push(Diagnostic::warning(format!("`{key}` changed and takes effect at the next start")));
         }
@@ -108,6 +119,7 @@ impl Reloader {
         let version = snapshot.version();
         self.common.revocations.sessions_last(snapshot.longest_session());
         fronts.show();
+        tell_dates(&state.dated, &self.common.metrics);
         // The one step: every request sees the whole old set or the whole new one.
         self.common.state.store(Arc::new(snapshot));
         self.common.metrics.policy_version.set(version);
@@ -132,6 +144,14 @@ impl Reloader {
             Ok(None) => {}
             Ok(Some(notice)) => tracing::warn!("{}", notice.message),
             Err(error) => tracing::error!("the keys in use stay: {}", error.message),
+        }
+    }
+
+    /// Tells the log of certificates and revocation lists that are over, or soon will be.
+    pub(super) fn look_at_dates(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in certificates::dates(&state.dated, self.common.clock.now()) {
+            tracing::warn!("{} ({})", finding.message, finding.help.unwrap_or_default());
         }
     }
 
@@ -188,6 +208,11 @@ impl Reloader {
         self.board.note(attempt.clone(), in_use);
         attempt
     }
+}
+
+/// Tells the metrics until when each file is good.
+pub(super) fn tell_dates(dated: &[Dated], metrics: &Metrics) {
+    metrics.certificates_expire(dated.iter().map(|one| (one.path().display().to_string(), one.until())));
 }
 
 /// What the admin listener tells of a set.

@@ -12,7 +12,7 @@ use super::Plan;
 use super::built::Built;
 use super::control::{Control, Duties, WAITING};
 use super::fronts::Fronts;
-use super::reload::{Reloader, State, in_use};
+use super::reload::{Reloader, State, in_use, tell_dates};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
 use crate::config::{self, Admits, Config, Listener, Reload};
@@ -189,18 +189,22 @@ impl Plan {
             revocations: Arc::clone(&revocations),
             clock: common.clock.clone(),
         };
+        let dated = config::dated(&config.listeners);
+        tell_dates(&dated, &metrics);
         let shared = Shared::new(config.limits, config.timeouts, config.trusted_proxies.clone(), metrics);
         let shared = Arc::new(shared);
         let reloader = Reloader {
             origin,
             start: (config.settings, Arc::clone(&files)),
+            folder: config.state.clone(),
             common: Arc::clone(&common),
             fronts,
             board,
             providers: Arc::clone(&configured),
             skip_tests: options.skip_tests,
             set_level: options.set_level,
-            state: Mutex::new(State { files: Arc::clone(&files), providers, identity: config.identity.clone() }),
+            log: access_log.reopen(),
+            state: Mutex::new(State { files: Arc::clone(&files), providers, identity: config.identity.clone(), dated }),
         };
         let control = Control::start(Duties {
             providers: Arc::clone(&configured),

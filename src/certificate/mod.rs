@@ -1,4 +1,4 @@
-//! What an X.509 certificate says: its names, its serial number, when it is valid.
+//! What an X.509 certificate says: its names, its serial number, when it is valid; and what a list of revoked ones says of itself.
 //!
 //! A certificate of ours is read for the hosts that it is good for, a client's for what policies may ask about it. Nothing is verified here:
 //! who shows a certificate has been checked by rustls before. Texts are kept as they stand in the certificate, or the certificate is refused:
@@ -8,14 +8,17 @@
 //! whoever's a trusted authority has signed. Specification: RFC 5280 (certificates), RFC 4514 (names as text).
 
 mod name;
+mod revocation;
 
 use std::fmt;
 use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
+
+pub use revocation::RevocationList;
 
 /// What a certificate says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Certificate {
     pub not_before: i64,
     /// The last second in which it is valid, since 1970.
     pub not_after: i64,
+    /// Whether it may sign others: its basic constraints say that it is an authority's.
+    pub authority: bool,
 }
 
 /// Why a certificate cannot be read.
@@ -81,6 +86,8 @@ impl Certificate {
             ..Self::default()
         };
         let names = signed.get_extension::<SubjectAltName>().map_err(|_| CertificateError::Encoding)?;
+        let constraints = signed.get_extension::<BasicConstraints>().map_err(|_| CertificateError::Encoding)?;
+        read.authority = constraints.is_some_and(|(_, constraints)| constraints.ca);
         for name in names.iter().flat_map(|(_, names)| &names.0) {
             read.add(name)?;
         }

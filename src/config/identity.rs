@@ -40,6 +40,14 @@ impl Identity {
         !matches!(self, Self::Nowhere)
     }
 
+    /// The same with the state directory of the start, which is the one in use until the next.
+    pub fn kept_in(self, state: Option<&Path>) -> Self {
+        match (self, state) {
+            (Self::Kept(_), Some(state)) => Self::Kept(state.join(FILE)),
+            (identity, _) => identity,
+        }
+    }
+
     /// Puts the keys in use, after making or turning one where that is due at `now`; the notice says that a first one was made.
     pub fn ensure(&self, keys: &IdentityKeys, now: i64) -> Result<Option<Diagnostic>, Diagnostic> {
         let path = match self {

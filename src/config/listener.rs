@@ -130,11 +130,26 @@ fn address_help(text: &str) -> Option<String> {
 }
 
 fn check_single(listener: &Listener, before: &[Listener], section: &Section<'_>, found: &mut Findings<'_>) {
-    let taken = listener.address.port() != 0 && before.iter().any(|other| other.address == listener.address);
-    if let (true, Some(entry)) = (taken, section.entry("address")) {
-        let message = format!("two listeners have the address {}", listener.address);
-        found.error(&entry.node.origin, message, "expected another address or port");
+    let taken = before.iter().find(|other| overlap(other.address, listener.address));
+    if let (Some(other), Some(entry)) = (taken, section.entry("address")) {
+        let message = match other.address == listener.address {
+            true => format!("two listeners have the address {}", listener.address),
+            false => format!("the listeners {} and {} take the same connections", other.address, listener.address),
+        };
+        found.error(&entry.node.origin, message, expected_beside(other.address, listener.address));
     }
+}
+
+/// Whether both cannot be listened at: one address, or one of them stands for all addresses, of IPv4 too where it is `[::]`.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    let same = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    one.port() != 0 && one.port() == other.port() && same
+}
+
+fn expected_beside(one: SocketAddr, other: SocketAddr) -> &'static str {
+    let both = one.is_ipv6() != other.is_ipv6() && one.ip().is_unspecified() && other.ip().is_unspecified();
+    if both { "expected only one of them: `[::]` takes IPv4 too" } else { "expected another address or port" }
 }
 
 /// Reads `[admin]`: on loopback unless configured otherwise, `None` when it is switched off.
@@ -143,10 +158,16 @@ pub(super) fn read_admin(top: &Section<'_>, listeners: &[Listener], found: &mut 
     let enabled = section.boolean("enabled", found).unwrap_or(true);
     let configured = section.text("address", EXPECTED, found).and_then(|text| address(&section, text, found));
     let address = configured.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9180)));
-    let taken = address.port() != 0 && listeners.iter().any(|listener| listener.address == address);
-    if enabled && taken {
+    let taken = listeners.iter().find(|listener| overlap(listener.address, address)).filter(|_| enabled);
+    if let Some(listener) = taken {
         let place = section.entry("address").map_or(section.origin(), |entry| &entry.node.origin);
-        let message = format!("the admin listener and a listener have the address {address}");
+        let message = match listener.address == address {
+            true => format!("the admin listener and a listener have the address {address}"),
+            false => format!(
+                "the admin listener at {address} and the listener {} take the same connections",
+                listener.address
+            ),
+        };
         found.error(place, message, "expected an address of its own");
     }
     enabled.then_some(address)

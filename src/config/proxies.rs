@@ -1,8 +1,7 @@
 //! Networks: `trusted_proxies`, the peers whose `Forwarded` and `X-Forwarded-*` are believed (S05), and from where a listener takes
 //! connections. Nobody is trusted, and everybody may connect, unless configured.
 //!
-//! Each element is a network (`10.0.0.0/8`) or one address. A network with bits beyond its prefix is refused: it is
-//! either a slip or an address with the wrong length.
+//! Each element is a network or one address, as [`network`](crate::network) reads them.
 
 use std::net::IpAddr;
 
@@ -10,6 +9,7 @@ use ipnet::IpNet;
 
 use super::reader::{Findings, Section, Text};
 use crate::diagnostic::Diagnostic;
+use crate::network::{self, NetworkError};
 
 const EXPECTED: &str = "networks or addresses such as \"10.0.0.0/8\"";
 
@@ -60,20 +60,13 @@ fn networks<'a>(section: &Section<'a>, key: &str, found: &mut Findings<'_>) -> V
 }
 
 fn network(path: &str, text: Text<'_>, found: &mut Findings<'_>) -> Option<IpNet> {
-    let parsed = text.value.parse::<IpNet>().ok();
-    let network = parsed.or_else(|| text.value.parse::<IpAddr>().ok().map(IpNet::from));
-    match network {
-        None => {
+    match network::parse(text.value) {
+        Ok(network) => return Some(network),
+        Err(NetworkError::NoNetwork) => {
             let message = format!("`{path}` holds \"{}\", which is no network", text.value);
             found.error(text.origin, message, format!("expected {EXPECTED}"));
-            None
         }
-        Some(network) if network != network.trunc() => {
-            let finding = Diagnostic::error(format!("{network} has bits beyond its prefix"));
-            let help = format!("write \"{}\" or \"{}\"", network.trunc(), network.addr());
-            found.note(text.origin, finding.help(help));
-            None
-        }
-        network => network,
+        Err(error) => found.note(text.origin, Diagnostic::error(error.to_string()).help(error.help())),
     }
+    None
 }

@@ -77,6 +77,16 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<
         SecretSource::File(file) => warn_if_readable_by_all(node, &found.resolve(&file.to_string_lossy()), found),
         SecretSource::Environment(_) => {}
     }
+    if let SecretSource::File(file) = &source
+        && is_no_path(&file.to_string_lossy())
+    {
+        found.error(
+            &node.origin,
+            format!("`{path}.file` is the secret itself"),
+            "expected the path of a file that holds it",
+        );
+        return None;
+    }
     match read_secret(&source, found.folder(), found.environment(), (found.files(), &Part::key(path))) {
         Ok(secret) => Some(secret),
         Err(message) => {
@@ -113,23 +123,33 @@ fn source(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<SecretSou
 
 /// Warns when everybody on the machine can read a file that holds a secret.
 pub(super) fn warn_if_readable_by_all(node: &Node, path: &Path, found: &mut Findings<'_>) {
-    if readable_by_all(path) {
-        found.note(
-            &node.origin,
-            Diagnostic::warning(format!("everybody on this machine can read {}", path.display()))
-                .help(format!("chmod 600 {}", path.display())),
-        );
+    open_to_all(path).into_iter().for_each(|finding| found.note(&node.origin, finding));
+}
+
+/// A warning when the source is a file, relative to `base`, that everybody on the machine can read.
+pub fn readable_by_all(source: &SecretSource, base: &Path) -> Option<Diagnostic> {
+    match source {
+        SecretSource::File(path) => open_to_all(&base.join(path)),
+        SecretSource::Environment(_) | SecretSource::Value(_) => None,
     }
 }
 
+fn open_to_all(path: &Path) -> Option<Diagnostic> {
+    let warning = || {
+        Diagnostic::warning(format!("everybody on this machine can read {}", path.display()))
+            .help(format!("chmod 600 {}", path.display()))
+    };
+    everybody_reads(path).then(warning)
+}
+
 #[cfg(unix)]
-fn readable_by_all(path: &Path) -> bool {
+fn everybody_reads(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_: &Path) -> bool {
+fn everybody_reads(_: &Path) -> bool {
     false
 }
 
@@ -147,6 +167,14 @@ pub(super) fn variables_named(table: &DeTable<'_>) -> Vec<String> {
 /// The keys under which secrets stand or could have been meant to.
 const SECRET_KEYS: &[&str] = &["value", "client_secret", "session", "password", "secret", "authorization"];
 
+/// What a key in PEM begins with, wherever somebody put one.
+const PEM: &str = "-----BEGIN";
+
+/// Whether what should be a path is the thing itself, which no message may show.
+pub(super) fn is_no_path(text: &str) -> bool {
+    text.contains(PEM) || text.contains('\n')
+}
+
 /// Whether a key is one under which secrets stand, or a slip of the finger away from one.
 fn is_secret_key(key: &str) -> bool {
     nearest(key, SECRET_KEYS.iter().copied()).is_some()
@@ -157,8 +185,9 @@ pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
     let mut spans: Vec<Range<usize>> = Vec::new();
     visit(table, false, &mut |key, value, secret| {
         let source = key == "file" || key == "env";
-        if secret && !source && value.get_ref().is_str() {
-            spans.push(value.span());
+        match value.get_ref().as_str() {
+            Some(text) if (secret && !source) || text.contains(PEM) => spans.push(value.span()),
+            _ => {}
         }
     });
     let hidden = |at: usize| spans.iter().any(|span| span.contains(&at));
@@ -167,12 +196,20 @@ pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
     String::from_utf8(masked.collect()).unwrap_or_default()
 }
 
-/// The text of a file that does not parse, with everything after the equals sign masked on lines that speak of secrets.
+/// The text of a file that does not parse, with everything after the equals sign masked on lines that speak of secrets, and every key in PEM.
 pub(super) fn mask_lines(text: &str) -> String {
     let word = |character: char| !character.is_alphanumeric() && character != '_';
-    let masked = text.split_inclusive('\n').map(|line| match line.split_once('=') {
-        Some((key, value)) if line.split(word).any(is_secret_key) => format!("{key}={}", stars(value)),
-        _ => line.to_owned(),
+    let mut inside = false;
+    let masked = text.split_inclusive('\n').map(|line| {
+        let (continues, begins) = (inside, line.contains(PEM));
+        inside = (continues || begins) && !line.contains("-----END");
+        match line.split_once('=') {
+            _ if continues => stars(line),
+            Some((key, _)) if key.contains(PEM) => stars(line),
+            Some((key, value)) if begins || line.split(word).any(is_secret_key) => format!("{key}={}", stars(value)),
+            _ if begins => stars(line),
+            _ => line.to_owned(),
+        }
     });
     masked.collect()
 }

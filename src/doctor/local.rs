@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::open_to_others;
+use super::{Access, access};
 use crate::clock::Timestamp;
-use crate::config::{Config, FilesRead, Part, SessionKeys};
+use crate::config::{self, Config, Dated, FilesRead, Part, SessionKeys, Validity};
 use crate::crypto::random;
 use crate::finding::Finding;
 
@@ -104,9 +104,10 @@ fn writable(folder: &Path) -> Finding {
 
 fn permissions(check: &'static str, path: &Path, mode: &str) -> Finding {
     let shown = path.display();
-    match open_to_others(path) {
-        Some(false) => Finding::ok(check, format!("only its owner has access to {shown}")),
-        Some(true) => Finding::warning(
+    match access(path) {
+        Some(Access::Owner) => Finding::ok(check, format!("only its owner has access to {shown}")),
+        Some(Access::Group) => Finding::ok(check, format!("only its owner and group have access to {shown}")),
+        Some(Access::Others) => Finding::warning(
             check,
             format!("others than its owner have access to {shown}"),
             format!("chmod {mode} {shown}"),
@@ -117,6 +118,21 @@ fn permissions(check: &'static str, path: &Path, mode: &str) -> Finding {
             "look at the owner and permissions of the folders above",
         ),
     }
+}
+
+/// Until when the certificates and revocation lists of the listeners are good.
+pub(super) fn dates(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let look = |one: &Dated| {
+        let (found, advice) = (one.tell(now), one.advice());
+        match one.validity(now) {
+            Validity::Good => Finding::ok("dates", found),
+            Validity::EndsSoon => {
+                Finding::warning("dates", found, "renew it; a new file is read while the gateway runs")
+            }
+            Validity::NotYet | Validity::Over => Finding::problem("dates", found, advice),
+        }
+    };
+    config::dated(&config.listeners).iter().map(look).collect()
 }
 
 /// Whether the gateway could listen there. A gateway that runs already holds its addresses itself.

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, FilesRead};
 use crate::finding::{Finding, Verdict};
 use crate::http::Scheme;
-use crate::oidc::Provider;
+use crate::oidc::{Provider, REGISTER_REDIRECT_URI};
 use crate::snapshot::Application;
 
 /// One provider is not examined for longer than this.
@@ -40,7 +40,7 @@ pub struct Subject<'a> {
 /// The findings about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// What kind of thing: `provider`, `application`, `keys`, `state`, `clock`, `listener`.
+    /// What kind of thing: `provider`, `application`, `keys`, `state`, `clock`, `listener`, `certificates`.
     pub kind: &'static str,
     /// Which one; empty where there is one only.
     pub name: String,
@@ -73,6 +73,10 @@ pub async fn examine(subject: &Subject<'_>) -> Vec<Examined> {
     for address in config.listeners.iter().map(|listener| listener.address).chain(config.admin) {
         all.push(Examined::new("listener", &address.to_string(), vec![local::listener(address)]));
     }
+    let dates = local::dates(config, subject.clock.now());
+    if !dates.is_empty() {
+        all.push(Examined::new("certificates", "", dates));
+    }
     for provider in &subject.providers {
         all.push(Examined::new("provider", provider.name(), examine_provider(provider, subject).await));
     }
@@ -86,6 +90,7 @@ async fn examine_provider(provider: &Arc<Provider>, subject: &Subject<'_>) -> Ve
     let addresses: Vec<String> = redirect_uris(provider, subject).into_iter().collect();
     match tokio::time::timeout(PROVIDER_LIMIT, provider.examine(&addresses)).await {
         Ok(mut findings) => {
+            soften(&mut findings, subject.config);
             if addresses.is_empty() {
                 findings.push(Finding::warning(
                     "redirect_uri",
@@ -111,20 +116,53 @@ fn redirect_uris(provider: &Arc<Provider>, subject: &Subject<'_>) -> BTreeSet<St
 
 /// Where browsers reach a host, as far as the listeners tell: a load balancer in front is taken to listen at 443.
 fn origin(config: &Config, host: &str) -> String {
+    match port(config) {
+        (scheme, None) => format!("{scheme}://{host}"),
+        (scheme, Some(port)) => format!("{scheme}://{host}:{port}"),
+    }
+}
+
+/// The scheme that browsers see, and the port where it is not the usual one.
+fn port(config: &Config) -> (&'static str, Option<u16>) {
     let secure = config.listeners.iter().find(|listener| listener.scheme == Scheme::Https);
     let (listener, scheme, usual) = match secure {
         Some(listener) => (Some(listener), "https", 443),
         None => (config.listeners.first(), "http", 80),
     };
-    let port = match listener {
-        Some(listener) if listener.scheme == Scheme::Http || listener.tls.is_some() => listener.address.port(),
-        _ => usual,
-    };
-    if port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
+    let own = listener.filter(|one| !one.admits.proxy_protocol && (one.scheme == Scheme::Http || one.tls.is_some()));
+    (scheme, own.map(|listener| listener.address.port()).filter(|port| *port != usual))
 }
 
-/// Whether others than the owner may read or write a file; nothing where that cannot be known.
-fn open_to_others(path: &Path) -> Option<bool> {
+/// What a provider says of an address with an unusual port counts only where browsers use that port: whoever maps 443 to it does not need it.
+fn soften(findings: &mut [Finding], config: &Config) {
+    let ("https", Some(port)) = port(config) else { return };
+    for finding in findings.iter_mut().filter(|one| one.advice == REGISTER_REDIRECT_URI) {
+        finding.verdict = Verdict::Warning;
+        finding.advice.push_str(&format!(
+            "; only where browsers use port {port}: if another one is mapped to it, that one stands in the address"
+        ));
+    }
+}
+
+/// Who has access to a file besides its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Nobody.
+    Owner,
+    /// Its group may read it; it belongs to somebody else, who gave it to us in this way.
+    Group,
+    /// More than need it.
+    Others,
+}
+
+/// Who may read or write a file; nothing where that cannot be known.
+fn access(path: &Path) -> Option<Access> {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|metadata| metadata.mode() & 0o077 != 0)
+    let metadata = std::fs::metadata(path).ok()?;
+    let ours = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == metadata.uid());
+    Some(match metadata.mode() & 0o077 {
+        0 => Access::Owner,
+        0o040 if !ours() => Access::Group,
+        _ => Access::Others,
+    })
 }

@@ -7,6 +7,7 @@
 //! Trust boundary: `Cookie` is a stranger's text. Work is linear in its length, which the server limits.
 //! Specification: RFC 6265 sections 4.1 and 5.4.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
@@ -17,8 +18,9 @@ use super::fold::FoldedNames;
 /// What the names of all our cookies start with, after a prefix.
 pub const BASE_NAME: &str = "lychgate";
 
-/// Whether a cookie of this name is the gateway's.
+/// Whether a cookie of this name is the gateway's, or one that an application could take for it.
 pub fn is_ours(name: &[u8]) -> bool {
+    let name = trimmed(name);
     let bare = strip_prefix(name, b"__host-").or_else(|| strip_prefix(name, b"__secure-")).unwrap_or(name);
     match strip_prefix(bare, BASE_NAME.as_bytes()) {
         Some(rest) => rest.is_empty() || rest.starts_with(b"-") || rest.starts_with(b"."),
@@ -29,6 +31,21 @@ pub fn is_ours(name: &[u8]) -> bool {
 fn strip_prefix<'a>(text: &'a [u8], lower_prefix: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = text.split_at_checked(lower_prefix.len())?;
     head.eq_ignore_ascii_case(lower_prefix).then_some(rest)
+}
+
+/// Without what stands around it and applications may trim as blanks: beyond ASCII there are some in Latin-1 and more in Unicode.
+fn trimmed(mut name: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = name
+        && !first.is_ascii_graphic()
+    {
+        name = rest;
+    }
+    while let [rest @ .., last] = name
+        && !last.is_ascii_graphic()
+    {
+        name = rest;
+    }
+    name
 }
 
 /// The pieces between semicolons, trimmed, as they stand.
@@ -71,7 +88,8 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 ///
 /// Applications read cookies in different ways, so a client's cookie goes too when one of them could take it, or a part of it, for one of
 /// these: names count as alike when they fold to the same (PHP makes `_` of dots), are percent-decoded first (older PHP does) and end at a
-/// bracket (`user[0]` is `user` to PHP); and a value is looked into behind commas, spaces and quotes, where parsers after RFC 2965 begin anew.
+/// bracket (`user[0]` is `user` to PHP); and a value is looked into behind commas, spaces and quotes, where parsers after RFC 2965 begin anew,
+/// and behind bytes beyond ASCII, among which are blanks that Latin-1 and Unicode know.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityCookies(Option<FoldedNames>);
 
@@ -85,16 +103,16 @@ impl IdentityCookies {
     /// Whether an application could take a piece of a `Cookie` line for one of these.
     fn pose(&self, piece: &[u8]) -> bool {
         let Some(names) = &self.0 else { return false };
-        let starts = |byte: &u8| matches!(byte, b',' | b'"') || byte.is_ascii_whitespace();
+        let starts = |byte: &u8| matches!(byte, b',' | b'"') || byte.is_ascii_whitespace() || !byte.is_ascii();
         let named = |part: &[u8]| covers(names, part.split(|byte| *byte == b'=').next().unwrap_or_default());
         named(piece) || piece.split(starts).any(named)
     }
 }
 
 fn covers(names: &FoldedNames, name: &[u8]) -> bool {
-    let decoded = percent_encoding::percent_decode(name).decode_utf8_lossy();
-    let bare = decoded.split('[').next().unwrap_or_default().trim();
-    names.covers(bare)
+    let decoded: Cow<'_, [u8]> = percent_encoding::percent_decode(name).into();
+    let bare = decoded.split(|byte| *byte == b'[').next().unwrap_or_default();
+    names.covers(&String::from_utf8_lossy(trimmed(bare)))
 }
 
 /// Appends a request's cookies to a line as one, without our own and those that could pose as one of `told`. What stands in the line from
@@ -217,6 +235,31 @@ mod tests {
         assert_eq!(after(&["__HOST-Lychgate-1=x;a=1", "lychgate-login-abc=y"]).as_deref(), Some("a=1"));
         assert_eq!(after(&["__Secure-lychgate-hint=x; lychgatekeeper=1"]).as_deref(), Some("lychgatekeeper=1"));
         assert_eq!(after(&[" lychgate = x ; a=1"]).as_deref(), Some("a=1"));
+    }
+
+    #[test]
+    fn s01_s07_blanks_beyond_ascii_hide_no_name() {
+        // A next line or no-break space of Latin-1, an ideographic space of UTF-8, as they stand in a field.
+        let raw = |before: &[u8], name: &str, after: &[u8]| {
+            let line = [b"a=1; ".as_slice(), before, name.as_bytes(), after, b"=x; b=2"].concat();
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
+            headers
+        };
+        let names = IdentityCookies::new(["user"]);
+        for blank in [&b"\x85"[..], b"\xa0", b"\xa0\x85", "\u{3000}".as_bytes(), b"%A0", b"%C2%A0"] {
+            for (before, after) in [(blank, &b""[..]), (b"", blank), (blank, blank)] {
+                let ours = if blank.starts_with(b"%") { "user" } else { "lychgate" };
+                for name in ["user", ours] {
+                    let mut line = Vec::new();
+                    write_clients(&raw(before, name, after), &names, &mut line, 0);
+                    assert_eq!(line, b"a=1; b=2", "{before:?} {name} {after:?}");
+                }
+            }
+        }
+        let mut line = Vec::new();
+        write_clients(&raw("gr\u{f6}\u{df}e-".as_bytes(), "users", b""), &names, &mut line, 0);
+        assert_eq!(line, "a=1; gr\u{f6}\u{df}e-users=x; b=2".as_bytes());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::access_line::{self, Second};
+use super::log_file::{LogFile, Reopen, Sink};
 use crate::clock::Timestamp;
 
 /// A lane is handed over when it holds this many bytes.
@@ -147,23 +148,30 @@ pub enum AccessLogTarget {
 pub struct AccessLog {
     sender: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
+    anew: Reopen,
 }
 
 impl AccessLog {
     /// Opens the target and starts the writer.
     pub fn open(target: AccessLogTarget) -> std::io::Result<Self> {
-        let mut sink: Box<dyn Write + Send> = match target {
-            AccessLogTarget::Off => return Ok(Self { sender: None, thread: None }),
+        let anew = Reopen::default();
+        let mut sink: Box<dyn Sink> = match target {
+            AccessLogTarget::Off => return Ok(Self { sender: None, thread: None, anew }),
             AccessLogTarget::Stdout => Box::new(std::io::stdout()),
             AccessLogTarget::Stderr => Box::new(std::io::stderr()),
-            AccessLogTarget::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
+            AccessLogTarget::File(path) => Box::new(LogFile::open(path, anew.clone())?),
             AccessLogTarget::Memory(buffer) => Box::new(Memory(buffer)),
         };
         let (sender, receiver) = sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write_all(&receiver, &mut *sink))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { sender: Some(sender), thread: Some(thread), anew })
+    }
+
+    /// What asks for the file to be opened anew.
+    pub fn reopen(&self) -> Reopen {
+        self.anew.clone()
     }
 
     /// A lane for one worker.
@@ -181,8 +189,9 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Write) {
+fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Sink) {
     while let Ok(lines) = receiver.recv() {
+        sink.begin();
         if let Err(error) = sink.write_all(&lines).and_then(|()| sink.flush()) {
             tracing::error!(%error, "the access log cannot be written");
         }
@@ -240,6 +249,8 @@ impl Drop for LogLane {
 }
 
 struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Sink for Memory {}
 
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -47,6 +47,12 @@ pub(super) struct ProviderRequestLabels {
     pub(super) outcome: &'static str,
 }
 
+/// A file of certificates or revocation lists.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CertificateLabels {
+    pub(super) file: String,
+}
+
 /// A provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ProviderLabels {

@@ -15,8 +15,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::app_counts::{AppCounts, Applications};
 use super::labels::{
-    AppLabels, HandshakeLabels, LoginLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels, ReloadLabels,
-    RevocationLabels, SignalLabels, TimedOutLabels, TokenLabels, TurnedAwayLabels,
+    AppLabels, CertificateLabels, HandshakeLabels, LoginLabels, ProviderLabels, ProviderRequestLabels, RefusalLabels,
+    ReloadLabels, RevocationLabels, SignalLabels, TimedOutLabels, TokenLabels, TurnedAwayLabels,
 };
 use crate::session::{CAUSES, Cause};
 
@@ -139,6 +139,7 @@ pub struct Metrics {
     pub policy_applied: Gauge,
     /// Sets of policies in memory: the one in use, and older ones that requests still run with.
     policy_sets: Gauge,
+    certificate_expires: Family<CertificateLabels, Gauge>,
     /// 1 when the last attempt to read everything anew was refused.
     pub reload_failed: Gauge,
     reloads: Family<ReloadLabels, Counter>,
@@ -202,6 +203,11 @@ impl Metrics {
                 "When the policies in use were put in use",
             ),
             policy_sets: registered(into, "policy_sets_in_memory", "Sets of policies in use, or still used"),
+            certificate_expires: registered(
+                into,
+                "certificate_expires_timestamp_seconds",
+                "When the first certificate or revocation list of a file of the listeners is over",
+            ),
             reload_failed: registered(into, "reload_failed", "Whether the last reload was refused"),
             reloads: registered(into, "reloads", "Reloads by outcome"),
             revocations: registered(into, "revocations", "Orders to end sessions by cause"),
@@ -257,6 +263,16 @@ impl Metrics {
     pub fn reloaded(&self, outcome: Reloaded) {
         self.reloads.get_or_create(&ReloadLabels { outcome: outcome.as_str() }).inc();
         self.reload_failed.set(i64::from(outcome == Reloaded::Refused));
+    }
+
+    /// Tells when each of these files is over, in seconds since 1970, and no more of any other.
+    pub fn certificates_expire(&self, files: impl Iterator<Item = (String, i64)>) {
+        self.certificate_expires.clear();
+        for (file, until) in files {
+            let gauge = self.certificate_expires.get_or_create_owned(&CertificateLabels { file });
+            let known = gauge.get();
+            gauge.set(if known == 0 { until } else { known.min(until) });
+        }
     }
 
     /// Says no more whether this provider is ready: it is no longer configured. Its logins stay counted.

@@ -8,10 +8,12 @@ mod access_log;
 mod app_counts;
 mod durations;
 mod labels;
+mod log_file;
 mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};
 pub use app_counts::{AppCounts, Tally};
+pub use log_file::Reopen;
 pub use metrics::{
     AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded, TokenMetrics, TokenOutcome,
 };

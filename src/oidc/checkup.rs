@@ -167,7 +167,9 @@ impl Provider {
 
 const ISSUER_ADVICE: &str = "compare `issuer` with what the provider's own pages call the issuer, character for character: it is what stands before /.well-known/openid-configuration";
 const KEYS_ADVICE: &str = "see what the provider publishes at its jwks_uri";
-const REGISTER: &str = "register exactly this address as a redirect URI (sign-in redirect, reply URL) of the client";
+/// What to do when a provider does not know an address to send people back to.
+pub const REGISTER_REDIRECT_URI: &str =
+    "register exactly this address as a redirect URI (sign-in redirect, reply URL) of the client";
 
 fn reached(address: &str) -> String {
     if address.starts_with("https:") {
@@ -324,7 +326,7 @@ fn redirected(answer: &HttpResponse, redirect_uri: &str, endpoint: &Url) -> Find
         _ if answer.status().is_client_error() => Finding::problem(
             "redirect_uri",
             format!("the provider answers {} and does not redirect to {redirect_uri}", answer.status().as_u16()),
-            REGISTER,
+            REGISTER_REDIRECT_URI,
         ),
         // A form that posts itself back (`form_post`) holds the address.
         _ if answer.status() == StatusCode::OK && holds(answer.body(), redirect_uri) => {
@@ -333,7 +335,7 @@ fn redirected(answer: &HttpResponse, redirect_uri: &str, endpoint: &Url) -> Find
         _ => Finding::warning(
             "redirect_uri",
             format!("the provider shows a page of its own and does not say whether it knows {redirect_uri}"),
-            REGISTER,
+            REGISTER_REDIRECT_URI,
         ),
     }
 }
@@ -364,7 +366,7 @@ fn refused_push(redirect_uri: &str, error: TokenEndpointError) -> Finding {
         TokenEndpointError::InvalidClient => "the PAR endpoint does not believe the client's credentials".to_owned(),
         _ => format!("the PAR endpoint refuses a request with {redirect_uri}"),
     };
-    Finding::problem("redirect_uri", found, REGISTER)
+    Finding::problem("redirect_uri", found, REGISTER_REDIRECT_URI)
 }
 
 fn holds(page: &[u8], redirect_uri: &str) -> bool {

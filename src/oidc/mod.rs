@@ -63,6 +63,7 @@ mod userinfo;
 pub use access_token::{AccessToken, MAX_TOKEN, Standing, Stands};
 pub use availability::{FetchError, MetadataError, ProviderUnavailable};
 pub use callback::{CallbackParams, MAX_RESPONSE, SignedIn, left_out};
+pub use checkup::REGISTER_REDIRECT_URI;
 pub use endpoint::Endpoint;
 pub use error::{IdTokenError, LoginError, ProviderErrorCode, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;

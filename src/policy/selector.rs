@@ -6,8 +6,6 @@
 //! May touch: nothing. Trust boundary: the query is a stranger's; host and client address are established before.
 //! Specification: RFC 4632 (networks).
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use super::decision::RequestFacts;
@@ -16,6 +14,7 @@ use super::reader::{Reading, Section, Text, unknown_name};
 use super::schedule::{self, Schedule};
 use crate::clock::Timestamp;
 use crate::http::HostName;
+use crate::network::{self, NetworkError};
 
 /// The selectors of a rule; an empty list selects nothing away.
 #[derive(Debug, Default, PartialEq)]
@@ -200,21 +199,10 @@ pub(super) fn read_host(
 
 /// A network or an address; or what was found, and what to do.
 pub(super) fn network(text: &str) -> Result<IpNet, (String, String)> {
-    let parsed = text.parse::<IpNet>().ok();
-    let Some(network) = parsed.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) else {
-        let help = "a network or an address: \"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.7\"";
-        return Err((format!("`{text}` is no network"), help.to_owned()));
-    };
-    let within = |network: &IpNet| matches!(network, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
-    if network != network.trunc() {
-        let help = format!("write \"{}\" or \"{}\"", network.trunc(), network.addr());
-        return Err((format!("{network} has bits beyond its prefix"), help));
-    }
-    if within(&network) {
-        let help = "clients over IPv4 have IPv4 addresses: write it without `::ffff:`";
-        return Err((format!("{network} could never match"), help.to_owned()));
-    }
-    Ok(network)
+    network::parse(text).map_err(|error| match error {
+        NetworkError::NoNetwork => (format!("`{text}` is no network"), error.help()),
+        error => (error.to_string(), error.help()),
+    })
 }
 
 fn read_network(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {

@@ -177,7 +177,7 @@ pub static CLIENT_CERTIFICATES: Table = Table::new(
         Key::required(
             "mode",
             Kind::Words(&[
-                Word::new("required", "a client without a certificate gets no connection"),
+                Word::new("required", "on this listener a client without a certificate gets no connection; on others it may"),
                 Word::new("optional", "it gets one, and `request.tls.client.verified` is false"),
             ]),
             "Whether a client must have a certificate. One that cannot be verified is refused either way.",

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-const BACKLOG: i32 = 4096;
+/// How many connections the kernel keeps for a worker until it takes them.
+const BACKLOG: usize = 4096;
 /// How long to wait after an error that only time can heal.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long nothing more is told of it.
@@ -81,7 +82,7 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
@@ -103,9 +104,9 @@ pub(super) async fn next(listener: &TcpListener, trouble: &mut Trouble) -> (TcpS
 }
 
 /// The connections that wait already; the listener is closed behind the last one. The kernel is asked, and not the
-/// runtime: what arrived since the runtime last looked is unknown to it.
+/// runtime: what arrived since the runtime last looked is unknown to it. As many as could wait, so that it ends though more come.
 pub(super) fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
-    listener.into_std().into_iter().flat_map(|listener| {
+    let queue = listener.into_std().into_iter().flat_map(|listener| {
         std::iter::from_fn(move || {
             loop {
                 match listener.accept() {
@@ -115,7 +116,8 @@ pub(super) fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, 
                 }
             }
         })
-    })
+    });
+    queue.take(BACKLOG + 1)
 }
 
 fn registered(stream: std::net::TcpStream) -> Option<TcpStream> {

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::config::Timeouts;
     use crate::http::frame_guard::FrameGuard;
-    use crate::server::watch::Watchman;
+    use crate::server::watchman::Watchman;
     use crate::server::worker::Slot;
 
     const LONGEST_HEAD: usize = 32 << 10;

@@ -23,6 +23,7 @@ mod parked;
 mod tls;
 mod turns;
 mod watch;
+mod watchman;
 mod worker;
 
 pub use accept::{Bound, bind};

@@ -1,7 +1,7 @@
 //! Time limits for every silence of a client connection (D01).
 //!
 //! A [`Watch`] knows what its connection is waiting for and since when; noting a change costs two relaxed stores and no timer. A worker's
-//! [`Watchman`] looks at all of them a few times a second and ends those that waited too long.
+//! [`Watchman`](super::watchman::Watchman) looks at all of them a few times a second and ends those that waited too long.
 //!
 //! Bound: one small allocation a connection. Precision: one [`TICK`].
 
@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::addresses::Place;
 use super::answer::{Offer, take_back};
@@ -118,9 +116,31 @@ pub(super) struct Watch {
 }
 
 /// Milliseconds since the worker began, advanced by its watchman: reading it costs no system call.
-struct Ticks(AtomicU64);
+pub(super) struct Ticks(AtomicU64);
 
 impl Watch {
+    /// Begins with the TLS handshake.
+    pub(super) fn new(ticks: Arc<Ticks>, slot: Slot, order: Order) -> Self {
+        let now = ticks.now();
+        Self {
+            ticks,
+            phase: AtomicU8::new(Phase::Handshake as u8),
+            since: AtomicU64::new(now),
+            in_flight: AtomicU32::new(0),
+            write_blocked_since: AtomicU64::new(0),
+            order: AtomicU8::new(order as u8),
+            finish_since: AtomicU64::new(now),
+            http2: AtomicBool::new(false),
+            between: AtomicBool::new(false),
+            refused: OnceLock::new(),
+            waker: Mutex::new(None),
+            offers: Mutex::default(),
+            earned: AtomicU64::new(0),
+            place: OnceLock::new(),
+            slot,
+        }
+    }
+
     /// The PROXY header is next, within the time of the handshake.
     pub(super) fn awaits_proxy_header(&self) {
         self.phase.store(Phase::ProxyHeader as u8, Ordering::Relaxed);
@@ -275,7 +295,7 @@ impl Watch {
     }
 
     /// Looks at the limits, and notes those that end this connection or an answer on it.
-    fn inspect(&self, limits: &Timeouts, note: &mut impl FnMut(Silence)) {
+    pub(super) fn inspect(&self, limits: &Timeouts, note: &mut impl FnMut(Silence)) {
         let now = self.ticks.now();
         let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +339,7 @@ impl Watch {
     }
 
     /// Asks the connection to end after what is under way.
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.finish_since.store(self.ticks.now(), Ordering::Relaxed);
         self.give(Order::Finish);
     }
@@ -345,79 +365,17 @@ impl Drop for InFlight {
 }
 
 impl Ticks {
+    /// Begins at one: zero says that nothing is blocked.
+    pub(super) const fn begin() -> Self {
+        Self(AtomicU64::new(1))
+    }
+
     fn now(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-}
 
-/// Looks after all connections of one worker.
-pub(super) struct Watchman {
-    limits: Timeouts,
-    began: Instant,
-    ticks: Arc<Ticks>,
-    watches: Mutex<Vec<Weak<Watch>>>,
-    draining: AtomicBool,
-}
-
-impl Watchman {
-    pub(super) fn new(limits: Timeouts) -> Self {
-        let ticks = Arc::new(Ticks(AtomicU64::new(1)));
-        Self { limits, began: Instant::now(), ticks, watches: Mutex::new(Vec::new()), draining: AtomicBool::new(false) }
-    }
-
-    /// Begins to watch a connection that was just accepted.
-    pub(super) fn watch(&self, slot: Slot) -> Arc<Watch> {
-        let order = if self.draining.load(Ordering::Relaxed) { Order::Finish } else { Order::GoOn };
-        let watch = Arc::new(Watch {
-            ticks: Arc::clone(&self.ticks),
-            phase: AtomicU8::new(Phase::Handshake as u8),
-            since: AtomicU64::new(self.ticks.now()),
-            in_flight: AtomicU32::new(0),
-            write_blocked_since: AtomicU64::new(0),
-            order: AtomicU8::new(order as u8),
-            finish_since: AtomicU64::new(self.ticks.now()),
-            http2: AtomicBool::new(false),
-            between: AtomicBool::new(false),
-            refused: OnceLock::new(),
-            waker: Mutex::new(None),
-            offers: Mutex::default(),
-            earned: AtomicU64::new(0),
-            place: OnceLock::new(),
-            slot,
-        });
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
-        watch
-    }
-
-    /// Advances the ticks and ends what waited too long; tells of each what it waited for.
-    pub(super) fn look(&self, mut note: impl FnMut(Silence)) {
-        self.ticks
-            .0
-            .store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|watch| match watch.upgrade() {
-            Some(watch) => {
-                watch.inspect(&self.limits, &mut note);
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// Asks all connections, and those that still come, to end after what is under way.
-    pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        for watch in self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
-            watch.finish();
-        }
-    }
-
-    /// How many connections are left.
-    pub(super) fn count(&self) -> usize {
-        self.watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .filter(|watch| watch.strong_count() > 0)
-            .count()
+    /// Notes how long the worker has run.
+    pub(super) fn advance(&self, since_begin: Duration) {
+        self.0.store(u64::try_from(since_begin.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 }

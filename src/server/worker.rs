@@ -20,7 +20,8 @@ use super::connection::Serving;
 use super::give_back::{self, give_back};
 use super::tls::{Failures, Front};
 use super::turns::Turns;
-use super::watch::{TICK, Watchman};
+use super::watch::TICK;
+use super::watchman::Watchman;
 use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Seen;
@@ -125,7 +126,10 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
         let _ = task.await;
     }
     watchman.drain();
-    let _ = tokio::time::timeout(shared.timeouts.drain, emptied(&watchman)).await;
+    if tokio::time::timeout(shared.timeouts.drain, emptied(&watchman)).await.is_err() {
+        let (connections, limit) = (watchman.count(), shared.timeouts.drain);
+        tracing::warn!(connections, ?limit, "timeouts.drain is over: connections that were not done are cut off");
+    }
     looking.abort();
     gateway.flush_log();
 }
@@ -173,9 +177,10 @@ impl Accepting {
         let mut trouble = accept::Trouble::default();
         loop {
             tokio::select! {
+                // The stop first: connections that never cease to come must not put it off.
                 biased;
-                (stream, peer) = accept::next(&listener, &mut trouble) => self.serve(stream, peer),
                 _ = stop.wait_for(|stopped| *stopped) => break,
+                (stream, peer) = accept::next(&listener, &mut trouble) => self.serve(stream, peer),
             }
         }
         // What the kernel accepted before the stop is served like everything else.

@@ -38,7 +38,7 @@ async fn livez_and_readyz_answer_and_everything_else_is_nothing() {
 #[tokio::test]
 async fn the_operators_addresses_are_not_among_those_of_the_clients() {
     let site = Site::new().await;
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/metrics", "/policies", "/reload", "/revocations"] {
         let reply = Browser::new().fetch(Method::GET, &site.url(path)).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path} is the application's");
     }

@@ -4,6 +4,7 @@
 
 mod documents;
 mod introspection;
+mod limits;
 mod requests;
 mod revoked;
 mod tokens;

@@ -134,3 +134,24 @@ fn completions_know_the_commands() {
         assert!(out.contains(word), "{word}");
     }
 }
+
+#[test]
+fn a_secret_of_a_policy_that_everybody_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let policy = "[app]\nhosts = [\"app.localhost\"]\nupstream = \"http://127.0.0.1:9\"\n[headers]\n\
+        X-Gateway-Proof = { secret = { file = \"proof\" } }\n[[rules]]\naccess = \"public\"\n";
+    let folder = folder(
+        "policies = [\"policies/*.toml\"]\nstate = \"state\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n",
+        policy,
+    );
+    let proof = folder.write("policies/proof", "a-proof-that-is-long-enough-to-be-one");
+    let (code, _, said) = check(&folder, &[]);
+    assert!(code == 0 && !said.contains("everybody"), "{said}");
+    std::fs::set_permissions(&proof, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, _, said) = check(&folder, &[]);
+    assert!(
+        code == 0 && said.contains("everybody on this machine can read") && said.contains("policies/proof"),
+        "{said}"
+    );
+    assert!(!said.contains("a-proof"), "{said}");
+}

@@ -34,11 +34,16 @@ impl Ward {
     /// Writes the configuration with further lines for the provider.
     fn configure(&self, more: &str) {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        self.configure_listener(&format!("address = \"{free}\""), more);
+    }
+
+    /// The same with the lines of its listener.
+    fn configure_listener(&self, listener: &str, more: &str) {
         let issuer = self.provider.issuer();
         self.folder.write(
             "lychgate.toml",
             &format!(
-                "policies = [\"policies/*.toml\"]\nstate = \"state\"\n[[listeners]]\naddress = \"{free}\"\n[keys]\nsession = [{{ file = \"session.key\" }}]\n[admin]\naddress = \"127.0.0.1:0\"\n[providers.idp]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{more}"
+                "policies = [\"policies/*.toml\"]\nstate = \"state\"\ntrusted_proxies = [\"127.0.0.1\"]\n[[listeners]]\n{listener}\n[keys]\nsession = [{{ file = \"session.key\" }}]\n[admin]\naddress = \"127.0.0.1:0\"\n[providers.idp]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{more}"
             ),
         );
         let upstream = self.application.url();
@@ -289,4 +294,41 @@ async fn doctor_ends_with_64_when_the_files_cannot_be_used_and_speaks_to_people_
     let output = tokio::task::spawn_blocking(move || lychgate(&["doctor", "--config"]).arg(config).output().unwrap());
     let output = output.await.unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(64), 0));
+}
+
+#[tokio::test]
+async fn doctor_looks_at_the_dates_of_certificates_and_knows_which_port_browsers_use() {
+    let ward = Ward::new().await;
+    ward.play(|s| s.error = Some("login_required"));
+    let authority = crate::harness::tls::Authority::new();
+    let mut params = rcgen::CertificateParams::new(["app.localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2021, 5, 1);
+    for (name, certified) in [("good", authority.certify("app.localhost")), ("old", authority.sign(params))] {
+        ward.folder.write(&format!("{name}.pem"), &certified.certificate);
+        ward.folder.write(&format!("{name}.key"), &certified.key);
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener =
+        |name: &str| format!("address = \"{free}\"\ntls = {{ certificate = \"{name}.pem\", key = \"{name}.key\" }}");
+    ward.configure_listener(&listener("old"), "");
+    let (code, findings) = ward.examine().await;
+    let dates = of(&findings, "dates");
+    assert_eq!((code, dates["verdict"].as_str()), (1, Some("problem")), "{findings:#?}");
+    assert!(dates["found"].as_str().unwrap().contains("old.pem: the certificate expired on 2021-05-01"), "{dates}");
+    // A port that may be mapped: what the provider says of it is no problem by itself.
+    ward.play(|s| {
+        s.pushed_answer = Answer::Says(400, "application/json", r#"{"error":"invalid_request"}"#.to_owned());
+    });
+    ward.configure_listener(&listener("good"), "pushed_requests = true\n");
+    let (code, findings) = ward.examine().await;
+    assert_eq!(verdict(&findings, "dates"), "ok");
+    let redirect = of(&findings, "redirect_uri");
+    assert_eq!((code, redirect["verdict"].as_str()), (0, Some("warning")), "{redirect}");
+    let port = format!("only where browsers use port {}", free.port());
+    assert!(redirect["advice"].as_str().unwrap().contains(&port), "{redirect}");
+    // Behind a proxy that says whom it speaks for, they use that one's.
+    ward.configure_listener(&format!("{}\nproxy_protocol = true", listener("good")), "");
+    let (_, findings) = ward.examine().await;
+    let redirect = of(&findings, "redirect_uri");
+    assert!(redirect["found"].as_str().unwrap().contains("https://app.localhost/.lychgate/callback"), "{redirect}");
 }

@@ -330,3 +330,64 @@ fn a_wrong_word_for_when_to_reload_names_the_right_ones() {
     let text = report.render();
     assert!(text.contains("`reload` is \"wach\"") && text.contains("did you mean `watch`?"), "{text}");
 }
+
+#[tokio::test]
+async fn the_access_log_is_opened_anew_so_that_it_can_be_moved_away() {
+    let folder = crate::harness::gateway::Folder::new();
+    let application = crate::harness::application::Application::start(&[]).await;
+    let policy =
+        format!("[app]\nhosts = [\"{HOST}\"]\nupstream = \"{}\"\n[[rules]]\naccess = \"public\"\n", application.url());
+    folder.write("policies/app.toml", &policy);
+    let log = folder.path().join("access.log");
+    let settings = "policies = [\"policies\"]\nstate = \"state\"\nreload = \"signal\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n";
+    let config =
+        folder.write("lychgate.toml", &format!("{settings}[log]\naccess = {{ file = \"{}\" }}\n", log.display()));
+    let plan = Plan::read(&config, &Environment::from_iter([]), &[]).0.unwrap();
+    let running = plan.start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    let (port, admin) = (running.addresses()[0].port(), running.admin_address().unwrap());
+    let get = async |path: &str| {
+        let url = format!("http://{HOST}:{port}{path}");
+        assert_eq!(Browser::new().get(&url).await.status, StatusCode::OK);
+    };
+    let written = async |path: &Path, lines: usize| {
+        let enough = async {
+            while std::fs::read_to_string(path).unwrap_or_default().lines().count() < lines {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        crate::harness::soon(enough).await;
+        std::fs::read_to_string(path).unwrap()
+    };
+    get("/one").await;
+    written(&log, 1).await;
+    let moved = folder.path().join("access.log.1");
+    std::fs::rename(&log, &moved).unwrap();
+    // Nothing else has changed, and the file is opened anew all the same.
+    let reply = Browser::new().fetch(Method::POST, &format!("http://{admin}/reload")).await;
+    assert_eq!(reply.json()["outcome"], "unchanged");
+    get("/two").await;
+    assert!(written(&log, 1).await.contains("\"/two\""));
+    assert!(!std::fs::read_to_string(&moved).unwrap().contains("\"/two\""));
+    running.stop();
+}
+
+/// Tells the application who asks in a signed assertion.
+const SIGNED: &str = "[headers.X-Assertion]\njwt = { audience = \"app\", claims = [\"email\"], ttl = \"2m\" }\n";
+
+#[tokio::test]
+async fn another_state_directory_waits_for_a_start_with_all_that_is_in_it() {
+    let site = Site::with(
+        |upstream| policy(upstream).replacen("[[rules]]", &format!("{SIGNED}[[rules]]"), 1),
+        |setup| setup.settings("reload = \"signal\"\nstate = \"state\""),
+    )
+    .await;
+    let keys = async || Browser::new().get(&site.url("/.lychgate/jwks")).await.json();
+    let before = keys().await;
+    assert_eq!(before["keys"].as_array().unwrap().len(), 1, "{before}");
+    site.gateway.write("lychgate.toml", &site.gateway.read("lychgate.toml").replace("\"state\"", "\"elsewhere\""));
+    let (status, attempt) = site.reload().await;
+    let findings = attempt["findings"].as_str().unwrap();
+    assert!(status == 200 && findings.contains("`state` changed and takes effect at the next start"), "{attempt}");
+    assert_eq!(keys().await, before);
+    assert!(!site.gateway.folder().join("elsewhere").exists());
+}

@@ -12,6 +12,9 @@ use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::policy::{self, ProviderFacts, SecretSource, compile, no_files};
 
+use crate::harness::gateway::Folder;
+use crate::harness::tls::Authority;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -52,11 +55,12 @@ fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests
     let environment = environment();
     let mut loaded = BTreeSet::new();
     for file in shipped().into_iter().filter(|path| is_configuration(path)) {
-        let (plan, report) = Plan::read(&file, &environment, &[]);
+        let complete = Complete::of(&file);
+        let (plan, report) = Plan::read(&complete.file, &environment, &[]);
         let plan = plan.unwrap_or_else(|| panic!("{}\n{}", file.display(), report.render()));
         assert!(report.findings().iter().all(|finding| expected(&finding.message)), "{}", report.render());
         for source in &plan.config().policies {
-            loaded.insert(source.path().canonicalize().unwrap());
+            loaded.insert(complete.original(source.path()));
             loaded.extend(included(source));
         }
         for policy in plan.policies() {
@@ -78,6 +82,44 @@ fn every_shipped_configuration_loads_with_its_policies_and_they_pass_their_tests
         sound(path);
     }
     assert!(loaded.len() >= 2 && !on_their_own.is_empty());
+}
+
+/// A configuration with the certificates and keys that it names: they are made for the test, in a copy.
+struct Complete {
+    file: PathBuf,
+    original: PathBuf,
+    _copy: Option<Folder>,
+}
+
+impl Complete {
+    fn of(file: &Path) -> Self {
+        let (folder, text) = (file.parent().unwrap(), std::fs::read_to_string(file).unwrap());
+        if !text.lines().any(|line| !line.starts_with('#') && line.contains("\"tls/")) {
+            return Self { file: file.to_owned(), original: folder.to_owned(), _copy: None };
+        }
+        let copy = Folder::new();
+        copy.write("lychgate.toml", &text);
+        for entry in std::fs::read_dir(folder.join("policies")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("policies/{}", path.file_name().unwrap().to_str().unwrap());
+            copy.write(&name, &std::fs::read_to_string(&path).unwrap());
+        }
+        let devices = Authority::named("Devices");
+        copy.write("tls/devices-ca.pem", &devices.pem);
+        copy.write("tls/devices.crl", &devices.revoke(&[7], 2099));
+        for name in ["royalty", "archive"] {
+            let certified = Authority::new().certify(&format!("{name}.mill.example"));
+            copy.write(&format!("tls/{name}.pem"), &certified.certificate);
+            copy.write(&format!("tls/{name}.key"), &certified.key);
+        }
+        Self { file: copy.path().join("lychgate.toml"), original: folder.to_owned(), _copy: Some(copy) }
+    }
+
+    /// The file in the tree that is read here.
+    fn original(&self, path: &Path) -> PathBuf {
+        let within = path.strip_prefix(self.file.parent().unwrap()).unwrap();
+        self.original.join(within).canonicalize().unwrap()
+    }
 }
 
 /// The files that a policy includes.

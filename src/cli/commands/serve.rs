@@ -15,8 +15,6 @@ use crate::app::{LevelSetter, Options, Running};
 use crate::lifecycle::{Asked, Signals};
 
 pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
-    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
-    let set_level = start_log(&plan.config().log.level);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -32,6 +30,9 @@ pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Signals first: a SIGHUP while the files are read is a reload that comes a moment early, and ends nothing.
+    let Some(plan) = plan(files) else { return ExitCode::from(USAGE) };
+    let set_level = start_log(&plan.config().log.level);
     let running = match plan.start(Options { skip_tests, set_level, ..Options::default() }) {
         Ok(running) => running,
         Err(error) => return refuse(&error),

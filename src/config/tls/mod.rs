@@ -6,6 +6,7 @@
 
 mod certificates;
 mod client;
+mod dates;
 mod pem;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use certificates::{CertificateNames, Certificates, ServerCertificate};
 pub use client::ClientCertificates;
+pub use dates::{Dated, Validity, dated};
 pub(super) use pem::read_authorities;
 
 use super::Part;

@@ -12,8 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::Part;
 use super::super::reader::{Findings, Text};
-use super::super::secrets::warn_if_readable_by_all;
+use super::super::secrets::{is_no_path, warn_if_readable_by_all};
 use super::super::source::Entry;
+use crate::certificate::{Certificate, RevocationList};
 use crate::diagnostic::Diagnostic;
 
 /// A certificate with those that vouch for it.
@@ -59,17 +60,31 @@ pub(super) fn private_key(
     }
 }
 
-/// Adds the authorities of a file to those that are trusted.
+/// Adds the authorities of a file to those that are trusted, and returns what they say. A certificate that is nobody's authority is refused:
+/// whoever has its key could make one for any name.
 pub(super) fn add_authorities(
     text: Text<'_>,
     part: &Part,
     roots: &mut RootCertStore,
     digest: &mut Sha256,
     found: &mut Findings<'_>,
-) -> Option<()> {
+) -> Option<Vec<Certificate>> {
     let pem = read_file(text, "authority", part, found)?;
     note(digest, &pem);
-    checked(&pem, roots, text, found)
+    let certificates = checked(&pem, roots, text, found)?;
+    let facts: Result<Vec<_>, _> = certificates.iter().map(|one| Certificate::parse(one)).collect();
+    let (message, expected) = match facts {
+        Ok(facts) => match facts.iter().find(|facts| !facts.authority) {
+            None => return Some(facts),
+            Some(one) => (
+                format!("{}: the certificate of `{}` is no authority's", text.value, one.subject),
+                "expected certificates whose basic constraints say CA; to know single clients, let a rule ask for `request.tls.client.fingerprint`",
+            ),
+        },
+        Err(error) => (format!("{}: {error}", text.value), "expected a PEM file with CA certificates"),
+    };
+    found.error(text.origin, message, expected);
+    None
 }
 
 /// The revocation lists of a file.
@@ -78,10 +93,15 @@ pub(super) fn revocation_lists(
     part: &Part,
     digest: &mut Sha256,
     found: &mut Findings<'_>,
-) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+) -> Option<Vec<(CertificateRevocationListDer<'static>, RevocationList)>> {
     let pem = read_file(text, "revocation list", part, found)?;
     note(digest, &pem);
-    match objects(&pem, "revocation list") {
+    let facts = |list: CertificateRevocationListDer<'static>| {
+        let facts = RevocationList::parse(&list).map_err(|error| error.to_string())?;
+        Ok((list, facts))
+    };
+    let lists = objects(&pem, "revocation list").and_then(|lists| lists.into_iter().map(facts).collect());
+    match lists {
         Ok(lists) => Some(lists),
         Err(error) => {
             found.error(text.origin, format!("{}: {error}", text.value), "expected a PEM file with `X509 CRL` in it");
@@ -93,14 +113,21 @@ pub(super) fn revocation_lists(
 /// Reads the file of authorities that the key `path` names, and checks each; returns the PEM text.
 pub(in super::super) fn read_authorities(path: &str, text: Text<'_>, found: &mut Findings<'_>) -> Option<Vec<u8>> {
     let pem = read_file(text, "authority", &Part::key(path), found)?;
-    checked(&pem, &mut RootCertStore::empty(), text, found).map(|()| pem)
+    checked(&pem, &mut RootCertStore::empty(), text, found).map(|_| pem)
 }
 
-fn checked(pem: &[u8], roots: &mut RootCertStore, text: Text<'_>, found: &mut Findings<'_>) -> Option<()> {
-    let checked = objects::<CertificateDer<'static>>(pem, "certificate")
-        .and_then(|list| list.into_iter().try_for_each(|one| roots.add(one).map_err(|error| error.to_string())));
+/// The certificates of a file, once they are among those that are trusted.
+fn checked(
+    pem: &[u8],
+    roots: &mut RootCertStore,
+    text: Text<'_>,
+    found: &mut Findings<'_>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let checked = objects::<CertificateDer<'static>>(pem, "certificate").and_then(|list| {
+        list.iter().try_for_each(|one| roots.add(one.clone()).map_err(|error| error.to_string())).map(|()| list)
+    });
     match checked {
-        Ok(()) => Some(()),
+        Ok(list) => Some(list),
         Err(error) => {
             found.error(text.origin, format!("{}: {error}", text.value), "expected a PEM file with CA certificates");
             None
@@ -121,6 +148,14 @@ fn note(digest: &mut Sha256, bytes: &[u8]) {
 }
 
 fn read_file(text: Text<'_>, what: &str, part: &Part, found: &mut Findings<'_>) -> Option<Vec<u8>> {
+    if is_no_path(text.value) {
+        found.error(
+            text.origin,
+            format!("the {what} itself stands here"),
+            "expected the path of a PEM file that holds it",
+        );
+        return None;
+    }
     let path: &Path = &found.resolve(text.value);
     match found.files().read(part, path) {
         Ok(bytes) => Some(bytes),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelNull, CelString, CelUInt};
 use cel::common::value::Val;
 
-use super::{Failure, finite, type_name};
+use super::outcome::{Failure, finite, text_of, type_name};
 use crate::claims::{ClaimValue, MAX_DEPTH};
 
 /// The value in the form of a claim.
@@ -54,5 +54,5 @@ fn number(value: &(dyn Val + '_)) -> Result<String, Failure> {
 }
 
 fn key_text(key: &(dyn Val + '_)) -> Result<Box<str>, Failure> {
-    super::text_of(key).map(Into::into)
+    text_of(key).map(Into::into)
 }

@@ -19,6 +19,7 @@ mod json;
 mod lower;
 mod named;
 mod named_check;
+mod outcome;
 mod place;
 mod plain;
 mod scope;
@@ -34,16 +35,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cel::common::ast::SourceInfo;
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
+use cel::common::types::CelList;
 use cel::common::value::{CowVal, Val};
-use cel::{Context, ExecutionError, Value};
+use cel::{Context, Value};
 
 pub(super) use named::{Alias, Definition, Definitions, Named, Truths};
 pub(super) use named_check::{names_in, unfit_name};
+pub(super) use outcome::Failure;
 pub(super) use scope::{BoundClaims, View};
 pub use seen::Seen;
 pub(super) use seen::{fields_read, seen};
 
+use self::outcome::{failure, text_of, truth_of};
 use crate::claims::{ClaimValue, Claims};
 
 /// What is known of a value's type when an expression is compiled.
@@ -85,24 +88,6 @@ pub(super) struct Mistake {
     pub(super) range: Range<usize>,
     /// What to do.
     pub(super) help: Option<String>,
-}
-
-/// Why an evaluation has no result. The texts name claims and types, never a claim's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// This claim, member or element is not there.
-    Absent(String),
-    /// Anything else.
-    Failed(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent(name) => write!(f, "`{name}` is absent"),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
 }
 
 /// A compiled expression.
@@ -349,87 +334,6 @@ fn claim_text<'c>(value: &'c ClaimValue, path: &[Box<str>]) -> Result<Cow<'c, st
         ClaimValue::Null => Err(Failure::Absent(path.join("."))),
         ClaimValue::List(_) => Err(Failure::Failed(format!("`{}` is a list; use a `list` header", path.join(".")))),
         ClaimValue::Object(_) => Err(Failure::Failed(format!("`{}` is an object, not a text", path.join(".")))),
-    }
-}
-
-fn truth_of(value: &(dyn Val + '_)) -> Result<bool, Failure> {
-    match value.downcast_ref::<CelBool>() {
-        Some(truth) => Ok(*truth.inner()),
-        None => Err(Failure::Failed(format!("the result is {}, not true or false", type_name(value)))),
-    }
-}
-
-fn text_of(value: &(dyn Val + '_)) -> Result<String, Failure> {
-    if let Some(text) = value.downcast_ref::<CelString>() {
-        return Ok(text.inner().to_owned());
-    }
-    if let Some(number) = value.downcast_ref::<CelInt>() {
-        return Ok(number.inner().to_string());
-    }
-    if let Some(number) = value.downcast_ref::<CelUInt>() {
-        return Ok(number.inner().to_string());
-    }
-    if let Some(truth) = value.downcast_ref::<CelBool>() {
-        return Ok(truth.inner().to_string());
-    }
-    if let Some(number) = value.downcast_ref::<CelDouble>() {
-        return finite(*number.inner());
-    }
-    if value.downcast_ref::<CelNull>().is_some() {
-        return Err(Failure::Absent("null".to_owned()));
-    }
-    Err(Failure::Failed(format!("the result is {}, not a text", type_name(value))))
-}
-
-fn finite(number: f64) -> Result<String, Failure> {
-    if number.is_finite() {
-        Ok(number.to_string())
-    } else {
-        Err(Failure::Failed("the number is not finite".to_owned()))
-    }
-}
-
-fn type_name(value: &(dyn Val + '_)) -> String {
-    value.get_type().name().to_owned()
-}
-
-/// The evaluator's error in words that hold no value of a claim.
-fn failure(error: ExecutionError) -> Failure {
-    let text = match error {
-        ExecutionError::NoSuchKey(name) => return Failure::Absent(name.to_string()),
-        ExecutionError::IndexOutOfBounds(_) => return Failure::Absent("an element".to_owned()),
-        ExecutionError::NoSuchOverload(overload) => {
-            format!(
-                "`{}` does not take {}",
-                operator_name(overload.function()),
-                overload.argument_types().join(" and ")
-            )
-        }
-        ExecutionError::UnexpectedType { got, want } => format!("found {got} where {want} is needed"),
-        ExecutionError::UndeclaredReference(name) => match scope::Chosen::shown(&name) {
-            Some(shown) => return Failure::Absent(shown),
-            None => format!("`{name}` is not known"),
-        },
-        ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero".to_owned(),
-        ExecutionError::Overflow(..) => "a number is too large".to_owned(),
-        ExecutionError::UnsupportedBinaryOperator(operator, ..) => {
-            format!("`{operator}` does not take values of these types")
-        }
-        ExecutionError::ValuesNotComparable(..) => "values of different types cannot be compared".to_owned(),
-        _ => "a value has the wrong type".to_owned(),
-    };
-    Failure::Failed(text)
-}
-
-/// `_>_` as a person wrote it: `>`.
-fn operator_name(name: &str) -> &str {
-    match name {
-        functions::ADD => "+",
-        "_[_]" => "[]",
-        "_._" => ".",
-        "_?_:_" => "?:",
-        other => other.trim_matches(['_', '@']),
     }
 }
 

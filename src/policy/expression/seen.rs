@@ -12,8 +12,9 @@ use cel::common::types::{CelBool, CelList, CelString};
 use cel::common::value::Val;
 use serde::Serialize;
 
+use super::outcome::{Failure, text_of, type_name};
 use super::spelled::{operands, spelled, unguarded};
-use super::{Failure, Named, View, bounds, check, claim_at, evaluate, lower, named_check, text_of, tls, type_name};
+use super::{Named, View, bounds, check, claim_at, evaluate, lower, named_check, tls};
 use crate::claims::{AsJson, ClaimValue};
 
 /// The longest value that is shown whole, in bytes.

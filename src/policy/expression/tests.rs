@@ -54,6 +54,7 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
         addresses: vec!["192.0.2.7".to_owned()],
         not_before: 1,
         not_after: 2_000_000_000,
+        authority: false,
     }));
     let tls = TlsFacts { version: TlsVersion::V1_3, client };
     let request = RequestFacts {

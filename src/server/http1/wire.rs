@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::config::Timeouts;
-    use crate::server::watch::Watchman;
+    use crate::server::watchman::Watchman;
     use crate::server::worker::Slot;
 
     /// Says nothing, and counts how often it is flushed.

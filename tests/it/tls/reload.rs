@@ -173,6 +173,50 @@ async fn addresses_and_whether_there_is_tls_wait_for_a_start() {
 }
 
 #[tokio::test]
+async fn a_listeners_scheme_waits_for_a_start() {
+    let site = site().await;
+    let address = site.gateway.running().addresses()[1];
+    let location = async || {
+        let mut wire = Wire::connect(address).await;
+        wire.send("GET / HTTP/1.1\r\nHost: a.gmr.localhost\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\r\n")
+            .await
+            .unwrap();
+        let reply = soon(wire.reply(false)).await.unwrap();
+        reply.header("location").unwrap_or_default().to_owned()
+    };
+    let before = location().await;
+    assert!(before.contains("https%3A%2F%2Fa.gmr.localhost"), "{before}");
+    site.change("scheme = \"https\"", "");
+    let (status, attempt) = site.reload().await;
+    let findings = attempt["findings"].as_str().unwrap();
+    assert!(status == 200 && findings.contains("`listeners` changed and takes effect at the next start"), "{attempt}");
+    let after = location().await;
+    assert!(after.contains("https%3A%2F%2Fa.gmr.localhost"), "{after}");
+}
+
+#[tokio::test]
+async fn metrics_tell_when_each_file_is_over_and_no_more_of_files_that_are_gone() {
+    let site = site().await;
+    let samples = async || {
+        let url = format!("http://127.0.0.1:{}/metrics", site.gateway.admin().port());
+        let text = Browser::new().get(&url).await.text();
+        let lines = text.lines().filter(|line| line.starts_with("lychgate_certificate_expires_timestamp_seconds{"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = samples().await;
+    assert!(before.len() == 1 && before[0].contains("/a.pem\"} "), "{before:?}");
+    let mut params = CertificateParams::new(["a.gmr.localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+    let renewed = site.authority.sign(params);
+    site.gateway.write("b.pem", &renewed.certificate);
+    site.gateway.write("b.key", &renewed.key);
+    site.change(ONE, &ONE.replace("a.pem", "b.pem").replace("a.key", "b.key"));
+    assert_eq!(site.reload().await.1["outcome"], "applied");
+    let after = samples().await;
+    assert!(after.len() == 1 && after[0].ends_with("/b.pem\"} 2208988800"), "{after:?}");
+}
+
+#[tokio::test]
 async fn a_file_that_changes_is_noticed() {
     let authority = Authority::new();
     let [a, _] = two(&authority);
