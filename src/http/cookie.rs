@@ -74,6 +74,15 @@ fn name_value(piece: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The name that somebody may take a piece to have. One without `=` is a name without a value to some; and a cookie without a name that
+/// begins with `=` is sent back by browsers without that, so that the name is what stands first in its value.
+fn name_as_sent(piece: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();
+    let start = piece.iter().position(|byte| !blank(byte)).unwrap_or(piece.len());
+    let sent = piece.get(start..).unwrap_or_default();
+    sent.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+}
+
 /// All cookies of a request, in order: name and value.
 pub fn all(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|line| pieces(line.as_bytes())).map(name_value)
@@ -104,7 +113,7 @@ impl IdentityCookies {
     fn pose(&self, piece: &[u8]) -> bool {
         let Some(names) = &self.0 else { return false };
         let starts = |byte: &u8| matches!(byte, b',' | b'"') || byte.is_ascii_whitespace() || !byte.is_ascii();
-        let named = |part: &[u8]| covers(names, part.split(|byte| *byte == b'=').next().unwrap_or_default());
+        let named = |part: &[u8]| covers(names, name_as_sent(part));
         named(piece) || piece.split(starts).any(named)
     }
 }
@@ -118,7 +127,7 @@ fn covers(names: &FoldedNames, name: &[u8]) -> bool {
 /// Appends a request's cookies to a line as one, without our own and those that could pose as one of `told`. What stands in the line from
 /// `began` on are cookies already.
 pub fn write_clients(headers: &HeaderMap, told: &IdentityCookies, line: &mut Vec<u8>, began: usize) {
-    let goes = |piece: &[u8]| is_ours(name_value(piece).0) || told.pose(piece);
+    let goes = |piece: &[u8]| is_ours(name_as_sent(piece)) || told.pose(piece);
     let clients = line.len();
     let (mut lines, mut any_went) = (0, false);
     for field in headers.get_all(COOKIE) {
@@ -148,7 +157,7 @@ pub fn write_clients(headers: &HeaderMap, told: &IdentityCookies, line: &mut Vec
 pub fn refuse(headers: &mut HeaderMap, told: &IdentityCookies) {
     let goes = |line: &HeaderValue| {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        let name = name_value(pair.trim_ascii()).0;
+        let name = name_as_sent(pair);
         is_ours(name) || told.0.as_ref().is_some_and(|names| covers(names, name))
     };
     if !headers.get_all(SET_COOKIE).iter().any(goes) {
@@ -235,6 +244,7 @@ mod tests {
         assert_eq!(after(&["__HOST-Lychgate-1=x;a=1", "lychgate-login-abc=y"]).as_deref(), Some("a=1"));
         assert_eq!(after(&["__Secure-lychgate-hint=x; lychgatekeeper=1"]).as_deref(), Some("lychgatekeeper=1"));
         assert_eq!(after(&[" lychgate = x ; a=1"]).as_deref(), Some("a=1"));
+        assert_eq!(after(&["a=1; lychgate; =__Host-lychgate=x; = b; c="]).as_deref(), Some("a=1; = b; c="));
     }
 
     #[test]
@@ -265,14 +275,24 @@ mod tests {
     #[test]
     fn s07_an_application_cannot_set_our_cookies() {
         let mut headers = HeaderMap::new();
-        for line in
-            ["__Host-lychgate=evil; Path=/", "JSESSIONID=1", " lychgate.1 =x", "__host-LYCHGATE-login-x=1", "b=2"]
-        {
+        for line in [
+            "__Host-lychgate=evil; Path=/",
+            "JSESSIONID=1",
+            " lychgate.1 =x",
+            "__host-LYCHGATE-login-x=1",
+            "b=2",
+            // Without a name: browsers send back what stands behind the sign.
+            "=lychgate=evil; Path=/",
+            " = =lychgate-login-x=evil",
+            "lychgate; Path=/",
+            "=; Path=/",
+            "=c",
+        ] {
             headers.append(SET_COOKIE, HeaderValue::from_static(line));
         }
         refuse(&mut headers, &IdentityCookies::default());
         let left: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
-        assert_eq!(left, ["JSESSIONID=1", "b=2"]);
+        assert_eq!(left, ["JSESSIONID=1", "b=2", "=; Path=/", "=c"]);
     }
 
     #[test]
@@ -320,6 +340,8 @@ mod tests {
             "a=1 user=x",
             "a=\"b\"user=x",
             "a=1,\tuser =x",
+            "=user=x",
+            "a=1,=user",
         ] {
             assert_eq!(told("", &[&format!("a=b; {line}; c=d")], &names), "a=b; c=d", "{line}");
         }
@@ -379,7 +401,7 @@ mod tests {
     fn s07_an_application_cannot_set_what_tells_who_asks() {
         let told = IdentityCookies::new(["user"]);
         let mut headers = HeaderMap::new();
-        for line in ["user=root; Path=/", "USER=root", "us%65r=root", "users=1", "a=user"] {
+        for line in ["user=root; Path=/", "USER=root", "us%65r=root", "=user=root", "user", "users=1", "a=user"] {
             headers.append(SET_COOKIE, HeaderValue::from_static(line));
         }
         refuse(&mut headers, &told);

@@ -129,11 +129,11 @@ body_stall = "5s"
   if (ALONE) {
     for (const name of Object.keys(MODES)) await check(`slowhttptest: ${name}`, () => attackWith([name]));
   } else {
-    await check("slowhttptest: while it runs in four modes at once, every probe is answered", () =>
+    await check("D01 slowhttptest: while it runs in four modes at once, every probe is answered", () =>
       attackWith(Object.keys(MODES)));
   }
 
-  await check("slowhttptest: what it opened is closed", () =>
+  await check("D01 slowhttptest: what it opened is closed", () =>
     until("the end of all connections", async () => /^lychgate_connections 0$/m.test(await gateway.metrics())));
 
   for (const [name, next] of Object.entries(FLOODS)) {
@@ -146,7 +146,7 @@ body_stall = "5s"
     });
   }
 
-  await check("no descriptors left: open connections are served, new ones are accepted when some are free again", async () => {
+  await check("D04 no descriptors left: open connections are served, new ones are accepted when some are free again", async () => {
     const kept = oneConnection();
     const served = () => ask(here.port, { host: HOST, agent: kept });
     expectSame("the status before", (await served()).status, 200);
@@ -165,7 +165,7 @@ body_stall = "5s"
     kept.destroy();
   });
 
-  await check("no descriptors left: a request that needs a new one to the application is answered", async () => {
+  await check("D04 no descriptors left: a request that needs a new one to the application is answered", async () => {
     const agents = Array.from({ length: 24 }, oneConnection);
     const all = (limit) => Promise.all(agents.map((agent) => ask(here.port, { host: HOST, agent, limit })));
     for (const page of await all()) expectSame("the status before", page.status, 200);
@@ -179,7 +179,7 @@ body_stall = "5s"
     agents.forEach((agent) => agent.destroy());
   });
 
-  await check("h2spec: every case holds over TLS, the strict one too", async () => {
+  await check("H03 h2spec: every case holds over TLS, the strict one too", async () => {
     const out = await h2spec(["-S", "-h", "127.0.0.1", "-p", String(secure), "-t", "-k", "-o", "5"]);
     const summary = out.match(/(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/);
     expect(summary, out.slice(-600));

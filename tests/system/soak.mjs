@@ -301,7 +301,7 @@ access = { file = "${join(here.folder, "access.log")}" }
     expect(grown <= most, `${name} grew by ${grown.toFixed(0)} ${unit}, ${most} are allowed`);
   };
 
-  await check("soak: memory is level", () => level("resident", "KiB", MOST_KIB));
-  await check("soak: descriptors are level", () => level("files", "files", MOST_FILES));
+  await check("D06 soak: memory is level", () => level("resident", "KiB", MOST_KIB));
+  await check("D06 soak: descriptors are level", () => level("files", "files", MOST_FILES));
   agent.destroy();
 });

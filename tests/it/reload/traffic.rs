@@ -130,7 +130,7 @@ impl Traffic {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions() {
+async fn d05_two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions() {
     let application = telling().await;
     let socket = RawApplication::start().await;
     let upstream = application.url();
@@ -185,7 +185,7 @@ async fn two_hundred_reloads_under_traffic_lose_no_request_and_mix_no_versions()
 }
 
 #[tokio::test]
-async fn the_open_connections_to_an_application_go_on_being_used() {
+async fn d05_the_open_connections_to_an_application_go_on_being_used() {
     let application = RawApplication::start().await;
     let site = Site::with(|_| policy(&application.url()), |setup| setup.settings("reload = \"signal\"")).await;
     let mut client = Wire::connect(site.gateway.address()).await;
@@ -214,7 +214,7 @@ async fn the_open_connections_to_an_application_go_on_being_used() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_under_way_ends_with_the_policies_that_it_began_with() {
+async fn d05_a_request_that_is_under_way_ends_with_the_policies_that_it_began_with() {
     let site = asked_site().await;
     let application = RawApplication::start().await;
     site.gateway.write("policies/app.toml", &policy(&application.url()));
