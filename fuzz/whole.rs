@@ -70,7 +70,8 @@ impl Whole {
     fn check_log(&self) {
         let told = self.application.take_ids();
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..200 {
+        // On a machine that does other things besides, lines can take seconds.
+        for _ in 0..1000 {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             let mut lines = decisions(&log);
             let fresh: Vec<String> = lines.keys().cloned().collect();

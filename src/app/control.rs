@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::StartError;
@@ -30,6 +30,8 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How long files that do not become quiet are waited for, and the least time between two attempts that files cause.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// How long after a task that ended, though it never should, it is begun again.
+const BEGUN_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether a key is to be turned; far less than a key is published before it signs.
 const KEYS_LOOKED_AT: Duration = Duration::from_secs(60 * 60);
 
@@ -177,9 +179,49 @@ impl Discovery {
             stays
         });
         for one in providers {
-            self.0
-                .entry(address(one))
-                .or_insert_with(|| tokio::spawn(Arc::clone(&one.provider).keep_discovered()).abort_handle());
+            self.0.entry(address(one)).or_insert_with(|| {
+                let provider = Arc::clone(&one.provider);
+                tokio::spawn(kept_up(BEGUN_AGAIN, move || Arc::clone(&provider).keep_discovered())).abort_handle()
+            });
         }
+    }
+}
+
+/// Runs what should never end, and begins it again when it ends all the same: after a panic, its provider would be asked for nothing until
+/// a restart. It ends with the task that this runs in.
+async fn kept_up<F: Future<Output = ()> + Send + 'static>(pause: Duration, begin: impl Fn() -> F) {
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn(begin());
+        if let Some(Err(error)) = task.join_next().await {
+            tracing::error!(%error, "keeping a provider discovered ended with a panic; it is begun again");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn r16_what_keeps_a_provider_discovered_is_begun_again_after_a_panic_and_ends_when_it_is_let_go() {
+        let (begun, mut beginnings) = mpsc::unbounded_channel();
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let kept = tokio::spawn(kept_up(Duration::ZERO, move || {
+            let (lives, life) = oneshot::channel::<()>();
+            begun.send(life).unwrap();
+            let first = first.swap(false, std::sync::atomic::Ordering::Relaxed);
+            async move {
+                let _lives = lives;
+                assert!(!first, "the first one dies");
+                std::future::pending::<()>().await;
+            }
+        }));
+        assert!(beginnings.recv().await.unwrap().await.is_err());
+        let mut second = beginnings.recv().await.unwrap();
+        assert!(second.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        kept.abort();
+        assert!(second.await.is_err());
     }
 }

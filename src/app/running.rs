@@ -35,6 +35,8 @@ pub struct Options {
     pub clock: Clock,
     /// Where the access log goes, when not where the configuration says.
     pub access_log: Option<AccessLogTarget>,
+    /// The list of ended sessions, when not the one in the state directory.
+    pub revocations: Option<Revocations>,
     /// Whether failing tests of policies are only warned about, at the start and at reloads; for emergencies.
     pub skip_tests: bool,
     /// Sets how much the program says of itself, when `log.level` changes.
@@ -46,7 +48,7 @@ pub type LevelSetter = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::system(), access_log: None, skip_tests: false, set_level: None }
+        Self { clock: Clock::system(), access_log: None, revocations: None, skip_tests: false, set_level: None }
     }
 }
 
@@ -164,7 +166,11 @@ impl Plan {
         // gateways that share everything are told of the address.
         let fronts = Fronts::new(&config.listeners)?;
         let mut sockets = bind_all(&config, &fronts)?;
-        let revocations = Arc::new(revocations(&config, &options.clock)?);
+        let revocations = match options.revocations {
+            Some(given) => given,
+            None => revocations(&config, &options.clock)?,
+        };
+        let revocations = Arc::new(revocations);
         revocations.sessions_last(snapshot.longest_session());
         let keys = (keys, Arc::clone(&origin.identity));
         let common = common(&config, snapshot, keys, Arc::clone(&revocations), &metrics, options.clock);

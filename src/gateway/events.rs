@@ -10,6 +10,8 @@
 //!
 //! Trust boundary: the whole internet. Specifications: Back-Channel Logout 1.0 sections 2.5 and 2.8, RFC 8935, Okta event hooks.
 
+mod fault;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +27,13 @@ use super::content::Content;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
 use crate::clock::Timestamp;
-use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken, okta_hook};
+use crate::oidc::okta_hook::{self, HookEvent};
+use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken};
 use crate::pages;
 use crate::session::{Cause, Effect, Order, Revoked, Tag, Wanted, Whom};
+use crate::snapshot::Application;
 use crate::upstream::BodyError;
+use fault::Fault;
 
 /// How long a sender may take for a message.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,79 +45,6 @@ const MAX_HOOK: usize = 1 << 20;
 const MAX_CHALLENGE: usize = 512;
 
 static CHALLENGE: HeaderName = HeaderName::from_static("x-okta-verification-challenge");
-
-/// Why a message is not accepted.
-enum Fault {
-    /// Another content type than this address takes.
-    ContentType,
-    TooLarge,
-    /// It did not come whole, or in time.
-    Incomplete,
-    /// The form has no logout token, or several.
-    NoToken,
-    /// The sender did not show what was agreed upon.
-    Unauthorised,
-    /// It is no hook.
-    NoHook,
-    Token(SignalError),
-    /// It holds, but is not written.
-    NotKept,
-}
-
-impl From<SignalError> for Fault {
-    fn from(error: SignalError) -> Self {
-        Self::Token(error)
-    }
-}
-
-impl Fault {
-    const fn code(&self) -> &'static str {
-        match self {
-            Self::ContentType => "signal_content_type",
-            Self::TooLarge => "signal_too_large",
-            Self::Incomplete => "signal_incomplete",
-            Self::NoToken => "signal_no_token",
-            Self::Unauthorised => "signal_unauthorised",
-            Self::NoHook => "signal_no_hook",
-            Self::Token(error) => error.code(),
-            Self::NotKept => "signal_not_kept",
-        }
-    }
-
-    const fn text(&self) -> &'static str {
-        match self {
-            Self::ContentType => "the content type is another than this address takes",
-            Self::TooLarge => "the message is too long",
-            Self::Incomplete => "the message did not arrive whole",
-            Self::NoToken => "there is not exactly one logout_token",
-            Self::Unauthorised => "Authorization is missing or wrong",
-            Self::NoHook => "this is no event hook",
-            Self::Token(error) => error.text(),
-            Self::NotKept => "the message was understood and could not be written down; send it again",
-        }
-    }
-
-    const fn status(&self) -> StatusCode {
-        match self {
-            Self::Unauthorised => StatusCode::UNAUTHORIZED,
-            Self::Token(SignalError::Unavailable) | Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// RFC 8935 section 2.4.
-    const fn set_error(&self) -> &'static str {
-        match self {
-            Self::Unauthorised => "authentication_failed",
-            Self::Token(SignalError::Issuer) => "invalid_issuer",
-            Self::Token(SignalError::Audience) => "invalid_audience",
-            Self::Token(
-                SignalError::UnknownKey | SignalError::AmbiguousKey | SignalError::Signature | SignalError::Algorithm,
-            ) => "invalid_key",
-            _ => "invalid_request",
-        }
-    }
-}
 
 /// Takes a logout token.
 pub(super) async fn backchannel_logout(
@@ -145,24 +77,31 @@ async fn take_logout(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBod
     let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
     let (Some((_, token)), None) = (tokens.next(), tokens.next()) else { return Err(Fault::NoToken) };
     let token = UnverifiedToken::parse(&token)?;
+    let (mut orders, mut fault) = (Vec::new(), None);
     for provider in addressed(exchange, |provider| provider.is_addressed(&token))? {
-        let LogoutToken { jti, sid, subject, before } = provider.verify_logout_token(&token).await?;
-        let name = provider.name();
-        let person = subject.as_deref().map(|subject| Whom::Person { provider: name, subject });
-        let ended = |whom: &Whom<'_>| Wanted::new(whom, before, Cause::BackChannel, Effect::Ended);
-        // By sid that login, by sub all of the person's. A session for which the provider named no sid cannot be told from the one meant.
-        let wanted = match (&sid, &subject) {
-            (Some(sid), subject) => {
-                let session = ended(&Whom::ProviderSession { provider: name, sid });
-                let session = person.iter().fold(session, Wanted::and);
-                let without = subject.iter().map(|subject| ended(&Whom::PersonWithoutSid { provider: name, subject }));
-                std::iter::once(session).chain(without).collect()
-            }
-            (None, _) => person.iter().map(ended).collect(),
-        };
-        carry_out(exchange, wanted, Tag::message(name, &jti), Cause::BackChannel).await?;
+        match provider.verify_logout_token(&token).await {
+            Ok(said) => orders.push(logout_order(provider.name(), &said)),
+            Err(error) => fault = fault.or(Some(error)),
+        }
     }
-    Ok(())
+    carry_out(exchange, orders, Cause::BackChannel, fault).await
+}
+
+/// By sid that login, by sub all of the person's. A session for which the provider named no sid cannot be told from the one meant.
+fn logout_order(provider: &str, said: &LogoutToken) -> Order {
+    let LogoutToken { jti, sid, subject, before } = said;
+    let person = subject.as_deref().map(|subject| Whom::Person { provider, subject });
+    let ended = |whom: &Whom<'_>| Wanted::new(whom, *before, Cause::BackChannel, Effect::Ended);
+    let wanted = match (sid, subject) {
+        (Some(sid), subject) => {
+            let session = ended(&Whom::ProviderSession { provider, sid });
+            let session = person.iter().fold(session, Wanted::and);
+            let without = subject.iter().map(|subject| ended(&Whom::PersonWithoutSid { provider, subject }));
+            std::iter::once(session).chain(without).collect()
+        }
+        (None, _) => person.iter().map(ended).collect(),
+    };
+    Order { wanted, message: Some(Tag::message(provider, jti)) }
 }
 
 /// Takes a security event token (RFC 8935 section 2).
@@ -210,16 +149,21 @@ async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) 
     if !for_whom.iter().all(|provider| may_send(provider)) {
         return Err(Fault::Unauthorised);
     }
+    let (mut orders, mut fault) = (Vec::new(), None);
     for provider in for_whom {
-        let SecurityEvent { jti, asked } = provider.verify_security_event(&token).await?;
-        let wanted = asked.iter().flat_map(|asked| {
-            who(&asked.meant, provider.name(), |whom| {
-                Wanted::new(whom, asked.before, Cause::SecurityEvent, asked.effect)
-            })
-        });
-        carry_out(exchange, wanted.collect(), Tag::message(provider.name(), &jti), Cause::SecurityEvent).await?;
+        match provider.verify_security_event(&token).await {
+            Ok(said) => orders.push(event_order(provider.name(), &said)),
+            Err(error) => fault = fault.or(Some(error)),
+        }
     }
-    Ok(())
+    carry_out(exchange, orders, Cause::SecurityEvent, fault).await
+}
+
+fn event_order(provider: &str, said: &SecurityEvent) -> Order {
+    let wanted = said.asked.iter().flat_map(|asked| {
+        who(&asked.meant, provider, |whom| Wanted::new(whom, asked.before, Cause::SecurityEvent, asked.effect))
+    });
+    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, &said.jti)) }
 }
 
 /// A subject's entries in the list: the session where one is named, of the person where one is named too.
@@ -284,52 +228,54 @@ async fn take_hook(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody)
     let body = read(headers, &["application/json"], body, MAX_HOOK).await?;
     let events = okta_hook::read(&body).ok_or(Fault::NoHook)?;
     let now = exchange.gateway.now();
-    for provider in senders {
-        for event in &events {
-            let before = event.at.map_or(now, |at| at.after(LEEWAY)).min(now);
-            let wanted = event.people.iter().map(|subject| {
-                let whom = Whom::Person { provider: provider.name(), subject };
-                Wanted::new(&whom, before, Cause::OktaHook, event.effect)
-            });
-            let wanted: Vec<Wanted> = wanted.collect();
-            if !wanted.is_empty() {
-                carry_out(exchange, wanted, Tag::message(provider.name(), &event.uuid), Cause::OktaHook).await?;
-            }
-        }
-    }
-    Ok(())
+    let orders = senders.iter().flat_map(|provider| events.iter().map(|event| hook_order(provider.name(), event, now)));
+    let orders = orders.filter(|order| !order.wanted.is_empty()).collect();
+    carry_out(exchange, orders, Cause::OktaHook, None).await
 }
 
 /// How far Okta's clock may be off.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// Ends the sessions and waits until that is written; what came before changes nothing and is accepted again.
-async fn carry_out(exchange: &Exchange<'_>, wanted: Vec<Wanted>, message: Tag, cause: Cause) -> Result<(), Fault> {
-    let (common, now): (_, Timestamp) = (&exchange.gateway.common, exchange.gateway.now());
-    let ends_something = !wanted.is_empty();
-    match common.revocations.carry_out(Order { wanted, message: Some(message) }, now) {
-        Revoked::Replayed => Ok(()),
-        Revoked::Done(keeping) => {
-            if ends_something {
-                common.metrics.revoked(cause);
-                tracing::info!(request_id = exchange.request_id.as_str(), cause = cause.as_str(), "sessions ended");
-            }
-            if keeping.is_kept().await {
-                Ok(())
-            } else {
-                common.revocations.forget_message(message);
-                Err(Fault::NotKept)
-            }
-        }
+fn hook_order(provider: &str, event: &HookEvent, now: Timestamp) -> Order {
+    let before = event.at.map_or(now, |at| at.after(LEEWAY)).min(now);
+    let people = event.people.iter().map(|subject| Whom::Person { provider, subject });
+    let wanted = people.map(|whom| Wanted::new(&whom, before, Cause::OktaHook, event.effect));
+    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, &event.uuid)) }
+}
+
+/// Ends the sessions of all orders at once, then waits until that is written; what came before changes nothing and is accepted when it is
+/// written. A `fault` of another part of the message is told in the end.
+async fn carry_out(
+    exchange: &Exchange<'_>,
+    orders: Vec<Order>,
+    cause: Cause,
+    fault: Option<SignalError>,
+) -> Result<(), Fault> {
+    let common = &exchange.gateway.common;
+    let Revoked { ended, keeping } = common.revocations.carry_out(orders, exchange.gateway.now());
+    for _ in 0..ended {
+        common.metrics.revoked(cause);
+    }
+    if ended > 0 {
+        tracing::info!(request_id = exchange.request_id.as_str(), cause = cause.as_str(), ended, "sessions ended");
+    }
+    match (keeping.is_kept().await, fault) {
+        (_, Some(error)) => Err(Fault::Token(error)),
+        (false, None) => Err(Fault::NotKept),
+        (true, None) => Ok(()),
     }
 }
 
-/// The providers of all applications, each once.
+/// The providers of all applications, each once: those that sign people in, and those that vouch for access tokens.
 pub(super) fn providers(exchange: &Exchange<'_>) -> Vec<Arc<Provider>> {
     let mut all: Vec<Arc<Provider>> = Vec::new();
-    for provider in exchange.snapshot.applications().iter().filter_map(|application| application.provider()) {
-        if !all.iter().any(|known| Arc::ptr_eq(known, provider)) {
-            all.push(Arc::clone(provider));
+    let of = |application: &'_ Arc<Application>| {
+        let bearer = application.bearer().map(|access| Arc::clone(&access.provider));
+        application.provider().cloned().into_iter().chain(bearer)
+    };
+    for provider in exchange.snapshot.applications().iter().flat_map(of) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, &provider)) {
+            all.push(provider);
         }
     }
     all

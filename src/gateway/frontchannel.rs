@@ -21,7 +21,7 @@ use super::content::Content;
 use super::refusal::Refusal;
 use super::{Exchange, events, logout};
 use crate::pages;
-use crate::session::{Cause, Effect, Wanted, Whom};
+use crate::session::{Cause, Effect, Keeping, Wanted, Whom};
 use crate::snapshot::Route;
 
 /// The longest `sid`.
@@ -54,6 +54,7 @@ pub(super) async fn answer(
         let whom = Whom::ProviderSession { provider: provider.name(), sid: &named.sid };
         wanted.push(Wanted::new(&whom, now, Cause::FrontChannel, Effect::Ended));
     }
+    let (revocations, mut keeping) = (&exchange.gateway.common.revocations, Keeping::default());
     for known in logout::signed_in(exchange, route, headers) {
         let session = known.session();
         let of_it = session.provider_session.as_deref() == Some(&*named.sid)
@@ -62,10 +63,10 @@ pub(super) async fn answer(
             account.recognised(&known);
             let own = Wanted::new(&Whom::Session(&session.id), now, Cause::SignedOut, Effect::Ended);
             // In a writing of its own: it does not share the fate of hearsay.
-            let _ = exchange.gateway.common.revocations.revoke(vec![own], now).is_kept().await;
+            keeping = keeping.and(revocations.revoke(vec![own], now));
         }
     }
-    let kept = exchange.gateway.common.revocations.revoke(wanted, now).is_kept().await;
+    let kept = keeping.and(revocations.revoke(wanted, now)).is_kept().await;
     account.failed(if kept { "signal_accepted" } else { "signal_not_kept" });
     metrics.revoked(Cause::FrontChannel);
     metrics.signal("frontchannel_logout", "accepted");

@@ -4,22 +4,22 @@
 //! no cookie, and is readable by its owner only. Its format has a number; a file of another number, or one that cannot be read, is an
 //! error that says what to do, never an empty list.
 //!
-//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: 1,024 changes on their way; many are committed together.
+//! Layer 2: knows what an entry is (`session`). May touch: `revocations.redb` in the state directory. Bound: 1,024 jobs on
+//! their way; many are committed together. The file holds no more than the list in memory, which says what leaves it, when the disk takes it.
 //! Trust boundary: the state directory belongs to the gateway.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::Timestamp;
-use crate::session::{BeingKept, Change, Entry, Keeper, Revocations, Tag};
+use crate::session::{Change, Done, Entry, Keeper, Patience, Revocations, Tag};
 
 /// The file in the state directory.
 const FILE: &str = "revocations.redb";
@@ -27,10 +27,12 @@ const FILE: &str = "revocations.redb";
 const FORMAT: u64 = 1;
 /// Jobs that may wait for the thread.
 const QUEUE: usize = 1024;
-/// Jobs that one commit takes along.
-const TOGETHER: usize = 256;
+/// Entries that could not leave the file and are remembered, of 16 bytes each; what is more leaves it at the next start, when it is over.
+const OWED: usize = 65_536;
 /// How long whoever ends a session waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Jobs that one commit takes along.
+const TOGETHER: usize = 256;
 
 const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("revocations");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -66,14 +68,17 @@ impl LedgerError {
 
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.fault {
-            Fault::InUse => write!(f, "the list of ended sessions {path} is in use by another gateway"),
-            Fault::Format(found) => {
-                write!(f, "the list of ended sessions {path} has format {found}, and this gateway knows {FORMAT}")
-            }
-            Fault::Damaged(why) => write!(f, "the list of ended sessions {path} cannot be read: {why}"),
-            Fault::System(error) => write!(f, "the list of ended sessions {path} cannot be used: {error}"),
+        write!(f, "the list of ended sessions {} {}", self.path.display(), self.fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => f.write_str("is in use by another gateway"),
+            Self::Format(found) => write!(f, "has format {found}, and this gateway knows {FORMAT}"),
+            Self::Damaged(why) => write!(f, "cannot be read: {why}"),
+            Self::System(error) => write!(f, "cannot be used: {error}"),
         }
     }
 }
@@ -83,7 +88,7 @@ impl std::error::Error for LedgerError {}
 /// What is handed to the thread.
 struct Job {
     changes: Vec<Change>,
-    done: oneshot::Sender<bool>,
+    done: Done,
 }
 
 /// The list that is kept in the state directory `folder`; makes it there when there is none.
@@ -94,7 +99,7 @@ pub fn open(folder: &Path, now: Timestamp) -> Result<Revocations, LedgerError> {
 
 /// The open file and its thread; both end when this is dropped.
 struct Ledger {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -106,23 +111,31 @@ impl Ledger {
         let opened = std::panic::catch_unwind(|| read(folder, &path))
             .unwrap_or_else(|_| Err(Fault::Damaged("what stands in it contradicts itself".to_owned())));
         let failed = |fault| LedgerError { path: path.clone(), fault };
-        let (database, entries) = opened.map_err(failed)?;
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (store, entries) = opened.map_err(failed)?;
+        let (queue, jobs) = channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("revocations".to_owned())
-            .spawn(move || write_all(&database, &jobs))
+            .spawn(move || write_all(store, jobs))
             .map_err(|error| LedgerError { path: path.clone(), fault: Fault::System(error) })?;
         Ok((Self { queue: Some(queue), thread: Some(thread) }, entries))
     }
 }
 
 impl Keeper for Ledger {
-    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept> {
-        let (done, told) = oneshot::channel();
-        match self.queue.as_ref()?.try_send(Job { changes, done }) {
-            Ok(()) => Some(Box::pin(async move { matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(true))) })),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+    fn has_room(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_closed() && queue.capacity() > 0)
+    }
+
+    fn keep(&self, changes: Vec<Change>, done: Done) {
+        if let Some(queue) = &self.queue {
+            // A job that comes back is dropped, which tells that it was not written.
+            drop(queue.try_send(Job { changes, done }));
         }
+    }
+
+    fn patience(&self) -> Patience {
+        // Begun when somebody waits, which only tasks do.
+        Box::pin(async { tokio::time::sleep(PATIENCE).await })
     }
 }
 
@@ -135,15 +148,65 @@ impl Drop for Ledger {
     }
 }
 
-fn read(folder: &Path, path: &Path) -> Result<(Database, Vec<(Tag, Entry)>), Fault> {
-    let file = private_file(folder, path).map_err(Fault::System)?;
-    let file = FileBackend::new(file).map_err(|error| opening(&error))?;
-    let database = Builder::new().create_with_backend(file).map_err(|error| opening(&error))?;
-    check_format(&database)?;
+/// The database, and how to open it again.
+struct Store {
+    /// None after an error of the disk, after which it takes nothing any more.
+    database: Option<Database>,
+    open: Box<dyn Fn() -> Result<Database, Fault> + Send>,
+    /// What must leave the file and could not; at most [`OWED`].
+    owed: Vec<Tag>,
+}
+
+impl Store {
+    /// Opens the database in an open file. It is opened again in the same file, whatever has its name by then.
+    fn in_file(file: File) -> Result<Self, Fault> {
+        let open = move || {
+            let file = file.try_clone().map_err(Fault::System)?;
+            let file = FileBackend::new(file).map_err(|error| opening(&error))?;
+            Builder::new().create_with_backend(file).map_err(|error| opening(&error))
+        };
+        Ok(Self::new(open()?, open))
+    }
+
+    fn new(database: Database, open: impl Fn() -> Result<Database, Fault> + Send + 'static) -> Self {
+        Self { database: Some(database), open: Box::new(open), owed: Vec::new() }
+    }
+
+    /// Writes all of it or nothing. What should have left the file then does so the next time; who wanted something to be in it is told.
+    fn commit(&mut self, jobs: &[Job]) -> Result<(), Box<dyn std::error::Error>> {
+        let written = self.try_commit(jobs);
+        if written.is_err() {
+            let changes = jobs.iter().flat_map(|job| &job.changes);
+            let removed = changes.filter_map(|change| if let Change::Remove(tag) = change { Some(*tag) } else { None });
+            self.owed.extend(removed.take(OWED.saturating_sub(self.owed.len())));
+        }
+        written
+    }
+
+    fn try_commit(&mut self, jobs: &[Job]) -> Result<(), Box<dyn std::error::Error>> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.open)().map_err(|fault| fault.to_string())?,
+        };
+        commit(&database, &self.owed, jobs)?;
+        self.owed = Vec::new();
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+fn read(folder: &Path, path: &Path) -> Result<(Store, Vec<(Tag, Entry)>), Fault> {
+    let store = Store::in_file(private_file(folder, path).map_err(Fault::System)?)?;
+    let entries = store.database.as_ref().map_or(Ok(Vec::new()), entries)?;
+    Ok((store, entries))
+}
+
+fn entries(database: &Database) -> Result<Vec<(Tag, Entry)>, Fault> {
+    check_format(database)?;
     let reading = database.begin_read().map_err(|error| damaged(&error))?;
     let table = match reading.open_table(ENTRIES) {
         Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => return Ok((database, Vec::new())),
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         Err(error) => return Err(damaged(&error)),
     };
     let mut entries = Vec::new();
@@ -152,9 +215,7 @@ fn read(folder: &Path, path: &Path) -> Result<(Database, Vec<(Tag, Entry)>), Fau
         let entry = postcard::from_bytes(entry.value()).map_err(|error| damaged(&error))?;
         entries.push((Tag::from_bytes(*tag.value()), entry));
     }
-    drop(table);
-    drop(reading);
-    Ok((database, entries))
+    Ok(entries)
 }
 
 /// A new file gets the present number.
@@ -197,29 +258,31 @@ fn private_file(folder: &Path, path: &Path) -> std::io::Result<File> {
 }
 
 /// The thread: takes what waits, commits it together, tells everybody.
-fn write_all(database: &Database, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+fn write_all(mut store: Store, mut jobs: Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
         let mut taken = vec![first];
         while taken.len() < TOGETHER
             && let Ok(job) = jobs.try_recv()
         {
             taken.push(job);
         }
-        let written = commit(database, &taken);
+        let written = store.commit(&taken);
         if let Err(error) = &written {
             tracing::error!(%error, "ended sessions could not be written down: they are ended, and a restart would forget it");
         }
         for job in taken {
-            // Who asked may have gone.
-            let _ = job.done.send(written.is_ok());
+            job.done.tell(written.is_ok());
         }
     }
 }
 
-fn commit(database: &Database, jobs: &[Job]) -> Result<(), redb::Error> {
+fn commit(database: &Database, owed: &[Tag], jobs: &[Job]) -> Result<(), redb::Error> {
     let writing = database.begin_write()?;
     {
         let mut table = writing.open_table(ENTRIES)?;
+        for tag in owed {
+            table.remove(tag.bytes())?;
+        }
         for change in jobs.iter().flat_map(|job| &job.changes) {
             match change {
                 Change::Put(tag, entry) => {

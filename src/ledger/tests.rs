@@ -1,10 +1,12 @@
 //! The list survives a restart; a file that cannot be used is an error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
 use crate::claims::Claims;
-use crate::session::{Cause, Effect, Order, Revoked, Session, SessionId, Standing, Wanted, Whom};
+use crate::session::{Cause, Effect, Order, Session, SessionId, Standing, Wanted, Whom};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -53,8 +55,7 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     assert!(first.revoke(wanted(Whom::Session(&other.id), at(2)), at(2)).is_kept().await);
     let message = Tag::message("okta", "jti-1");
     let order = Order { wanted: Vec::new(), message: Some(message) };
-    let Revoked::Done(keeping) = first.carry_out(order, at(2)) else { panic!("replayed") };
-    assert!(keeping.is_kept().await);
+    assert!(first.carry_out(vec![order], at(2)).keeping.is_kept().await);
     first.close();
 
     let second = open(&folder, at(10)).unwrap();
@@ -66,6 +67,7 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     let much_later = open(&folder, at(3600 * 48 + 1)).unwrap();
     assert_eq!(much_later.count(), 1);
     much_later.close();
+    assert_eq!(Ledger::open(&folder).unwrap().1.len(), 1, "what is over has left the file");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -98,4 +100,105 @@ fn l04_a_file_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     std::fs::create_dir(&path).unwrap();
     refused("cannot be used", "readable and writable");
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn l04_a_job_that_the_thread_cannot_write_is_told_of() {
+    // Nobody takes jobs any more.
+    let gone = Ledger { queue: Some(channel(1).0), thread: None };
+    let revocations = Revocations::kept_by(Box::new(gone), Vec::new(), NOW);
+    assert!(!revocations.revoke(wanted(person("okta", "00u1"), at(1)), at(1)).is_kept().await);
+    // They are taken, and the thread ends with them.
+    let (queue, jobs) = channel(1);
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread: None }), Vec::new(), NOW);
+    let keeping = revocations.revoke(wanted(person("okta", "00u1"), at(1)), at(1));
+    let refused = revocations.revoke(wanted(person("okta", "00u1"), at(2)), at(2));
+    assert!(!refused.is_kept().await, "there was room for one");
+    drop(jobs);
+    assert!(!keeping.is_kept().await);
+}
+
+#[tokio::test]
+async fn l03_nobody_waits_longer_for_the_disk_than_a_hook_may_take() {
+    // Jobs lie there, and nobody takes them.
+    let (queue, _jobs) = channel(500);
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread: None }), Vec::new(), NOW);
+    let begun = std::time::Instant::now();
+    let keepings = (0..500).map(|number| revocations.revoke(wanted(person("okta", &number.to_string()), at(1)), at(1)));
+    let all = keepings.reduce(crate::session::Keeping::and).unwrap();
+    assert!(!all.is_kept().await);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// A disk in memory that can be full.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn room(&self) -> std::io::Result<std::sync::MutexGuard<'_, Vec<u8>>> {
+        let full = self.is_full.load(Ordering::Relaxed);
+        if full { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(self.bytes.lock().unwrap()) }
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        out.copy_from_slice(&self.bytes.lock().unwrap()[from..from + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> std::io::Result<()> {
+        self.room()?.resize(usize::try_from(length).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.room().map(drop)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        self.room()?[from..from + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn l04_what_a_full_disk_did_not_take_is_written_when_it_comes_again_and_there_is_room() {
+    let disk = Disk::default();
+    let opens = disk.clone();
+    let open = move || Builder::new().create_with_backend(opens.clone()).map_err(|error| opening(&error));
+    let store = Store::new(open().unwrap(), open);
+    let (queue, jobs) = channel(QUEUE);
+    let thread = Some(std::thread::spawn(move || write_all(store, jobs)));
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread }), Vec::new(), NOW);
+    let order = |subject: &str| {
+        let message = Some(Tag::message("okta", subject));
+        vec![Order { wanted: wanted(person("okta", subject), at(1)), message }]
+    };
+    assert!(revocations.revoke(wanted(Whom::Name("grace"), at(0)), at(0)).is_kept().await);
+    revocations.sessions_last(Duration::from_secs(3600 * 48));
+    assert!(revocations.carry_out(order("00u1"), at(1)).keeping.is_kept().await);
+    disk.is_full.store(true, Ordering::Relaxed);
+    // Grace's entry and the first message are over by then, and cannot leave the file yet.
+    assert!(!revocations.revoke(wanted(Whom::Name("ada"), at(3600 * 25)), at(3600 * 25)).is_kept().await);
+    for _ in 0..3 {
+        let refused = revocations.carry_out(order("00u2"), at(1));
+        assert_eq!((refused.ended, refused.keeping.is_kept().await), (1, false));
+    }
+    disk.is_full.store(false, Ordering::Relaxed);
+    assert!(revocations.carry_out(order("00u2"), at(1)).keeping.is_kept().await);
+    assert!(revocations.carry_out(order("00u3"), at(1)).keeping.is_kept().await);
+    revocations.close();
+    let found = entries(&Builder::new().create_with_backend(disk).unwrap()).unwrap();
+    let people: std::collections::BTreeSet<&str> = found.iter().map(|(_, entry)| &*entry.word).collect();
+    assert_eq!((found.len(), people), (5, ["", "00u1", "00u2", "00u3"].into()));
 }

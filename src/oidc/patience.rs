@@ -71,7 +71,7 @@ impl Provider {
             self.traffic().note(endpoint, &outcome);
             let asked_for = outcome.as_ref().ok().and_then(|answer| self.asked_to_wait(answer));
             let pause = asked_for.unwrap_or_else(|| jittered(PAUSE * 2u32.pow(tries - 1)));
-            let in_time = begun.elapsed() + pause < self.settings().limits.total;
+            let in_time = begun.elapsed().saturating_add(pause) < self.settings().limits.total;
             if !is_worth_another(endpoint, &outcome) {
                 return outcome;
             }
@@ -94,7 +94,7 @@ impl Provider {
             Ok(answer) if is_turned_away(answer.status()) => {
                 if let Some(rest) = asked_for {
                     self.rests().begin(endpoint, self.now(), rest);
-                    let (provider, seconds) = (self.name(), rest.min(LONGEST_REST).as_secs());
+                    let (provider, seconds) = (self.name(), rest.as_secs());
                     tracing::warn!(
                         provider,
                         endpoint = endpoint.as_str(),
@@ -108,14 +108,14 @@ impl Provider {
         }
     }
 
-    /// RFC 9110 section 10.2.3: seconds, or a date.
+    /// RFC 9110 section 10.2.3: seconds, or a date; of what is longer than any rest, only that much.
     fn asked_to_wait(&self, answer: &HttpResponse) -> Option<Duration> {
         let text = answer.headers().get(RETRY_AFTER).filter(|_| is_turned_away(answer.status()))?.to_str().ok()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let until = Timestamp::from_system_time(httpdate::parse_http_date(text).ok()?);
-        Some(until.since(self.now()))
+        let asked = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => Timestamp::from_system_time(httpdate::parse_http_date(text).ok()?).since(self.now()),
+        };
+        Some(asked.min(LONGEST_REST))
     }
 }
 
@@ -186,5 +186,33 @@ mod tests {
     fn pauses_differ_and_are_never_longer_than_said() {
         let pauses: std::collections::BTreeSet<Duration> = (0..64).map(|_| jittered(PAUSE)).collect();
         assert!(pauses.len() > 8 && pauses.iter().all(|pause| *pause <= PAUSE && *pause >= PAUSE * 3 / 4));
+    }
+
+    /// A provider that turns away every request, with the next of these words in `Retry-After`.
+    async fn turning_away(retry_after: [&'static str; 2]) -> std::sync::Arc<Provider> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for after in retry_after {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 2048]).await;
+                let answer = format!("HTTP/1.1 503 -\r\nRetry-After: {after}\r\nContent-Length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let mut settings = crate::oidc::ProviderSettings::new("idp", &issuer, "lychgate");
+        settings.client_secret = Some(crate::crypto::Secret::new("secret".to_owned()));
+        Provider::new(settings, crate::clock::Clock::system()).ok().unwrap()
+    }
+
+    #[tokio::test]
+    async fn r16_the_longest_retry_after_that_can_be_written_is_a_rest_like_any_other() {
+        // A second has passed when it comes: the sum would be longer than any duration.
+        let provider = turning_away(["1", "18446744073709551615"]).await;
+        assert!(provider.discovered_now().await.is_err());
+        let rests = provider.resting();
+        assert!(matches!(rests[..], [(Endpoint::Metadata, left)] if left > LONGEST_REST / 2), "{rests:?}");
     }
 }

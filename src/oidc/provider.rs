@@ -370,7 +370,7 @@ fn window_is_over(last: &mut Option<Timestamp>, now: Timestamp, window: Duration
 }
 
 /// How long an answer is good: `max-age` of its Cache-Control (RFC 9111 section 5.2.2.1), within [`REFRESH_BOUNDS`].
-fn good_for(headers: &HeaderMap) -> Duration {
+pub(super) fn good_for(headers: &HeaderMap) -> Duration {
     let [shortest, longest] = REFRESH_BOUNDS;
     let directives: Vec<&str> = headers
         .get_all(header::CACHE_CONTROL)

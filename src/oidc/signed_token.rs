@@ -1,7 +1,8 @@
 //! A signed token that a provider sends by itself (a logout token, a security event token), from its text to verified claims.
 //!
 //! Everything cheap comes first: shape, size, `iss` and `aud` of somebody known, algorithm, times. Then the signature. A token whose key is
-//! not known may cause one fetch of the key set a minute, and only [`WAITING`] tokens wait for one at a time (L06).
+//! not known may cause one fetch of the key set a minute, and only [`WAITING`] tokens wait for one at a time (L06). The keys of a transmitter
+//! that is not the provider are fetched when a token comes: the first one, or one that finds them older than their answer's Cache-Control lets them be.
 //!
 //! May touch: the network through `provider`. Trust boundary: the token is a stranger's until [`UnverifiedToken::verify`] returns.
 //! Specifications: RFC 7515 section 5.2, RFC 7519 sections 4.1 and 7.2, RFC 8725.
@@ -18,7 +19,7 @@ use super::endpoint::Endpoint;
 use super::id_token::seconds;
 use super::jws::{self, Accepted, JwsError};
 use super::keys::KeySet;
-use super::provider::Provider;
+use super::provider::{Provider, good_for};
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::crypto::SignatureAlgorithm;
@@ -228,29 +229,49 @@ impl UnverifiedToken {
     async fn verify_as_transmitter(&self, provider: &Provider, address: &str) -> Result<(), SignalError> {
         let algorithms = SignatureAlgorithm::ALL;
         self.check(None, &algorithms)?;
-        let known = provider.transmitter_keys().known.load_full();
-        match known.as_deref().map(|keys| self.check(Some(keys), &algorithms)) {
+        let all = provider.transmitter_keys();
+        let mut known = all.known.load_full();
+        if let Some(old) = known.as_ref().filter(|known| !known.is_fresh(provider.now())) {
+            // A key that was withdrawn is believed no longer. While the transmitter is away, the last good ones are.
+            let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
+            known = all.newer(provider, address, Some(old)).await.or(known);
+        }
+        match known.as_deref().map(|known| self.check(Some(&known.keys), &algorithms)) {
             None | Some(Err(SignalError::UnknownKey)) => {
                 let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
-                let newer = provider.transmitter_keys().newer(provider, address, known.as_ref()).await;
+                let newer = all.newer(provider, address, known.as_ref()).await;
                 let missing = if known.is_some() { SignalError::UnknownKey } else { SignalError::Unavailable };
-                self.check(Some(&*newer.ok_or(missing)?), &algorithms)
+                self.check(Some(&newer.ok_or(missing)?.keys), &algorithms)
             }
             Some(other) => other,
         }
     }
 }
 
-/// The keys of a transmitter that is not the provider, fetched when the first token comes.
+/// The keys of a transmitter that is not the provider.
 #[derive(Default)]
 pub(super) struct TransmitterKeys {
-    known: ArcSwapOption<KeySet>,
+    known: ArcSwapOption<Fetched>,
     asked: tokio::sync::Mutex<Option<Timestamp>>,
+}
+
+/// Keys as they were then.
+struct Fetched {
+    keys: KeySet,
+    at: Timestamp,
+    good_for: Duration,
+}
+
+impl Fetched {
+    /// Whether they need not be asked for again. A clock that went back counts as long ago.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.at <= now && now.since(self.at) < self.good_for
+    }
 }
 
 impl TransmitterKeys {
     /// Other keys than those that were `seen`; everybody who waits gets one answer.
-    async fn newer(&self, provider: &Provider, address: &str, seen: Option<&Arc<KeySet>>) -> Option<Arc<KeySet>> {
+    async fn newer(&self, provider: &Provider, address: &str, seen: Option<&Arc<Fetched>>) -> Option<Arc<Fetched>> {
         let mut asked = self.asked.lock().await;
         let current = self.known.load_full();
         let same = match (&current, seen) {
@@ -266,8 +287,9 @@ impl TransmitterKeys {
         }
         *asked = Some(now);
         let answer = provider.read(Endpoint::TransmitterKeys, address).await;
-        let keys = match answer.and_then(|answer| KeySet::parse(answer.body())) {
-            Ok(keys) => Arc::new(keys),
+        let read = answer.and_then(|answer| Ok((KeySet::parse(answer.body())?, good_for(answer.headers()))));
+        let keys = match read {
+            Ok((keys, good_for)) => Arc::new(Fetched { keys, at: now, good_for }),
             Err(error) => {
                 tracing::warn!(provider = provider.name(), %error, "the keys of the transmitter of events are not known");
                 return None;

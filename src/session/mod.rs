@@ -24,8 +24,8 @@ use crate::crypto::random;
 
 pub use cache::{CacheKey, SessionCache};
 pub use revocation::{
-    BeingKept, CAUSES, Cause, Change, Effect, Entry, Keeper, Keeping, Kind, Order, Revocations, Revoked, Standing, Tag,
-    TokenMarks, TokenStanding, Wanted, Whom,
+    CAUSES, Cause, Change, Done, Effect, Entry, Keeper, Keeping, Kind, Order, Patience, Revocations, Revoked, Standing,
+    Tag, TokenMarks, TokenStanding, Wanted, Whom,
 };
 pub use seal::{CookieNames, SealError, SealedSessions};
 pub use ticket::{NonceTag, RefreshTicket};

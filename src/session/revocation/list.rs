@@ -28,6 +28,32 @@ pub enum Change {
     Remove(Tag),
 }
 
+/// What changes of the list mean for the file.
+pub(super) struct Changes {
+    is_written: bool,
+    all: Vec<Change>,
+}
+
+impl Changes {
+    /// Of changes that are written, or that memory alone is told of: then only what must leave the file is noted.
+    pub(super) const fn new(is_written: bool) -> Self {
+        Self { is_written, all: Vec::new() }
+    }
+
+    pub(super) const fn is_written(&self) -> bool {
+        self.is_written
+    }
+}
+
+impl IntoIterator for Changes {
+    type Item = Change;
+    type IntoIter = std::vec::IntoIter<Change>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.into_iter()
+    }
+}
+
 /// Where an entry counts; the first ones are the stronger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pool {
@@ -54,7 +80,8 @@ impl Pool {
 
 struct Kept {
     entry: Entry,
-    pool: Pool,
+    /// Whether something may stand under its tag in the file.
+    in_file: bool,
 }
 
 /// The list.
@@ -97,28 +124,46 @@ impl List {
         })
     }
 
-    /// Adds an entry, or widens the one that is there; what that means for the file is added to `changes`.
-    pub(super) fn add(&mut self, tag: Tag, mut entry: Entry, now: Timestamp, changes: &mut Vec<Change>) {
+    /// Adds an entry, or widens the one that is there, and says whether that is different from before. It is written in either case: that
+    /// memory knows it does not mean that the file does.
+    pub(super) fn add(&mut self, tag: Tag, mut entry: Entry, now: Timestamp, changes: &mut Changes) -> bool {
         if entry.until <= now {
-            return;
+            return false;
         }
-        let mut pool = Pool::of(&entry);
-        if let Some(known) = self.entries.get(&tag) {
+        let mut in_file = changes.is_written;
+        let known = self.take(tag);
+        if let Some(known) = &known {
             widen(&mut entry, &known.entry);
-            pool = pool.min(known.pool);
-            if known.entry == entry && known.pool == pool {
-                return;
-            }
-            self.take(tag);
+            in_file |= known.in_file;
         }
-        self.make_room(pool, changes);
+        self.make_room(Pool::of(&entry), changes);
+        if changes.is_written {
+            changes.all.push(Change::Put(tag, Box::new(entry.clone())));
+        }
+        let different = known.is_none_or(|known| known.entry != entry);
+        self.insert(tag, entry, in_file);
+        different
+    }
+
+    /// Takes an entry from the file; what must leave the file for it comes back.
+    pub(super) fn load(&mut self, tag: Tag, entry: Entry, now: Timestamp) -> Vec<Change> {
+        if entry.until <= now {
+            return vec![Change::Remove(tag)];
+        }
+        let mut changes = Changes::new(false);
+        self.make_room(Pool::of(&entry), &mut changes);
+        self.insert(tag, entry, true);
+        changes.all
+    }
+
+    fn insert(&mut self, tag: Tag, entry: Entry, in_file: bool) {
+        let pool = Pool::of(&entry);
         self.index(pool, |order| order.insert((entry.until, tag)));
-        changes.push(Change::Put(tag, Box::new(entry.clone())));
         match self.by_kind.iter_mut().find(|(kind, _)| *kind == entry.kind) {
             Some((_, count)) => *count += 1,
             None => self.by_kind.push((entry.kind, 1)),
         }
-        self.entries.insert(tag, Kept { entry, pool });
+        self.entries.insert(tag, Kept { entry, in_file });
     }
 
     /// Takes an entry back.
@@ -126,20 +171,26 @@ impl List {
         self.take(tag);
     }
 
+    /// Takes an entry out of the list, and of the file where it stands there.
+    fn drop_entry(&mut self, tag: Tag, changes: &mut Changes) {
+        if self.take(tag).is_some_and(|kept| kept.in_file) {
+            changes.all.push(Change::Remove(tag));
+        }
+    }
+
     /// Lets go of what can mean nothing any more, a little at a time: workers wait meanwhile.
-    pub(super) fn sweep(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
+    pub(super) fn sweep(&mut self, now: Timestamp, changes: &mut Changes) {
         for pool in [Pool::Ended, Pool::Own, Pool::Hearsay, Pool::Messages] {
             for _ in 0..SWEPT_AT_ONCE {
                 let Some((_, tag)) = self.soonest(pool).filter(|(until, _)| *until <= now) else { break };
-                self.take(tag);
-                changes.push(Change::Remove(tag));
+                self.drop_entry(tag, changes);
             }
         }
     }
 
     /// The newest entries first, at most `most`; messages are none.
     pub(super) fn newest(&self, most: usize) -> Vec<Entry> {
-        let people = self.entries.values().filter(|kept| kept.pool != Pool::Messages);
+        let people = self.entries.values().filter(|kept| kept.entry.kind != Kind::Message);
         let mut all: Vec<&Entry> = people.map(|kept| &kept.entry).collect();
         let newer = |a: &&Entry, b: &&Entry| b.before.cmp(&a.before).then_with(|| a.word.cmp(&b.word));
         if all.len() > most {
@@ -150,11 +201,10 @@ impl List {
         all.into_iter().cloned().collect()
     }
 
-    fn make_room(&mut self, pool: Pool, changes: &mut Vec<Change>) {
+    fn make_room(&mut self, pool: Pool, changes: &mut Changes) {
         while self.pool(pool).map_or(0, BTreeSet::len) >= BOUNDS.get(pool as usize).copied().unwrap_or(0) {
             let Some((_, tag)) = self.soonest(pool) else { return };
-            self.take(tag);
-            changes.push(Change::Remove(tag));
+            self.drop_entry(tag, changes);
             self.dropped += u64::from(pool != Pool::Messages);
         }
     }
@@ -167,12 +217,12 @@ impl List {
         self.by_end.get(pool as usize)
     }
 
-    fn take(&mut self, tag: Tag) {
-        if let Some(kept) = self.entries.remove(&tag) {
-            self.index(kept.pool, |order| order.remove(&(kept.entry.until, tag)));
-            let of_kind = self.by_kind.iter_mut().filter(|(kind, _)| *kind == kept.entry.kind);
-            of_kind.for_each(|(_, count)| *count = count.saturating_sub(1));
-        }
+    fn take(&mut self, tag: Tag) -> Option<Kept> {
+        let kept = self.entries.remove(&tag)?;
+        self.index(Pool::of(&kept.entry), |order| order.remove(&(kept.entry.until, tag)));
+        let of_kind = self.by_kind.iter_mut().filter(|(kind, _)| *kind == kept.entry.kind);
+        of_kind.for_each(|(_, count)| *count = count.saturating_sub(1));
+        Some(kept)
     }
 
     fn index(&mut self, pool: Pool, change: impl FnOnce(&mut BTreeSet<(Timestamp, Tag)>) -> bool) {
@@ -180,10 +230,20 @@ impl List {
     }
 }
 
-/// Of two entries for the same the later date holds, and why.
+/// Of two entries for the same the later date holds, with what becomes of the sessions. The cause is that of the later one in the stronger
+/// pool, because the pool goes by it: what was proved is not to be pushed out by what was not, whichever came last.
 fn widen(entry: &mut Entry, known: &Entry) {
-    if known.before >= entry.before {
-        (entry.before, entry.cause, entry.effect) = (known.before, known.cause, known.effect);
+    let known_is_later = known.before >= entry.before;
+    let keeps_cause = match Pool::of(known).cmp(&Pool::of(entry)) {
+        std::cmp::Ordering::Less => true,
+        std::cmp::Ordering::Equal => known_is_later,
+        std::cmp::Ordering::Greater => false,
+    };
+    if keeps_cause {
+        entry.cause = known.cause;
+    }
+    if known_is_later {
+        (entry.before, entry.effect) = (known.before, known.effect);
     }
     entry.until = entry.until.max(known.until);
 }
@@ -206,9 +266,9 @@ mod tests {
     }
 
     fn add(list: &mut List, (tag, entry): (Tag, Entry)) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut changes = Changes::new(true);
         list.add(tag, entry, NOW, &mut changes);
-        changes
+        changes.all
     }
 
     #[test]
@@ -253,7 +313,7 @@ mod tests {
     fn l04_the_list_knows_which_kinds_it_holds() {
         let mut list = List::default();
         assert!(!list.kinds().mean_somebody());
-        let mut changes = Vec::new();
+        let mut changes = Changes::new(true);
         list.add(
             Tag::message("idp", "1"),
             Entry { kind: Kind::Message, ..entry("", Cause::Admin, 0, 9).1 },
@@ -271,15 +331,37 @@ mod tests {
     }
 
     #[test]
-    fn l05_the_same_again_or_something_older_changes_nothing() {
+    fn l05_the_same_again_or_something_older_changes_nothing_and_is_written_again() {
         let mut list = List::default();
-        assert_eq!(add(&mut list, entry("ada", Cause::Admin, 5, 100)).len(), 1);
-        assert_eq!(add(&mut list, entry("ada", Cause::Admin, 5, 100)), []);
-        assert_eq!(add(&mut list, entry("ada", Cause::BackChannel, 3, 90)), []);
-        assert_eq!(add(&mut list, entry("ada", Cause::BackChannel, 6, 90)).len(), 1);
+        let mut add = |cause, before, until| {
+            let ((tag, entry), mut changes) = (entry("ada", cause, before, until), Changes::new(true));
+            let different = list.add(tag, entry, NOW, &mut changes);
+            let [Change::Put(put, kept)] = &changes.all[..] else { panic!("{:?}", changes.all) };
+            assert_eq!(*put, tag);
+            (different, kept.before, kept.until, kept.cause)
+        };
+        let first = (at(5), at(100), Cause::Admin);
+        assert_eq!(add(Cause::Admin, 5, 100), (true, first.0, first.1, first.2));
+        assert_eq!(add(Cause::Admin, 5, 100), (false, first.0, first.1, first.2));
+        assert_eq!(add(Cause::BackChannel, 3, 90), (false, first.0, first.1, first.2));
+        assert_eq!(add(Cause::BackChannel, 6, 90), (true, at(6), at(100), Cause::BackChannel));
         // What is over already is not even begun.
-        assert_eq!(add(&mut list, entry("grace", Cause::Admin, -9, 0)), []);
+        assert_eq!(self::add(&mut list, entry("grace", Cause::Admin, -9, 0)), []);
         assert_eq!(list.newest(9).len(), 1);
+    }
+
+    #[test]
+    fn l06_what_is_not_in_the_file_needs_not_leave_it() {
+        let mut list = List::default();
+        let mut add = |name: &str, until, is_written| {
+            let ((tag, entry), mut changes) = (entry(name, Cause::FrontChannel, 0, until), Changes::new(is_written));
+            list.add(tag, entry, NOW, &mut changes);
+            changes.all.len()
+        };
+        assert_eq!((add("memory", 10, false), add("file", 20, true), add("file", 30, false)), (0, 1, 0));
+        let mut changes = Changes::new(false);
+        list.sweep(at(30), &mut changes);
+        assert_eq!(changes.all, [Change::Remove(entry("file", Cause::FrontChannel, 0, 0).0)]);
     }
 
     #[test]
@@ -288,9 +370,9 @@ mod tests {
         let (ada, grace) = (entry("ada", Cause::Admin, 0, 100), entry("grace", Cause::Admin, 0, 200));
         add(&mut list, ada.clone());
         add(&mut list, grace.clone());
-        let mut changes = Vec::new();
+        let mut changes = Changes::new(true);
         list.sweep(at(100), &mut changes);
-        assert_eq!(changes, [Change::Remove(ada.0)]);
+        assert_eq!(changes.all, [Change::Remove(ada.0)]);
         assert!(list.has(grace.0) && !list.has(ada.0));
     }
 }

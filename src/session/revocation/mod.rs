@@ -11,9 +11,9 @@
 //! Layer 1. May touch: memory only; a [`Keeper`] writes (`ledger`). Trust boundary: none here; callers verify first.
 
 mod entry;
+mod keeping;
 mod list;
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -23,31 +23,33 @@ use crate::clock::Timestamp;
 
 pub use entry::{CAUSES, Cause, Effect, Entry, Kind, Tag, TokenMarks, Wanted, Whom};
 use entry::{Kinds, Marks};
+pub use keeping::{Done, Keeper, Keeping, Patience};
+use keeping::{Slot, UnderWay, Writing};
 pub use list::Change;
-use list::List;
+use list::{Changes, List};
 
 /// Entries stay at least this long, however short sessions are.
 const LEAST: Duration = Duration::from_secs(24 * 3600);
-/// Hearsay on its way to the disk at a time; more is kept in memory only, so that it never stands in the way of anything else.
-const HEARSAY_AT_ONCE: u64 = 64;
-
-/// Where changes are kept so that they survive a restart.
-pub trait Keeper: Send {
-    /// Has the changes written, and tells whether they are; none when too many wait already.
-    fn keep(&self, changes: Vec<Change>) -> Option<BeingKept>;
-}
-
-/// Whether something was written, once that is known.
-pub type BeingKept = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// All ended sessions of a gateway, shared by its workers.
 pub struct Revocations {
     version: AtomicU64,
     list: RwLock<List>,
-    keeper: Mutex<Option<Box<dyn Keeper>>>,
+    /// Locked while `list` is, so that the file changes in the order in which memory does.
+    file: Mutex<File>,
     longest_millis: AtomicU64,
     /// How much hearsay is on its way to the disk.
     hearsay: Arc<AtomicU64>,
+}
+
+/// What stands between the list and the disk.
+#[derive(Default)]
+struct File {
+    keeper: Option<Box<dyn Keeper>>,
+    under_way: UnderWay,
+    /// What must still leave the file: it left the list when nothing could be written. Each of it stood in the file once, and since then
+    /// nothing was written, so it is never more than the list holds.
+    owed: Vec<Change>,
 }
 
 /// What a message of a provider asks for.
@@ -59,52 +61,13 @@ pub struct Order {
     pub message: Option<Tag>,
 }
 
-/// What became of an order.
+/// What became of orders.
 #[must_use]
-pub enum Revoked {
-    /// It holds from now on; it may not be written yet.
-    Done(Keeping),
-    /// The same message was taken before; nothing is different.
-    Replayed,
-}
-
-/// The way of a change to the disk.
-#[must_use]
-pub struct Keeping(State);
-
-enum State {
-    /// There is nothing to write, or nowhere to.
-    Nothing,
-    Waiting(BeingKept, Option<Slot>),
-    Refused,
-}
-
-/// A place among the hearsay that is on its way.
-struct Slot(Arc<AtomicU64>);
-
-impl Slot {
-    fn take(taken: &Arc<AtomicU64>) -> Option<Self> {
-        let slot = Self(Arc::clone(taken));
-        // Given back by `drop`, whether there was room or not.
-        (taken.fetch_add(1, Ordering::Relaxed) < HEARSAY_AT_ONCE).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Keeping {
-    /// Waits until the change is written, as long as the keeper thinks is right; false when it is not.
-    pub async fn is_kept(self) -> bool {
-        match self.0 {
-            State::Nothing => true,
-            State::Refused => false,
-            State::Waiting(told, _slot) => told.await,
-        }
-    }
+pub struct Revoked {
+    /// How many of them ended something. One whose message was taken before is not among them: it changes nothing.
+    pub ended: usize,
+    /// The way of all of them to the disk, also of those that were taken before and are on it still.
+    pub keeping: Keeping,
 }
 
 impl Default for Revocations {
@@ -113,7 +76,7 @@ impl Default for Revocations {
         Self {
             version: AtomicU64::new(1),
             list: RwLock::default(),
-            keeper: Mutex::default(),
+            file: Mutex::default(),
             longest_millis: AtomicU64::new(0),
             hearsay: Arc::default(),
         }
@@ -121,13 +84,17 @@ impl Default for Revocations {
 }
 
 impl Revocations {
-    /// A list that `keeper` keeps, with what was kept before.
+    /// A list that `keeper` keeps, with what was kept before. What means nothing any more, and what is too much, leaves the file.
     pub fn kept_by(keeper: Box<dyn Keeper>, entries: Vec<(Tag, Entry)>, now: Timestamp) -> Self {
-        let mut list = List::default();
+        let (mut list, mut gone) = (List::default(), Vec::new());
         for (tag, entry) in entries {
-            list.add(tag, entry, now, &mut Vec::new());
+            gone.extend(list.load(tag, entry, now));
         }
-        Self { list: RwLock::new(list), keeper: Mutex::new(Some(keeper)), ..Self::default() }
+        if !gone.is_empty() {
+            keeper.keep(gone, Done::new(None).0);
+        }
+        let file = File { keeper: Some(keeper), ..File::default() };
+        Self { list: RwLock::new(list), file: Mutex::new(file), ..Self::default() }
     }
 
     /// Says how long sessions can live at most; to be told whenever policies come into use.
@@ -161,67 +128,94 @@ impl Revocations {
         self.read().has(message)
     }
 
-    /// Ends sessions, unless the order's message was taken before.
-    pub fn carry_out(&self, order: Order, now: Timestamp) -> Revoked {
+    /// Ends sessions by orders, all at once; an order whose message was taken before is left out.
+    ///
+    /// A message counts as taken while it is on its way to the disk and when it is written. When it could not be written, it comes as if for
+    /// the first time.
+    pub fn carry_out(&self, orders: Vec<Order>, now: Timestamp) -> Revoked {
         let keep = Duration::from_millis(self.longest_millis.load(Ordering::Relaxed)).max(LEAST);
-        let hearsay = order.wanted.iter().any(|wanted| wanted.entry.cause == Cause::FrontChannel);
-        let mut changes = Vec::new();
-        {
-            let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-            if order.message.is_some_and(|message| list.has(message)) {
-                return Revoked::Replayed;
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in file.under_way.settle() {
+            list.remove(message);
+        }
+        let slot = self.slot(&orders);
+        let written = slot.is_ok() && file.keeper.as_ref().is_some_and(|keeper| keeper.has_room());
+        let remembers = written || file.keeper.is_none();
+        let mut changes = Changes::new(written);
+        list.sweep(now, &mut changes);
+        let (mut taken, mut ended, mut different) = (false, 0, false);
+        let (mut messages, mut jobs) = (Vec::new(), Vec::new());
+        for Order { wanted, message } in orders {
+            if let Some(message) = message.filter(|message| list.has(*message)) {
+                jobs.extend(file.under_way.job_of(message));
+                continue;
             }
-            list.sweep(now, &mut changes);
-            let before = changes.len();
-            for Wanted { tag, mut entry } in order.wanted {
+            taken = true;
+            ended += usize::from(!wanted.is_empty());
+            for Wanted { tag, mut entry } in wanted {
                 entry.until = entry.before.after(keep);
-                list.add(tag, entry, now, &mut changes);
+                different |= list.add(tag, entry, now, &mut changes);
             }
-            let different = changes.len() > before;
-            if let Some(message) = order.message {
+            if let Some(message) = message.filter(|_| remembers) {
                 list.add(message, noted(now), now, &mut changes);
-            }
-            if different {
-                self.version.fetch_add(1, Ordering::Release);
+                messages.push(message);
             }
         }
-        Revoked::Done(self.keep(changes, hearsay))
+        if different {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        let job = file.send(changes, messages, slot.unwrap_or_default());
+        jobs.extend(job.filter(|_| taken));
+        let refused = taken && !remembers;
+        let patience = file.keeper.as_ref().map(|keeper| keeper.patience());
+        Revoked { ended, keeping: if refused { Keeping::refused() } else { Keeping::of(jobs, patience) } }
     }
 
     /// Ends sessions for which no message came.
     pub fn revoke(&self, wanted: Vec<Wanted>, now: Timestamp) -> Keeping {
-        match self.carry_out(Order { wanted, message: None }, now) {
-            Revoked::Done(keeping) => keeping,
-            Revoked::Replayed => Keeping(State::Nothing),
-        }
-    }
-
-    /// Forgets that a message was taken, because it could not be written: when it comes again, it is carried out again.
-    pub fn forget_message(&self, message: Tag) {
-        self.list.write().unwrap_or_else(PoisonError::into_inner).remove(message);
+        self.carry_out(vec![Order { wanted, message: None }], now).keeping
     }
 
     /// Lets go of the keeper, which writes what is on its way; the list goes on in memory.
     pub fn close(&self) {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let keeper = self.file.lock().unwrap_or_else(PoisonError::into_inner).keeper.take();
         drop(keeper);
     }
 
-    fn keep(&self, changes: Vec<Change>, hearsay: bool) -> Keeping {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keeper) = keeper.as_ref().filter(|_| !changes.is_empty()) else { return Keeping(State::Nothing) };
-        let slot = if hearsay { Slot::take(&self.hearsay) } else { None };
-        if hearsay && slot.is_none() {
-            return Keeping(State::Refused);
-        }
-        match keeper.keep(changes) {
-            Some(told) => Keeping(State::Waiting(told, slot)),
-            None => Keeping(State::Refused),
+    /// The place that orders of hearsay need; an error when all are taken.
+    fn slot(&self, orders: &[Order]) -> Result<Option<Slot>, NoPlace> {
+        let mut wanted = orders.iter().flat_map(|order| &order.wanted);
+        if wanted.any(|wanted| wanted.entry.cause == Cause::FrontChannel) {
+            Slot::take(&self.hearsay).map(Some).ok_or(NoPlace)
+        } else {
+            Ok(None)
         }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, List> {
         self.list.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All places for hearsay are taken.
+struct NoPlace;
+
+impl File {
+    /// Has the changes written, and before them what is owed; where nothing can be written now, it is owed.
+    fn send(&mut self, changes: Changes, messages: Vec<Tag>, slot: Option<Slot>) -> Option<Writing> {
+        let keeper = self.keeper.as_ref()?;
+        let is_written = changes.is_written();
+        self.owed.extend(changes);
+        if !is_written || self.owed.is_empty() {
+            return None;
+        }
+        let (done, writing) = Done::new(slot);
+        keeper.keep(std::mem::take(&mut self.owed), done);
+        if !messages.is_empty() {
+            self.under_way.add(messages, writing.clone());
+        }
+        Some(writing)
     }
 }
 

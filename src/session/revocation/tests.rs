@@ -1,5 +1,7 @@
 //! The list as its users see it: what is ended, from when on, for whom not, and after a restart.
 
+mod kept;
+
 use super::super::tests::session;
 use super::*;
 
@@ -15,6 +17,11 @@ fn person<'a>(provider: &'a str, subject: &'a str) -> Whom<'a> {
 
 fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
     vec![Wanted::new(&whom, before, Cause::Admin, Effect::Ended)]
+}
+
+/// That the person ends, by a message.
+fn order(id: &str, seconds: u64) -> Order {
+    Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message: Some(Tag::message("okta", id)) }
 }
 
 fn check(session: &Session, name: &str, revocations: &Revocations) -> Result<(), Effect> {
@@ -98,17 +105,14 @@ fn l02_where_session_and_person_are_named_both_must_be_meant() {
 }
 
 #[test]
-fn l05_a_message_is_carried_out_once_and_again_when_it_was_forgotten() {
+fn l05_a_message_is_carried_out_once() {
     let revocations = Revocations::default();
-    let message = Tag::message("okta", "jti-1");
-    let order = |seconds| Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message: Some(message) };
-    assert!(matches!(revocations.carry_out(order(1), at(1)), Revoked::Done(_)));
+    assert_eq!(revocations.carry_out(vec![order("jti-1", 1)], at(1)).ended, 1);
     let version = revocations.version();
-    assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Replayed));
+    assert_eq!(revocations.carry_out(vec![order("jti-1", 9)], at(9)).ended, 0);
     assert_eq!((revocations.version(), revocations.newest(1)[0].before), (version, at(1)));
-    revocations.forget_message(message);
-    assert!(matches!(revocations.carry_out(order(9), at(9)), Revoked::Done(_)));
-    // Messages are no entries.
+    // Messages are no entries. Of two in one message, the second one is the same again.
+    assert_eq!(revocations.carry_out(vec![order("jti-2", 9), order("jti-2", 9)], at(9)).ended, 1);
     assert_eq!(revocations.count(), 1);
 }
 
@@ -133,29 +137,4 @@ fn l02_what_was_ended_for_one_person_of_a_session_is_not_widened_by_what_is_said
     let _ = revocations.revoke(vec![of_another], at(9));
     assert_eq!(check(&session(at(5)), "ada", &revocations), Ok(()));
     assert_eq!(check(&session(at(1)), "ada", &revocations), Err(Effect::Ended));
-}
-
-/// A keeper whose disk never answers.
-struct Stuck;
-
-impl Keeper for Stuck {
-    fn keep(&self, _: Vec<Change>) -> Option<BeingKept> {
-        Some(Box::pin(std::future::pending()))
-    }
-}
-
-#[test]
-fn l06_hearsay_that_waits_for_the_disk_is_bounded() {
-    let revocations = Revocations::kept_by(Box::new(Stuck), Vec::new(), NOW);
-    let hearsay = |sid: &str| {
-        let whom = Whom::ProviderSession { provider: "okta", sid };
-        revocations.revoke(vec![Wanted::new(&whom, at(1), Cause::FrontChannel, Effect::Ended)], at(1))
-    };
-    let waiting: Vec<Keeping> = (0..200).map(|number| hearsay(&format!("s{number}"))).collect();
-    let refused = waiting.iter().filter(|keeping| matches!(keeping.0, State::Refused)).count();
-    assert_eq!(refused, 200 - 64);
-    // All of it holds in memory, and there is room again when what waited is done.
-    assert_eq!(revocations.count(), 200);
-    drop(waiting);
-    assert!(matches!(hearsay("more").0, State::Waiting(..)));
 }

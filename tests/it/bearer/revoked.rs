@@ -100,3 +100,68 @@ async fn l04_an_opaque_token_that_does_not_say_when_it_was_issued_is_older_than_
     api.clock.advance(Duration::from_secs(60));
     assert_refused(&ask(&api.gateway.url("/"), &bearer).await, 401, "invalid_token", "asked about again");
 }
+
+/// A gateway whose one policy takes tokens and signs nobody in, so that its provider is named in `[bearer]` alone.
+async fn machines_only(bearer: &str) -> Api {
+    let signals = "events = {}\nokta_hooks = { authorization = { file = \"hook.secret\" } }\n";
+    Api::with("", |setup, upstream| {
+        let policy = super::policy(upstream, HOST, &format!("provider = \"idp\"\n{bearer}"));
+        let policy = policy.replace("[login]\nprovider = \"idp\"\n", "");
+        setup.policy("app", &policy).file("hook.secret", "Bearer of-the-okta-hook").provider_settings(signals)
+    })
+    .await
+}
+
+/// What a provider sends to `path`.
+async fn signal(api: &Api, path: &str, kind: &str, body: String) -> u16 {
+    let address = api.gateway.url(&format!("/.lychgate/{path}"));
+    let headers = [("content-type", kind), ("authorization", "Bearer of-the-okta-hook")];
+    Browser::new().send(Method::POST, &address, &headers, Bytes::from(body)).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn l04_a_provider_that_only_vouches_for_tokens_is_listened_to() {
+    let api = machines_only("").await;
+    let event = |subject: Value| {
+        let kind = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        api.provider.event_token(kind, json!({}), subject, &Mutation::default())
+    };
+    let by_subject = || event(json!({"format": "iss_sub", "iss": api.provider.issuer(), "sub": "ada-7"}));
+    let by_email = || event(json!({"format": "email", "email": "ada@GMR.example"}));
+    let logout = || format!("logout_token={}", api.provider.logout_token(&Mutation::default()));
+    let hook = || {
+        let target = json!([{"id": "ada-7", "type": "User"}]);
+        json!({"data": {"events": [{"uuid": "u", "eventType": "user.lifecycle.suspend", "target": target}]}})
+            .to_string()
+    };
+    let (form, set) = ("application/x-www-form-urlencoded", "application/secevent+jwt");
+    let messages: [(&str, &str, &dyn Fn() -> String, u16); 4] = [
+        ("backchannel-logout", form, &logout, 200),
+        ("events/set", set, &by_subject, 202),
+        ("events/set", set, &by_email, 202),
+        ("events/okta", "application/json", &hook, 200),
+    ];
+    for (path, kind, message, accepted) in messages {
+        api.clock.advance(Duration::from_secs(120));
+        let token = api.token(json!({"sid": "session-1", "email": "Ada@gmr.example"}));
+        assert_eq!(api.bearer("/", &token).await.status.as_u16(), 200, "{path}");
+        assert_eq!(signal(&api, path, kind, message()).await, accepted, "{path}");
+        assert_refused(&api.bearer("/", &token).await, 401, "invalid_token", path);
+    }
+}
+
+#[tokio::test]
+async fn l04_an_event_that_names_the_address_of_an_opaque_token_ends_it() {
+    let api = machines_only("tokens = \"opaque\"").await;
+    let mut says = api.claims();
+    says["active"] = true.into();
+    says["email"] = "ada@gmr.example".into();
+    api.provider.script().introspection_answer = Answer::json(&says.to_string());
+    let bearer = [("authorization", "Bearer opaque-1")];
+    assert_eq!(ask(&api.gateway.url("/"), &bearer).await.status.as_u16(), 200);
+    let kind = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+    let subject = json!({"format": "email", "email": "ada@gmr.example"});
+    let event = api.provider.event_token(kind, json!({}), subject, &Mutation::default());
+    assert_eq!(signal(&api, "events/set", "application/secevent+jwt", event).await, 202);
+    assert_refused(&ask(&api.gateway.url("/"), &bearer).await, 401, "invalid_token", "by its address");
+}

@@ -11,6 +11,7 @@ use lychgate::clock::{Clock, ManualClock, Timestamp};
 use lychgate::config::Environment;
 use lychgate::crypto::KeyRing;
 use lychgate::observe::AccessLogTarget;
+use lychgate::session::{Keeper, Revocations};
 use serde_json::Value;
 
 use super::provider::{CLIENT_ID, CLIENT_SECRET, FakeProvider};
@@ -58,6 +59,7 @@ pub(crate) struct Setup {
     settings: String,
     keys: Vec<String>,
     policies: Vec<String>,
+    revocations: Option<Revocations>,
 }
 
 /// A clock at a fixed moment of 2026.
@@ -75,7 +77,7 @@ impl Setup {
         let listener = "[[listeners]]\naddress = \"127.0.0.1:0\"\n".to_owned();
         let keys = ["session-1.key", "session-2.key"].map(str::to_owned).to_vec();
         let (settings, policies) = (String::new(), Vec::new());
-        Self { folder, clock: clock.clone(), provider: None, listener, settings, keys, policies }
+        Self { folder, clock: clock.clone(), provider: None, listener, settings, keys, policies, revocations: None }
     }
 
     /// Signs in at `provider`.
@@ -120,6 +122,12 @@ impl Setup {
     pub(crate) fn settings(mut self, toml: &str) -> Self {
         self.settings.push_str(toml);
         self.settings.push('\n');
+        self
+    }
+
+    /// Keeps ended sessions with this keeper instead of the state directory.
+    pub(crate) fn keeper(mut self, keeper: impl Keeper + 'static) -> Self {
+        self.revocations = Some(Revocations::kept_by(Box::new(keeper), Vec::new(), self.clock.clock().now()));
         self
     }
 
@@ -170,6 +178,7 @@ impl Setup {
         let options = Options {
             clock: self.clock.clock(),
             access_log: Some(AccessLogTarget::Memory(Arc::clone(&log))),
+            revocations: self.revocations,
             ..Options::default()
         };
         let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));

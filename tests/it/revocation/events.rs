@@ -300,3 +300,34 @@ async fn l02_without_configuration_there_is_no_such_address() {
     let get = crate::harness::browser::Browser::new().get(&site.url(PATH)).await;
     assert_eq!((get.status.as_u16(), get.header("allow")), (405, Some("POST")));
 }
+
+#[tokio::test]
+async fn r14_a_key_that_a_transmitter_withdrew_is_believed_as_long_as_its_answer_is_good() {
+    let (transmitter, site) = beside_the_provider().await;
+    let kind = format!("{CAEP}session-revoked");
+    let send = async || {
+        let token = site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter("t"));
+        post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], token).await.status.as_u16()
+    };
+    let later = |seconds| site.clock.advance(Duration::from_secs(seconds));
+    let asked = || transmitter.requests("/jwks").len();
+    transmitter.script().cache_control = Some("max-age=600");
+    assert_eq!((send().await, asked()), (202, 1));
+    later(599);
+    assert_eq!((send().await, asked()), (202, 1));
+    // While it is away, the last good keys hold, and it is asked once a minute.
+    transmitter.script().jwks_answer = Answer::Status(500);
+    for (seconds, fetched) in [(1, 2), (59, 2), (1, 3)] {
+        later(seconds);
+        assert_eq!((send().await, asked()), (202, fetched), "{seconds}");
+    }
+    transmitter.script().jwks_answer = Answer::Normal;
+    transmitter.script().cache_control = None;
+    later(60);
+    assert_eq!((send().await, asked()), (202, 4));
+    transmitter.script().jwks = Some(KEYS.jwks());
+    later(3599);
+    assert_eq!((send().await, asked()), (202, 4));
+    later(1);
+    assert_eq!((send().await, asked()), (400, 5));
+}

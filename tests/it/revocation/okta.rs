@@ -1,10 +1,15 @@
 //! Okta event hooks: the one-time question, the shared value, whom an event means (L03).
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use http::Method;
+use lychgate::session::{Change, Done, Keeper, Patience};
 use serde_json::{Value, json};
 
-use super::{Site, later, post, site};
+use super::{Site, later, listening, post, site};
 use crate::harness::browser::{Browser, Reply};
+use crate::harness::site::policy;
 
 const PATH: &str = "/.lychgate/events/okta";
 const SHARED: &str = "Bearer of-the-okta-hook-0123456789";
@@ -101,4 +106,75 @@ async fn l03_l05_an_event_counts_once_by_its_uuid() {
     let mut again = site.signed_in().await;
     assert_eq!(send(&site, &event).await.status.as_u16(), 200);
     assert_eq!(site.status(&mut again).await, 200);
+}
+
+/// A hook with many events: of strangers, and as the last one of Ada.
+fn long_hook() -> Value {
+    let mut long = hook("last", "user.lifecycle.suspend", "00uadmin", "ada-7");
+    let events = long["data"]["events"].as_array_mut().unwrap();
+    for number in 0..499 {
+        let one = hook(&format!("u{number}"), "user.lifecycle.suspend", "00uadmin", &format!("00u{number}"));
+        events.insert(0, one["data"]["events"][0].clone());
+    }
+    long
+}
+
+/// A disk that writes nothing until it is told to: what it was asked to write, and what became of it.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<Vec<(usize, Done)>>>);
+
+impl Keeper for Disk {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn keep(&self, changes: Vec<Change>, done: Done) {
+        self.0.lock().unwrap().push((changes.len(), done));
+    }
+
+    fn patience(&self) -> Patience {
+        Box::pin(tokio::time::sleep(Duration::from_millis(100)))
+    }
+}
+
+impl Disk {
+    /// The jobs that came until now, as soon as there is one.
+    async fn jobs(&self) -> Vec<(usize, Done)> {
+        loop {
+            match std::mem::take(&mut *self.0.lock().unwrap()) {
+                none if none.is_empty() => {}
+                jobs => return jobs,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn l03_a_hook_with_many_events_is_carried_out_whole_while_the_disk_stalls_or_fails() {
+    let disk = Disk::default();
+    let site = Site::with(policy, |setup| listening(setup).keeper(disk.clone())).await;
+    let mut browser = site.signed_in().await;
+    let long = long_hook();
+    // Nothing is written for as long as the sender is kept waiting.
+    let reply = send(&site, &long).await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, Some("5")));
+    assert_eq!(site.status(&mut browser).await, 401, "the person of the last event");
+    let stalled = disk.jobs().await;
+    assert_eq!(stalled.iter().map(|(changes, _)| *changes).collect::<Vec<_>>(), [1000], "one job for all of it");
+    stalled.into_iter().for_each(|(_, done)| done.tell(false));
+    // When it comes again all of it is written again, though memory knows it.
+    let writes = async {
+        let mut sizes = Vec::new();
+        for (changes, done) in disk.jobs().await {
+            sizes.push(changes);
+            done.tell(true);
+        }
+        sizes
+    };
+    let (reply, sizes) = tokio::join!(send(&site, &long), writes);
+    assert_eq!((reply.status.as_u16(), sizes), (200, vec![1000]));
+    // And then it is known.
+    assert_eq!(send(&site, &long).await.status.as_u16(), 200);
+    assert!(disk.0.lock().unwrap().is_empty());
 }

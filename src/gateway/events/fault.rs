@@ -1,0 +1,81 @@
+//! Why a provider's message is not accepted, and what its sender and the log are told.
+//!
+//! May touch: memory only. Trust boundary: nothing of a message is repeated to its sender.
+//! Specifications: Back-Channel Logout 1.0 section 2.8, RFC 8935 section 2.4.
+
+use http::StatusCode;
+
+use crate::oidc::SignalError;
+
+/// Why a message is not accepted.
+pub(super) enum Fault {
+    /// Another content type than this address takes.
+    ContentType,
+    TooLarge,
+    /// It did not come whole, or in time.
+    Incomplete,
+    /// The form has no logout token, or several.
+    NoToken,
+    /// The sender did not show what was agreed upon.
+    Unauthorised,
+    /// It is no hook.
+    NoHook,
+    Token(SignalError),
+    /// It holds, but is not written.
+    NotKept,
+}
+
+impl From<SignalError> for Fault {
+    fn from(error: SignalError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl Fault {
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::ContentType => "signal_content_type",
+            Self::TooLarge => "signal_too_large",
+            Self::Incomplete => "signal_incomplete",
+            Self::NoToken => "signal_no_token",
+            Self::Unauthorised => "signal_unauthorised",
+            Self::NoHook => "signal_no_hook",
+            Self::Token(error) => error.code(),
+            Self::NotKept => "signal_not_kept",
+        }
+    }
+
+    pub(super) const fn text(&self) -> &'static str {
+        match self {
+            Self::ContentType => "the content type is another than this address takes",
+            Self::TooLarge => "the message is too long",
+            Self::Incomplete => "the message did not arrive whole",
+            Self::NoToken => "there is not exactly one logout_token",
+            Self::Unauthorised => "Authorization is missing or wrong",
+            Self::NoHook => "this is no event hook",
+            Self::Token(error) => error.text(),
+            Self::NotKept => "the message was understood and could not be written down; send it again",
+        }
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::Token(SignalError::Unavailable) | Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// RFC 8935 section 2.4.
+    pub(super) const fn set_error(&self) -> &'static str {
+        match self {
+            Self::Unauthorised => "authentication_failed",
+            Self::Token(SignalError::Issuer) => "invalid_issuer",
+            Self::Token(SignalError::Audience) => "invalid_audience",
+            Self::Token(
+                SignalError::UnknownKey | SignalError::AmbiguousKey | SignalError::Signature | SignalError::Algorithm,
+            ) => "invalid_key",
+            _ => "invalid_request",
+        }
+    }
+}
