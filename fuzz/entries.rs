@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use lychgate::certificate::Certificate;
 use lychgate::claims::Claims;
 use lychgate::clock::Timestamp;
@@ -161,13 +161,33 @@ pub(crate) fn callback(data: &[u8]) {
 
 /// A peer that is not trusted is the client, whatever it says.
 pub(crate) fn forwarded(data: &[u8]) {
-    let mut headers = HeaderMap::new();
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
-    headers.insert("x-forwarded-for", value);
     let peer = "203.0.113.9:443".parse().unwrap();
-    assert_eq!(Origin::find(peer, &headers, &[]).unwrap().client, peer.ip());
-    if let Ok(origin) = Origin::find(peer, &headers, &["203.0.113.0/24".parse().unwrap()]) {
-        assert!(origin.x_forwarded_for().is_some() && origin.forwarded("app.example", "https").is_some());
+    let trusted = ["203.0.113.0/24".parse().unwrap()];
+    for name in ["x-forwarded-for", "forwarded"] {
+        let mut headers = HeaderMap::from_iter([(HeaderName::from_static(name), value.clone())]);
+        assert_eq!(Origin::find(peer, &headers, &[]).unwrap().client, peer.ip());
+        let Ok(origin) = Origin::find(peer, &headers, &trusted) else { continue };
+        // What is told of it says the same again, in either field and in both.
+        let told = [origin.x_forwarded_for(), origin.forwarded("app.example", "https")].map(Option::unwrap);
+        for fields in [&[0][..], &[1], &[0, 1]] {
+            headers.clear();
+            for field in fields {
+                headers.insert(["x-forwarded-for", "forwarded"][*field], told[*field].clone());
+            }
+            // One address more than came, which may be one too many.
+            if told[0].as_bytes().split(|byte| *byte == b',').count() <= 32 {
+                let again = Origin::find(peer, &headers, &trusted).map(|again| again.client);
+                assert_eq!(again, Ok(origin.client));
+            }
+        }
+        // A proxy of ours that puts itself behind what it was sent is the client then, whatever stood before, or nothing is.
+        let mut behind = data.to_vec();
+        behind.extend_from_slice(if name == "forwarded" { b", for=198.51.100.7" } else { b", 198.51.100.7" });
+        headers.clear();
+        headers.insert(name, HeaderValue::from_bytes(&behind).unwrap());
+        let found = Origin::find(peer, &headers, &trusted).map(|found| found.client.to_string());
+        assert!(found.as_deref().is_ok_and(|found| found == "198.51.100.7") || found.is_err(), "{found:?}");
     }
 }
 

@@ -220,6 +220,7 @@ fn ada() -> String {
         started_at: NOW,
         seen_at: NOW,
         refresh_at: None,
+        generation: 0,
         claims: Claims::from_json(br#"{"preferred_username": "ada", "groups": ["staff"]}"#).unwrap(),
         absent_claims: Vec::new(),
     };

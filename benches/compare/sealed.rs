@@ -34,6 +34,7 @@ pub(crate) fn cookie(keys: &KeyRing, provider: &Provider, host: &str, app: &str)
         started_at: now,
         seen_at: now,
         refresh_at: None,
+        generation: 0,
         claims: Claims::from_json(claims.to_string().as_bytes()).map_err(|_| "claims that cannot be read")?,
         absent_claims: Vec::new(),
     };

@@ -139,6 +139,7 @@ impl Measured {
             started_at: now,
             seen_at: now,
             refresh_at: None,
+            generation: 0,
             claims: Claims::from_json(claims.as_bytes()).ok().ok_or("the claims are none")?,
             absent_claims: Vec::new(),
         };

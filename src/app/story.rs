@@ -217,7 +217,7 @@ impl Question {
         story.matched_path = (!head.path.parameters().is_empty()).then(|| head.path.as_str().to_owned());
         story.other_reading = head.path.other_reading().map(|other| other.to_string());
         let origin = Origin::find(SocketAddr::new(self.peer, 0), &parts.headers, &self.trusted_proxies)
-            .map_err(|_| ("forwarded_unreadable", "a trusted proxy sends a chain that cannot be read".to_owned()))?;
+            .map_err(|why| (why.code(), why.to_string()))?;
         story.client = Some(origin.client);
         let nowhere = || ("host_unknown", format!("no application has the host {}", head.host));
         let route = snapshot.route(&head).ok_or_else(nowhere)?;

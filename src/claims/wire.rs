@@ -94,6 +94,14 @@ impl<'b> WireReader<'b> {
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
+    /// A number of at most 32 bits, which takes at most five bytes.
+    pub(crate) fn count(&mut self) -> Option<u32> {
+        let before = self.rest.len();
+        let number = self.number()?;
+        let longest = u32::BITS.div_ceil(7) as usize;
+        if before - self.rest.len() > longest { None } else { number.try_into().ok() }
+    }
+
     fn length(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok()
     }

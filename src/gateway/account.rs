@@ -57,8 +57,8 @@ pub(super) struct Account {
     complete: bool,
     /// What the answer carries, once there is one.
     content: Content,
-    /// Its places in the application; given back with the account.
-    held: Option<Held>,
+    /// Its places in the application; given back with the account, or with the request's body where that takes longer.
+    held: Option<Arc<Held>>,
 }
 
 impl Account {
@@ -181,7 +181,7 @@ impl Account {
     }
 
     /// Keeps places in the application until the request is over.
-    pub(super) fn holds(&mut self, held: Option<Held>) {
+    pub(super) fn holds(&mut self, held: Option<Arc<Held>>) {
         self.held = held;
     }
 
@@ -208,7 +208,10 @@ impl Account {
 
     /// Joins the account to the answer; it is closed when the answer's body is.
     pub(super) fn close_with(mut self: Box<Self>, response: Response<Content>) -> Response<Body> {
-        let (head, content) = response.into_parts();
+        let (mut head, mut content) = response.into_parts();
+        if self.method == Some(Method::HEAD) {
+            content = content.without_body(&mut head.headers);
+        }
         self.status = head.status.as_u16();
         // HEAD and answers without a body are whole as soon as their head is.
         self.complete = content.is_end_stream();
@@ -285,6 +288,18 @@ const fn protocol(version: Version) -> &'static str {
 
 /// An answer's body; its end closes the request's account.
 pub struct Body(Box<Account>);
+
+impl Body {
+    /// Lets go of everything but the account: all of it was taken, and none has reached the client for sure.
+    pub fn taken(&mut self) {
+        (self.0.content, self.0.held, self.0.complete) = (Content::empty(), None, false);
+    }
+
+    /// Notes that all of it has left.
+    pub fn has_left(&mut self) {
+        self.0.complete = true;
+    }
+}
 
 impl HttpBody for Body {
     type Data = Bytes;

@@ -1,7 +1,7 @@
 //! Who sends this request: a known person, or nobody and why.
 //!
 //! A cookie that the worker has opened twice costs a look-up from then on; its policy outcomes and identity fields are ready. What was opened counts
-//! only for the application, host and policy version that it was opened for. Limits are checked on every request (C09).
+//! only for the application, host, cookie name and policy version that it was opened for. Limits are checked on every request (C09).
 //!
 //! Trust boundary: cookies are a stranger's. Specification: none but our own; see `session`.
 
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{Common, Exchange};
+use super::Exchange;
 use crate::clock::{Clock, Timestamp};
-use crate::http::HostName;
+use crate::http::{HostName, Scheme};
 use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{Effect, NoSession, Revocations, SealError, SealedSessions, Session, SessionId, Standing};
 use crate::snapshot::Application;
@@ -21,6 +21,8 @@ use crate::upstream::Leash;
 pub(super) struct Known {
     application: Arc<Application>,
     host: HostName,
+    /// How browsers reach the listener: its cookies have other names than those of the other kind.
+    scheme: Scheme,
     session: Session,
     /// The session's short identifier, and behind it the name for logs and pages.
     called: Box<str>,
@@ -38,7 +40,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn new(common: &Common, application: &Arc<Application>, host: &HostName, session: Session) -> Self {
+    fn new(exchange: &Exchange<'_>, application: &Arc<Application>, host: &HostName, session: Session) -> Self {
+        let common = &exchange.gateway.common;
         let subject = Subject {
             claims: session.claims.clone(),
             session: SessionFacts {
@@ -63,19 +66,20 @@ impl Known {
             prepared: application.policy().prepare(subject),
             application: Arc::clone(application),
             host: host.clone(),
+            scheme: exchange.connection.scheme,
             session,
         }
     }
 
     /// A person whose session was just made anew, where it is good.
     pub(super) fn made(
-        common: &Common,
+        exchange: &Exchange<'_>,
         application: &Arc<Application>,
         host: &HostName,
         session: Session,
         now: Timestamp,
     ) -> Result<Arc<Self>, NoSession> {
-        let known = Arc::new(Self::new(common, application, host, session));
+        let known = Arc::new(Self::new(exchange, application, host, session));
         known.check(now).map(|()| known)
     }
 
@@ -119,8 +123,8 @@ impl Known {
         &self.session
     }
 
-    fn is_for(&self, application: &Arc<Application>, host: &HostName) -> bool {
-        Arc::ptr_eq(&self.application, application) && self.host == *host
+    fn is_for(&self, application: &Arc<Application>, host: &HostName, scheme: Scheme) -> bool {
+        Arc::ptr_eq(&self.application, application) && self.scheme == scheme && self.host == *host
     }
 
     /// Whether the session is good now.
@@ -163,14 +167,35 @@ pub(super) fn authenticate(
     let gateway = exchange.gateway;
     let text = sealed(exchange, application, "").text(headers)?;
     let key = gateway.sessions.key(&text);
-    if let Some(known) = gateway.sessions.find(key).filter(|known| known.is_for(application, host)) {
+    if let Some(known) =
+        gateway.sessions.find(key).filter(|known| known.is_for(application, host, exchange.connection.scheme))
+    {
         return known.check(now).map(|()| known);
     }
     let session = sealed(exchange, application, &application.session_scope(host)).open(&text)?;
-    let known = Arc::new(Known::new(&gateway.common, application, host, session));
+    let known = Arc::new(Known::new(exchange, application, host, session));
     known.check(now)?;
     gateway.keep_session(exchange.snapshot, key, &known);
     Ok(known)
+}
+
+/// The session that a browser holds, good or not, unless it is over for all its copies: one that was not used here for long may be in use
+/// elsewhere.
+pub(super) fn held(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Option<Arc<Known>> {
+    let scope = application.session_scope(host);
+    let sealed = sealed(exchange, application, &scope);
+    let session = sealed.open(&sealed.text(headers).ok()?).ok()?;
+    let known = Known::new(exchange, application, host, session);
+    match known.check(now) {
+        Err(NoSession::Expired | NoSession::Revoked) => None,
+        _ => Some(Arc::new(known)),
+    }
 }
 
 /// Whom the browser's session was of, whether it is still good or not.

@@ -14,24 +14,25 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::Exchange;
 use crate::clock::Timestamp;
-use crate::http::RequestHead;
 use crate::http::authorization::{self, Authorization, AuthorizationError, BearerToken};
+use crate::http::{HostName, RequestHead};
 use crate::observe::TokenOutcome;
-use crate::oidc::{AccessToken, Standing, Stands, TokenError, TokenFacts, TokenFault};
+use crate::oidc::{self, Standing, Stands, TokenError, TokenFacts, TokenFault};
 use crate::policy::{Bearer, Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{self, Revocations, SessionCache, TokenMarks};
 use crate::snapshot::{Application, BearerAccess};
 use crate::upstream::Leash;
 
-/// Applications for which one token is remembered; it is good for as many as name its audience.
-const APPLICATIONS: usize = 16;
+/// Hosts of applications for which one token is remembered; it is good for as many as name its audience.
+const PLACES: usize = 16;
 
-/// The tokens that one worker has accepted, each for the applications that it was brought to.
+/// The tokens that one worker has accepted, each for the hosts of applications that it was brought to.
 pub(super) type TokenCache = SessionCache<Vec<Arc<TokenHolder>>>;
 
-/// Whoever an accepted token speaks of, at one application.
+/// Whoever an accepted token speaks of, at one host of one application: a signed assertion names it.
 pub(super) struct TokenHolder {
     application: Arc<Application>,
+    host: HostName,
     standing: Standing,
     /// What it remembers of the list of ended sessions.
     revoked: session::TokenStanding,
@@ -60,12 +61,11 @@ pub(super) enum BearerError {
 
 impl TokenHolder {
     fn new(
-        application: &Arc<Application>,
+        (application, host): (&Arc<Application>, &HostName),
         access: &BearerAccess,
         revocations: &Arc<Revocations>,
-        token: AccessToken,
+        (facts, standing): (TokenFacts, Standing),
     ) -> Self {
-        let (facts, standing) = token.into_facts();
         let label = label(&facts);
         let revoked = revoked(access.provider.name(), &facts, &label);
         let client: Option<Box<str>> = facts.client.as_deref().map(Into::into);
@@ -81,6 +81,7 @@ impl TokenHolder {
             shadow: application.shadow().map(|shadow| shadow.prepare(Arc::clone(&subject))),
             prepared: application.policy().prepare(subject),
             application: Arc::clone(application),
+            host: host.clone(),
         }
     }
 
@@ -113,8 +114,8 @@ impl TokenHolder {
         self.revoked.check(&self.revocations).map_err(|_| TokenError::Revoked)
     }
 
-    fn is_for(&self, application: &Arc<Application>) -> bool {
-        Arc::ptr_eq(&self.application, application)
+    fn is_for(&self, (application, host): (&Arc<Application>, &HostName)) -> bool {
+        Arc::ptr_eq(&self.application, application) && self.host == *host
     }
 }
 
@@ -187,16 +188,18 @@ pub(super) fn is_brought(headers: &HeaderMap) -> bool {
 pub(super) async fn authenticate(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
+    host: &HostName,
     token: &BearerToken,
     now: Timestamp,
 ) -> Result<Arc<TokenHolder>, BearerError> {
+    let place = (application, host);
     let Some((access, terms)) = application.bearer().zip(application.policy().bearer()) else {
         return Err(BearerError::Token(TokenError::Unavailable));
     };
-    let outcome = match known(exchange, application, access, token, now) {
+    let outcome = match known(exchange, place, access, token, now) {
         Some(outcome) => outcome,
         // Boxed: what is seldom must not make every request's future larger.
-        None => Box::pin(accept(exchange, application, access, terms, token)).await,
+        None => Box::pin(accept(exchange, place, access, terms, token)).await,
     };
     access.metrics.count(match outcome.as_ref().map_err(|error| error.fault()) {
         Ok(_) => TokenOutcome::Accepted,
@@ -209,14 +212,14 @@ pub(super) async fn authenticate(
 /// What this worker remembers of a token, where that still counts.
 fn known(
     exchange: &Exchange<'_>,
-    application: &Arc<Application>,
+    place: (&Arc<Application>, &HostName),
     access: &BearerAccess,
     token: &BearerToken,
     now: Timestamp,
 ) -> Option<Result<Arc<TokenHolder>, TokenError>> {
     let tokens = &exchange.gateway.tokens;
     let holders = tokens.find(tokens.key(token.text().as_bytes()))?;
-    let holder = holders.iter().find(|holder| holder.is_for(application))?;
+    let holder = holders.iter().find(|holder| holder.is_for(place))?;
     match holder.standing.at(now, &access.provider) {
         Stands::Good => Some(holder.check().map(|()| Arc::clone(holder))),
         Stands::Expired => Some(Err(TokenError::Expired)),
@@ -226,25 +229,31 @@ fn known(
 
 async fn accept(
     exchange: &Exchange<'_>,
-    application: &Arc<Application>,
+    place: (&Arc<Application>, &HostName),
     access: &BearerAccess,
     terms: &Bearer,
     token: &BearerToken,
 ) -> Result<Arc<TokenHolder>, TokenError> {
     access.metrics.validations.inc();
-    let accepted = access.provider.accept(token.text(), terms).await?;
-    let holder = Arc::new(TokenHolder::new(application, access, &exchange.gateway.common.revocations, accepted));
+    let (facts, standing) = access.provider.accept(token.text(), terms).await?.into_facts();
+    // Rules would decide as if there were nothing, and most of the claims that tell are not kept.
+    if place.0.claims_read().iter().any(|claim| oidc::left_out(&facts.claims, claim)) {
+        return Err(TokenError::ClaimLeftOut);
+    }
+    let revocations = &exchange.gateway.common.revocations;
+    let holder = Arc::new(TokenHolder::new(place, access, revocations, (facts, standing)));
     holder.check()?;
     keep(exchange, token.text().as_bytes(), &holder);
     Ok(holder)
 }
 
-/// Remembers a token beside what is known of it at other applications.
+/// Remembers a token beside what is known of it at other hosts and applications.
 fn keep(exchange: &Exchange<'_>, text: &[u8], holder: &Arc<TokenHolder>) {
     let tokens = &exchange.gateway.tokens;
     let before = tokens.find(tokens.key(text));
-    let others = before.iter().flat_map(|holders| holders.iter()).filter(|other| !other.is_for(&holder.application));
-    let holders = std::iter::once(holder).chain(others).take(APPLICATIONS).cloned().collect();
+    let place = (&holder.application, &holder.host);
+    let others = before.iter().flat_map(|holders| holders.iter()).filter(|other| !other.is_for(place));
+    let holders = std::iter::once(holder).chain(others).take(PLACES).cloned().collect();
     exchange.gateway.keep_token(exchange.snapshot, text, holders);
 }
 

@@ -17,7 +17,7 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, login_of};
+use super::challenge::{begin, home, login_of};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
@@ -26,7 +26,9 @@ use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{CanonicalPath, PathSwitches, ReturnTo};
-use crate::oidc::{self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, SignedIn, pending};
+use crate::oidc::{
+    self, CallbackParams, LoginError, LoginRequest, MAX_RESPONSE, PendingLogin, Provider, SignedIn, pending,
+};
 use crate::session::{Session, SessionId};
 use crate::snapshot::{Application, Route};
 
@@ -96,14 +98,20 @@ async fn finish(
     let now = exchange.gateway.now();
     let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
-    let Some(pending) = find_pending(exchange, route, headers, &cookie_name) else {
+    let Some(mut pending) = find_pending(exchange, route, headers, &cookie_name) else {
         return heal_unknown(exchange, route, headers, account, now);
     };
-    let application = application_of(route, &pending.return_to).ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    let application = route.neighbours.iter().find(|application| application.name() == pending.application);
+    let application = application.ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    // Other policies may be in use by now.
+    if !belongs(route, &pending.return_to, application) {
+        pending.return_to = home(application);
+    }
     account.routed(application);
     let provider = provider_of(application)?;
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
-    let spent = pending_cookie(&cookie_name, exchange).removal();
+    let spent = pending_cookie(&cookie_name, exchange);
+    let spent = if provider.posts_back() { spent.removal_across_sites() } else { spent.removal() };
     let finished = provider.finish(&pending, params, &exchange.redirect_uri()).await;
     let finished = finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now()));
     match finished.and_then(|signed_in| complete(signed_in, application)) {
@@ -112,7 +120,7 @@ async fn finish(
                 match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
                     Ok(fields) => {
                         metrics.succeeded.inc();
-                        arrived(exchange, &pending, headers, fields)?
+                        arrived(exchange, (&pending, provider), headers, fields)?
                     }
                     Err(refusal) => {
                         metrics.failed.inc();
@@ -149,12 +157,13 @@ async fn finish(
 /// Sends the person to the page asked for, with the session's cookies.
 fn arrived(
     exchange: &Exchange<'_>,
-    pending: &PendingLogin,
+    (pending, provider): (&PendingLogin, &Provider),
     headers: &HeaderMap,
     session: Vec<HeaderValue>,
 ) -> Result<Response<Content>, Refusal> {
     let mut response = redirect(pending.return_to.as_str())?;
-    let again = cookie::find(headers, again_name(exchange)).and_then(|_| again_cookie(exchange).removal());
+    let again = cookie::find(headers, again_name(exchange)).map(|_| again_cookie(exchange));
+    let again = again.and_then(|one| if provider.posts_back() { one.removal_across_sites() } else { one.removal() });
     let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
     append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)
@@ -207,13 +216,15 @@ fn find_pending(exchange: &Exchange<'_>, route: &Route<'_>, headers: &HeaderMap,
     pending::open(name, value, &exchange.gateway.common.keys, route.host.as_str()).ok()
 }
 
-/// The application that the person wanted; the provider's callback is one for the whole host.
-fn application_of<'a>(route: &Route<'a>, return_to: &ReturnTo) -> Option<&'a Arc<Application>> {
+/// Whether an address is one of this application; the provider's callback is one for the whole host.
+fn belongs(route: &Route<'_>, return_to: &ReturnTo, application: &Arc<Application>) -> bool {
     let (path, query) = return_to.as_str().split_once('?').unwrap_or((return_to.as_str(), ""));
-    if path == SIGN_IN {
-        return sign_in::application(route, query);
-    }
-    route.application_at(&CanonicalPath::parse_keeping(path, PathSwitches::ALL).ok()?)
+    let found = match CanonicalPath::parse_keeping(path, PathSwitches::ALL) {
+        _ if path == SIGN_IN => sign_in::application(route, query),
+        Ok(path) => route.application_at(&path),
+        Err(_) => None,
+    };
+    found.is_some_and(|found| Arc::ptr_eq(found, application))
 }
 
 /// A response that no login of this browser waits for: who is signed in already goes to the application, everybody else is told.
@@ -265,10 +276,10 @@ async fn begin_again(
         force: again.force,
         ..login_of(application, &redirect_uri, pending.return_to.clone())
     };
-    let provider = provider_of(application)?;
-    let mut response = begin(exchange, provider, route.host, request, headers, now).await?;
+    let mut response = begin(exchange, application, route.host, request, headers, now).await?;
     let counted = again_cookie(exchange);
-    let counted = if provider.posts_back() { counted.header_across_sites() } else { counted.header() };
+    let posts_back = application.provider().is_some_and(|provider| provider.posts_back());
+    let counted = if posts_back { counted.header_across_sites() } else { counted.header() };
     append(&mut response, again.spent.into_iter().chain(counted.filter(|_| again.counts)));
     Ok(response)
 }
@@ -294,6 +305,7 @@ fn begin_session(
         started_at: now,
         seen_at: now,
         refresh_at: None,
+        generation: 0,
         claims: Claims::default(),
         absent_claims: Vec::new(),
     };

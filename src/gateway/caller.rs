@@ -62,7 +62,7 @@ impl Caller {
         match token {
             None => authenticate(exchange, application, host, headers, now).map(Self::Browser).map_err(Nobody::Session),
             Some(token) => {
-                let found = Box::pin(bearer::authenticate(exchange, application, token, now)).await;
+                let found = Box::pin(bearer::authenticate(exchange, application, host, token, now)).await;
                 found.map(Self::Client).map_err(Nobody::Token)
             }
         }

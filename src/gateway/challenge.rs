@@ -41,14 +41,13 @@ pub(super) async fn sign_in(
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     if !is_navigation(exchange, scrubbed) || application.provider().is_none() {
-        let realm = format!("Bearer realm=\"{}\"", application.name());
-        return Ok(unauthorised(exchange, application, scrubbed, &realm));
+        return Ok(unauthorised(exchange, application, scrubbed, &challenge(application)));
     }
     if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
         tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
         return Err(Refusal::SessionTooLarge);
     }
-    ordinary(exchange, application, host, asked_for(exchange), scrubbed.headers(), now).await
+    ordinary(exchange, application, host, asked_for(exchange, application), scrubbed.headers(), now).await
 }
 
 /// Begins the login that the application asks of everybody.
@@ -65,7 +64,7 @@ pub(super) async fn ordinary(
     let also_good = application.policy().stronger_acr();
     let silent = application.policy().session().group.is_some();
     let request = LoginRequest { acr, also_good, silent, ..login_of(application, &redirect_uri, return_to) };
-    begin(exchange, provider_of(application)?, host, request, headers, now).await
+    begin(exchange, application, host, request, headers, now).await
 }
 
 /// Tells an API client that its token does not vouch for enough (RFC 9470 section 3).
@@ -94,10 +93,10 @@ pub(super) async fn step_up(
         return Ok(unauthorised(exchange, application, scrubbed, &insufficient(requirement)));
     }
     let redirect_uri = exchange.redirect_uri();
-    let login = login_of(application, &redirect_uri, asked_for(exchange));
+    let login = login_of(application, &redirect_uri, asked_for(exchange, application));
     let max_age = requirement.max_age.or(login.max_age);
-    let request = LoginRequest { acr: requirement.acr, max_age, ..login };
-    begin(exchange, provider_of(application)?, host, request, scrubbed.headers(), now).await
+    let request = LoginRequest { acr: requirement.acr, also_good: requirement.also_good, max_age, ..login };
+    begin(exchange, application, host, request, scrubbed.headers(), now).await
 }
 
 /// What every login at an application asks for, by its policy.
@@ -106,7 +105,7 @@ pub(super) fn login_of<'a>(
     redirect_uri: &'a str,
     return_to: ReturnTo,
 ) -> LoginRequest<'a> {
-    let request = LoginRequest::new(redirect_uri, return_to);
+    let request = LoginRequest { application: application.name(), ..LoginRequest::new(redirect_uri, return_to) };
     let Some(login) = application.policy().login() else { return request };
     LoginRequest { max_age: login.max_age, prompt: login.prompt.as_deref(), parameters: &login.parameters, ..request }
 }
@@ -114,13 +113,14 @@ pub(super) fn login_of<'a>(
 /// Begins a login: a redirect to the provider, and a cookie that remembers what it is for.
 pub(super) async fn begin(
     exchange: &Exchange<'_>,
-    provider: &Arc<Provider>,
+    application: &Application,
     host: &HostName,
     request: LoginRequest<'_>,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     limits::stranger(exchange)?;
+    let provider = provider_of(application)?;
     let begun = match provider.begin(request.clone()).await {
         Err(LoginError::Unavailable(_)) => {
             provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
@@ -130,7 +130,7 @@ pub(super) async fn begin(
     };
     let begun = begun.map_err(|error| refused(provider, error))?;
     let mut response = redirect(&begun.authorize_url)?;
-    for field in pending_cookies(exchange, host, &begun, headers, (provider.posts_back(), now)) {
+    for field in pending_cookies(exchange, (application, host), &begun, headers, now) {
         response.headers_mut().append(SET_COOKIE, field);
     }
     Ok(response)
@@ -150,25 +150,36 @@ fn refused(provider: &Provider, error: LoginError) -> Refusal {
 /// The cookie of this login, and the removal of those that are over or too many.
 fn pending_cookies(
     exchange: &Exchange<'_>,
-    host: &HostName,
+    (application, host): (&Application, &HostName),
     begun: &Begun,
     headers: &HeaderMap,
-    (across_sites, now): (bool, Timestamp),
+    now: Timestamp,
 ) -> Vec<HeaderValue> {
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
-    let sealed = pending::seal(&begun.pending, keys, host.as_str(), secure);
+    let sealed = pending::seal(&begun.pending, &home(application), keys, host.as_str(), secure);
     let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
     let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
     let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(COOKIE_LIFETIME) };
     let new = ours(&sealed.name, &sealed.value);
     // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
+    let across_sites = application.provider().is_some_and(|provider| provider.posts_back());
     let new = if across_sites { new.header_across_sites() } else { new.header() };
-    stale.into_iter().take(REMOVALS).filter_map(|name| ours(name, "").removal()).chain(new).collect()
+    let gone = |name| match (across_sites, ours(name, "")) {
+        (true, cookie) => cookie.removal_across_sites(),
+        (false, cookie) => cookie.removal(),
+    };
+    stale.into_iter().take(REMOVALS).filter_map(gone).chain(new).collect()
 }
 
-/// The address that the person asked for; the root when it is too long to be kept.
-fn asked_for(exchange: &Exchange<'_>) -> ReturnTo {
-    ReturnTo::of_request(&exchange.head.path, exchange.head.query.as_deref()).unwrap_or_else(ReturnTo::root)
+/// The address that the person asked for; the application's own where it is too long to be kept, or its query is doubtful.
+fn asked_for(exchange: &Exchange<'_>, application: &Application) -> ReturnTo {
+    let asked = ReturnTo::of_request(&exchange.head.path, exchange.head.query.as_deref());
+    asked.unwrap_or_else(|| home(application))
+}
+
+/// The application's own address.
+pub(super) fn home(application: &Application) -> ReturnTo {
+    ReturnTo::parse(application.policy().prefix()).unwrap_or_else(ReturnTo::root)
 }
 
 /// Whether a person waits for a page.
@@ -214,6 +225,11 @@ fn unauthorised(
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     set(&mut response, challenge);
     response
+}
+
+/// The challenge for somebody of whom nothing is known (RFC 9110 section 15.5.2 wants one in every 401).
+pub(super) fn challenge(application: &Application) -> String {
+    format!("Bearer realm=\"{}\"", application.name())
 }
 
 /// Sets the challenge of an answer.

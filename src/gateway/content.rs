@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, InvalidHeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, InvalidHeaderValue, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
@@ -26,6 +26,20 @@ impl Content {
 
     pub(super) fn own(bytes: Bytes) -> Self {
         Self::Own(Full::new(bytes))
+    }
+
+    /// What is left of it in an answer to HEAD: how long it would be (RFC 9110 sections 8.6 and 9.3.2). Of an application's answer its head
+    /// says that, and nothing else is known.
+    pub(super) fn without_body(self, headers: &mut HeaderMap) -> Self {
+        match self {
+            Self::Own(body) => {
+                if let Some(length @ 1..) = body.size_hint().exact() {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                }
+                Self::empty()
+            }
+            Self::App(_) => self,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Response};
 
 use super::Exchange;
 use super::content::Content;
@@ -16,8 +16,7 @@ const JWK_SET: HeaderValue = HeaderValue::from_static("application/jwk-set+json"
 pub(super) fn answer(exchange: &Exchange<'_>) -> Response<Content> {
     let gateway = exchange.gateway;
     let set = gateway.common.identity.published(gateway.now().seconds());
-    let content = if exchange.head.method == Method::HEAD { Content::empty() } else { Content::own(Bytes::from(set)) };
-    let mut response = Response::new(content);
+    let mut response = Response::new(Content::own(Bytes::from(set)));
     response.headers_mut().insert(CONTENT_TYPE, JWK_SET);
     response.headers_mut().insert(CACHE_CONTROL, KEPT);
     response

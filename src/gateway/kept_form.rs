@@ -5,10 +5,11 @@
 //! for the person whose session had ended where that is known, and once. Only forms that a page of this very origin sent are kept, so
 //! that no other site can put words into anybody's mouth. No script, no storage that a script could read.
 //!
-//! Bounds: [`MAX_FORM`] bytes a form; [`AT_ONCE`] forms in memory, each at most about five times its size while its page is being
+//! Bounds: [`MAX_FORM`] bytes a form; [`AT_ONCE`] forms in memory, [`OF_ONE`] of one address, each at most about five times its size while its page is being
 //! made, given back when the page was sent; [`MAX_KEPT`] cookies in a browser; [`USED`] identifiers of forms that were sent.
 //! Trust boundary: body and fields are a stranger's; nothing of them is shown but the path, which is canonical.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,14 +18,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::account::Account;
 use super::authenticate::last_person;
-use super::challenge::wants_page;
+use super::challenge::{challenge, set, wants_page};
 use super::content::Content;
+use super::form_errors::NotKept;
 use super::proxy::SentBody;
 use super::refusal::Refusal;
 use super::{Exchange, addresses, limits, sign_in};
@@ -32,6 +35,7 @@ use crate::clock::Timestamp;
 use crate::crypto::{Binding, random};
 use crate::http::HostName;
 use crate::http::cookie::{self, SetCookie};
+use crate::limit::{Crowd, CrowdPlace, Who};
 use crate::pages::{Form, Page};
 use crate::policy::Posts;
 use crate::snapshot::Application;
@@ -46,6 +50,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long the body of a form may take to come.
 pub(super) const READING: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 32;
+/// How many of these one address may have.
+const OF_ONE: u32 = 4;
 const MAX_KEPT: usize = 8;
 const USED: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 const TAG: usize = 8;
@@ -71,62 +77,23 @@ pub(super) struct KeptForm<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// Why a kept form cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeptFormError {
-    /// Another site sent it.
-    Foreign,
-    /// It does not open: damaged, of another host, sealed with a key that is gone.
-    Unreadable,
-    /// It was kept for too long.
-    Expired,
-    /// The browser lacks the cookie that belongs to it.
-    OtherBrowser,
-    /// Somebody else has signed in since.
-    OtherPerson,
-    /// It was sent before.
-    Used,
-    /// Too many are being worked on.
-    NoRoom,
-}
-
-impl KeptFormError {
-    /// The reason code for the log.
-    pub(super) const fn code(self) -> &'static str {
-        match self {
-            Self::Foreign => "form_foreign",
-            Self::Unreadable => "form_unreadable",
-            Self::Expired => "form_expired",
-            Self::OtherBrowser => "form_other_browser",
-            Self::OtherPerson => "form_other_person",
-            Self::Used => "form_used",
-            Self::NoRoom => "form_no_room",
-        }
-    }
-
-    /// For the person.
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::Foreign => "the form did not come from this site's own page",
-            Self::Unreadable => "the form that was kept cannot be read any more",
-            Self::Expired => "the form was kept for more than an hour, and is no longer sent",
-            Self::OtherBrowser => "the form was kept for another browser, or was sent before",
-            Self::OtherPerson => "the form was filled in by somebody else than the one who is signed in now",
-            Self::Used => "the form was sent before",
-            Self::NoRoom => "too many forms are being sent just now; wait a moment and send it again",
-        }
-    }
-}
-
 /// What the process knows of kept forms.
 pub(super) struct Forms {
     used: Mutex<LruCache<[u8; 16], ()>>,
     room: Arc<Semaphore>,
+    clients: Arc<Crowd>,
+}
+
+/// Room for one form, given back when it is dropped.
+pub(super) struct Room {
+    _place: OwnedSemaphorePermit,
+    _of_client: CrowdPlace,
 }
 
 impl Default for Forms {
     fn default() -> Self {
-        Self { used: Mutex::new(LruCache::new(USED)), room: Arc::new(Semaphore::new(AT_ONCE)) }
+        let used = Mutex::new(LruCache::new(USED));
+        Self { used, room: Arc::new(Semaphore::new(AT_ONCE)), clients: Arc::default() }
     }
 }
 
@@ -136,14 +103,21 @@ impl Forms {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).put(id, ()).is_none()
     }
 
-    /// Room for one form, until it is dropped.
-    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).try_acquire_owned().ok()
+    /// Forgets that a form is sent: it was not.
+    pub(super) fn unused(&self, id: [u8; 16]) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
+    }
+
+    /// Room for one form of this client.
+    pub(super) fn room(&self, client: IpAddr) -> Option<Room> {
+        let _of_client = self.clients.take(Who::at(client), OF_ONE)?;
+        let _place = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        Some(Room { _place, _of_client })
     }
 }
 
 /// A page that holds its room until it was sent.
-struct Held(Bytes, #[expect(dead_code, reason = "dropping it gives the room back")] OwnedSemaphorePermit);
+struct Held(Bytes, #[expect(dead_code, reason = "dropping it gives the room back")] Room);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
@@ -178,18 +152,18 @@ pub(super) fn is_from_here(exchange: &Exchange<'_>, headers: &HeaderMap) -> Opti
     Some(origin.as_bytes() == exchange.outer_origin().as_bytes())
 }
 
-/// Reads a body of at most `limit` bytes; what went wrong otherwise, in words.
-pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result<Bytes, &'static str> {
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read(body: SentBody, limit: usize, time: Duration) -> Result<Bytes, NotKept> {
     if body.at_least() > limit as u64 {
-        return Err("it is larger than 1 MiB");
+        return Err(NotKept::TooLarge);
     }
     match body {
         SentBody::Kept(bytes) => Ok(bytes),
         SentBody::Coming(body) => match tokio::time::timeout(time, body.read(limit)).await {
             Ok(Ok(form)) => Ok(form),
-            Ok(Err(BodyError::TooLarge)) => Err("it is larger than 1 MiB"),
-            Ok(Err(_)) => Err("it broke off on the way"),
-            Err(_) => Err("it took too long to arrive"),
+            Ok(Err(BodyError::TooLarge)) => Err(NotKept::TooLarge),
+            Ok(Err(_)) => Err(NotKept::BrokenOff),
+            Err(_) => Err(NotKept::Late),
         },
     }
 }
@@ -201,14 +175,15 @@ pub(super) async fn keep(
     host: &HostName,
     headers: &HeaderMap,
     body: SentBody,
+    account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     limits::stranger(exchange)?;
-    let Some(room) = exchange.gateway.common.memory.forms.room() else {
-        return Ok(not_kept(exchange, application, "too many forms are being kept just now"));
-    };
-    let body = match read(body, MAX_FORM, READING).await {
-        Ok(body) => body,
-        Err(reason) => return Ok(not_kept(exchange, application, reason)),
+    let (body, room) = match take_in(exchange, body).await {
+        Ok(taken) => taken,
+        Err(why) => {
+            account.failed(why.code());
+            return Ok(not_kept(exchange, application, why));
+        }
     };
     let (id, browser) = (random::bytes(), random::token());
     let tag = tag(&id);
@@ -239,28 +214,58 @@ pub(super) async fn keep(
     Ok(response)
 }
 
+/// The form, and the room that it takes.
+async fn take_in(exchange: &Exchange<'_>, body: SentBody) -> Result<(Bytes, Room), NotKept> {
+    // What is too large needs no room to be refused.
+    if body.at_least() > MAX_FORM as u64 {
+        return Err(NotKept::TooLarge);
+    }
+    let room = exchange.gateway.common.memory.forms.room(exchange.origin.client).ok_or(NotKept::NoRoom)?;
+    Ok((read(body, MAX_FORM, READING).await?, room))
+}
+
 /// The page that holds a form.
 pub(super) fn page(
     exchange: &Exchange<'_>,
     application: &Application,
     path: &str,
     sealed: &str,
-    room: OwnedSemaphorePermit,
+    room: Room,
 ) -> Response<Content> {
     let sign_in_url = sign_in::address(application);
     let (app, action) = (application.name(), addresses::RESEND);
-    let page = Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url };
+    show(exchange, application, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
+}
+
+/// The page that holds a form which the application could not take just now.
+pub(super) fn page_of_unsent(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    path: &str,
+    sealed: &str,
+    room: Room,
+) -> Response<Content> {
+    let (app, action) = (application.name(), addresses::RESEND);
+    show(exchange, application, &Page::FormUnsent { app, path, action, token: sealed }, room)
+}
+
+fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, room: Room) -> Response<Content> {
     // The form is in the page: there is no other way to say it.
     let mut response = page.answer(Form::Html, exchange.request_id.as_str());
     let length = response.body().len();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        set(&mut response, &challenge(application));
+    }
     response.map(|body| Content::own(Bytes::from_owner(Held(body, room))))
 }
 
-fn not_kept(exchange: &Exchange<'_>, application: &Application, reason: &str) -> Response<Content> {
-    let sign_in_url = application.policy().prefix();
+fn not_kept(exchange: &Exchange<'_>, application: &Application, why: NotKept) -> Response<Content> {
+    let (reason, sign_in_url) = (why.reason(), application.policy().prefix());
     let page = Page::FormNotKept { app: application.name(), reason, sign_in_url };
-    page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own)
+    let mut response = page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own);
+    set(&mut response, &challenge(application));
+    response
 }
 
 /// The part of a form's cookie's name that is its own.
@@ -294,13 +299,23 @@ pub(super) fn form_cookie<'a>(exchange: &Exchange<'_>, name: &'a str) -> SetCook
     SetCookie { name, value: "", path: "/", secure: exchange.is_secure(), max_age: None }
 }
 
-/// Takes the oldest forms' cookies away when a browser has too many; browsers send the oldest first (RFC 6265 section 5.4).
-fn surplus(exchange: &Exchange<'_>, headers: &HeaderMap) -> Vec<HeaderValue> {
+/// Whether a browser has the cookie of any form.
+pub(super) fn has_cookie(exchange: &Exchange<'_>, headers: &HeaderMap) -> bool {
+    !cookies(exchange, headers).is_empty()
+}
+
+/// The names of the cookies of all forms.
+fn cookies<'h>(exchange: &Exchange<'_>, headers: &'h HeaderMap) -> Vec<&'h str> {
     let prefix = prefix(exchange);
-    let names: Vec<&str> = cookie::all(headers)
+    cookie::all(headers)
         .filter_map(|(name, _)| std::str::from_utf8(name).ok())
         .filter(|name| name.strip_prefix(prefix).is_some_and(is_tag))
-        .collect();
+        .collect()
+}
+
+/// Takes the oldest forms' cookies away when a browser has too many; browsers send the oldest first (RFC 6265 section 5.4).
+fn surplus(exchange: &Exchange<'_>, headers: &HeaderMap) -> Vec<HeaderValue> {
+    let names = cookies(exchange, headers);
     let gone = (names.len() + 1).saturating_sub(MAX_KEPT).min(32);
     names.into_iter().take(gone).filter_map(|name| form_cookie(exchange, name).removal()).collect()
 }

@@ -18,7 +18,7 @@ use url::form_urlencoded;
 
 use super::account::Account;
 use super::addresses::{LOGOUT, SIGNED_OUT};
-use super::authenticate::{Known, authenticate, take_away};
+use super::authenticate::{Known, authenticate, held, take_away};
 use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
@@ -44,7 +44,7 @@ pub(super) fn ask(
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let Some(known) = signed_in(exchange, route, headers).next() else { return signed_out(exchange, route, account) };
+    let Some(known) = all_held(exchange, route, headers).next() else { return signed_out(exchange, route, account) };
     account.recognised(&known);
     let (token, provider) = (form_token(exchange, route.host, &known), provider_origin(&known));
     let page = Page::SignOut {
@@ -65,7 +65,7 @@ pub(super) async fn end(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let sessions: Vec<Arc<Known>> = signed_in(exchange, route, headers).collect();
+    let sessions: Vec<Arc<Known>> = all_held(exchange, route, headers).collect();
     let known = sessions.first();
     if let Some(known) = known {
         account.recognised(known);
@@ -124,6 +124,16 @@ pub(super) fn signed_in<'a>(
         .neighbours
         .iter()
         .filter_map(move |application| authenticate(exchange, application, route.host, headers, now).ok())
+}
+
+/// The sessions that this browser holds at the host's applications, those among them that were not used here for long.
+fn all_held<'a>(
+    exchange: &'a Exchange<'_>,
+    route: &'a Route<'_>,
+    headers: &'a HeaderMap,
+) -> impl Iterator<Item = Arc<Known>> + 'a {
+    let now = exchange.gateway.now();
+    route.neighbours.iter().filter_map(move |application| held(exchange, application, route.host, headers, now))
 }
 
 /// The value that proves that a form for this session is ours.

@@ -22,6 +22,7 @@ mod content;
 mod doubt;
 mod events;
 mod flights;
+mod form_errors;
 mod frontchannel;
 mod jwks;
 mod kept_form;
@@ -46,9 +47,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, COOKIE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use ipnet::IpNet;
 
 use crate::clock::Clock;
@@ -209,14 +210,13 @@ impl Gateway {
         form: &WantedForm,
         account: &mut Account,
     ) -> Result<Response<content::Content>, Refusal> {
-        if parts.headers.len() > self.common.header_count {
+        if parts.headers.len() > self.common.header_count && fields(&parts.headers) > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
         let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
         let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
-        let origin =
-            Origin::find(connection.peer, &parts.headers, trusted).map_err(|_| Refusal::ForwardedUnreadable)?;
+        let origin = Origin::find(connection.peer, &parts.headers, trusted).map_err(Refusal::Forwarded)?;
         account.identified(&head, origin.client);
         connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
@@ -290,6 +290,11 @@ impl Gateway {
     fn now(&self) -> crate::clock::Timestamp {
         self.common.clock.now()
     }
+}
+
+/// How many fields there are. Clients may cut their cookies into as many on HTTP/2 as there are cookies (RFC 9113 section 8.2.3); they are one.
+fn fields(headers: &HeaderMap) -> usize {
+    headers.len() - headers.get_all(COOKIE).iter().skip(1).count()
 }
 
 impl Exchange<'_> {

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::Instant;
 
 use super::account::Account;
+use super::authenticate::Known;
 use super::bearer;
 use super::caller::{Caller, Nobody};
 use super::content::Content;
@@ -23,8 +24,8 @@ use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
-use crate::http::HostName;
 use crate::http::authorization::BearerToken;
+use crate::http::{HostName, cache_control};
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
@@ -34,6 +35,8 @@ use crate::upstream::{AnswerBody, ClientBody, Leash, Outgoing, RequestBody, Upgr
 pub(super) struct Sent {
     pub(super) body: SentBody,
     upgrade: Option<Upgrade>,
+    /// Whether somebody may have got something of the body.
+    has_gone: bool,
 }
 
 /// A body that is still to be read, or one that was kept.
@@ -45,7 +48,18 @@ pub(super) enum SentBody {
 impl Sent {
     /// A form that was kept.
     pub(super) fn kept(body: Bytes) -> Self {
-        Self { body: SentBody::Kept(body), upgrade: None }
+        Self { body: SentBody::Kept(body), upgrade: None, has_gone: false }
+    }
+
+    /// Whether nobody got anything of the body.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.has_gone
+    }
+
+    /// The body, to be given to somebody.
+    fn hand_over(&mut self) -> SentBody {
+        self.has_gone = true;
+        self.body.take()
     }
 }
 
@@ -68,7 +82,7 @@ impl SentBody {
 pub(super) fn split(request: Request<ClientBody>) -> (Sent, Parts) {
     let (parts, mut body) = request.into_parts();
     let upgrade = body.take_upgrade();
-    (Sent { body: SentBody::Coming(body), upgrade }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade, has_gone: false }, parts)
 }
 
 /// Sends the request to the application if the policy allows it; takes the fields and what was sent behind them.
@@ -89,7 +103,7 @@ pub(super) async fn forward(
     let (who, cookies) = match found {
         Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
         Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
-        Ok(Caller::Browser(known)) if known.is_due(now) && !is_public(exchange, application, host, &scrubbed) => {
+        Ok(Caller::Browser(known)) if known.is_due(now) && counts(exchange, host, &known, &scrubbed, now) => {
             let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
             let (who, cookies) = Box::pin(refreshing).await;
             (who.map(Caller::Browser), cookies)
@@ -108,17 +122,13 @@ pub(super) async fn forward(
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    for cookie in cookies {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    carry(&mut response, cookies);
     Ok(response)
 }
 
-/// Whether nobody needs to be known for the request; then no session is refreshed for it, and no cookie goes out with its answer.
-fn is_public(exchange: &Exchange<'_>, application: &Application, host: &HostName, scrubbed: &Scrubbed) -> bool {
-    let facts = facts(exchange, host, scrubbed);
-    let decision = application.policy().decide(&facts, None, exchange.gateway.now());
-    matches!(decision, Decision::Allow(permit) if permit.is_public())
+/// Whether it matters who `known` is; else no session is refreshed for the request, and no cookie goes out with its answer.
+fn counts(exchange: &Exchange<'_>, host: &HostName, known: &Known, scrubbed: &Scrubbed, now: Timestamp) -> bool {
+    !known.application().policy().asks_nobody(&facts(exchange, host, scrubbed), known.prepared(), now)
 }
 
 /// What rules are asked about.
@@ -179,8 +189,8 @@ async fn decide(
             let Brought { scrubbed, sent, .. } = brought;
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
                 true => {
-                    let body = sent.body.take();
-                    Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body)).await
+                    let body = sent.hand_over();
+                    Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body, account)).await
                 }
                 false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
             }
@@ -224,12 +234,17 @@ async fn send(
     if brought.sent.body.at_least() > limits.size {
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
-    let held = limits::enter(exchange, application, permit.rule(), account)?;
-    let (body, progress) = match brought.sent.body.take() {
+    let held = limits::enter(exchange, application, permit.rule(), account)?.map(Arc::new);
+    let (body, progress) = match brought.sent.hand_over() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
     account.sending(progress.as_ref());
+    let body = match &held {
+        // What was answered early is in the application until it was sent.
+        Some(held) if progress.is_some() => body.keeping(Some(Arc::<Held>::clone(held))),
+        _ => body,
+    };
     let request = written(exchange, application, brought, permit, body, account).ok_or(Refusal::Internal)?;
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
@@ -238,6 +253,7 @@ async fn send(
     let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();
+        brought.sent.has_gone &= !error.is_before_sending();
         Refusal::Upstream(error)
     })?;
     account.answered(answer.target.clone(), began.elapsed());
@@ -301,8 +317,18 @@ fn finish(
     if !application.answer_spelling().is_plain() {
         response.extensions_mut().insert(Arc::clone(application.answer_spelling()));
     }
-    for cookie in renewal {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    carry(response, renewal);
+}
+
+/// Gives a session's cookies to the browser, and to nobody else: no cache that others use may keep such an answer.
+fn carry(response: &mut Response<Content>, cookies: Vec<HeaderValue>) {
+    if cookies.is_empty() {
+        return;
+    }
+    let headers = response.headers_mut();
+    cache_control::make_private(headers);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
     }
 }
 
@@ -320,7 +346,7 @@ fn stream(response: Response<AnswerBody>, leash: Option<Arc<dyn Leash>>) -> Resp
 fn switch(
     client: Upgrade,
     application: Upgraded,
-    (idle, held): (Duration, Option<Held>),
+    (idle, held): (Duration, Option<Arc<Held>>),
     leash: Option<Arc<dyn Leash>>,
 ) {
     tokio::spawn(async move {

@@ -3,7 +3,8 @@
 //! Only a session whose time has come gets here; the ordinary request pays one comparison. The provider is asked by a task of its own, so
 //! that a client that leaves loses no rotated token. Who waits longer than [`PATIENCE`] is served under the session as it was, and the next
 //! request gets what was brought. While the provider is away the session goes on; without its ticket a session that is due
-//! is none, or keeping the claims of yesterday would be as easy as deleting a cookie.
+//! is none, or keeping the claims of yesterday would be as easy as deleting a cookie; and with the ticket of a later refresh it is
+//! good for being refreshed only.
 //!
 //! Trust boundary: the ticket is a stranger's until it is opened; what the provider says is verified in `oidc`.
 
@@ -18,7 +19,7 @@ use super::{Exchange, Gateway};
 use crate::clock::Timestamp;
 use crate::http::HostName;
 use crate::oidc::{self, LoginError, Provider, RefreshError, SignedIn};
-use crate::session::{NoSession, RefreshTicket, Session};
+use crate::session::{Cause, Effect, NoSession, RefreshTicket, Session, Wanted, Whom};
 use crate::snapshot::Application;
 
 /// How long a request waits for the provider.
@@ -43,6 +44,7 @@ pub(super) async fn refresh(
     let Some(ticket) = ticket.filter(|ticket| ticket.session == known.session().id) else {
         return (Err(NoSession::RefreshLost), Vec::new());
     };
+    let belongs = ticket.generation == known.session().generation;
     let landing = match exchange.gateway.common.memory.flights.board(&ticket, now) {
         Boarding::Late => return (Err(NoSession::Superseded), Vec::new()),
         Boarding::Landed(landing) => Some(landing),
@@ -57,12 +59,14 @@ pub(super) async fn refresh(
         Some(Landing::Renewed(brought)) => {
             let (session, ticket) = *brought;
             let cookies = cookies(exchange, application, host, (&session, &ticket), headers);
-            match Known::made(&exchange.gateway.common, application, host, session, now) {
+            match Known::made(exchange, application, host, session, now) {
                 Ok(known) => (Ok(known), cookies),
                 Err(no_session) => (Err(no_session), Vec::new()),
             }
         }
         Some(Landing::Ended) => (Err(NoSession::RefreshRefused), Vec::new()),
+        // The claims of an older session are not those that the provider last gave for this ticket: without its word they are worth nothing.
+        Some(Landing::Kept(_)) | None if !belongs => (Err(NoSession::RefreshLost), Vec::new()),
         // It may have been ended while the provider was asked.
         Some(Landing::Kept(_)) | None => (known.check(exchange.gateway.now()).map(|()| known), Vec::new()),
     }
@@ -82,6 +86,7 @@ fn take_off(
     else {
         return;
     };
+    let id = session.id;
     tokio::spawn(async move {
         let outcome = ask(&gateway, &provider, &application, (session, ticket, every)).await;
         let now = gateway.now();
@@ -94,7 +99,14 @@ fn take_off(
             Err(error @ RefreshError::Ended(_)) => {
                 counted.refresh_ended.inc();
                 tracing::info!(provider = provider.name(), reason = error.code(), "a refresh ended a session");
+                // What is open under it is closed, and so it stays after a restart.
+                let ended = Wanted::new(&Whom::Session(&id), now, Cause::RefreshRefused, Effect::Ended);
+                gateway.common.metrics.revoked(Cause::RefreshRefused);
+                let keeping = gateway.common.revocations.revoke(vec![ended], now);
                 lead.land(Landing::Ended, now);
+                if !keeping.is_kept().await {
+                    tracing::warn!("a session that its provider ended is ended, but that is not written down");
+                }
             }
             Err(error @ RefreshError::Unavailable(_)) => {
                 counted.refresh_failed.inc();
@@ -112,8 +124,12 @@ async fn ask(
     application: &Application,
     (mut session, ticket, every): (Session, RefreshTicket, Duration),
 ) -> Result<(Session, RefreshTicket), RefreshError> {
-    let brought = provider.refresh(&ticket, &session.subject).await?;
+    let brought = provider.refresh(&ticket, &session.subject, &session.claims).await?;
     let now = gateway.now();
+    // The claims of an older session are not to be mixed with what the provider says now, or to become those of a newer one.
+    if ticket.generation != session.generation && !brought.anew {
+        return Err(RefreshError::Ended(NoSession::RefreshLost.code()));
+    }
     if let Some(claims) = brought.claims {
         // The sign-in that comes next says it to the person.
         if let Some(claim) = application.claims_read().iter().find(|claim| oidc::left_out(&claims, claim)) {
@@ -123,7 +139,9 @@ async fn ask(
     }
     session.seen_at = now;
     session.refresh_at = Some(now.after(if brought.incomplete { SOON.min(every) } else { every }));
-    Ok((session, ticket.next(brought.token)))
+    let ticket = ticket.next(brought.token);
+    session.generation = ticket.generation;
+    Ok((session, ticket))
 }
 
 /// The cookies of a session that was refreshed; none when they do not fit, which the next sign-in will say.

@@ -11,8 +11,9 @@ use super::addresses;
 use super::bearer::BearerError;
 use super::caller::Caller;
 use super::content::Content;
-use super::kept_form::KeptFormError;
+use super::form_errors::KeptFormError;
 use super::limits::Over;
+use crate::http::forwarded::ChainError;
 use crate::http::{HeadError, PathError};
 use crate::oidc::{LoginError, ProviderErrorCode};
 use crate::pages::{Form, Page};
@@ -25,8 +26,8 @@ pub(super) enum Refusal {
     Head(HeadError),
     /// The head has too many fields.
     HeadTooLarge,
-    /// A trusted proxy sent an unreadable chain.
-    ForwardedUnreadable,
+    /// A trusted proxy leaves in doubt who the client is.
+    Forwarded(ChainError),
     /// A field poses as one that only the gateway may send, and the application wants such requests refused.
     ForgedHeader,
     /// No application has this host.
@@ -90,7 +91,7 @@ impl Refusal {
         match self {
             Self::Head(error) => error.code(),
             Self::HeadTooLarge => "head_too_large",
-            Self::ForwardedUnreadable => "forwarded_unreadable",
+            Self::Forwarded(error) => error.code(),
             Self::ForgedHeader => "header_forged",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
@@ -168,8 +169,11 @@ impl Refusal {
             }
             Self::Head(_) => Page::BadRequest { reason: "the request does not name exactly one host" },
             Self::HeadTooLarge => Page::HeadTooLarge,
-            Self::ForwardedUnreadable => {
+            Self::Forwarded(ChainError::Unreadable) => {
                 Page::BadRequest { reason: "a proxy in front sent an address that cannot be read" }
+            }
+            Self::Forwarded(ChainError::Disagrees) => {
+                Page::BadRequest { reason: "the request names two addresses that it comes from" }
             }
             Self::ForgedHeader => {
                 Page::BadRequest { reason: "the request carries a header that only the gateway may send" }

@@ -1,7 +1,7 @@
 //! A form that was kept comes again, with the person's consent, and goes to the application as it was first sent (C13).
 //!
 //! Everything is checked before anything is used: that this origin's page sent it, that it opens on this host, its age, the browser, the
-//! person, and that it goes once. It is then a request like any other: decided by the policy of this moment, under the session of this moment.
+//! person, and that it goes once. As long as the application got nothing of it, it can be sent again. It is then a request like any other: decided by the policy of this moment, under the session of this moment.
 //!
 //! Trust boundary: the body is a stranger's until it opens. Used once: on this process by a list, in an honest browser by its cookie.
 
@@ -10,16 +10,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, SET_COOKIE, TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, SET_COOKIE,
+    TRANSFER_ENCODING,
 };
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 use super::account::Account;
 use super::authenticate::{authenticate, person};
 use super::content::Content;
-use super::kept_form::{self, KeptForm, KeptFormError, LIFETIME, MAX_SEALED, READING};
+use super::form_errors::KeptFormError;
+use super::kept_form::{self, KeptForm, LIFETIME, MAX_SEALED, READING};
 use super::proxy::{Sent, SentBody, forward};
 use super::refusal::Refusal;
 use super::{Exchange, refused_path};
@@ -39,7 +41,15 @@ pub(super) async fn answer(
     if kept_form::is_from_here(exchange, headers) == Some(false) {
         return Err(refused(KeptFormError::Foreign));
     }
-    let room = exchange.gateway.common.memory.forms.room().ok_or(refused(KeptFormError::NoRoom))?;
+    // What needs no room to be refused.
+    if !kept_form::has_cookie(exchange, headers) {
+        return Err(refused(KeptFormError::OtherBrowser));
+    }
+    if body.at_least() > MAX_SEALED as u64 {
+        return Err(refused(KeptFormError::Unreadable));
+    }
+    let forms = &exchange.gateway.common.memory.forms;
+    let room = forms.room(exchange.origin.client).ok_or(refused(KeptFormError::NoRoom))?;
     let sent = kept_form::read(body, MAX_SEALED, READING).await.map_err(|_| refused(KeptFormError::Unreadable))?;
     let sealed = token(&sent).ok_or(refused(KeptFormError::Unreadable))?;
     let (tag, text) =
@@ -74,7 +84,7 @@ pub(super) async fn answer(
     if form.person.is_some_and(|filled_in| *filled_in != *person(known.session())) {
         return Err(refused(KeptFormError::OtherPerson));
     }
-    if !exchange.gateway.common.memory.forms.first_use(form.id) {
+    if !forms.first_use(form.id) {
         return Err(refused(KeptFormError::Used));
     }
 
@@ -84,11 +94,41 @@ pub(super) async fn answer(
     let (mut sent, mut fields) = (Sent::kept(Bytes::copy_from_slice(form.body)), fields(headers, &form));
     let answered = Box::pin(forward(&again, route.host, application, &mut fields, &mut sent, account)).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
+    if sent.is_whole() {
+        forms.unused(form.id);
+        return Ok(if may_pass(response.status()) {
+            let page = kept_form::page_of_unsent(exchange, application, form.path, &sealed, room);
+            in_place_of(&response, page)
+        } else {
+            response
+        });
+    }
     if let Some(field) = kept_form::form_cookie(exchange, &name).removal() {
         response.headers_mut().append(SET_COOKIE, field);
     }
-    drop(room);
     Ok(response)
+}
+
+/// Whether a form that was refused so may be taken a moment later, with nothing done but waiting.
+fn may_pass(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// The page in place of the answer: its status, when to come again, and what the browser is to keep.
+fn in_place_of(answer: &Response<Content>, mut page: Response<Content>) -> Response<Content> {
+    *page.status_mut() = answer.status();
+    for name in [RETRY_AFTER, SET_COOKIE] {
+        for value in answer.headers().get_all(&name) {
+            page.headers_mut().append(&name, value.clone());
+        }
+    }
+    page
 }
 
 /// The sealed form in the page's own form.

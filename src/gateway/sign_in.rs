@@ -11,7 +11,7 @@ use super::Exchange;
 use super::account::Account;
 use super::addresses::SIGN_IN;
 use super::authenticate::authenticate;
-use super::challenge::{ordinary, wants_page};
+use super::challenge::{challenge, ordinary, set, wants_page};
 use super::content::Content;
 use super::refusal::Refusal;
 use crate::http::ReturnTo;
@@ -42,20 +42,26 @@ pub(super) async fn answer(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let query = exchange.head.query.as_deref().unwrap_or_default();
-    let application = application(route, query).ok_or(Refusal::UnknownReserved)?;
+    let application = application(route, query).filter(|application| application.provider().is_some());
+    let application = application.ok_or_else(|| exchange.nowhere(Refusal::UnknownReserved))?;
     account.routed(application);
     let now = exchange.gateway.now();
-    if let Ok(known) = authenticate(exchange, application, route.host, headers, now) {
-        account.recognised(&known);
-        let page = Page::SignedIn { app: application.name() };
-        return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
-    }
-    if query.ends_with(DONE) {
-        return Err(Refusal::Login(LoginError::StateUnknown));
+    match authenticate(exchange, application, route.host, headers, now) {
+        // One that is due may be refused as soon as the form is sent: whoever comes here to get on gets one that is not.
+        Ok(known) if known.is_due(now) => {}
+        Ok(known) => {
+            account.recognised(&known);
+            let page = Page::SignedIn { app: application.name() };
+            return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
+        }
+        Err(_) if query.ends_with(DONE) => return Err(Refusal::Login(LoginError::StateUnknown)),
+        Err(_) => {}
     }
     if !wants_page(headers) {
         let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
-        return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
+        let mut response = page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own);
+        set(&mut response, &challenge(application));
+        return Ok(response);
     }
     let back = ReturnTo::parse(&format!("{}{DONE}", address(application))).ok_or(Refusal::Internal)?;
     ordinary(exchange, application, route.host, back, headers, now).await

@@ -2,21 +2,54 @@
 //!
 //! These fields are rebuilt for every request. What a peer says is believed only when the peer's address lies in `trusted_proxies` (empty
 //! by default); then the client is the last address in the chain that is not a trusted proxy's. A trusted proxy that
-//! sends something unreadable is a fault, and the request is refused rather than decided on a guess.
+//! sends something unreadable is a fault, and the request is refused rather than decided on a guess. So is one of which nobody knows which of the
+//! two fields it wrote and which it passed on, because they name different clients
+//! ([decision 84](../../../docs/decisions/0084-two-fields-that-disagree-refuse.md)).
 //!
 //! Trust boundary: chains are a stranger's text before the first trusted address. Specification: RFC 7239.
 
-use std::fmt::Write as _;
+mod elements;
+
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
+use elements::{Elements, Malformed};
+
+/// Addresses that a chain may have.
 const MAX_CHAIN: usize = 32;
 
-/// A chain of addresses from a trusted peer that cannot be read.
+/// Why what a trusted peer says of its client is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnreadableChain;
+pub enum ChainError {
+    /// It cannot be read, or a proxy does not say whom it speaks for.
+    Unreadable,
+    /// `Forwarded` and `X-Forwarded-For` name different clients.
+    Disagrees,
+}
+
+impl ChainError {
+    /// The reason code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "forwarded_unreadable",
+            Self::Disagrees => "forwarded_disagrees",
+        }
+    }
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "a trusted proxy sends a chain that cannot be read",
+            Self::Disagrees => "a trusted proxy names one client in Forwarded and another in X-Forwarded-For",
+        })
+    }
+}
+
+impl std::error::Error for ChainError {}
 
 /// Where a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,15 +63,23 @@ pub struct Origin {
 
 impl Origin {
     /// Finds the client behind `peer`.
-    pub fn find(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<Self, UnreadableChain> {
+    ///
+    /// # Errors
+    ///
+    /// Where a trusted peer leaves in doubt who that is.
+    pub fn find(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<Self, ChainError> {
         let peer = peer.ip().to_canonical();
         let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
         if !is_trusted(&peer) {
             return Ok(Self { client: peer, chain: Vec::new(), peer });
         }
-        let claimed = read_chain(headers)?;
-        let first_believed = claimed.iter().rposition(|address| !is_trusted(address)).unwrap_or(0);
-        let chain: Vec<IpAddr> = claimed.get(first_believed..).unwrap_or_default().to_vec();
+        let listed = believed(read_list(headers)?, is_trusted)?;
+        let elements = believed(read_elements(headers)?, is_trusted)?;
+        let chain = match (listed.first(), elements.first()) {
+            (Some(one), Some(other)) if one != other => return Err(ChainError::Disagrees),
+            (Some(_), _) => listed,
+            (None, _) => elements,
+        };
         Ok(Self { client: chain.first().copied().unwrap_or(peer), chain, peer })
     }
 
@@ -72,36 +113,70 @@ impl Origin {
     }
 }
 
-fn read_chain(headers: &HeaderMap) -> Result<Vec<IpAddr>, UnreadableChain> {
+/// The part of a chain that is believed: from the last address that is no trusted proxy's, which is the client's, or from the first of all.
+/// None stands for a proxy that does not say whom it speaks for.
+fn believed(claimed: Vec<Option<IpAddr>>, is_trusted: impl Fn(&IpAddr) -> bool) -> Result<Vec<IpAddr>, ChainError> {
+    let client = claimed.iter().rposition(|address| !address.as_ref().is_some_and(&is_trusted)).unwrap_or(0);
+    claimed.into_iter().skip(client).collect::<Option<_>>().ok_or(ChainError::Unreadable)
+}
+
+/// The lines of a field, as text.
+fn lines<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = Result<&'a str, ChainError>> {
+    headers.get_all(name).into_iter().map(|line| line.to_str().map_err(|_| ChainError::Unreadable))
+}
+
+/// The addresses of `X-Forwarded-For`.
+fn read_list(headers: &HeaderMap) -> Result<Vec<Option<IpAddr>>, ChainError> {
     let mut chain = Vec::new();
-    for line in headers.get_all("x-forwarded-for") {
-        for element in line.to_str().map_err(|_| UnreadableChain)?.split(',') {
-            if chain.len() == MAX_CHAIN {
-                return Err(UnreadableChain);
-            }
-            chain.push(read_address(element.trim())?);
+    for line in lines(headers, "x-forwarded-for") {
+        for element in line?.split(',') {
+            add(&mut chain, Some(read_address(element.trim())?))?;
         }
     }
     Ok(chain)
 }
 
+/// Whom the elements of `Forwarded` are for.
+fn read_elements(headers: &HeaderMap) -> Result<Vec<Option<IpAddr>>, ChainError> {
+    let mut chain = Vec::new();
+    for line in lines(headers, "forwarded") {
+        for named in Elements::of(line?) {
+            add(&mut chain, named.map_err(|Malformed| ChainError::Unreadable)?)?;
+        }
+    }
+    Ok(chain)
+}
+
+fn add(chain: &mut Vec<Option<IpAddr>>, address: Option<IpAddr>) -> Result<(), ChainError> {
+    if chain.len() == MAX_CHAIN {
+        return Err(ChainError::Unreadable);
+    }
+    chain.push(address);
+    Ok(())
+}
+
 /// An address, with or without a port, as proxies write it.
-fn read_address(text: &str) -> Result<IpAddr, UnreadableChain> {
+fn read_address(text: &str) -> Result<IpAddr, ChainError> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
         .map(|address| address.to_canonical())
-        .map_err(|_| UnreadableChain)
+        .map_err(|_| ChainError::Unreadable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn find(peer: &str, chain: &[&'static str], trusted: &[&str]) -> Result<Origin, UnreadableChain> {
+    fn find(peer: &str, chain: &[&'static str], trusted: &[&str]) -> Result<Origin, ChainError> {
+        let fields: Vec<_> = chain.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        find_by(peer, &fields, trusted)
+    }
+
+    fn find_by(peer: &str, fields: &[(&'static str, &'static str)], trusted: &[&str]) -> Result<Origin, ChainError> {
         let mut headers = HeaderMap::new();
-        for line in chain {
-            headers.append("x-forwarded-for", HeaderValue::from_static(line));
+        for (name, line) in fields {
+            headers.append(*name, HeaderValue::from_static(line));
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         Origin::find(peer.parse().unwrap(), &headers, &trusted)
@@ -136,7 +211,7 @@ mod tests {
     #[test]
     fn s05_an_unreadable_chain_of_a_trusted_proxy_is_refused() {
         for chain in ["unknown", "1.2.3.4,,5.6.7.8", "", "1.2.3", "_hidden", "1.2.3.4; x"] {
-            assert_eq!(find("10.0.0.2:5", &[chain], &["10.0.0.0/8"]), Err(UnreadableChain), "{chain}");
+            assert_eq!(find("10.0.0.2:5", &[chain], &["10.0.0.0/8"]), Err(ChainError::Unreadable), "{chain}");
         }
     }
 
@@ -144,5 +219,69 @@ mod tests {
     fn addresses_with_ports_and_brackets_are_read() {
         let origin = find("[::ffff:10.0.0.2]:5", &["[2001:db8::1]:443"], &["10.0.0.0/8"]).unwrap();
         assert_eq!(origin.forwarded("h", "http").unwrap(), "for=\"[2001:db8::1]\", for=10.0.0.2;host=\"h\";proto=http");
+    }
+
+    /// The client that a trusted proxy at 10.0.0.2 names in these fields.
+    fn client(fields: &[(&'static str, &'static str)]) -> Result<String, ChainError> {
+        find_by("10.0.0.2:5", fields, &["10.0.0.0/8"]).map(|origin| origin.client.to_string())
+    }
+
+    #[test]
+    fn s05_forwarded_alone_is_believed_as_its_older_brother_is() {
+        for (lines, expected) in [
+            (&["for=198.51.100.7;proto=https"][..], "198.51.100.7"),
+            (&["for=1.2.3.4, for=\"[2001:db8::1]:443\", for=10.0.0.9"], "2001:db8::1"),
+            (&["for=1.2.3.4", "for=198.51.100.7, for=10.0.0.9"], "198.51.100.7"),
+            (&["for=10.0.0.8, for=10.0.0.9"], "10.0.0.8"),
+            // What stands before the client is a stranger's word.
+            (&["for=unknown, for=_x, for=198.51.100.7"], "198.51.100.7"),
+        ] {
+            let fields: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
+            assert_eq!(client(&fields).as_deref(), Ok(expected), "{lines:?}");
+        }
+        let fields = [("forwarded", "for=1.2.3.4, for=198.51.100.7, for=10.0.0.9")];
+        let origin = find_by("10.0.0.2:5", &fields, &["10.0.0.0/8"]).unwrap();
+        assert_eq!(origin.x_forwarded_for().unwrap(), "198.51.100.7, 10.0.0.9, 10.0.0.2");
+        let from_elsewhere = find_by("203.0.113.9:5", &[("forwarded", "for=10.0.0.1")], &["10.0.0.0/8"]).unwrap();
+        assert_eq!((from_elsewhere.client.to_string(), from_elsewhere.is_direct()), ("203.0.113.9".to_owned(), true));
+    }
+
+    #[test]
+    fn s05_a_proxy_that_does_not_say_whom_it_speaks_for_is_refused() {
+        for line in [
+            "for=unknown",
+            "for=1.2.3.4, for=_hidden",
+            "for=1.2.3.4, proto=https",
+            "",
+            "for=unknown, for=10.0.0.9",
+            "for=1.2.3.4;x=\"",
+        ] {
+            assert_eq!(client(&[("forwarded", line)]), Err(ChainError::Unreadable), "{line:?}");
+        }
+        let many = vec![("forwarded", "for=1.2.3.4, for=1.2.3.4"); MAX_CHAIN / 2];
+        assert!(client(&many).is_ok());
+        assert_eq!(client(&[&many[..], &[("forwarded", "for=1.2.3.4")]].concat()), Err(ChainError::Unreadable));
+    }
+
+    #[test]
+    fn s05_two_fields_that_name_different_clients_are_refused_whichever_is_the_proxys() {
+        let both = |list, elements| client(&[("x-forwarded-for", list), ("forwarded", elements)]);
+        for (list, elements) in [
+            ("198.51.100.7", "for=198.51.100.7"),
+            ("1.2.3.4, 198.51.100.7", "for=\"198.51.100.7:80\""),
+            ("198.51.100.7, 10.0.0.9", "for=5.6.7.8, for=198.51.100.7"),
+        ] {
+            assert_eq!(both(list, elements).as_deref(), Ok("198.51.100.7"), "{list} {elements}");
+        }
+        for (list, elements) in [
+            ("198.51.100.7", "for=1.2.3.4"),
+            ("1.2.3.4", "for=198.51.100.7"),
+            ("198.51.100.7", "for=198.51.100.7, for=1.2.3.4"),
+            ("10.0.0.9", "for=198.51.100.7, for=10.0.0.9"),
+        ] {
+            assert_eq!(both(list, elements), Err(ChainError::Disagrees), "{list} {elements}");
+        }
+        assert_eq!(both("198.51.100.7", "for=unknown"), Err(ChainError::Unreadable));
+        assert_eq!(both("unknown", "for=198.51.100.7"), Err(ChainError::Unreadable));
     }
 }

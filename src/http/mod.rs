@@ -5,6 +5,7 @@
 //! Specifications: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URI), RFC 6265 (cookies), RFC 7239 (Forwarded), RFC 6750 (bearer tokens).
 
 pub mod authorization;
+pub mod cache_control;
 pub mod cookie;
 pub mod decoder;
 pub mod field;

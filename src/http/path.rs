@@ -165,7 +165,8 @@ impl CanonicalPath {
     /// The same of a target's path; nothing is copied where it is canonical already.
     pub(super) fn of_target(target: &PathAndQuery) -> Result<Self, PathError> {
         let path = target.path();
-        if path.starts_with('/') && is_plain(path) {
+        // An empty path is `/` (RFC 9112 section 3.2.1); a target that begins with its query is not forwarded as it came.
+        if target.as_str().starts_with('/') && is_plain(path) {
             return Ok(Self { text: PathText::Sent(target.clone()), kept: None });
         }
         Self::parse(path)

@@ -125,7 +125,11 @@ fn understand(bytes: &Bytes, scan: &HeadScan) -> Result<Arrived, UnreadableHead>
         begin = end + 2;
     }
     let current = version == Version::HTTP_11;
-    let upgrades = current && headers.contains_key(UPGRADE);
+    if !current {
+        // RFC 9110 section 7.8.
+        headers.remove(UPGRADE);
+    }
+    let upgrades = headers.contains_key(UPGRADE);
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;

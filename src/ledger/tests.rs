@@ -26,6 +26,7 @@ fn session(subject: &str) -> Session {
         started_at: NOW,
         seen_at: NOW,
         refresh_at: None,
+        generation: 0,
         claims: Claims::default(),
         absent_claims: Vec::new(),
     }

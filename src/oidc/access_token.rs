@@ -81,14 +81,15 @@ impl Provider {
     async fn accept_jwt(&self, text: &str, terms: &Bearer) -> Result<AccessToken, TokenError> {
         let token = UnverifiedJwt::parse(text, &terms.algorithms, terms.any_type)?;
         self.discovered_now().await.map_err(|_| TokenError::Unavailable)?;
-        let mut keys = self.discovered().map_err(|_| TokenError::Unavailable)?;
-        let mut claims = token.verify(&keys.keys);
-        if claims == Err(TokenError::KeyUnknown) {
-            keys = self.newer_keys(&keys).await.ok_or(TokenError::KeyUnknown)?;
-            claims = token.verify(&keys.keys);
-        }
+        let known = self.discovered().map_err(|_| TokenError::Unavailable)?;
+        let verify = |discovered: &Discovered| token.verify(&discovered.keys);
+        let is_of_old_keys = |error: &TokenError| {
+            matches!(error, TokenError::KeyUnknown | TokenError::KeyAmbiguous | TokenError::Signature)
+        };
+        let verified = self.with_keys(known, verify, is_of_old_keys).await;
+        let (claims, keys) = verified.map_err(|refused| refused.error)?;
         let by = if terms.any_type { Vouched::Signature } else { Vouched::Rfc9068 };
-        let facts = token_terms::check(claims?, by, terms, self.settings(), self.now())?;
+        let facts = token_terms::check(claims, by, terms, self.settings(), self.now())?;
         Ok(AccessToken { good_until: facts.expires.unwrap_or(self.now()), facts, keys: Some(keys) })
     }
 

@@ -168,21 +168,16 @@ impl Provider {
         if pending.is_expired(self.now()) { Err(LoginError::Expired) } else { Ok(()) }
     }
 
-    /// Verifies the ID token, once more with fresh keys where it names a key that is not known (R14).
+    /// Verifies the ID token, once more with fresh keys where those that are known may be old (R14).
     async fn verify(
         &self,
         tokens: &Tokens,
         pending: &PendingLogin,
         discovered: Arc<Discovered>,
     ) -> Result<(VerifiedIdToken, Arc<Discovered>), IdTokenError> {
-        match self.verify_with(tokens, pending, &discovered) {
-            Ok(token) => Ok((token, discovered)),
-            Err(IdTokenError::UnknownKey) => {
-                let newer = self.newer_keys(&discovered).await.ok_or(IdTokenError::UnknownKey)?;
-                Ok((self.verify_with(tokens, pending, &newer)?, newer))
-            }
-            Err(error) => Err(error),
-        }
+        let verify = |discovered: &Discovered| self.verify_with(tokens, pending, discovered);
+        let verified = self.with_keys(discovered, verify, IdTokenError::is_of_old_keys).await;
+        verified.map_err(|refused| refused.error)
     }
 
     fn verify_with(

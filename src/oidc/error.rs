@@ -140,6 +140,11 @@ pub enum IdTokenError {
 }
 
 impl IdTokenError {
+    /// Whether newer keys might have verified the token.
+    pub(super) fn is_of_old_keys(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::AmbiguousKey | Self::Signature)
+    }
+
     const fn code(self) -> &'static str {
         match self {
             Self::Missing => "id_token_missing",
@@ -174,6 +179,8 @@ pub enum UserInfoError {
     NotAnObject,
     /// The answer is a token that the provider did not sign.
     Signed(JwsError),
+    /// The answer is a token that no known key signed, and newer keys could not be fetched.
+    KeysUnavailable,
     /// The answer is a token of another issuer, for another client, or of the past.
     NotForUs,
     /// `sub` is missing or is another person's.
@@ -263,7 +270,7 @@ impl LoginError {
             Self::UserInfo(UserInfoError::NoEndpoint) => "userinfo_no_endpoint",
             Self::UserInfo(UserInfoError::Status) => "userinfo_status",
             Self::UserInfo(UserInfoError::NotAnObject) => "userinfo_not_an_object",
-            Self::UserInfo(UserInfoError::Signed(_)) => "userinfo_signature",
+            Self::UserInfo(UserInfoError::Signed(_) | UserInfoError::KeysUnavailable) => "userinfo_signature",
             Self::UserInfo(UserInfoError::NotForUs) => "userinfo_not_for_us",
             Self::UserInfo(UserInfoError::Subject) => "userinfo_subject",
         }

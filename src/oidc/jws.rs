@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::keys::{KeySet, NoKey};
-use super::provider::Provider;
+use super::provider::{Discovered, Provider, Refused};
 use crate::claims::{ClaimValue, Claims};
 use crate::crypto::SignatureAlgorithm;
 
@@ -64,22 +64,26 @@ pub(crate) struct VerifiedJws {
     pub(crate) algorithm: SignatureAlgorithm,
 }
 
+impl JwsError {
+    /// Whether newer keys might have verified the token.
+    pub(super) fn is_of_old_keys(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::AmbiguousKey | Self::Signature)
+    }
+}
+
 impl Provider {
-    /// Verifies a token with the provider's keys; fetches them anew, at most once a minute, when the token names one that is not
-    /// known (R14). The algorithms are those that are configured, or
-    /// all that are known: what is published for ID tokens does not bind other tokens.
-    pub(crate) async fn verify_signed(&self, text: &str, types: &[&str]) -> Result<VerifiedJws, JwsError> {
+    /// Verifies a token with the provider's keys; fetches them anew, at most once a minute, when none that is known signed it (R14).
+    /// The algorithms are those that are configured, or all that are known: what is published for ID tokens does not bind other tokens.
+    pub(super) async fn verify_signed(&self, text: &str, types: &[&str]) -> Result<VerifiedJws, Refused<JwsError>> {
+        let decided = |error| Refused { error, undecided: false };
         let algorithms = self.configured_algorithms();
-        let token = parse(text, Accepted { algorithms: &algorithms, types })?;
+        let token = parse(text, Accepted { algorithms: &algorithms, types });
+        let token = token.map_err(decided)?;
         // A provider that was never reached has no keys.
-        let discovered = self.discovered().map_err(|_| JwsError::UnknownKey)?;
-        match token.verify(&discovered.keys) {
-            Err(JwsError::UnknownKey) => {
-                let newer = self.newer_keys(&discovered).await.ok_or(JwsError::UnknownKey)?;
-                token.verify(&newer.keys)
-            }
-            verified => verified,
-        }
+        let known = self.discovered().map_err(|_| decided(JwsError::UnknownKey))?;
+        let verify = |discovered: &Discovered| token.verify(&discovered.keys);
+        let (verified, _) = self.with_keys(known, verify, JwsError::is_of_old_keys).await?;
+        Ok(verified)
     }
 }
 

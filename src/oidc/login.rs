@@ -27,6 +27,8 @@ use crate::http::{ReturnTo, login_options};
 pub struct LoginRequest<'a> {
     /// The application's own callback address, as it is registered at the provider.
     pub redirect_uri: &'a str,
+    /// The application that it is for; nothing where there is only one.
+    pub application: &'a str,
     /// Where the person goes afterwards.
     pub return_to: ReturnTo,
     /// The authentication contexts of which one must be reached; empty for any.
@@ -50,6 +52,7 @@ impl<'a> LoginRequest<'a> {
     pub fn new(redirect_uri: &'a str, return_to: ReturnTo) -> Self {
         Self {
             redirect_uri,
+            application: "",
             return_to,
             acr: &[],
             also_good: &[],
@@ -89,6 +92,7 @@ impl Provider {
         let discovered = self.discovered()?;
         let pending = PendingLogin {
             provider: self.name().to_owned(),
+            application: request.application.to_owned(),
             state: random::token(),
             nonce: random::token(),
             verifier: Secret::new(random::token()),

@@ -2,7 +2,8 @@
 //!
 //! Unknown members are ignored and never parsed, so that an odd URL in some unused member cannot stop all logins.
 //! Refused: an `issuer` that is not the configured one character for character (R02, the mix-up attack of RFC 9700
-//! section 4.4), endpoints that are not https, a provider that says it does not know the code flow or PKCE with S256.
+//! section 4.4), endpoints that are not https (in clear text on this very machine they are taken from an issuer that is there too, for
+//! development), a provider that says it does not know the code flow or PKCE with S256.
 //!
 //! May touch: nothing but memory. Trust boundary: the document comes over TLS from the configured issuer's host.
 //! Specifications: OpenID Connect Discovery 1.0 sections 3 and 4, RFC 8414, RFC 9126 section 5, RFC 9207 section 3.
@@ -73,12 +74,15 @@ impl Metadata {
         if metadata.issuer != issuer {
             return Err(MetadataError::IssuerMismatch { expected: issuer.to_owned(), found: metadata.issuer });
         }
-        metadata.check_endpoints()?;
+        metadata.check_endpoints(issuer)?;
         metadata.check_capabilities()?;
         Ok(metadata)
     }
 
-    fn check_endpoints(&self) -> Result<(), MetadataError> {
+    /// An issuer that is asked over https never leads to clear text, or its document could name any port of this machine.
+    fn check_endpoints(&self, issuer: &str) -> Result<(), MetadataError> {
+        let clear_text = Url::parse(issuer).is_ok_and(|issuer| issuer.scheme() == "http");
+        let is_sound = |url: &Url| may_be_fetched(url) && (clear_text || url.scheme() == "https");
         let endpoints = [
             ("authorization_endpoint", Some(&self.authorization_endpoint)),
             ("token_endpoint", Some(&self.token_endpoint)),
@@ -90,7 +94,7 @@ impl Metadata {
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
         ];
         let doubtful = |(name, url): (&'static str, Option<&Url>)| {
-            url.filter(|url| !may_be_fetched(url) || url.fragment().is_some()).map(|_| name)
+            url.filter(|url| !is_sound(url) || url.fragment().is_some()).map(|_| name)
         };
         match endpoints.into_iter().find_map(doubtful) {
             Some(name) => Err(MetadataError::InsecureEndpoint(name)),
@@ -142,4 +146,41 @@ fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Eof => "JSON that breaks off",
     };
     format!("{kind}, line {} column {}", error.line(), error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r02_clear_text_on_this_machine_is_for_issuers_that_are_there_too() {
+        const ENDPOINTS: [&str; 8] = [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "userinfo_endpoint",
+            "end_session_endpoint",
+            "pushed_authorization_request_endpoint",
+            "introspection_endpoint",
+            "revocation_endpoint",
+        ];
+        let with = |issuer: &str, odd: &str, address: &str| {
+            let mut metadata = serde_json::json!({ "issuer": issuer });
+            for endpoint in ENDPOINTS {
+                let usual = format!("{issuer}/{endpoint}");
+                metadata[endpoint] = if endpoint == odd { address } else { &usual }.into();
+            }
+            usable_metadata(metadata.to_string().as_bytes(), issuer).map(drop)
+        };
+        for endpoint in ENDPOINTS {
+            for address in ["http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x", "http://idp.example/x"] {
+                let found = with("https://idp.example", endpoint, address);
+                assert_eq!(found, Err(MetadataError::InsecureEndpoint(endpoint)), "{address}");
+            }
+            assert_eq!(with("https://idp.example", endpoint, "https://keys.example/x"), Ok(()));
+            assert_eq!(with("http://localhost:9000", endpoint, "http://127.0.0.1:9000/x"), Ok(()));
+            let away = with("http://localhost:9000", endpoint, "http://idp.example/x");
+            assert_eq!(away, Err(MetadataError::InsecureEndpoint(endpoint)));
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `settings`, `provider`, `metadata`, `keys` | a configured provider, its discovery and its signing keys |
+//! | `settings`, `provider`, `metadata`, `keys`, `freshness` | a configured provider, its discovery, its signing keys and how long they are good |
 //! | `http_client`, `patience`, `traffic` | bounded requests: no redirect followed, limited in time, size and number |
 //! | `endpoint`, `client_auth` | every endpoint of the provider by name, and how the gateway proves to be the client |
 //! | `jws` | signed tokens of the provider |
@@ -32,6 +32,7 @@ mod checkup;
 mod client_auth;
 mod endpoint;
 mod error;
+mod freshness;
 mod http_client;
 mod id_token;
 mod introspection;

@@ -27,7 +27,7 @@ pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The most logins that one browser may have under way at one application.
 pub const MAX_PENDING: usize = 8;
 
-const PURPOSE: &str = "pending-login/2";
+const PURPOSE: &str = "pending-login/3";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
 /// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
@@ -40,6 +40,8 @@ const TAG: usize = 8;
 pub struct PendingLogin {
     /// The provider that was asked.
     pub provider: String,
+    /// The application that the person wanted, by its name: what comes back makes a session for no other.
+    pub application: String,
     /// The `state` that was sent.
     pub state: String,
     /// The `nonce` that was sent.
@@ -70,6 +72,7 @@ impl PendingLogin {
 struct Wire<'a> {
     #[serde(borrow)]
     provider: &'a str,
+    application: &'a str,
     state: &'a str,
     nonce: &'a str,
     verifier: &'a str,
@@ -104,19 +107,20 @@ pub fn is_pending_name(name: &str, secure: bool) -> bool {
 }
 
 /// Seals a pending login into its cookie. Where the cookie would be longer than browsers keep (a policy with very many
-/// `acr` values), the return address is given up: the person comes back to the application's root.
-pub fn seal(pending: &PendingLogin, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
+/// `acr` values), the return address is given up: the person comes back to the application's `home`.
+pub fn seal(pending: &PendingLogin, home: &ReturnTo, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
     let sealed = seal_with(pending, pending.return_to.as_str(), ring, host, secure);
     if sealed.name.len() + sealed.value.len() <= MAX_COOKIE {
         return sealed;
     }
-    seal_with(pending, ReturnTo::root().as_str(), ring, host, secure)
+    seal_with(pending, home.as_str(), ring, host, secure)
 }
 
 fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str, secure: bool) -> SealedCookie {
     let name = name_for_state(&pending.state, secure);
     let wire = Wire {
         provider: &pending.provider,
+        application: &pending.application,
         state: &pending.state,
         nonce: &pending.nonce,
         verifier: pending.verifier.expose(),
@@ -138,6 +142,7 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
     let wire: Wire<'_> = postcard::from_bytes(&content).map_err(|_| OpenError)?;
     Ok(PendingLogin {
         provider: wire.provider.to_owned(),
+        application: wire.application.to_owned(),
         state: wire.state.to_owned(),
         nonce: wire.nonce.to_owned(),
         verifier: Secret::new(wire.verifier.to_owned()),
@@ -191,9 +196,14 @@ mod tests {
         KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap()
     }
 
+    fn home() -> ReturnTo {
+        ReturnTo::parse("/reports").unwrap()
+    }
+
     fn pending(state: &str, started_at: Timestamp) -> PendingLogin {
         PendingLogin {
             provider: "idp".to_owned(),
+            application: "reports".to_owned(),
             state: state.to_owned(),
             nonce: "nonce".to_owned(),
             verifier: Secret::new("verifier".to_owned()),
@@ -208,8 +218,9 @@ mod tests {
     #[test]
     fn t02_what_was_sealed_opens_to_the_same() {
         let ring = ring();
-        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let sealed = seal(&pending("state", NOW), &home(), &ring, "a.example", true);
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert_eq!((opened.provider.as_str(), opened.application.as_str()), ("idp", "reports"));
         assert_eq!((opened.provider.as_str(), opened.state.as_str(), opened.nonce.as_str()), ("idp", "state", "nonce"));
         assert_eq!(opened.verifier.expose(), "verifier");
         assert_eq!(opened.return_to.as_str(), "/deep/link?a=b");
@@ -222,7 +233,7 @@ mod tests {
     #[test]
     fn r08_a_pending_login_of_another_host_name_or_key_does_not_open() {
         let ring = ring();
-        let sealed = seal(&pending("state", NOW), &ring, "a.example", true);
+        let sealed = seal(&pending("state", NOW), &home(), &ring, "a.example", true);
         let value = sealed.value.as_bytes();
         assert!(open(&sealed.name, value, &ring, "b.example").is_err());
         assert!(open(&name_for_state("other", true), value, &ring, "a.example").is_err());
@@ -239,16 +250,16 @@ mod tests {
         long.verifier = Secret::new("v".repeat(43));
         long.return_to = ReturnTo::parse(&format!("/{}", "a".repeat(crate::http::return_to::MAX_LENGTH - 1))).unwrap();
         let ring = ring();
-        let sealed = seal(&long, &ring, "a.example", true);
+        let sealed = seal(&long, &home(), &ring, "a.example", true);
         assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
         assert_eq!(opened.return_to, long.return_to);
 
         long.acr = vec!["urn:example:authentication:context:of:some:length".to_owned(); 20];
-        let sealed = seal(&long, &ring, "a.example", true);
+        let sealed = seal(&long, &home(), &ring, "a.example", true);
         assert!(sealed.name.len() + sealed.value.len() < MAX_COOKIE, "{}", sealed.value.len());
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
-        assert_eq!((opened.return_to, opened.acr), (ReturnTo::root(), long.acr));
+        assert_eq!((opened.return_to, opened.acr), (home(), long.acr));
     }
 
     #[test]
@@ -257,9 +268,9 @@ mod tests {
         let mut cookies = Vec::new();
         for age in 0..12u64 {
             let started = NOW.before(Duration::from_secs(age));
-            cookies.push(seal(&pending(&format!("state {age}"), started), &ring, "a.example", true));
+            cookies.push(seal(&pending(&format!("state {age}"), started), &home(), &ring, "a.example", true));
         }
-        let expired = seal(&pending("expired", NOW.before(LIFETIME * 2)), &ring, "a.example", true);
+        let expired = seal(&pending("expired", NOW.before(LIFETIME * 2)), &home(), &ring, "a.example", true);
         let torn = SealedCookie { name: name_for_state("torn", true), value: "x".to_owned() };
         let other = SealedCookie { name: "__Host-lychgate".to_owned(), value: "x".to_owned() };
         cookies.extend([expired.clone(), torn.clone(), other]);

@@ -2,24 +2,28 @@
 //!
 //! The gateway starts without it. [`Provider::keep_discovered`] asks until it answers, with growing pauses from 1 to 60
 //! seconds, then as often as its answers' Cache-Control says, hourly where it says nothing; the last good metadata and keys stay in force while the provider is away (R14, R16). An ID token
-//! with an unknown key causes at most one fetch of the key set a minute, however many logins ask (R14).
+//! that no known key signed causes at most one fetch of the key set a minute, however many logins ask (R14).
 //!
 //! May touch: the network through `http_client`, the clock, the log (the provider's name and our own words, R17).
 //! Trust boundary: the provider's documents, believed only after `metadata` and `keys` have checked them.
 //! Bounds: one `Discovered` at a time; [`USED_STATES`] remembered states, the oldest falls out.
+
+mod newer_keys;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+pub(super) use self::newer_keys::Refused;
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::endpoint::Endpoint;
+use super::freshness::{REFRESH, good_for};
 use super::http_client::{HttpClient, HttpResponse};
 use super::introspection_cache::Introspections;
 use super::keys::KeySet;
@@ -32,12 +36,6 @@ use super::traffic::{RequestOutcome, Traffic};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::SignatureAlgorithm;
 
-/// How long fresh metadata and keys are good where the provider does not say.
-const REFRESH: Duration = Duration::from_secs(3600);
-/// The shortest and the longest time that they are good, whatever the provider says.
-const REFRESH_BOUNDS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(6 * 3600)];
-/// At most one key fetch for unknown keys in this time.
-const KEY_WINDOW: Duration = Duration::from_secs(60);
 /// At most one attempt on demand in this time.
 const DEMAND_WINDOW: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -218,33 +216,6 @@ impl Provider {
         }
     }
 
-    /// Fetches the key set again because a token names a key that `seen` does not have. None: the window is not over, or
-    /// the provider did not answer.
-    pub(super) async fn newer_keys(&self, seen: &Arc<Discovered>) -> Option<Arc<Discovered>> {
-        let mut asking = self.asking.lock().await;
-        let current = self.discovered.load_full()?;
-        if !Arc::ptr_eq(&current, seen) {
-            return Some(current);
-        }
-        if !window_is_over(&mut asking.keys, self.now(), KEY_WINDOW) {
-            return None;
-        }
-        let answer = self.read(Endpoint::Keys, current.metadata.jwks_uri.as_str()).await;
-        let answer = answer.and_then(|answer| KeySet::parse(answer.body()));
-        match answer {
-            Ok(keys) => {
-                let metadata = current.metadata.clone();
-                let newer = Arc::new(Discovered { metadata, keys, at: current.at, good_for: current.good_for });
-                self.discovered.store(Some(Arc::clone(&newer)));
-                Some(newer)
-            }
-            Err(error) => {
-                tracing::warn!(provider = self.name(), %error, "key set not refreshed");
-                None
-            }
-        }
-    }
-
     /// Notes that the response with this `state` is being redeemed; false when it was before (R08).
     pub(super) fn first_use_of(&self, state: &str) -> bool {
         let digest = Sha256::digest(state.as_bytes());
@@ -367,54 +338,4 @@ fn window_is_over(last: &mut Option<Timestamp>, now: Timestamp, window: Duration
         *last = Some(now);
     }
     over
-}
-
-/// How long an answer is good: `max-age` of its Cache-Control (RFC 9111 section 5.2.2.1), within [`REFRESH_BOUNDS`].
-pub(super) fn good_for(headers: &HeaderMap) -> Duration {
-    let [shortest, longest] = REFRESH_BOUNDS;
-    let directives: Vec<&str> = headers
-        .get_all(header::CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    let is = |name: &str| directives.iter().any(|directive| directive.eq_ignore_ascii_case(name));
-    if is("no-store") || is("no-cache") {
-        return REFRESH;
-    }
-    let max_age = directives.iter().find_map(|directive| {
-        let (name, value) = directive.split_once('=')?;
-        let seconds = value.trim_matches('"').parse().ok()?;
-        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
-    });
-    max_age.map_or(REFRESH, |max_age| max_age.clamp(shortest, longest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r14_the_provider_says_within_bounds_how_long_its_keys_are_good() {
-        let good = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static(text));
-            good_for(&headers).as_secs()
-        };
-        for (text, seconds) in [
-            ("public, max-age=21000, must-revalidate", 21_000),
-            ("MAX-AGE=\"600\"", 600),
-            ("max-age=0", 300),
-            ("max-age=31536000", 21_600),
-            ("no-cache, max-age=600", 3600),
-            ("no-store", 3600),
-            ("max-age=soon", 3600),
-            ("s-maxage=600", 3600),
-            ("", 3600),
-        ] {
-            assert_eq!(good(text), seconds, "{text}");
-        }
-        assert_eq!(good_for(&HeaderMap::new()), REFRESH);
-    }
 }

@@ -2,7 +2,10 @@
 //!
 //! A refreshed ID token passes every check of a first one but those of the nonce and of what a login was asked for; it must be of the same
 //! issuer, audience and subject, and where it repeats a nonce, of the same one. Whatever is wrong with it ends the session: the provider
-//! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03).
+//! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03);
+//! neither does a token by a key that is not known while newer keys cannot be fetched.
+//!
+//! An answer without an ID token (which Core 12.2 allows) takes nothing back of what the first one said.
 //!
 //! The caller makes sure that a token is used once; what is answered here must not get lost, because providers rotate the token.
 //!
@@ -12,11 +15,13 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
+use tokio::time::{Instant, timeout_at};
 
+use super::callback::left_out;
 use super::endpoint::Endpoint;
 use super::error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
 use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
-use super::provider::{Discovered, Provider};
+use super::provider::{Discovered, Provider, Refused};
 use super::token::{self, TokenAnswer};
 use crate::claims::Claims;
 use crate::crypto::Secret;
@@ -30,6 +35,8 @@ pub struct Refreshed {
     pub token: Option<Secret<String>>,
     /// Whether a part of what was to be asked could not be: the claims are to be asked for again soon.
     pub incomplete: bool,
+    /// Whether there was an ID token, so that none of the claims are those from before.
+    pub anew: bool,
 }
 
 /// Why a refresh brought nothing.
@@ -51,30 +58,54 @@ impl RefreshError {
 }
 
 impl Provider {
-    /// Exchanges the token of `ticket`, which belongs to a session of `subject`. Waits for all of the provider's answers
-    /// together at most twice the limit of one.
-    pub async fn refresh(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
-        let limit = self.settings().limits.total * 2;
-        let outcome = tokio::time::timeout(limit, self.refresh_in_time(ticket, subject)).await;
-        outcome.map_err(|_| RefreshError::Unavailable(LoginError::TimedOut.code()))?
+    /// Exchanges the token of `ticket`, which belongs to a session of `subject` with the claims from `before`. Waits for all of the provider's
+    /// answers together at most twice the limit of one.
+    pub async fn refresh(
+        &self,
+        ticket: &RefreshTicket,
+        subject: &str,
+        before: &Claims,
+    ) -> Result<Refreshed, RefreshError> {
+        let deadline = Instant::now() + self.settings().limits.total * 2;
+        let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
+        let exchanged = timeout_at(deadline, self.exchange(&discovered, ticket)).await;
+        let tokens = exchanged.map_err(|_| unavailable(LoginError::TimedOut))??;
+        // From here on the old token is spent: whatever cannot be asked in time, the new one must not get lost.
+        let said = timeout_at(deadline, self.said_again(&tokens, ticket, &discovered, subject)).await;
+        let said = said.unwrap_or(Err(Unsaid::Unavailable(LoginError::TimedOut)));
+        let anew = said.as_ref().is_ok_and(|(verified, _)| verified.is_some());
+        let (claims, incomplete) = match said {
+            Ok((verified, userinfo)) => (joined(verified, userinfo, before), false),
+            Err(Unsaid::Ended(error)) => return Err(ended(error)),
+            Err(Unsaid::Unavailable(error)) => {
+                tracing::warn!(provider = self.name(), reason = error.code(), "claims not refreshed");
+                (None, true)
+            }
+        };
+        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete, anew })
     }
 
-    async fn refresh_in_time(&self, ticket: &RefreshTicket, subject: &str) -> Result<Refreshed, RefreshError> {
-        let discovered = self.discovered().map_err(|error| unavailable(error.into()))?;
-        let tokens = self.exchange(&discovered, ticket).await?;
+    /// What the ID token, where there is one, and userinfo, where it is configured, say now.
+    async fn said_again(
+        &self,
+        tokens: &TokenAnswer,
+        ticket: &RefreshTicket,
+        discovered: &Arc<Discovered>,
+        subject: &str,
+    ) -> Result<(Option<VerifiedIdToken>, Option<Claims>), Unsaid> {
         let verified = match &tokens.id_token {
-            Some(id_token) => Some(self.verify_refreshed(id_token.expose(), &tokens, ticket, &discovered).await?),
+            Some(id_token) => Some(self.verify_refreshed(id_token.expose(), tokens, ticket, discovered).await?),
             None => None,
         };
         // Core 12.2: its sub Claim Value MUST be the same as in the ID Token issued when the original authentication occurred.
         if verified.as_ref().is_some_and(|token| !bool::from(token.subject.as_bytes().ct_eq(subject.as_bytes()))) {
-            return Err(ended(IdTokenError::Subject.into()));
+            return Err(Unsaid::Ended(IdTokenError::Subject.into()));
         }
-        let (userinfo, incomplete) = match self.settings().userinfo {
-            true => self.userinfo_again(&discovered, tokens.access_token.expose(), subject).await?,
-            false => (None, false),
+        let userinfo = match self.settings().userinfo {
+            true => Some(self.userinfo(discovered, tokens.access_token.expose(), subject).await?),
+            false => None,
         };
-        Ok(Refreshed { claims: joined(verified, userinfo, incomplete), token: tokens.refresh_token, incomplete })
+        Ok((verified, userinfo))
     }
 
     async fn exchange(&self, discovered: &Discovered, ticket: &RefreshTicket) -> Result<TokenAnswer, RefreshError> {
@@ -84,14 +115,14 @@ impl Provider {
         TokenAnswer::read(&response).map_err(|error| judge(error, token::error_word(&response).as_deref()))
     }
 
-    /// Verifies the ID token, once more with fresh keys where it names a key that is not known (R14).
+    /// Verifies the ID token, once more with fresh keys where those that are known may be old (R14).
     async fn verify_refreshed(
         &self,
         id_token: &str,
         tokens: &TokenAnswer,
         ticket: &RefreshTicket,
         discovered: &Arc<Discovered>,
-    ) -> Result<VerifiedIdToken, RefreshError> {
+    ) -> Result<VerifiedIdToken, Refused<IdTokenError>> {
         let verify = |discovered: &Discovered| {
             let expected = Expected {
                 settings: self.settings(),
@@ -103,49 +134,51 @@ impl Provider {
             };
             id_token::verify(id_token, &expected)
         };
-        let outcome = match verify(discovered) {
-            Err(IdTokenError::UnknownKey) => match self.newer_keys(discovered).await {
-                Some(newer) => verify(&newer),
-                None => Err(IdTokenError::UnknownKey),
-            },
-            other => other,
-        };
-        outcome.map_err(|error| ended(error.into()))
+        let verified = self.with_keys(Arc::clone(discovered), verify, IdTokenError::is_of_old_keys).await;
+        verified.map(|(token, _)| token)
     }
+}
 
-    /// What userinfo says now, and whether it could not be asked.
-    async fn userinfo_again(
-        &self,
-        discovered: &Arc<Discovered>,
-        access_token: &str,
-        subject: &str,
-    ) -> Result<(Option<Claims>, bool), RefreshError> {
-        match self.userinfo(discovered, access_token, subject).await {
-            Ok(claims) => Ok((Some(claims), false)),
-            Err(
-                error @ (UserInfoError::Subject
-                | UserInfoError::NotAnObject
-                | UserInfoError::Signed(_)
-                | UserInfoError::NotForUs),
-            ) => Err(ended(error.into())),
-            Err(error) => {
-                tracing::warn!(
-                    provider = self.name(),
-                    reason = LoginError::from(error).code(),
-                    "userinfo not refreshed"
-                );
-                Ok((None, true))
-            }
+/// Why a part of what was to be asked was not said.
+enum Unsaid {
+    /// What was said cannot be believed.
+    Ended(LoginError),
+    /// It could not be asked, or not be decided on.
+    Unavailable(LoginError),
+}
+
+impl From<Refused<IdTokenError>> for Unsaid {
+    fn from(refused: Refused<IdTokenError>) -> Self {
+        if refused.undecided { Self::Unavailable(refused.error.into()) } else { Self::Ended(refused.error.into()) }
+    }
+}
+
+impl From<UserInfoError> for Unsaid {
+    fn from(error: UserInfoError) -> Self {
+        match error {
+            UserInfoError::Subject
+            | UserInfoError::NotAnObject
+            | UserInfoError::Signed(_)
+            | UserInfoError::NotForUs => Self::Ended(error.into()),
+            UserInfoError::Fetch(_)
+            | UserInfoError::NoEndpoint
+            | UserInfoError::Status
+            | UserInfoError::KeysUnavailable => Self::Unavailable(error.into()),
         }
     }
 }
 
-/// The ID token wins over userinfo, as at the login. Without all that was configured, nothing is taken over: half of the claims would be as if
-/// the other half were gone.
-fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, incomplete: bool) -> Option<Claims> {
+/// The ID token wins over userinfo, as at the login. Where there is no new one, the claims from `before` stay that userinfo does not have: nobody
+/// knows which of them the ID token made, and half of the claims would be as if the other half were gone.
+fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, before: &Claims) -> Option<Claims> {
     match (token.map(|token| token.claims), userinfo) {
-        _ if incomplete => None,
-        (None, userinfo) => userinfo,
+        (None, Some(userinfo)) => {
+            let mut claims = before.clone();
+            // What has become too much to be sent is not what it was.
+            claims.retain(|name| !left_out(&userinfo, name));
+            claims.merge(userinfo);
+            Some(claims)
+        }
         (token, None) => token,
         (Some(token), Some(mut claims)) => {
             claims.merge(token);

@@ -16,10 +16,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Semaphore;
 
 use super::endpoint::Endpoint;
+use super::freshness::good_for;
 use super::id_token::seconds;
 use super::jws::{self, Accepted, JwsError};
 use super::keys::KeySet;
-use super::provider::{Provider, good_for};
+use super::provider::Provider;
 use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
 use crate::crypto::SignatureAlgorithm;

@@ -39,6 +39,8 @@ pub enum TokenError {
     Client,
     /// A claim is missing that RFC 9068 requires.
     ClaimMissing,
+    /// The policy reads a claim that the provider left out because it has too many values.
+    ClaimLeftOut,
     /// It is bound to a key of the client's, and nothing here checks that the client has it.
     Bound,
     /// The provider says that it is not good.
@@ -85,6 +87,7 @@ impl TokenError {
             Self::Subject => "token_subject",
             Self::Client => "token_client",
             Self::ClaimMissing => "token_claim_missing",
+            Self::ClaimLeftOut => "token_claim_left_out",
             Self::Bound => "token_bound",
             Self::Inactive => "token_inactive",
             Self::Revoked => "token_revoked",

@@ -15,7 +15,7 @@ use super::availability::FetchError;
 use super::endpoint::Endpoint;
 use super::error::UserInfoError;
 use super::id_token;
-use super::provider::{Discovered, Provider};
+use super::provider::{Discovered, Provider, Refused};
 use crate::claims::Claims;
 
 /// Claims that only the ID token may make.
@@ -76,7 +76,11 @@ impl Provider {
     async fn signed(&self, body: &[u8]) -> Result<Claims, UserInfoError> {
         let text = std::str::from_utf8(body).map_err(|_| UserInfoError::NotAnObject)?.trim();
         let verified = self.verify_signed(text, &["", "jwt", "userinfo+jwt"]).await;
-        let claims = verified.map_err(UserInfoError::Signed)?.claims;
+        let claims = match verified {
+            Ok(verified) => verified.claims,
+            Err(Refused { undecided: true, .. }) => return Err(UserInfoError::KeysUnavailable),
+            Err(Refused { error, .. }) => return Err(UserInfoError::Signed(error)),
+        };
         let settings = self.settings();
         let issuer = claims.value("iss").is_none() || id_token::check_issuer(&claims, settings).is_ok();
         let audience = claims.value("aud").is_none() || id_token::check_audience(&claims, settings).is_ok();

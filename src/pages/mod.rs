@@ -87,6 +87,17 @@ pub enum Page<'a> {
         /// Where signing in starts, in a tab of its own.
         sign_in_url: &'a str,
     },
+    /// A form that is kept was to be sent, and the application could not take it just now.
+    FormUnsent {
+        /// The application's name.
+        app: &'a str,
+        /// Where the form goes.
+        path: &'a str,
+        /// Where the page is posted.
+        action: &'a str,
+        /// The form, sealed.
+        token: &'a str,
+    },
     /// A form came without a session and could not be kept.
     FormNotKept {
         /// The application's name.
@@ -219,9 +230,10 @@ impl Page<'_> {
             | Self::FormNotKept { .. }
             | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
             Self::LoginFailed { .. } | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::ProviderUnavailable { .. } | Self::TokenRefused { code: None, .. } | Self::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::ProviderUnavailable { .. }
+            | Self::FormUnsent { .. }
+            | Self::TokenRefused { code: None, .. }
+            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -244,6 +256,7 @@ impl Page<'_> {
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",
             Self::FormKept { .. } => "form_kept",
+            Self::FormUnsent { .. } => "form_unsent",
             Self::FormNotKept { .. } => "form_not_kept",
             Self::SignedIn { .. } => "signed_in",
             Self::LoginFailed { .. } => "login_failed",

@@ -39,6 +39,7 @@ fn every_page() -> Vec<Page<'static>> {
             token: "t0ken",
             sign_in_url: "/.lychgate/sign-in?for=/",
         },
+        Page::FormUnsent { app, path: "/statements", action: "/.lychgate/resend", token: "t0ken" },
         Page::FormNotKept { app, reason: "it is larger than 1 MiB", sign_in_url: "/" },
         Page::SignedIn { app },
         Page::LoginFailed {

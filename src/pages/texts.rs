@@ -97,6 +97,18 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
                 ..content
             }
         }
+        Page::FormUnsent { app, path, action, token } => {
+            let content = Content::new(
+                "Your form has not been sent yet",
+                format!("What you sent to {path} has not reached {app}, which could not take it just now. It is still kept in this page, unread."),
+                "Leave this page open, wait a moment, and send it again.",
+            );
+            let label = "Send the form";
+            Content {
+                form: Some(PageForm { action, token, label, everywhere: None, onward: Onward::Anywhere }),
+                ..content
+            }
+        }
         Page::FormNotKept { app, reason, sign_in_url } => Content::new(
             "Please sign in, and send your form again",
             format!("You are not signed in to {app}, or your session has ended, and the form that you sent could not be kept: {reason}."),

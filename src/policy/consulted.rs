@@ -50,7 +50,7 @@ impl Policy {
         }
         let rule = decides.and_then(|index| self.front.rules.get(index)).filter(|rule| rule.access != Access::Public);
         let (Some(rule), Some(who)) = (rule, who) else { return consulted };
-        if self.hurdles().login.asked_for().is_some() {
+        if self.hurdles().login.ask() {
             consulted.session = true;
             if self.hurdles().login.lacking(who).is_some() {
                 return consulted;

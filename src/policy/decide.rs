@@ -56,6 +56,17 @@ impl Policy {
         Some(self.apply(rule, request, who, now))
     }
 
+    /// Whether what is decided on `request` is the same whoever makes it, and says nothing of `who`.
+    pub fn asks_nobody(&self, request: &RequestFacts<'_>, who: &Prepared, now: Timestamp) -> bool {
+        let rule = self.find(request, now).decides.and_then(|index| self.front.rules.get(index));
+        match rule.map(|rule| rule.access) {
+            None | Some(Access::Public) => true,
+            // As `apply` has it.
+            Some(Access::Optional) => self.hurdles().login.lacking(who).is_some(),
+            Some(Access::Session) => false,
+        }
+    }
+
     /// Why no rule is asked; nothing when all is clear.
     pub(super) fn doubt(&self, request: &RequestFacts<'_>, now: Timestamp) -> Option<DenialReason> {
         let doubtful = &self.hurdles().doubtful;
@@ -136,7 +147,8 @@ impl<'p> Question<'p, '_> {
         }
         let rule = &*self.rule.label;
         if let Some(acr) = self.policy.hurdles().login.lacking(self.who) {
-            return Ok(Decision::StepUp(Requirement { rule, acr, max_age: None }));
+            let also_good = self.policy.stronger_acr();
+            return Ok(Decision::StepUp(Requirement { rule, acr, also_good, max_age: None }));
         }
         if self.rule.deny().map_or(Ok(false), |deny| self.holds(deny))? {
             return Err(DenialReason::Denied);
@@ -166,9 +178,12 @@ impl<'p> Question<'p, '_> {
         if acr_is_good && age_is_good {
             return None;
         }
-        let login = self.policy.login.as_ref().map(|login| login.acr.as_slice()).unwrap_or_default();
-        let acr = if step_up.acr.is_empty() { login } else { &step_up.acr };
-        Some(Requirement { rule: &self.rule.label, acr, max_age: step_up.max_age })
+        // Who names no class takes what the application takes; who names one takes no other.
+        let (acr, also_good) = match step_up.acr.as_slice() {
+            [] => (self.policy.hurdles().login.asked_of(session), self.policy.stronger_acr()),
+            named => (named, &[][..]),
+        };
+        Some(Requirement { rule: &self.rule.label, acr, also_good, max_age: step_up.max_age })
     }
 
     fn headers(&self) -> Result<Headers<'p>, DenialReason> {

@@ -215,6 +215,8 @@ pub struct Requirement<'p> {
     pub rule: &'p str,
     /// Any one of these is enough; empty when only the age of the sign-in is wrong and nothing else was ever asked for.
     pub acr: &'p [String],
+    /// These are good enough, too: a provider may reach more than it is asked for.
+    pub also_good: &'p [String],
     /// The sign-in must not be older than this.
     pub max_age: Option<Duration>,
 }

@@ -292,7 +292,7 @@ impl<'p> Asking<'p, '_> {
     /// Asks everything that is asked of a known person; whether all of it is good.
     fn ask(&self, who: &Prepared, rule: &Rule, checks: &mut Vec<Check>) -> bool {
         let (session, accepts) = (&who.subject().session, &self.policy.hurdles().login);
-        if let Some(wanted) = accepts.asked_for() {
+        if let Some(wanted) = accepts.accepted_of(session) {
             let good = accepts.lacking(who).is_none();
             checks.push(Check::Login { wanted, found: session.acr.as_deref().map(str::to_owned), good });
             if !good {
@@ -397,11 +397,22 @@ pub fn printed(bytes: &[u8]) -> String {
 }
 
 impl DenialReason {
-    /// Whether all conditions held and a header stood in the way.
+    /// Whether all conditions held and a header or cookie stood in the way.
     pub fn is_of_a_header(&self) -> bool {
-        matches!(
-            self,
-            Self::HeaderMissing(_) | Self::HeaderFailed(..) | Self::HeaderUnencodable(..) | Self::HeaderTooLong(_)
-        )
+        match self {
+            Self::Cookie(_, reason) => reason.is_of_a_header(),
+            Self::HeaderMissing(_) | Self::HeaderFailed(..) | Self::HeaderUnencodable(..) | Self::HeaderTooLong(_) => {
+                true
+            }
+            Self::NetworkDenied
+            | Self::NoRule
+            | Self::QueryAmbiguous(_)
+            | Self::PathAmbiguous
+            | Self::RequestHeaderAmbiguous(_)
+            | Self::Denied
+            | Self::NotAllowed
+            | Self::ExpressionFailed(_)
+            | Self::OtherPolicy => false,
+        }
     }
 }

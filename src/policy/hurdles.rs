@@ -7,7 +7,7 @@
 use super::app::Login;
 use super::bearer::Bearer;
 use super::decide::holds_one;
-use super::decision::SessionKind;
+use super::decision::{SessionFacts, SessionKind};
 use super::doubt::Doubtful;
 use super::networks::Networks;
 use super::prepared::Prepared;
@@ -59,22 +59,34 @@ impl LoginAccepts {
         Self { asked, asked_of_tokens, stronger: step_ups.flat_map(|step_up| step_up.acr.iter().cloned()).collect() }
     }
 
-    /// Everything that is good enough; none where nothing is asked.
-    pub(super) fn asked_for(&self) -> Option<Vec<String>> {
-        (!self.asked.is_empty()).then(|| self.asked.iter().chain(&self.stronger).cloned().collect())
+    /// Whether anything is asked of anybody, so that it matters how and by what means somebody signed in.
+    pub(super) fn ask(&self) -> bool {
+        !self.asked.is_empty() || self.asked_of_tokens.as_ref().is_some_and(|asked| !asked.is_empty())
+    }
+
+    /// What is asked of a session of this kind; nothing when empty.
+    pub(super) fn asked_of(&self, session: &SessionFacts) -> &[String] {
+        match &self.asked_of_tokens {
+            Some(asked) if session.kind == SessionKind::Bearer => asked,
+            _ => &self.asked,
+        }
+    }
+
+    /// Everything that is good enough for a session of this kind; none where nothing is asked.
+    pub(super) fn accepted_of(&self, session: &SessionFacts) -> Option<Vec<String>> {
+        let asked = self.asked_of(session);
+        (!asked.is_empty()).then(|| asked.iter().chain(&self.stronger).cloned().collect())
     }
 
     /// What to ask for when the login is not good enough for the application.
     pub(super) fn lacking(&self, who: &Prepared) -> Option<&[String]> {
         // Most policies ask for nothing, and then not even where the session lies is looked up.
-        let session = || &who.subject().session;
-        let asked = match &self.asked_of_tokens {
-            Some(asked) if session().kind == SessionKind::Bearer => asked,
-            _ => &self.asked,
-        };
-        if asked.is_empty() || holds_one(session(), asked) || holds_one(session(), &self.stronger) {
+        if !self.ask() {
             return None;
         }
-        Some(asked)
+        let session = &who.subject().session;
+        let asked = self.asked_of(session);
+        let good = asked.is_empty() || holds_one(session, asked) || holds_one(session, &self.stronger);
+        (!good).then_some(asked)
     }
 }

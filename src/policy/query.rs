@@ -1,8 +1,9 @@
 //! One parameter of a query, read so that no application can read another value than the policy did.
 //!
 //! Servers disagree about queries: of a name that stands twice some take the first value, some the last and some both; PHP
-//! reads `a.b` and `a b` as `a_b` and cuts `a[x]`, ASP ignores case and stray `%`, older ones split at `;`, C stops at a
-//! NUL. Where any of them could see another value than the one found here, the parameter is [`Parameter::Ambiguous`], and
+//! reads `a.b` and `a b` as `a_b` and cuts `a[x]`, ASP ignores case and stray `%` and reads `%u0061` as `a`, older ones split at `;` and
+//! take bytes that are too many for a letter (`%c1%a1`) for it, C stops at a NUL. What stands for a name that is no sound escape could be
+//! any name. Where any of them could see another value than the one found here, the parameter is [`Parameter::Ambiguous`], and
 //! a request that a policy decides by it is denied.
 //!
 //! May touch: nothing. Trust boundary: the query is a stranger's. Cost: one pass over at most [`MAX_PARAMETERS`]. Specification: the URL Standard, application/x-www-form-urlencoded parsing.
@@ -51,13 +52,8 @@ fn name_of(part: &str) -> &str {
 
 /// The text that `raw` stands for; none where escapes are broken, bytes are no UTF-8 or a NUL could end the text early.
 fn decoded(raw: &str) -> Option<Cow<'_, str>> {
-    let mut rest = raw;
-    while let Some((_, after)) = rest.split_once('%') {
-        let digits = after.as_bytes().get(..2)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        rest = after;
+    if has_broken_escape(raw) {
+        return None;
     }
     let text = match spaces(raw) {
         Cow::Borrowed(raw) => percent_decode_str(raw).decode_utf8().ok()?,
@@ -73,13 +69,44 @@ fn spaces(raw: &str) -> Cow<'_, str> {
 
 /// Whether some application would take the parameter called `raw` for `name`.
 fn could_be(raw: &str, name: &str) -> bool {
+    if has_broken_escape(raw) {
+        return true;
+    }
     let spaced = spaces(raw);
-    let lenient = percent_decode_str(&spaced).decode_utf8_lossy();
+    let bytes: Cow<'_, [u8]> = percent_decode_str(&spaced).into();
+    let bytes = shortest(&bytes);
+    let lenient = String::from_utf8_lossy(&bytes);
     let ended = lenient.split('\0').next().unwrap_or_default();
     let bare = ended.trim_start_matches([' ', '[']);
     let wanted = name.trim_start_matches([' ', '[']);
     let (cut, cut_wanted) = (before_bracket(bare), before_bracket(wanted));
     same(bare, wanted) || same(cut, wanted) || same(bare, cut_wanted) || same(cut, cut_wanted)
+}
+
+/// Whether a `%` stands there without two hexadecimal digits.
+fn has_broken_escape(raw: &str) -> bool {
+    let is_sound =
+        |after: &str| after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    raw.match_indices('%').any(|(at, _)| !raw.get(at + 1..).is_some_and(is_sound))
+}
+
+/// Bytes in which ASCII is written in one byte, where two or three were taken for it: no UTF-8 (RFC 3629 section 3), and read by older decoders.
+fn shortest(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !bytes.iter().any(|byte| matches!(byte, 0xc0 | 0xc1 | 0xe0)) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut short = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, after @ ..] = rest {
+        let (byte, after) = match rest {
+            [0xe0, high @ 0x80..=0x81, low @ 0x80..=0xbf, after @ ..] => ((high & 1) << 6 | (low & 0x3f), after),
+            [high @ 0xc0..=0xc1, low @ 0x80..=0xbf, after @ ..] => ((high & 1) << 6 | (low & 0x3f), after),
+            _ => (*first, after),
+        };
+        short.push(byte);
+        rest = after;
+    }
+    Cow::Owned(short)
 }
 
 /// `a` of `a[x]`, and of the `a]` that is left of `[a]`.
@@ -134,7 +161,9 @@ mod tests {
             assert_eq!(read(query, name).as_deref(), Some(value), "{query}");
         }
         assert_eq!(parameter(None, "a"), Parameter::Absent);
-        for query in ["", "b=1", "ab=1", "=1", "&&", "b=a&c=%61", "b;c=1"] {
+        for query in
+            ["", "b=1", "ab=1", "=1", "&&", "b=a&c=%61", "b;c=1", "b=%u0061", "b=50%&c", "%c1=1", "gr%f6%dfe=1"]
+        {
             assert_eq!(read(query, "a"), None, "{query}");
         }
     }
@@ -178,6 +207,15 @@ mod tests {
             "a_b%ff=1",
             "%61_b=1&a%5fb=2",
             "a_b&a_b",
+            "%u0061_b=1",
+            "%U0061_B=1",
+            "a_b=1&%u0061_b=2",
+            "x=1;a%u005fb=2",
+            "%zz=1",
+            "a_b=1&100%",
+            "%c1%a1_b=1",
+            "%e0%81%a1_b=1",
+            "a_b%c0%80c=1",
         ];
         for query in alone {
             assert_eq!(read(query, "a_b").as_deref(), Some("(ambiguous)"), "{query}");
@@ -195,6 +233,21 @@ mod tests {
                 let found = parameter(Some(&query), &name);
                 proptest::prop_assert_eq!(found, Parameter::One(value.as_str().into()), "{}", query);
             }
+        }
+
+        #[test]
+        fn a_name_in_escapes_of_any_kind_is_never_overlooked(name in "[a-z_]{1,8}", kinds in proptest::collection::vec(0usize..5, 8)) {
+            let spell = |(byte, kind): (u8, &usize)| match kind {
+                0 => char::from(byte).to_string(),
+                1 => format!("%{byte:02x}"),
+                2 => format!("%u{byte:04x}"),
+                3 => format!("%U{byte:04X}"),
+                _ => format!("%{:02x}%{:02x}", 0xc0 | (byte >> 6), 0x80 | (byte & 0x3f)),
+            };
+            let spelled: String = name.bytes().zip(&kinds).map(spell).collect();
+            let query = format!("{spelled}=1");
+            let found = parameter(Some(&query), &name);
+            proptest::prop_assert_ne!(found, Parameter::Absent, "{}", spelled);
         }
 
         #[test]

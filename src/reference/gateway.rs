@@ -45,7 +45,7 @@ pub static FILE: Table = Table::new(
         Key::optional(
             "trusted_proxies",
             Kind::List(&Kind::Text("network or address")),
-            "Whose `Forwarded` and `X-Forwarded-*` are believed. From everybody else these headers are removed.",
+            "Whose `Forwarded` and `X-Forwarded-For` are believed, of which a [proxy](#behind-a-load-balancer) writes one and removes the other. From everybody else these headers are removed, and the other `X-Forwarded-*` from everybody.",
         )
         .by_default("[]")
         .examples(&["[\"10.0.0.0/8\"]"]),

@@ -1,4 +1,4 @@
-//! An answer's body as hyper takes it: counted while it lives, and on HTTP/2 taken back from a client that does not take it.
+//! Bodies as hyper gives and takes them: counted while it lives, and on HTTP/2 taken back from a client that does not take it.
 //!
 //! On HTTP/1.1 a client that reads nothing blocks the socket, which the watchman sees. On HTTP/2 it shuts one stream's window while the
 //! socket goes on, and hyper does not ask for the body meanwhile; so each body notes since when it is the client's turn. Taking it back
@@ -16,19 +16,19 @@ use crate::gateway::Body;
 use crate::http::frame_guard::worth_of_answer;
 use crate::upstream::BodyError;
 
-/// An answer's body; while it lives, its connection is not idle.
-pub(super) struct Counted {
-    body: Body,
+/// A body; while it lives, its connection is not idle.
+pub(super) struct Counted<B> {
+    body: B,
     _in_flight: InFlight,
 }
 
-impl Counted {
-    pub(super) fn new(body: Body, in_flight: InFlight) -> Self {
+impl<B> Counted<B> {
+    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
         Self { body, _in_flight: in_flight }
     }
 }
 
-impl http_body::Body for Counted {
+impl<B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin> http_body::Body for Counted<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -57,14 +57,14 @@ pub(super) struct Offered {
 /// What the watchman may take back.
 pub(super) struct Offer {
     /// Two pointers, so what stays of a finished offer until the next look is small.
-    body: Option<Counted>,
+    body: Option<Counted<Body>>,
     /// The tick since when it is the client's turn.
     since: Option<u64>,
 }
 
 impl Offered {
     /// Offers `body` to the client of the connection that `watch` is for.
-    pub(super) fn new(body: Counted, watch: &Arc<Watch>) -> Self {
+    pub(super) fn new(body: Counted<Body>, watch: &Arc<Watch>) -> Self {
         let offer = Arc::new(Mutex::new(Offer { body: Some(body), since: Some(watch.now()) }));
         watch.offered(Arc::downgrade(&offer));
         Self { offer, watch: Arc::clone(watch) }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use super::admission::Admission;
 use super::answer::{Counted, Offered};
 use super::cork::{Outlet, cork};
-use super::goodbye;
+use super::goodbye::{self, Breakable};
 use super::guard::Guard;
 use super::io::Watched;
 use super::parked::{self, Readable};
@@ -141,7 +141,10 @@ impl Serving {
     }
 
     /// Serves HTTP/1.1, with nothing but the stream while there is nothing to do.
-    async fn http1<S: Readable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, mut stream: S) {
+    async fn http1<S: Readable + Breakable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        mut stream: S,
+    ) {
         while parked::until_needed(&stream, &self.watch).await {
             match self.http1_until_idle(stream).await {
                 Some(idle) => stream = idle,
@@ -155,7 +158,10 @@ impl Serving {
     }
 
     /// Serves requests; the stream comes back when it is to be parked.
-    fn http1_until_idle<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Apart<'_, Option<S>> {
+    fn http1_until_idle<S: Breakable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> Apart<'_, Option<S>> {
         Box::pin(self.http1_awake(stream))
     }
 
@@ -177,7 +183,13 @@ impl Serving {
                 turns.begin().await;
                 // In a box, and made no sooner than it is needed: it is large.
                 let answering = Box::pin(async move {
-                    let request = request.map(|body| ClientBody::new(body.map_err(|_| BodyError::Broken)));
+                    let request = request.map(|body| match body.is_end_stream() {
+                        true => ClientBody::default(),
+                        // It may take longer than the answer.
+                        false => {
+                            ClientBody::new(Counted::new(body.map_err(|_| BodyError::Broken), watch.begin_request()))
+                        }
+                    });
                     let response = gateway.handle(request, &facts).await;
                     response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))
                 });

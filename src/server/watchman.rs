@@ -26,6 +26,12 @@ impl Watchman {
         Self { limits, began: Instant::now(), ticks, watches: Mutex::new(Vec::new()), draining: AtomicBool::new(false) }
     }
 
+    /// Makes it that much later.
+    #[cfg(test)]
+    pub(super) fn grow_older(&mut self, by: std::time::Duration) {
+        self.began -= by;
+    }
+
     /// Begins to watch a connection that was just accepted.
     pub(super) fn watch(&self, slot: Slot) -> Arc<Watch> {
         let order = if self.draining.load(Ordering::Relaxed) { Order::Finish } else { Order::GoOn };

@@ -102,6 +102,8 @@ pub struct Session {
     pub seen_at: Timestamp,
     /// When the provider is to be asked for new claims; never where there is no [`RefreshTicket`].
     pub refresh_at: Option<Timestamp>,
+    /// How often it was refreshed: the [`RefreshTicket`] that belongs to it was as often.
+    pub generation: u32,
     /// The claims that a policy reads.
     pub claims: Claims,
     /// Claims that a policy reads and the provider did not give; asking again would not help.
@@ -226,6 +228,7 @@ pub(crate) mod tests {
             started_at: now,
             seen_at: now,
             refresh_at: None,
+            generation: 0,
             claims,
             absent_claims: vec!["email".into()],
         }

@@ -22,6 +22,7 @@ impl Session {
             started_at: moment(reader)?,
             seen_at: moment(reader)?,
             refresh_at: reader.option(moment)?,
+            generation: reader.count()?,
             claims: reader.claims()?,
             absent_claims: reader.list(WireReader::text)?,
         };
@@ -56,6 +57,7 @@ mod tests {
         started_at: i64,
         seen_at: i64,
         refresh_at: Option<i64>,
+        generation: u32,
         claims: BTreeMap<String, ClaimValue>,
         absent_claims: Vec<String>,
     }
@@ -73,6 +75,7 @@ mod tests {
                 started_at: session.started_at.millis(),
                 seen_at: session.seen_at.millis(),
                 refresh_at: session.refresh_at.map(Timestamp::millis),
+                generation: session.generation,
                 claims: session.claims.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
                 absent_claims: session.absent_claims.iter().map(ToString::to_string).collect(),
             }
@@ -85,7 +88,7 @@ mod tests {
             (provider_session, acr) in (any::<Option<String>>(), any::<Option<String>>()),
             (amr, absent_claims) in (any::<Vec<String>>(), any::<Vec<String>>()),
             [authenticated_at, started_at, seen_at] in any::<[i64; 3]>(),
-            refresh_at in any::<Option<i64>>(),
+            (refresh_at, generation) in any::<(Option<i64>, u32)>(),
             email in "[a-z@.]{0,140}",
             groups in proptest::collection::vec("\\PC{0,30}", 0..5),
         ) -> Format {
@@ -93,7 +96,7 @@ mod tests {
             let claims = [("email", ClaimValue::Text(email.into())), ("groups", ClaimValue::List(groups))];
             let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Format {
-                id, provider, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, claims, absent_claims,
+                id, provider, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, generation, claims, absent_claims,
             }
         }
     }

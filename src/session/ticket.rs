@@ -2,7 +2,7 @@
 //!
 //! Kept apart from the session so that the session stays small and is opened (and found in a worker's cache) without it. A ticket is
 //! good for the session whose identifier it names and for no other; its generation counts how often the token was exchanged, so that a
-//! used one is known again.
+//! used one is known again, and so is a session from before.
 //!
 //! Trust boundary: the cookie is a stranger's; what does not open is no ticket. The token has no `Debug` and is wiped (R17).
 

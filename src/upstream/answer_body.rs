@@ -43,7 +43,8 @@ impl AnswerBody {
     ) -> Self {
         let (silence, lease) = (Silence::new(stall), Some(lease));
         let mut body = Self { decoder, lease, keeps, sending, stall, silence, held: None, failed: None };
-        if body.decoder.is_done() {
+        // A rest is sent on when it is known what holds it.
+        if body.decoder.is_done() && body.sending.is_none() {
             body.finish();
         }
         body
@@ -100,7 +101,16 @@ impl AnswerBody {
         let Some(lease) = self.lease.take().filter(|_| self.keeps) else { return };
         match self.sending.take() {
             None => lease.give_back(),
-            Some(sending) => rest::send(sending, lease, self.stall),
+            Some(sending) => rest::send(sending, lease, self.stall, self.held.take()),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        // Nobody asks for the body of an answer that has none.
+        if self.decoder.is_done() {
+            self.finish();
         }
     }
 }

@@ -9,7 +9,8 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Response, StatusCode, Version};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 use memchr::{memchr, memchr_iter};
 
@@ -128,7 +129,7 @@ fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     for line in lines.take_while(|line| !line.is_empty()) {
         let field = Field::of(line).ok_or(UpstreamError::Invalid)?;
-        if hop.takes(field, keeps_length)? {
+        if hop.takes(field)? {
             continue;
         }
         let (name, value) = field.checked(bytes).ok_or(UpstreamError::Invalid)?;
@@ -139,6 +140,10 @@ fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
     }
     for name in &hop.listed {
         headers.remove(name);
+    }
+    // However often it was said, it is said once.
+    if let Some(length) = hop.length.filter(|_| keeps_length) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let decoder = hop.framing(version, status, to_head)?;
     let keeps = hop.keeps(version) && decoder != Decoder::UntilClose;
@@ -196,9 +201,8 @@ struct Hop {
 }
 
 impl Hop {
-    /// Reads a field that frames the message or speaks of the connection; whether it goes no further. A length stays where it speaks of
-    /// a body that is not sent.
-    fn takes(&mut self, field: Field<'_>, keeps_length: bool) -> Result<bool, UpstreamError> {
+    /// Reads a field that frames the message or speaks of the connection; whether it goes no further.
+    fn takes(&mut self, field: Field<'_>) -> Result<bool, UpstreamError> {
         match field.name.len() {
             10 if field.name.eq_ignore_ascii_case(b"connection") => self.connection.read(field.value, |word| {
                 if !word.eq_ignore_ascii_case(b"upgrade") {
@@ -207,7 +211,6 @@ impl Hop {
             }),
             14 if field.name.eq_ignore_ascii_case(b"content-length") => {
                 self.lengths(field.value)?;
-                return Ok(!keeps_length);
             }
             17 if field.name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.codings += 1;

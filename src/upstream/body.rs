@@ -3,6 +3,7 @@
 //! No timer is made for a body that comes without a pause. Trailers are dropped (S04).
 //! Trust boundary: the client is a stranger; what it does wrong ends its own request.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,7 +136,11 @@ impl BodyProgress {
 }
 
 /// A client's body on its way to the application.
-pub struct RequestBody(Carried);
+pub struct RequestBody {
+    carried: Carried,
+    /// What lasts as long as it does.
+    _kept: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 enum Carried {
     Nothing,
@@ -154,7 +159,7 @@ struct Streaming {
 impl RequestBody {
     /// No body.
     pub const fn empty() -> Self {
-        Self(Carried::Nothing)
+        Self { carried: Carried::Nothing, _kept: None }
     }
 
     /// A body that is there already; also returns where to look for its progress.
@@ -163,7 +168,7 @@ impl RequestBody {
             return (Self::empty(), None);
         }
         let progress = Arc::new(BodyProgress::default());
-        (Self(Carried::Whole(bytes, Arc::clone(&progress))), Some(progress))
+        (Self { carried: Carried::Whole(bytes, Arc::clone(&progress)), _kept: None }, Some(progress))
     }
 
     /// Wraps what the server reads; also returns where to look for its progress, unless there is no body.
@@ -172,12 +177,18 @@ impl RequestBody {
         let progress = Arc::new(BodyProgress::default());
         let shared = Arc::clone(&progress);
         let stream = Streaming { inner, limits, silence: Silence::new(limits.stall), progress };
-        (Self(Carried::Stream(Box::new(stream))), Some(shared))
+        (Self { carried: Carried::Stream(Box::new(stream)), _kept: None }, Some(shared))
+    }
+
+    /// The same body; `kept` is held until it was sent, which may be after the answer.
+    #[must_use]
+    pub fn keeping(self, kept: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { _kept: kept, ..self }
     }
 
     /// How long it is.
     pub fn length(&self) -> BodyLength {
-        match &self.0 {
+        match &self.carried {
             Carried::Nothing => BodyLength::Nothing,
             Carried::Stream(body) => body.inner.size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Known),
             Carried::Whole(bytes, _) => BodyLength::Known(bytes.len() as u64),
@@ -186,7 +197,7 @@ impl RequestBody {
 
     /// The next piece; trailers are passed over.
     pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.carried {
             Carried::Nothing => Poll::Ready(None),
             Carried::Stream(body) => body.poll_data(context),
             Carried::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),

@@ -69,7 +69,8 @@ async fn relay(
     let mut piece = vec![0u8; PIECE];
     loop {
         let read = match timeout(activity.left(), from.read(&mut piece)).await {
-            Ok(Ok(0)) => return to.shutdown().await.map_err(|_| Over),
+            // Over TLS something may have to be written before the end.
+            Ok(Ok(0)) => return timeout(activity.idle, to.shutdown()).await.map_err(|_| Over)?.map_err(|_| Over),
             Ok(Ok(read)) => read,
             Ok(Err(_)) => return Err(Over),
             Err(_) if activity.is_over() => return Err(Over),
@@ -119,6 +120,19 @@ impl Activity {
 mod tests {
     use super::*;
     use tokio::io::BufWriter;
+
+    #[tokio::test]
+    async fn d01_an_end_that_cannot_be_told_is_waited_for_only_so_long() {
+        let (client, mut from) = tokio::io::duplex(64);
+        let (to, _application) = tokio::io::duplex(4);
+        // Holds more than the other side takes, so that it cannot end.
+        let mut to = BufWriter::new(to);
+        to.write_all(b"message").await.unwrap();
+        drop(client);
+        let activity = Activity::new(Duration::from_millis(50));
+        let relaying = relay(&mut from, &mut to, &activity);
+        assert!(matches!(timeout(Duration::from_secs(20), relaying).await, Ok(Err(Over))));
+    }
 
     #[tokio::test]
     async fn h06_a_piece_is_passed_on_whole_before_the_next_one_comes() {

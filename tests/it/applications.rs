@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::application::Application;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
-use crate::harness::provider::{CLIENT_ID, FakeProvider, value};
+use crate::harness::provider::{CLIENT_ID, Claim, FakeProvider, value};
 use crate::harness::site::{IDENTITY, ada, policy};
 
 const OTHER: &str = "other.localhost";
@@ -189,4 +189,43 @@ async fn p02_an_encoded_slash_that_leads_to_a_neighbour_is_refused() {
     assert_eq!((pair.ledger.seen().len(), pair.reports.seen().len()), (1, 0));
     let log = pair.gateway.stop().await;
     assert_eq!(log.iter().filter(|line| line["reason"] == "path_encoded_slash").count(), 3);
+}
+
+/// `whole` at the root, whose logins ask for nothing, and `reports`, whose logins want credentials of the last minute.
+async fn strict_neighbour(with_root: bool) -> Pair {
+    pair(|first, second| {
+        let root = if with_root { policy(first) } else { below("/ledger", first) };
+        (
+            root,
+            below("/reports", second)
+                .replace("provider = \"idp\"", "provider = \"idp\"\nmax_age = \"1m\"\nacr = [\"mfa\"]"),
+        )
+    })
+    .await
+}
+
+#[tokio::test]
+async fn r08_an_address_that_cannot_be_kept_leads_to_its_own_application_and_to_no_neighbour() {
+    let long = format!("/reports/?{}", "x".repeat(2100));
+    for with_root in [true, false] {
+        let pair = strict_neighbour(with_root).await;
+        for path in ["/reports/?d=C:\\x", &long] {
+            let mut browser = Browser::new();
+            let reply = browser.open(&pair.gateway.url(path)).await;
+            assert_eq!(
+                (reply.status, reply.url),
+                (StatusCode::OK, pair.gateway.url("/reports")),
+                "{with_root} {path:.20}"
+            );
+            assert_eq!(browser.cookie_names(HOST), ["lychgate-app-reports", "lychgate-hint"]);
+        }
+        // Too little for this application: the neighbour does not take the person in instead.
+        pair.provider.script().claims = vec![Claim::Set("acr", json!("pwd"))];
+        for path in ["/reports/?d=C:\\x", &long] {
+            let mut browser = Browser::new();
+            assert_eq!(browser.open(&pair.gateway.url(path)).await.status, StatusCode::FORBIDDEN);
+            assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
+        }
+        assert_eq!(pair.ledger.seen().len(), 0);
+    }
 }

@@ -23,7 +23,8 @@ use crate::harness::site::ada;
 
 pub(crate) const AUDIENCE: &str = "https://app.example/api";
 /// What the applications may be told.
-const IDENTITY: &[&str] = &["x-remote-user", "x-remote-groups", "x-kind", "x-client", "authorization"];
+const IDENTITY: &[&str] =
+    &["x-remote-user", "x-remote-groups", "x-kind", "x-client", "x-remote-assertion", "authorization"];
 
 /// An application with browser users and API clients.
 fn policy(upstream: &str, host: &str, bearer: &str) -> String {

@@ -249,6 +249,23 @@ async fn r13_a_provider_may_reach_more_than_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn r13_a_rule_that_asks_for_a_fresh_sign_in_takes_a_stronger_one_too() {
+    let site = Site::with(with_login_acr, |setup| setup).await;
+    let mut browser = site.signed_in().await;
+    site.clock.advance(Duration::from_secs(10 * 60 + 1));
+    // The provider reaches what another rule asks for, which is good for the application, too.
+    site.provider.script().claims = vec![Claim::Set("acr", json!("phr"))];
+    let reply = browser.open(&site.url("/fresh/1")).await;
+    assert_eq!((reply.status, reply.url), (StatusCode::OK, site.url("/fresh/1")));
+    assert_eq!(value(&site.provider.requests("/authorize")[1].query, "acr_values"), Some("mfa"));
+    // A rule that names a class is content with that one only.
+    site.clock.advance(Duration::from_secs(10 * 60 + 1));
+    site.provider.script().claims = vec![Claim::Set("acr", json!("mfa"))];
+    assert_eq!(browser.open(&site.url("/fresh/1")).await.status, StatusCode::OK);
+    assert_eq!(browser.open(&site.url("/payouts/1")).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn r13_what_the_application_wants_of_everybody_is_asked_for_at_the_first_login() {
     let site = Site::with(with_login_acr, |setup| setup).await;
     let mut browser = site.signed_in().await;

@@ -47,6 +47,10 @@ async fn a_posted_response_signs_in_and_the_person_arrives_where_they_wanted_to(
     let reply = post_across(&mut browser, &site, &action, &body).await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
     assert!(reply.location().unwrap().ends_with("/statements?year=2026"), "{reply:?}");
+    let removed =
+        reply.headers.get_all("set-cookie").iter().filter_map(|field| field.to_str().unwrap().strip_prefix(&names[0]));
+    let attributes = "=; Path=/; HttpOnly; SameSite=None; Secure; Max-Age=0";
+    assert_eq!(removed.collect::<Vec<_>>(), [attributes], "removed as it was set (C04)");
     let session = browser.cookie(HOST, SESSION).unwrap();
     assert!(session.attributes.contains("SameSite=Lax; Secure"), "{session:?}");
     assert_eq!(browser.get(&reply.location().unwrap()).await.text(), "hello");

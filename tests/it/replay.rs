@@ -244,3 +244,20 @@ async fn r17_what_rules_decide_by_is_recorded_and_nothing_else_and_can_be_replay
     assert_eq!(object["unknown"], 1, "{object:#}");
     assert_eq!(HOST, "app.localhost");
 }
+
+#[test]
+fn addresses_of_the_gateway_s_own_are_decided_by_no_rule() {
+    let refused = |path: &str| {
+        line(json!({"decision": "deny", "reason": "network_denied", "status": 403, "rule": null, "path": path}))
+    };
+    let lines = [refused("/.lychgate/me"), refused("/x")];
+    let inside = BEFORE.replace("[login]", "[networks]\nallow = [\"198.51.100.0/24\"]\n[login]");
+    let (code, out, err) = replay(&folder(&lines, &inside), &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("0 decided differently, 2 the same"), "{out}");
+    let (_, out, _) = replay(&folder(&lines, BEFORE), &["--format", "json"]);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    let now: BTreeSet<_> =
+        object["changes"].as_array().unwrap().iter().map(|one| one["to"].as_str().unwrap()).collect();
+    assert_eq!(now, ["reserved", "sign_in"].into(), "{object:#}");
+}

@@ -1,8 +1,13 @@
 //! Sessions as a browser and as an attacker holds them: keys that change, cookies that are moved, damaged, planted, too large or too old.
 
+mod caches;
 mod forms;
+mod forms_due;
+mod forms_refused;
 mod groups;
+mod optional;
 mod refresh;
+mod superseded;
 
 use std::time::Duration;
 
@@ -88,6 +93,21 @@ async fn c02_a_cookie_that_is_moved_to_another_host_application_or_name_is_no_se
     let mut again = Browser::new();
     again.plant(HOST, SESSION, &session);
     assert_eq!(site.status(&mut again).await, 200, "in its own place it is one");
+}
+
+#[tokio::test]
+async fn c02_a_session_that_a_worker_has_opened_under_one_name_does_not_open_under_another() {
+    let listeners =
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n";
+    let site = Site::with(policy, |setup| setup.listeners(listeners)).await;
+    let secure = format!("http://{HOST}:{}/", site.gateway.addresses()[1].port());
+    let mut plain = site.signed_in().await;
+    let mut tls = Browser::new();
+    tls.plant(HOST, "__Host-lychgate", &plain.cookie(HOST, SESSION).unwrap().value);
+    for _ in 0..20 {
+        assert_eq!(site.status(&mut plain).await, 200);
+        assert_eq!(tls.fetch(Method::GET, &secure).await.status, StatusCode::UNAUTHORIZED);
+    }
 }
 
 #[tokio::test]

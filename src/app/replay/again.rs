@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
-use crate::gateway::{admits, decided, refused_path};
+use crate::gateway::{admits, decided, is_reserved, refused_path};
 use crate::http::{CanonicalPath, HostName, PathSwitches, RequestHead, Scheme};
 use crate::policy::{Answer, Consulted, Decision, Policy, RequestFacts, SessionFacts, SessionKind, Subject};
 use crate::snapshot::Snapshot;
@@ -95,12 +95,18 @@ fn decide(line: &Line<'_>, head: &RequestHead, now: Timestamp, snapshot: &Snapsh
     };
     let Some(route) = snapshot.route(head) else { return Some(refused("host_unknown")) };
     // In the order of `Gateway::respond`; a client that may not come at all is left to the policy.
-    let admitted = admits(&route, &head.path, line.client);
+    let (admitted, reserved) = (admits(&route, &head.path, line.client), is_reserved(&head.path));
     if admitted && let Some(error) = refused_path(&route, &head.path) {
         return Some(refused(error.code()));
     }
     if admitted && line.scheme == "http" && !route.host.is_loopback() && route.signs_in() {
         return Some(refused("clear_text"));
+    }
+    if reserved {
+        // Of the gateway's own; no rule is asked.
+        let (word, reason) = if admitted { ("reserved", None) } else { ("deny", Some("network_denied".to_owned())) };
+        let app = line.app.clone().unwrap_or_else(|| "(none)".to_owned());
+        return Some(Now::Decided { app, word: word.to_owned(), rule: None, reason });
     }
     let Some(application) = route.application else { return Some(refused("path_unknown")) };
     let policy = application.policy();

@@ -6,13 +6,14 @@
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, Expr};
+use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use jiff::tz::TimeZone;
 
 use super::Kind;
 use super::check::{Walk, claim_path, text_literal};
 use super::constant::{Constant, Unusable};
 use super::functions::{Argument, Function};
+use super::lower::any;
 
 impl<'a> Walk<'a> {
     /// Checks the arguments of a call; gives the type of its result.
@@ -125,21 +126,65 @@ impl<'a> Walk<'a> {
 
     /// Whether `user.email` may be in it: it is named, or a variable could hold it.
     fn may_be_of_email(&self, node: &IdedExpr) -> bool {
-        super::lower::any(node, &mut |node| match &node.expr {
+        any(node, &mut |node| match &node.expr {
             Expr::Ident(name) => self.locals.contains(&name.as_str()),
             _ => is_email(node),
         })
     }
 
     /// A domain rule that is written by hand asks neither for one `@` nor whether the provider vouches for the address (S09).
-    pub(super) fn domain_rule(&mut self, node: &IdedExpr, name: &str, target: &IdedExpr, call: &CallExpr) {
-        let by_hand = matches!(name, "endsWith" | "contains")
-            && call.args.first().and_then(text_literal).is_some_and(|text| text.contains('@'));
-        if by_hand && super::lower::any(target, &mut |node| is_email(node)) {
+    pub(super) fn domain_rules(&mut self, tree: &IdedExpr) {
+        let (mut found, mut local_parts) = (Vec::new(), Vec::new());
+        any(tree, &mut |node| {
+            local_parts.extend(of_first(node));
+            if asks_for_domain(node) && !local_parts.contains(&node.id) {
+                found.push(self.range(node));
+            }
+            false
+        });
+        for range in found {
             let help =
                 "write domainOf(user.email) == 'gmr.example': it asks for exactly one `@` and a verified address";
-            self.warning(node, "an address that nobody verified, or of two parts, could satisfy this", help);
+            let message = "an address that nobody verified, or of two parts, could satisfy this";
+            self.warning(range, message, help);
         }
+    }
+}
+
+/// Whether a call looks at what stands behind the `@` of an address.
+fn asks_for_domain(node: &IdedExpr) -> bool {
+    let Expr::Call(CallExpr { func_name, target: Some(target), args }) = &node.expr else { return false };
+    let Some(text) = args.first().and_then(text_literal) else { return false };
+    let by_hand = match func_name.as_str() {
+        "endsWith" | "contains" | "indexOf" | "lastIndexOf" | "split" => text.contains('@'),
+        "matches" => text.contains('@') || reaches_the_end(text),
+        _ => false,
+    };
+    by_hand && any(target, &mut |node| is_email(node))
+}
+
+/// Whether a pattern has an end of the text in it: `$` or `\z`.
+fn reaches_the_end(pattern: &str) -> bool {
+    let mut signs = pattern.chars();
+    while let Some(sign) = signs.next() {
+        if sign == '$' || (sign == '\\' && signs.next() == Some('z')) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The list of which a node takes the first element, which is all of an address before its first `@`.
+fn of_first(node: &IdedExpr) -> Option<u64> {
+    let Expr::Call(call) = &node.expr else { return None };
+    match (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice()) {
+        ("first", Some(list), []) => Some(list.id),
+        (operators::INDEX, None, [list, IdedExpr { expr: Expr::Literal(LiteralValue::Int(at)), .. }])
+            if *at.inner() == 0 =>
+        {
+            Some(list.id)
+        }
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::IdedExpr;
@@ -16,6 +17,7 @@ use cel::common::ast::{EntryExpr, Expr, SourceInfo};
 use cel::parser::PrattParser;
 
 use super::lower::any;
+use super::scan::{Fault, Piece, Scan};
 use super::{Mistake, functions, place};
 
 /// How long an expression may be, in bytes.
@@ -68,9 +70,12 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>> 
 
 /// How many operators and member accesses stand in `text`.
 pub(super) fn operators(text: &str) -> usize {
-    let mut scan = Scan::default();
-    text.chars().for_each(|character| scan.step(character));
-    scan.operators
+    let signs = |piece| match piece {
+        Ok((Piece::Open, _)) => 1,
+        Ok((Piece::Signs(count), _)) => count,
+        Ok((Piece::Close, _)) | Err(_) => 0,
+    };
+    Scan::new(text).map(signs).sum()
 }
 
 /// How many nodes the longest way down from `node` has, where each name is worth as many as `names` says.
@@ -99,53 +104,34 @@ fn check_size(text: &str) -> Result<(), Mistake> {
     if text.len() > MAX_EXPRESSION {
         return Err(whole(text, &format!("the expression is longer than {MAX_EXPRESSION} bytes")));
     }
-    let mut scan = Scan::default();
-    for (at, character) in text.char_indices() {
-        scan.step(character);
-        let too_much = if scan.nesting > MAX_NESTING {
+    let (mut nesting, mut operators) = (0usize, 0);
+    for piece in Scan::new(text) {
+        let (piece, range) = piece.map_err(|(fault, range)| faulty(text, fault, range))?;
+        match piece {
+            Piece::Open => (nesting, operators) = (nesting + 1, operators + 1),
+            Piece::Close => nesting = nesting.saturating_sub(1),
+            Piece::Signs(count) => operators += count,
+        }
+        let too_much = if nesting > MAX_NESTING {
             format!("brackets nest deeper than {MAX_NESTING} levels")
-        } else if scan.operators > MAX_OPERATORS {
+        } else if operators > MAX_OPERATORS {
             format!("the expression has more than {MAX_OPERATORS} operators and member accesses")
         } else {
             continue;
         };
-        let range = at..at + character.len_utf8();
         return Err(Mistake { message: too_much, range, help: Some(SHORTER.to_owned()) });
     }
     Ok(())
 }
 
-/// Counts what makes the tree deep. Strings are skipped; a string form that is not understood only counts too much.
-#[derive(Default)]
-struct Scan {
-    nesting: usize,
-    operators: usize,
-    quote: Option<char>,
-    escaped: bool,
-}
-
-impl Scan {
-    fn step(&mut self, character: char) {
-        if let Some(quote) = self.quote {
-            match character {
-                _ if self.escaped => self.escaped = false,
-                '\\' => self.escaped = true,
-                _ if character == quote => self.quote = None,
-                _ => {}
-            }
-            return;
-        }
-        match character {
-            '\'' | '"' => self.quote = Some(character),
-            '(' | '[' | '{' => {
-                self.nesting += 1;
-                self.operators += 1;
-            }
-            ')' | ']' | '}' => self.nesting = self.nesting.saturating_sub(1),
-            '+' | '-' | '*' | '/' | '%' | '.' | '?' | ':' | '<' | '>' | '=' | '!' => self.operators += 1,
-            _ => {}
-        }
-    }
+fn faulty(text: &str, fault: Fault, range: Range<usize>) -> Mistake {
+    let word = text.get(range.clone()).unwrap_or_default();
+    let (message, help) = match fault {
+        Fault::Unclosed => ("a text in quotes is not closed".to_owned(), None),
+        Fault::Escape => (format!("`{word}` is no escape"), Some("write a backslash twice, or the text as r'…'")),
+        Fault::Misplaced => (format!("`{word}` cannot stand here"), help_for(word)),
+    };
+    Mistake { message, range, help: help.map(str::to_owned) }
 }
 
 fn whole(text: &str, message: &str) -> Mistake {
@@ -162,15 +148,11 @@ fn mistake(text: &str, errors: &[cel::ParseError]) -> Mistake {
     let word = rest.get(..length).unwrap_or_default();
     let message = match first.msg.strip_prefix(SYNTAX) {
         Some(_) if word.is_empty() => "the expression ends too early".to_owned(),
-        Some(_) if matches!(word, "'" | "\"") && !rest.get(1..).unwrap_or_default().contains(word) => {
-            "a text in quotes is not closed".to_owned()
-        }
         Some(_) => format!("`{word}` cannot stand here"),
         None => format!("the expression cannot be read: {}", first.msg),
     };
-    let help = match word {
-        "and" | "or" | "not" | "AND" | "OR" | "NOT" => Some("write `&&`, `||` and `!`"),
-        "=" => Some("compare with `==`"),
+    let help = match help_for(word) {
+        Some(help) => Some(help),
         _ if first.msg.contains("int literal") => {
             Some("a number this large is a text: user.id == '12345678901234567890'")
         }
@@ -178,6 +160,15 @@ fn mistake(text: &str, errors: &[cel::ParseError]) -> Mistake {
         _ => None,
     };
     Mistake { message, range: start..start + length, help: help.map(str::to_owned) }
+}
+
+/// What was probably meant.
+fn help_for(word: &str) -> Option<&'static str> {
+    match word {
+        "and" | "or" | "not" | "AND" | "OR" | "NOT" | "&" | "|" => Some("write `&&`, `||` and `!`"),
+        "=" => Some("compare with `==`"),
+        _ => None,
+    }
 }
 
 const SYNTAX: &str = "Syntax error: ";

@@ -139,7 +139,6 @@ impl<'a> Walk<'a> {
         {
             self.mistake(node, format!("`.{name}()` needs {wanted}, this is {found}"), None);
         }
-        self.domain_rule(node, name, target, call);
         self.arguments(node, &format!(".{name}"), function, call)
     }
 

@@ -53,6 +53,7 @@ pub(super) fn check(tree: &IdedExpr, text: &str, source: &SourceInfo, named: &Na
         depth: 0,
     };
     let kind = walk.kind(tree);
+    walk.domain_rules(tree);
     walk.found.kind = kind;
     if walk.mistakes.is_empty() { Ok(walk.found) } else { Err(walk.mistakes) }
 }
@@ -97,9 +98,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes something to be thought about again.
-    pub(super) fn warning(&mut self, at: &IdedExpr, message: impl Into<String>, help: &str) {
-        let range = self.range(at);
+    /// Notes something to be thought about again, at these bytes.
+    pub(super) fn warning(&mut self, range: Range<usize>, message: impl Into<String>, help: &str) {
         self.found.warnings.push(Mistake { message: message.into(), range, help: Some(help.to_owned()) });
     }
 

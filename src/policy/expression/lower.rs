@@ -27,7 +27,7 @@ pub(super) type Found = BTreeMap<u64, Constant>;
 
 /// Lowers a tree; gives the constants that it refers to.
 pub(super) fn lower(mut tree: IdedExpr, found: Found) -> (IdedExpr, Vec<Constant>) {
-    let mut lowering = Lowering { found, constants: Vec::new(), loops: 0, of_email: Vec::new() };
+    let mut lowering = Lowering { found, constants: Vec::new(), accumulators: Vec::new(), of_email: Vec::new() };
     lowering.node(&mut tree);
     (tree, lowering.constants)
 }
@@ -35,8 +35,8 @@ pub(super) fn lower(mut tree: IdedExpr, found: Found) -> (IdedExpr, Vec<Constant
 struct Lowering {
     found: Found,
     constants: Vec<Constant>,
-    /// How many comprehensions are around the node.
-    loops: usize,
+    /// What the comprehensions around the node call their results, the innermost last.
+    accumulators: Vec<String>,
     /// The variables around the node that hold something of `user.email`.
     of_email: Vec<String>,
 }
@@ -95,21 +95,21 @@ impl Lowering {
         }
         call.args.iter_mut().for_each(|argument| self.node(argument));
         match (call.func_name.as_str(), call.args.as_mut_slice()) {
-            (operators::ADD, [left, _]) if !is_accumulator(left) => {
+            (operators::ADD, [left, _]) if !self.is_accumulator(left) => {
                 functions::ADD.clone_into(&mut call.func_name);
                 let budget = budget(left.id);
                 call.args.push(budget);
             }
             (operators::ADD, [_, appended]) => appended_weighs(appended),
-            (operators::IN, [_, list]) if self.loops > 0 && !matches!(list.expr, Expr::List(_)) => {
+            (operators::IN, [_, list]) if self.loops() && !matches!(list.expr, Expr::List(_)) => {
                 guard(functions::RANGE, list);
             }
             (operators::EQUALS | operators::NOT_EQUALS, [left, right])
-                if self.loops > 0 && !is_literal(left) && !is_literal(right) =>
+                if self.loops() && !is_literal(left) && !is_literal(right) =>
             {
                 guard(functions::WEIGH, left);
             }
-            ("contains", _) if self.loops > 0 => call.target.iter_mut().for_each(|text| guard(functions::WEIGH, text)),
+            ("contains", _) if self.loops() => call.target.iter_mut().for_each(|text| guard(functions::WEIGH, text)),
             _ => {}
         }
     }
@@ -161,12 +161,23 @@ impl Lowering {
             self.of_email.push(loops.iter_var.clone());
             self.of_email.extend(loops.iter_var2.clone());
         }
-        self.loops += 1;
+        self.accumulators.push(loops.accu_var.clone());
         for part in [&mut loops.accu_init, &mut loops.loop_cond, &mut loops.loop_step, &mut loops.result] {
             self.node(part);
         }
-        self.loops -= 1;
+        self.accumulators.pop();
         self.of_email.truncate(outer);
+    }
+
+    /// Whether a comprehension is around the node.
+    fn loops(&self) -> bool {
+        !self.accumulators.is_empty()
+    }
+
+    /// The crate recognises `@result + [x]` and appends in place; that shape is left alone, its growth is the range's. Other variables begin
+    /// with `@`, too: what a request holds, the names of groups.
+    fn is_accumulator(&self, operand: &IdedExpr) -> bool {
+        self.accumulators.last().is_some_and(|accumulator| is_name(operand, accumulator))
     }
 
     /// Whether any part of `node` comes from `user.email`.
@@ -240,11 +251,6 @@ fn membership(loops: &ComprehensionExpr) -> Option<(IdedExpr, IdedExpr)> {
 
 fn is_literal(node: &IdedExpr) -> bool {
     matches!(node.expr, Expr::Literal(_))
-}
-
-/// The crate recognises `@result + [x]` and appends in place; that shape is left alone, its growth is the range's.
-fn is_accumulator(operand: &IdedExpr) -> bool {
-    matches!(&operand.expr, Expr::Ident(name) if name.starts_with('@'))
 }
 
 /// What `map` copies into its result in every step.

@@ -22,6 +22,7 @@ mod named_check;
 mod outcome;
 mod place;
 mod plain;
+mod scan;
 mod scope;
 mod seen;
 mod spelled;

@@ -312,6 +312,74 @@ fn evaluation_is_bounded() {
     }
 }
 
+#[test]
+fn what_a_client_sends_is_bounded_like_everything_else_that_is_added() {
+    let many: Vec<String> = (0..1000).map(|number| format!("\"group-{number}\"")).collect();
+    let (whole, half) = ("x".repeat(65_530), "x".repeat(30_000));
+    let claims = format!(r#"{{"groups": [{}], "s": "{whole}", "h": "{half}"}}"#, many.join(","));
+    let run = |text: &str| with_view(&claims, |view| compiled(text).test(view));
+    let too_much = [
+        "(request.params.view + user.s).size() > 1",
+        "(request.headers['x-requested-with'] + user.s).size() > 1",
+        "user.groups.exists(g, request.params.view + user.h == g)",
+        "user.groups.exists(g, request.headers['accept-language'] + user.h == g)",
+        "user.groups.map(g, request.params.view + user.h).size() > 1",
+    ];
+    for text in too_much {
+        assert!(matches!(run(text), Err(Failure::Failed(why)) if why.contains("too")), "{text}: {:?}", run(text));
+    }
+    assert_eq!(run("user.groups.map(g, request.params.view + g).size() == 1000"), Ok(true));
+    assert_eq!(run("request.params.view + '!' == 'full page!'"), Ok(true));
+}
+
+#[test]
+fn brackets_behind_every_form_of_text_are_counted() {
+    let deep = |before: &str, after: &str| format!("{before}{}1{}{after}", "(".repeat(9), ")".repeat(9));
+    for text in [
+        deep(r"r'\' == ", ""),
+        deep(r#"R"\" == "#, ""),
+        deep(r"user.x + r'\' + string(", ")"),
+        deep(r"br'\' == ", ""),
+        deep("1 // it's\n == ", ""),
+        deep("''' ' ''' == ", ""),
+        deep(r#"r""" " """ == "#, ""),
+        deep(r"x in'\'' == ", ""),
+        deep("x.`a-b` == ", ""),
+        format!("{}1", "(a]".repeat(9)),
+    ] {
+        let found = mistakes(&text);
+        assert!(found.iter().any(|mistake| mistake.message.contains("nest deeper than 8")), "{text}: {found:?}");
+    }
+    let hidden = "(((((((((";
+    for text in [
+        format!("r'{hidden}' == '{hidden}' // {hidden}"),
+        format!("'''{hidden}'{hidden}''' == \"\"\"\"{hidden}\"\"\""),
+        format!(r"r'\' == '{hidden}'"),
+        format!(r"'\'{hidden}\u00e4\x41\101' in['{hidden}']"),
+        format!("'b' + '{hidden}' == 'r' + '{hidden}'"),
+    ] {
+        compiled(&text);
+    }
+}
+
+#[test]
+fn texts_that_two_readers_could_end_at_different_places_are_refused_unparsed() {
+    for (text, message) in [
+        (r"'\d(' == 'x'", r"`\d` is no escape"),
+        (r"'a\u12' == 'x'", r"`\u` is no escape"),
+        ("\"a\nb\" == 'x'", "a text in quotes is not closed"),
+        ("'''a'", "a text in quotes is not closed"),
+        (r"rb'\' == 1", "`'` cannot stand here"),
+        (r"0x1Fr'\' == 1", "`'` cannot stand here"),
+        ("user.a & 'x' == 'y'", "`&` cannot stand here"),
+        ("user.a | true", "`|` cannot stand here"),
+        ("`a'b` == 1", "` cannot stand here"),
+    ] {
+        let found = mistakes(text);
+        assert!(found.iter().any(|mistake| mistake.message.contains(message)), "{text}: {found:?}");
+    }
+}
+
 /// Pieces that make most random sequences nearly an expression.
 fn pieces() -> impl Strategy<Value = String> {
     let known = "user user.groups user['a'] request.path session.acr now app g x 'a' \"b\" 1 2u 1.5 true null . .a + - * / % == != < > \

@@ -1,6 +1,6 @@
 //! A signed statement of who asks: a JSON Web Token for one application, short-lived and made anew before it ends.
 //!
-//! It says who issued it (the host that the person is signed in at, over https, unless the policy names another), for whom (`aud`),
+//! It says who issued it (the host that is asked for, over https, unless the policy names another), for whom (`aud`),
 //! who asks (`sub`, the provider's unless the policy says otherwise), from when to when, and those claims that the policy names;
 //! an absent claim is left out. Numbers are written as the provider wrote them. The text is ASCII, whatever the claims hold.
 //!

@@ -28,13 +28,12 @@ pub(super) fn join(items: &[impl AsRef<str>], separator: &str, contains: Contain
     }
     let items = || items.iter().map(AsRef::as_ref);
     let length: usize = items().map(|item: &str| item.len() + separator.len()).sum();
-    let divides = Some(separator.trim()).filter(|trimmed| !trimmed.is_empty()).unwrap_or(separator);
     let mut joined = String::with_capacity(length.saturating_sub(separator.len()));
     for (at, item) in items().enumerate() {
         if at > 0 {
             joined.push_str(separator);
         }
-        match (contains, ambiguity(item, divides)) {
+        match (contains, ambiguity(item, separator)) {
             (Contains::Percent, _) => joined.push_str(&escape(item, separator)),
             (Contains::Quote, why) if why.is_some() || item.contains(['"', '\\']) => quote(item, &mut joined),
             (Contains::Deny, Some(why)) => return Err(Trouble::Unencodable(why)),
@@ -44,20 +43,31 @@ pub(super) fn join(items: &[impl AsRef<str>], separator: &str, contains: Contain
     Ok(joined)
 }
 
-/// Why an element would not arrive as it is, where what `divides` elements does so with or without spaces around.
-fn ambiguity(item: &str, divides: &str) -> Option<&'static str> {
-    let is_divided = match divides.as_bytes() {
-        [byte] => memchr(*byte, item.as_bytes()).is_some(),
-        _ => item.contains(divides),
-    };
+/// Why an element would not arrive as it is.
+fn ambiguity(item: &str, separator: &str) -> Option<&'static str> {
     if item.is_empty() {
         Some("an element is empty")
-    } else if is_divided {
-        Some("an element contains the separator")
+    } else if moves(item, separator) {
+        Some("an element contains the separator, or a part of it at an end")
     } else if has_edge_space(item) {
         Some("an element begins or ends with a space")
     } else {
         None
+    }
+}
+
+/// Whether the separator is found elsewhere than behind and before the element, by an application that looks from the left or from the
+/// right, and for the separator with or without the spaces around it. `||` behind `a|` is found one sign too early.
+fn moves(item: &str, separator: &str) -> bool {
+    let bare = Some(separator.trim()).filter(|bare| !bare.is_empty()).unwrap_or(separator);
+    match bare.as_bytes() {
+        [byte] => memchr(*byte, item.as_bytes()).is_some(),
+        _ => {
+            let spaces = separator.find(bare).unwrap_or_default();
+            let from_the_left = format!("{item}{separator}").find(bare);
+            let from_the_right = format!("{separator}{item}").rfind(bare);
+            from_the_left != Some(item.len() + spaces) || from_the_right != Some(spaces)
+        }
     }
 }
 
@@ -124,6 +134,34 @@ mod tests {
         items
     }
 
+    /// Takes a list apart whose separator has several characters: at each place a quoted-string, else what comes before the separator.
+    fn quoted_parts(text: &str, separator: &str) -> Vec<String> {
+        let (mut items, mut rest) = (Vec::new(), text);
+        loop {
+            let (item, after) = match rest.strip_prefix('"') {
+                None => {
+                    let end = rest.find(separator).unwrap_or(rest.len());
+                    (rest[..end].to_owned(), &rest[end..])
+                }
+                Some(inner) => {
+                    let mut escaped = false;
+                    let end = inner.find(|character| {
+                        let ends = character == '"' && !escaped;
+                        escaped = character == '\\' && !escaped;
+                        ends
+                    });
+                    let end = end.unwrap();
+                    (unquoted(&rest[..end + 2], '\0').remove(0), &inner[end + 1..])
+                }
+            };
+            items.push(item);
+            match after.strip_prefix(separator) {
+                Some(after) => rest = after,
+                None => return items,
+            }
+        }
+    }
+
     #[test]
     fn s06_an_element_is_quoted_where_it_could_be_taken_for_something_else() {
         let quoted = |items: &[&str], separator: &str| joined(items, separator, Contains::Quote).unwrap();
@@ -136,7 +174,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn s06_a_separator_that_an_element_could_move_is_denied_or_quoted() {
+        for (separator, items) in [
+            ("||", ["admin|", "b"]),
+            ("||", ["admin", "|b"]),
+            ("::", ["a:", "b"]),
+            ("--", ["a", "-b"]),
+            (" || ", ["admin|", "b"]),
+            ("aba", ["x", "ba"]),
+            ("||", ["|", "b"]),
+        ] {
+            let found = joined(&items, separator, Contains::Deny);
+            // Between spaces nothing can be moved.
+            assert_eq!(found.is_some(), separator.contains(' '), "{separator:?} {items:?} {found:?}");
+        }
+        assert_eq!(joined(&["admin|", "b"], "||", Contains::Quote).unwrap(), r#""admin|"||b"#);
+        assert_eq!(joined(&["a|b", "c-d"], "||", Contains::Deny).unwrap(), "a|b||c-d");
+    }
+
+    /// What applications make of a joined text: parts from the left, parts from the right, with or without the spaces of the separator.
+    fn readings<'t>(text: &'t str, separator: &str) -> [Vec<&'t str>; 4] {
+        let bare = Some(separator.trim()).filter(|bare| !bare.is_empty()).unwrap_or(separator);
+        let trim = |parts: Vec<&'t str>| parts.into_iter().map(|part| part.trim_matches(' ')).collect::<Vec<_>>();
+        let backwards = |separator: &str| {
+            let mut parts: Vec<&str> = text.rsplit(separator).collect();
+            parts.reverse();
+            parts
+        };
+        let forwards = |separator: &str| text.split(separator).collect::<Vec<_>>();
+        [forwards(separator), backwards(separator), trim(forwards(bare)), trim(backwards(bare))]
+    }
+
     proptest! {
+        #[test]
+        fn s06_however_an_application_divides_a_list_it_finds_the_same_elements(
+            separator in "[|:a ]{1,3}", items in proptest::collection::vec("[|:ab ]{0,3}", 1..5),
+        ) {
+            if let Ok(text) = join(&items, &separator, Contains::Deny) {
+                for parts in readings(&text, &separator) {
+                    prop_assert_eq!(&parts, &items, "{:?} {:?}", separator, text);
+                }
+            }
+        }
+
+        #[test]
+        fn s06_a_quoted_list_hides_no_end_of_an_element(
+            separator in "[|:a]{1,3}", items in proptest::collection::vec("[|:ab\"]{0,3}", 1..5),
+        ) {
+            let text = join(&items, &separator, Contains::Quote).ok().unwrap();
+            prop_assert_eq!(quoted_parts(&text, &separator), items, "{:?} {:?}", separator, text);
+        }
+
         #[test]
         fn t02_a_joined_list_is_taken_apart_into_the_same_elements(items in proptest::collection::vec("[a-c ,;\"\\\\%]{0,5}|\\PC{0,4}", 1..5)) {
             for separator in [',', ';', ' '] {

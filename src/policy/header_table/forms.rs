@@ -36,6 +36,13 @@ pub(super) fn read_list(value: &Value<'_>, section: &mut Section<'_>, reading: &
         let message = "with `contains = \"quote\"` the separator cannot have a quote or a backslash";
         reading.error(message, separator.span.clone(), "for example \",\" or \";\"");
     }
+    if let Some(separator) = &separator
+        && contains == Contains::Percent
+        && separator.text.contains(|character: char| character == '%' || character.is_ascii_hexdigit())
+    {
+        let message = "with `contains = \"percent\"` the separator cannot have `%`, digits or the letters a to f";
+        reading.error(message, separator.span.clone(), "escapes are made of them; for example \",\" or \";\"");
+    }
     let text = reading.text(value, "list")?;
     let list = expression(&text, "list", "${user.groups}", reading)?;
     if let Some(kind) = list.kind().filter(|kind| *kind != Kind::List) {

@@ -135,9 +135,50 @@ paths = ["/c/**", "/b/x"]
 allow = "mighty || (has(user.email) ? 'staff' in user.groups : user.admin) && request.params.view != 'pdf'"
 "#;
 
+/// Tokens and browsers are asked for different things, and cookies can deny.
+const MIXED: &str = r#"
+[login]
+provider = "okta"
+LOGIN
+[bearer]
+audience = "x"
+BEARER
+[headers]
+X-Remote-User = "${user.name}"
+[cookies]
+who = { value = "${user.email}", missing = "deny" }
+[[rules]]
+paths = ["/a/**"]
+step_up = { max_age = "10m" }
+allow = "session.kind == 'browser' || user.admin"
+[[rules]]
+paths = ["/b/**"]
+access = "optional"
+[[rules]]
+paths = ["/c"]
+step_up = { acr = "mfa" }
+[[rules]]
+allow = "user.level == 1"
+"#;
+
+/// All policies that are asked at random.
+fn policies() -> Vec<Policy> {
+    let mut texts = vec![RICH.to_owned()];
+    for login in ["", "acr = [\"pwd\"]"] {
+        for bearer in ["", "acr = [\"mfa\"]", "acr = []"] {
+            texts.push(MIXED.replace("LOGIN", login).replace("BEARER", bearer));
+        }
+    }
+    texts.iter().map(|text| policy(text)).collect()
+}
+
+static POLICIES: std::sync::LazyLock<Vec<Policy>> = std::sync::LazyLock::new(policies);
+
 /// A request and who makes it, from small numbers.
 #[derive(Clone, Debug)]
 struct Asked {
+    policy: usize,
+    kind: SessionKind,
     method: &'static str,
     path: String,
     query: Option<String>,
@@ -173,8 +214,11 @@ fn asked_at_random() -> impl Strategy<Value = Asked> {
         prop::option::weighted(0.8, prop::collection::vec(claim, 0..6)),
         prop::option::of(prop::sample::select(vec!["mfa", "pwd", "none"])),
         prop::sample::select(vec![0u64, 300, 3600]),
+        (0usize..7, prop::sample::select(vec![SessionKind::Browser, SessionKind::Bearer])),
     )
-        .prop_map(|(method, path, query, client, hour, claims, acr, age)| Asked {
+        .prop_map(|(method, path, query, client, hour, claims, acr, age, (policy, kind))| Asked {
+            policy,
+            kind,
             method,
             path,
             query,
@@ -198,7 +242,7 @@ impl Asked {
             claims.merge(one);
         }
         let session = SessionFacts {
-            kind: SessionKind::Browser,
+            kind: self.kind,
             provider: "okta".into(),
             acr: self.acr.map(Into::into),
             amr: Vec::new(),
@@ -224,12 +268,15 @@ impl Asked {
 proptest! {
     #[test]
     fn explanations_agree_with_decisions_for_random_requests(asked in asked_at_random()) {
-        let policy = policy(RICH);
+        let policy = POLICIES.get(asked.policy).unwrap();
         let who = asked.subject(&|_| true).map(|subject| policy.prepare(Arc::new(subject)));
-        let (implied, found, trees) = asked.look(&policy, asked.query.as_deref(), |request| {
+        let (implied, found, trees) = asked.look(policy, asked.query.as_deref(), |request| {
             let explained = policy.explain(request, who.as_ref(), asked.now());
             let decision = policy.decide(request, who.as_ref(), asked.now());
-            (implied(&policy, request, &explained), found(&decision), trees_agree(&explained))
+            let denied_by_value = matches!(&decision, Decision::Deny(denial) if denial.code().starts_with("header_"));
+            let shown = explained.headers.iter().any(|header| header.why.is_some());
+            assert!(shown || !denied_by_value, "what denied is not shown");
+            (implied(policy, request, &explained), found(&decision), trees_agree(&explained))
         });
         prop_assert_eq!(implied, found);
         prop_assert!(trees);
@@ -237,10 +284,10 @@ proptest! {
 
     #[test]
     fn what_was_not_consulted_cannot_change_a_decision(asked in asked_at_random()) {
-        let policy = policy(RICH);
+        let policy = POLICIES.get(asked.policy).unwrap();
         let who = asked.subject(&|_| true).map(|subject| policy.prepare(Arc::new(subject)));
         let query = asked.query.as_deref();
-        let (whole, consulted, doubtful) = asked.look(&policy, query, |request| {
+        let (whole, consulted, doubtful) = asked.look(policy, query, |request| {
             let explained = policy.explain(request, who.as_ref(), asked.now());
             (found(&explained.decision), policy.consulted(request, who.as_ref(), asked.now()), explained.doubtful)
         });
@@ -248,12 +295,13 @@ proptest! {
         // Everything that was not consulted is taken away.
         let mut subject = asked.subject(&|name| consulted.claims.contains(name));
         if let Some(subject) = subject.as_mut().filter(|_| !consulted.session) {
+            subject.session.kind = SessionKind::Browser;
             subject.session.acr = None;
             subject.session.authenticated_at = Timestamp::from_seconds(0);
         }
         let reads_query = consulted.parameters.contains("view") || consulted.request.contains("request.query");
         let less = subject.map(|subject| policy.prepare(Arc::new(subject)));
-        let again = asked.look(&policy, query.filter(|_| reads_query), |request| {
+        let again = asked.look(policy, query.filter(|_| reads_query), |request| {
             found(&policy.decide(request, less.as_ref(), asked.now()))
         });
         prop_assert_eq!(again, whole);
@@ -264,6 +312,8 @@ proptest! {
 fn an_explanation_names_what_refused_and_what_was_read() {
     let policy = policy(RICH);
     let asked = Asked {
+        policy: 0,
+        kind: SessionKind::Browser,
         method: "POST",
         path: "/a/x".to_owned(),
         query: Some("view=pdf".to_owned()),
@@ -290,4 +340,63 @@ fn an_explanation_names_what_refused_and_what_was_read() {
     assert_eq!(values(&seen.parts[1]), ["false", "false"]);
     assert_eq!(values(&seen.parts[1].parts[0]), ["2"]);
     assert_eq!(values(&seen.parts[1].parts[1]), ["\"pwd\""]);
+}
+
+#[test]
+fn what_a_login_must_have_is_shown_for_the_kind_of_session_that_asks() {
+    let [login, bearer] = [["acr = [\"pwd\"]", "acr = []"], ["", "acr = [\"mfa\"]"]];
+    let shown = |[login, bearer]: [&str; 2], kind, acr: &str| {
+        let policy = policy(&MIXED.replace("LOGIN", login).replace("BEARER", bearer));
+        let mut one = subject(r#"{"admin": true, "email": "a@b"}"#);
+        (one.session.kind, one.session.acr) = (kind, Some(acr.into()));
+        let who = policy.prepare(Arc::new(one));
+        let path = CanonicalPath::parse("/a").unwrap();
+        let explained = policy.explain(&facts(&policy, &path), Some(&who), NOW);
+        let asked = explained.rules.iter().flat_map(|rule| &rule.checks).find_map(|check| match check {
+            Check::Login { wanted, good, .. } => Some((wanted.join(" "), *good)),
+            _ => None,
+        });
+        (asked, found(&explained.decision).1, policy.consulted(&facts(&policy, &path), Some(&who), NOW).session)
+    };
+    let (browser, token) = (SessionKind::Browser, SessionKind::Bearer);
+    assert_eq!(shown(login, browser, "x"), (Some(("pwd mfa".to_owned(), false)), "step_up", true));
+    assert_eq!(shown(login, token, "x"), (None, "allow", true));
+    assert_eq!(shown(bearer, browser, "x"), (None, "allow", true));
+    assert_eq!(shown(bearer, token, "x"), (Some(("mfa mfa".to_owned(), false)), "step_up", true));
+    assert_eq!(shown(bearer, token, "mfa"), (Some(("mfa mfa".to_owned(), true)), "allow", true));
+}
+
+#[test]
+fn a_token_whose_sign_in_is_too_old_is_told_what_tokens_must_vouch_for() {
+    for (login, bearer, browsers, tokens) in [
+        ("acr = [\"pwd\"]", "acr = []", "pwd", ""),
+        ("acr = [\"pwd\"]", "acr = [\"mfa\"]", "pwd", "mfa"),
+        ("acr = [\"pwd\"]", "", "pwd", "pwd"),
+        ("", "acr = [\"mfa\"]", "", "mfa"),
+    ] {
+        let policy = policy(&MIXED.replace("LOGIN", login).replace("BEARER", bearer));
+        for (kind, wanted) in [(SessionKind::Browser, browsers), (SessionKind::Bearer, tokens)] {
+            let mut old = subject(r#"{"admin": true}"#);
+            (old.session.kind, old.session.acr) = (kind, Some(wanted.into()));
+            old.session.authenticated_at = NOW.before(Duration::from_secs(3600));
+            let who = policy.prepare(Arc::new(old));
+            let path = CanonicalPath::parse("/a").unwrap();
+            let decision = policy.decide(&facts(&policy, &path), Some(&who), NOW);
+            let Decision::StepUp(asked) = &decision else { panic!("{:?}", found(&decision)) };
+            assert_eq!(asked.acr.join(" "), wanted, "{login} {bearer} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_that_denies_is_shown_and_counts_as_what_comes_after_all_rules() {
+    let policy = policy(&MIXED.replace("LOGIN", "").replace("BEARER", ""));
+    let who = policy.prepare(Arc::new(subject(r#"{"name": "ada"}"#)));
+    let path = CanonicalPath::parse("/b").unwrap();
+    let explained = policy.explain(&facts(&policy, &path), Some(&who), NOW);
+    let Decision::Deny(denial) = &explained.decision else { panic!("{:?}", found(&explained.decision)) };
+    assert!(denial.reason().is_of_a_header(), "{}", denial.code());
+    let shown: Vec<_> =
+        explained.headers.iter().map(|header| (header.value.as_deref(), header.why.is_some())).collect();
+    assert_eq!(shown, [(Some("ada"), false), (None, true)]);
 }

@@ -128,7 +128,7 @@ const CONTAINS: Key = Key::optional(
         Word::new("percent", "it is percent-encoded"),
         Word::new("quote", "it is put in quotes"),
     ]),
-    "What happens to an element that contains the separator, is empty, or has a space at an end.",
+    "What happens to an element that contains the separator or could move it, is empty, or has a space at an end.",
 )
 .by_default("\"deny\"")
 .see(LISTS_AT);

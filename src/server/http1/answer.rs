@@ -1,7 +1,7 @@
 //! An answer on its way to the client: head and small body in one write, then the body piece by piece, framed as its head says.
 //!
-//! A piece is asked for when the one before it has left, so a client that takes nothing stops the application too. The body is let go of, and
-//! with it the request's account, when its last piece is there. Specification: RFC 9112 sections 6 and 7.1.
+//! A piece is asked for when the one before it has left, so a client that takes nothing stops the application too. The application is let go of when
+//! the last piece is there, the request's account when that has left. Specification: RFC 9112 sections 6 and 7.1.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,8 +25,9 @@ pub(super) enum Unfinished {
 /// An answer whose head is in the outbox.
 pub(super) struct Answer<'a> {
     outbox: &'a mut Outbox,
-    /// None: no more of it comes.
-    body: Option<Body>,
+    body: Body,
+    /// Whether more of it comes.
+    more: bool,
     framing: Framing,
     stage: Stage,
 }
@@ -39,9 +40,12 @@ enum Stage {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(outbox: &'a mut Outbox, body: Body, framing: Framing) -> Self {
-        let body = (framing != Framing::Nothing).then_some(body);
-        Self { outbox, body, framing, stage: Stage::Fresh }
+    pub(super) fn new(outbox: &'a mut Outbox, mut body: Body, framing: Framing) -> Self {
+        let more = framing != Framing::Nothing;
+        if !more {
+            body.taken();
+        }
+        Self { outbox, body, more, framing, stage: Stage::Fresh }
     }
 
     /// Gives the answer; ready when all of it has left.
@@ -68,6 +72,7 @@ impl<'a> Answer<'a> {
             let flushed = wire.lock().poll_flush(context);
             ready!(flushed).map_err(|_| Unfinished::ClientLeft)?;
             if self.stage == Stage::Flush {
+                self.body.has_left();
                 return Poll::Ready(Ok(()));
             }
             return wire.lock().poll_left(context).map(|()| Err(Unfinished::ClientLeft));
@@ -76,16 +81,16 @@ impl<'a> Answer<'a> {
 
     /// Puts the body's next piece, or its end, into the outbox.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unfinished>> {
-        let Some(body) = &mut self.body else {
+        if !self.more {
             self.stage = Stage::Flush;
             return Poll::Ready(Ok(()));
-        };
-        let data = match ready!(Pin::new(&mut *body).poll_frame(context)) {
+        }
+        let data = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             None => return Poll::Ready(self.end()),
             Some(Err(_)) => return Poll::Ready(Err(Unfinished::Broken)),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
-        let over = body.is_end_stream();
+        let over = self.body.is_end_stream();
         if !data.is_empty() {
             match &mut self.framing {
                 Framing::Chunked => self.outbox.put_chunk(data),
@@ -103,7 +108,8 @@ impl<'a> Answer<'a> {
     }
 
     fn end(&mut self) -> Result<(), Unfinished> {
-        self.body = None;
+        self.more = false;
+        self.body.taken();
         self.stage = Stage::Flush;
         match self.framing {
             Framing::Length(1..) => return Err(Unfinished::Broken),

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
 use super::connection::Serving;
-use super::goodbye;
+use super::goodbye::{self, Breakable};
 use super::watch::Order;
 use crate::gateway::Body;
 use crate::http::request::{Arrived, UnreadableHead};
@@ -40,13 +40,18 @@ enum End {
     LastWords,
     /// It speaks another protocol now.
     Switched(oneshot::Sender<ClientStream>),
+    /// An answer broke off that has no other end than the connection's.
+    Broken,
     /// A time limit was over.
     Dropped,
 }
 
 impl Serving {
     /// Serves requests; the stream comes back when it is to be parked.
-    pub(super) async fn http1_awake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<S> {
+    pub(super) async fn http1_awake<S: Breakable + AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> Option<S> {
         let wire = Shared::new(stream, self.watch.clone(), &self.shared.limits);
         let end = {
             let mut talk = pin!(self.talk(&wire));
@@ -71,6 +76,7 @@ impl Serving {
                 // When nobody takes it, it closes.
                 let _ = to.send(ClientStream { stream, kept: Box::new(self.watch.clone()) });
             }
+            End::Broken => stream.breaks(),
             End::Dropped => {}
             // Over TLS an end without one could be an attacker's.
             End::Over if read.is_empty() => drop(self.obeying(Box::pin(goodbye::within(stream.shutdown()))).await),
@@ -158,9 +164,14 @@ impl Serving {
         let Some(response) = response else { return Some(End::Over) };
         let (switches, (framing, keeps), body) = self.begin_answer(wire, response, asked, outbox).await;
         let mut answer = Answer::new(outbox, body, framing);
-        match poll_fn(|context| answer.poll(wire, context)).await {
+        let given = poll_fn(|context| answer.poll(wire, context)).await;
+        // What the answer holds of the request's body is let go of before that is waited for.
+        drop(answer);
+        match given {
             Ok(()) => {}
             Err(Unfinished::ClientLeft) => return Some(End::Over),
+            // On HTTP/1.0 a broken answer without a length would look whole (RFC 9112 section 8).
+            Err(Unfinished::Broken) if framing == Framing::UntilClose => return Some(End::Broken),
             Err(Unfinished::Broken) => return Some(End::LastWords),
         }
         let whole = poll_fn(|context| wire.lock().poll_body_over(context)).await;

@@ -34,13 +34,17 @@ pub(super) struct Wire<S> {
     heads: HeadReader,
     /// What is left of the body of the request under way.
     body: Decoder,
-    /// Whether somebody may still read it.
+    /// Whose body it is: counts the bodies of the connection.
+    number: u64,
+    /// Whether somebody may still read it, or holds what was read of it.
     wanted: bool,
     broken: bool,
     /// What is to be written before more of the body is read: the client waits for it.
     go_on: &'static [u8],
     /// Whoever waits for the body's end.
     waiting: Option<Waker>,
+    /// Whether whoever writes an answer waits for the client to take it; the stream wakes one writer only.
+    blocked: bool,
 }
 
 /// A connection, shared with the body under way.
@@ -54,10 +58,12 @@ impl<S> Shared<S> {
             read: ReadAhead::default(),
             heads: HeadReader::new(limits.header_bytes, limits.header_count),
             body: Decoder::Done,
+            number: 0,
             wanted: false,
             broken: false,
             go_on: b"",
             waiting: None,
+            blocked: false,
         };
         Self(Arc::new(Mutex::new(wire)))
     }
@@ -77,10 +83,12 @@ impl<S> Shared<S> {
         let mut wire = self.lock();
         wire.wanted = !body.is_done();
         wire.body = body;
+        wire.number += 1;
+        let number = wire.number;
         // Who has sent something of the body waits for nothing.
         wire.go_on = if expects_continue && wire.read.bytes.is_empty() { CONTINUE } else { b"" };
         drop(wire);
-        Body(Self(Arc::clone(&self.0)))
+        Body { wire: Self(Arc::clone(&self.0)), number }
     }
 }
 
@@ -126,24 +134,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Ready when nobody reads the body of the last request any more; whether it was read to its end.
+    /// Ready when nobody has a part in the body of the last request any more; whether it was read to its end. A body that was read and is not
+    /// let go of is not over: its last piece may still wait for the application, and the next request's body would be read as its.
     pub(super) fn poll_body_over(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if self.broken || self.body.is_done() {
-            return Poll::Ready(!self.broken);
-        }
-        if self.wanted {
+        if self.wanted && !self.broken {
             self.waiting = Some(context.waker().clone());
             return Poll::Pending;
         }
-        Poll::Ready(self.throw_away(context))
+        Poll::Ready(!self.broken && self.throw_away(context))
     }
 
     /// Whether the body was read to its end, or may still be, or is thrown away.
     pub(super) fn may_go_on(&mut self, context: &mut Context<'_>) -> bool {
-        // The answer says more than that one may go on; what was begun is said to its end.
-        if self.go_on.len() == CONTINUE.len() {
-            self.go_on = b"";
-        }
+        // The answer says more than that one may go on.
+        self.forget_go_on();
         !self.broken && (self.wanted || self.throw_away(context))
     }
 
@@ -170,12 +174,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Ok(None) => {}
                 Err(_) => return self.break_off(),
             }
-            if ready!(self.poll_go_on(context)).is_err() {
+            // An answer that waits to be written says the rest of what was begun, too.
+            if !self.blocked && ready!(self.poll_go_on(context)).is_err() {
                 return self.break_off();
             }
             self.read.expect(self.body.expected());
             match ready!(self.poll_more(context)) {
-                Ok(1..) => self.go_on = b"",
+                Ok(1..) => self.forget_go_on(),
                 Ok(0) | Err(_) => return self.break_off(),
             }
         }
@@ -184,6 +189,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn break_off(&mut self) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.broken = true;
         Poll::Ready(Some(Err(BodyError::Broken)))
+    }
+
+    /// Does not tell the client to go on; what was begun is said to its end.
+    fn forget_go_on(&mut self) {
+        if self.go_on.len() == CONTINUE.len() {
+            self.go_on = b"";
+        }
     }
 
     /// Tells a client that waits for it to go on.
@@ -203,8 +215,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Poll::Ready(more) = self.read.poll_more(&mut self.stream, context) else {
-            // A TLS session may have something to say to what it read, and waits with it until somebody writes.
-            let _ = Pin::new(&mut self.stream).poll_flush(context)?;
+            // A TLS session may have something to say to what it read, and waits with it until somebody writes. An answer that waits to be
+            // written will; to flush in its place would have the stream wake the reader, and not it.
+            if !self.blocked {
+                let _ = Pin::new(&mut self.stream).poll_flush(context)?;
+            }
             return Poll::Pending;
         };
         let more = more?;
@@ -217,10 +232,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what is in the outbox.
     pub(super) fn poll_write(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = outbox.sent();
         let written = match self.poll_go_on(context) {
             Poll::Ready(Ok(())) => outbox.poll_write(&mut self.stream, context),
             other => other,
         };
+        // Who takes a part takes something.
+        if outbox.sent() > before {
+            self.watch.write_moved();
+        }
         self.note(written)
     }
 
@@ -230,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.note(flushed)
     }
 
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+    fn note<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        self.blocked = written.is_pending();
         match written {
             Poll::Pending => self.watch.write_blocked(),
             Poll::Ready(_) => self.watch.write_moved(),
@@ -239,26 +260,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-/// The body of the request under way.
-pub(super) struct Body<S>(Shared<S>);
+/// The body of one request. One that is held for longer than its request reads nothing of the next one's: it breaks off.
+pub(super) struct Body<S> {
+    wire: Shared<S>,
+    number: u64,
+}
+
+impl<S> Body<S> {
+    /// The connection, while this is the body under way.
+    fn wire(&self) -> Option<MutexGuard<'_, Wire<S>>> {
+        Some(self.wire.lock()).filter(|wire| wire.number == self.number)
+    }
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> http_body::Body for Body<S> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut wire = self.0.lock();
+        let Some(mut wire) = self.wire() else { return Poll::Ready(Some(Err(BodyError::Broken))) };
         let polled = wire.poll_body(context);
         wire.tell_whoever_waits();
         polled.map(|data| data.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().body.is_done()
+        self.wire().is_some_and(|wire| wire.body.is_done())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.0.lock().body {
+        let Some(wire) = self.wire() else { return SizeHint::default() };
+        match wire.body {
             Decoder::Length(left) => SizeHint::with_exact(left),
             Decoder::Done => SizeHint::with_exact(0),
             Decoder::Chunked { .. } | Decoder::UntilClose => SizeHint::default(),
@@ -268,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> http_body::Body for Body<S> {
 
 impl<S> Drop for Body<S> {
     fn drop(&mut self) {
-        let mut wire = self.0.lock();
+        let Some(mut wire) = self.wire() else { return };
         wire.wanted = false;
         wire.tell_whoever_waits();
     }
@@ -277,7 +309,7 @@ impl<S> Drop for Body<S> {
 impl<S> Wire<S> {
     /// Wakes who waits for the body's end, when that has come.
     fn tell_whoever_waits(&mut self) {
-        if (self.broken || !self.wanted || self.body.is_done())
+        if (self.broken || !self.wanted)
             && let Some(waiting) = self.waiting.take()
         {
             waiting.wake();
@@ -286,49 +318,4 @@ impl<S> Wire<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::io::ReadBuf;
-
-    use super::*;
-    use crate::config::Timeouts;
-    use crate::server::watchman::Watchman;
-    use crate::server::worker::Slot;
-
-    /// Says nothing, and counts how often it is flushed.
-    #[derive(Default)]
-    struct Silent(Arc<AtomicUsize>);
-
-    impl AsyncRead for Silent {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    impl AsyncWrite for Silent {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    #[test]
-    fn d01_what_a_tls_session_has_to_say_does_not_wait_for_an_answer() {
-        let (watch, flushed) = (Watchman::new(Timeouts::default()).watch(Slot::alone()), Arc::<AtomicUsize>::default());
-        let wire = Shared::new(Silent(Arc::clone(&flushed)), watch, &Limits::default());
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(wire.lock().poll_head(&mut context).is_pending());
-        assert_eq!(flushed.load(Ordering::Relaxed), 1);
-        assert!(wire.lock().poll_left(&mut context).is_pending());
-        assert_eq!(flushed.load(Ordering::Relaxed), 2);
-    }
-}
+mod tests;

@@ -216,10 +216,12 @@ pub enum Cause {
     OktaHook,
     /// An operator.
     Admin,
+    /// The provider, by refusing to refresh the session.
+    RefreshRefused,
 }
 
 /// All causes, in the order of the metrics' handles.
-pub const CAUSES: [Cause; 7] = [
+pub const CAUSES: [Cause; 8] = [
     Cause::SignedOut,
     Cause::SignedOutEverywhere,
     Cause::BackChannel,
@@ -227,6 +229,7 @@ pub const CAUSES: [Cause; 7] = [
     Cause::SecurityEvent,
     Cause::OktaHook,
     Cause::Admin,
+    Cause::RefreshRefused,
 ];
 
 impl Cause {
@@ -240,6 +243,7 @@ impl Cause {
             Self::SecurityEvent => "security_event",
             Self::OktaHook => "okta_hook",
             Self::Admin => "admin",
+            Self::RefreshRefused => "refresh_refused",
         }
     }
 }

@@ -71,7 +71,7 @@ impl Pool {
     const fn of(entry: &Entry) -> Self {
         match (entry.kind, entry.cause) {
             (Kind::Message, _) => Self::Messages,
-            (_, Cause::SignedOut) => Self::Own,
+            (_, Cause::SignedOut | Cause::RefreshRefused) => Self::Own,
             (_, Cause::FrontChannel) => Self::Hearsay,
             _ => Self::Ended,
         }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use lychgate::app::{Options, Plan};
 use lychgate::config::Environment;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{AUDIENCE, Api, HOST, ask, assert_refused, error_of, policy, signed};
 use crate::harness::browser::Browser;
@@ -223,6 +225,43 @@ async fn r14_new_keys_are_fetched_once_and_tokens_of_old_ones_are_not_remembered
 }
 
 #[tokio::test]
+async fn r14_a_token_without_a_kid_that_new_keys_signed_is_accepted_at_once() {
+    let api = Api::new("").await;
+    assert_eq!(api.bearer("/", &api.token(json!({}))).await.status, 200);
+    api.provider.script().jwks = Some(vec![KEYS.stranger_jwk("rsa")]);
+    let header = [("typ".to_owned(), json!("at+jwt")), ("kid".to_owned(), json!("rsa"))];
+    let new = KEYS.token(Signing::Stranger, &header, &api.claims().to_string(), CLIENT_SECRET);
+    assert_eq!(api.bearer("/", &new).await.status, 200);
+    let forged = KEYS.token(Signing::Broken, &header, &api.claims().to_string(), CLIENT_SECRET);
+    for _ in 0..4 {
+        assert_refused(&api.bearer("/", &forged).await, 401, "invalid_token", "a bad signature");
+    }
+    assert_eq!(api.provider.requests("/jwks").len(), 2, "more than one fetch in a minute");
+}
+
+#[tokio::test]
+async fn an_assertion_names_the_host_that_a_token_was_brought_to() {
+    let api = Api::with("", |setup, url| {
+        let text = policy(url, HOST, "")
+            .replace("X-Kind =", "X-Remote-Assertion = { jwt = { audience = \"app\", ttl = \"2m\" } }\nX-Kind =");
+        let hosts = format!("hosts = [\"{HOST}\", \"second.localhost\"]");
+        setup.settings("state = \"state\"").policy("app", &text.replace(&format!("hosts = [\"{HOST}\"]"), &hosts))
+    })
+    .await;
+    let token = api.token(json!({}));
+    let issuer_at = async |host: &str| {
+        let url = api.gateway.url("/").replace(HOST, host);
+        assert_eq!(ask(&url, &[("authorization", &format!("Bearer {token}"))]).await.status, 200);
+        let assertion = api.application.last().header("x-remote-assertion").unwrap();
+        let content = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&content).unwrap()["iss"].clone()
+    };
+    for host in [HOST, HOST, "second.localhost", "second.localhost", HOST, "second.localhost"] {
+        assert_eq!(issuer_at(host).await, format!("https://{host}"));
+    }
+}
+
+#[tokio::test]
 async fn r16_without_keys_nothing_is_known_of_a_token() {
     let clock = crate::harness::gateway::clock();
     let provider = crate::harness::gateway::provider(&clock).await;
@@ -340,4 +379,55 @@ async fn tokens_of_any_type_for_the_gateways_own_client_are_refused_before_anyth
     let plan = plan.unwrap_or_else(|| panic!("{}", report.render()));
     let error = plan.start(Options::default()).err().unwrap().to_string();
     assert!(error.contains("which is the audience of ID tokens, too"), "{error}");
+}
+
+#[tokio::test]
+async fn groups_that_a_token_leaves_out_are_never_taken_for_none() {
+    let blocked = "!has(user.groups) || !('blocked' in user.groups)";
+    let api = Api::with("", |setup, url| {
+        let reads = policy(url, "groups.localhost", "").replace("'staff' in user.groups", blocked);
+        let reads_none = policy(url, "none.localhost", "")
+            .replace("X-Remote-Groups = { list = \"${user.groups}\", separator = \";\" }\n", "")
+            .replace("'admins' in user.groups", "true")
+            .replace("'staff' in user.groups", "true");
+        setup.policy("groups", &reads).policy("none", &reads_none)
+    })
+    .await;
+    let token = |changes: Value| {
+        let mut claims = api.claims();
+        claims.as_object_mut().unwrap().remove("groups");
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        signed(&claims.to_string())
+    };
+    let url = |host: &str| api.gateway.url("/").replace(HOST, host);
+    let cases = [
+        (json!({}), 200),
+        (json!({"hasgroups": false}), 200),
+        (json!({"groups": ["blocked"]}), 403),
+        (json!({"hasgroups": true}), 401),
+        (json!({"hasgroups": "true"}), 401),
+        (
+            json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://x.example"}}}),
+            401,
+        ),
+        (json!({"hasgroups": true, "groups": []}), 200),
+    ];
+    let mut refused = Vec::new();
+    for (changes, status) in cases {
+        let bearer = format!("Bearer {}", token(changes.clone()));
+        for _ in 0..2 {
+            let reply = ask(&url("groups.localhost"), &[("authorization", &bearer)]).await;
+            assert_eq!(reply.status, status, "{changes}");
+            if status == 401 {
+                assert_refused(&reply, 401, "invalid_token", "groups");
+                refused.push(reply);
+            }
+        }
+        let reply = ask(&url("none.localhost"), &[("authorization", &bearer)]).await;
+        assert_eq!(reply.status, 200, "{changes}: it reads none");
+    }
+    let log = api.gateway.stop().await;
+    for reply in &refused {
+        assert_eq!(line_of(&log, reply)["reason"], "token_claim_left_out");
+    }
 }

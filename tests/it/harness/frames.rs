@@ -40,6 +40,17 @@ pub(crate) fn head(method: &str, path: &str) -> Vec<u8> {
     [literal(2, method), vec![0x87], literal(4, path), literal(1, HOST)].concat()
 }
 
+/// Any fields in HPACK, nothing of them kept in the table; what is said need not be sound.
+pub(crate) fn fields(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    // RFC 7541 section 5.1: seven bits, and what is more in two bytes, which is enough.
+    let length = |length: usize| match length.checked_sub(127) {
+        None => vec![u8::try_from(length).unwrap()],
+        Some(more) => vec![127, u8::try_from(more % 128 + 128).unwrap(), u8::try_from(more / 128).unwrap()],
+    };
+    let text = |bytes: &[u8]| [&length(bytes.len()), bytes].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name.as_bytes()), text(value)].concat()).collect()
+}
+
 /// A request's head in one frame; the body is still to come.
 pub(crate) fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &head(method, path))

@@ -243,6 +243,11 @@ impl TestGateway {
         self.running().addresses()[0]
     }
 
+    /// The addresses of all listeners.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        self.running().addresses()
+    }
+
     /// The admin listener's address.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.running().admin_address().unwrap()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// TCP, or TLS on it.
@@ -15,6 +15,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+    /// The ports of this end and the other, where that is TCP.
+    ports: Option<(u16, u16)>,
 }
 
 /// An application of which the test writes every byte.
@@ -26,6 +28,14 @@ pub(crate) struct RawApplication {
 impl RawApplication {
     pub(crate) async fn start() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
+    }
+
+    /// Of which the kernel reads about so many bytes ahead.
+    pub(crate) async fn start_with_room(bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self { listener: socket.listen(128).unwrap(), tls: None }
     }
 
     /// Speaks TLS.
@@ -47,10 +57,11 @@ impl RawApplication {
     /// The gateway's next connection; handshakes that fail are passed over.
     pub(crate) async fn accept(&self) -> Wire {
         loop {
-            let (stream, _) = self.listener.accept().await.unwrap();
+            let (stream, peer) = self.listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
+            let ports = Some((self.address().port(), peer.port()));
             match &self.tls {
-                None => return Wire::over(stream),
+                None => return Wire { ports, ..Wire::over(stream) },
                 Some(tls) => match tls.accept(stream).await {
                     Ok(stream) => return Wire::over(stream),
                     Err(_) => continue,
@@ -111,12 +122,31 @@ impl Wire {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self::over(stream)
+        let ports = Some((stream.local_addr().unwrap().port(), address.port()));
+        Self { ports, ..Self::over(stream) }
     }
 
     /// Speaks over a stream that is there already.
     pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: Vec::new() }
+        Self { stream: Box::new(stream), buffer: Vec::new(), ports: None }
+    }
+
+    /// Bytes that the other end has sent and this one has not read, as Linux tells (proc_net_tcp(5)); zero where nobody does.
+    pub(crate) fn waiting(&self) -> usize {
+        let Some((here, there)) = self.ports else { return 0 };
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let hex = |text: &str| usize::from_str_radix(text, 16).unwrap();
+        let port = |address: &str| u16::try_from(hex(&address[9..])).unwrap();
+        let queued = table.lines().skip(1).map(|line| {
+            let columns: Vec<_> = line.split_whitespace().collect();
+            let (sent, received) = columns[4].split_once(':').unwrap();
+            match (port(columns[1]), port(columns[2])) {
+                ends if ends == (there, here) => hex(sent),
+                ends if ends == (here, there) => hex(received),
+                _ => 0,
+            }
+        });
+        queued.sum()
     }
 
     /// The next request's head, for an application. None when the connection was closed before one.

@@ -158,6 +158,34 @@ async fn r14_keys_rotate_without_restart_and_a_flood_of_unknown_keys_asks_once_a
 }
 
 #[tokio::test]
+async fn r14_a_rotation_that_no_kid_tells_of_is_found_out_by_the_signature() {
+    for kid in [json!(null), json!("rsa")] {
+        let pair = Pair::new().await;
+        pair.play(|s| s.header = header("kid", kid.clone()));
+        assert_eq!((pair.refusal().await, pair.asked("/jwks")), ("signed in", 1), "{kid}");
+        pair.play(|s| {
+            s.jwks = Some(vec![KEYS.stranger_jwk("rsa")]);
+            s.signing = Signing::Stranger;
+            s.header = header("kid", kid.clone());
+        });
+        assert_eq!((pair.refusal().await, pair.asked("/jwks")), ("signed in", 2), "{kid}");
+        pair.play(|s| {
+            s.jwks = Some(vec![KEYS.stranger_jwk("rsa")]);
+            s.header = header("kid", kid.clone());
+        });
+        for _ in 0..5 {
+            assert_eq!(pair.refusal().await, "id_token_signature", "{kid}");
+        }
+        assert_eq!(pair.asked("/jwks"), 2, "{kid}: more than one fetch in a minute");
+        pair.time.advance(Duration::from_secs(60));
+        for _ in 0..5 {
+            assert_eq!(pair.refusal().await, "id_token_signature", "{kid}");
+        }
+        assert_eq!(pair.asked("/jwks"), 3, "{kid}");
+    }
+}
+
+#[tokio::test]
 async fn r14_the_last_good_keys_survive_an_outage() {
     let pair = Pair::new().await;
     pair.play(|s| {

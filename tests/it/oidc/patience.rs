@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use lychgate::oidc::{Endpoint, ProviderSettings, RequestOutcome};
+use lychgate::oidc::{Endpoint, Limits, ProviderSettings, RequestOutcome};
+use lychgate::session::{RefreshTicket, SessionId};
 
 use super::Pair;
+use crate::harness::keys::Signing;
 use crate::harness::provider::{Answer, Script};
 
 fn busy(status: u16, retry_after: Option<&'static str>, times: usize) -> Answer {
@@ -79,6 +81,32 @@ async fn r14_r16_keys_are_asked_for_again_while_the_provider_is_busy_and_known_o
     assert_eq!(pair.asked("/jwks"), 4);
     pair.play(|_| {});
     assert_eq!(pair.refusal().await, "signed in");
+}
+
+#[tokio::test]
+async fn r03_a_rotated_refresh_token_is_kept_however_long_the_rest_takes() {
+    let hurried = |settings: &mut ProviderSettings| {
+        settings.userinfo = true;
+        settings.limits = Limits { total: Duration::from_millis(1500), ..Limits::default() };
+    };
+    let pair = Pair::with(hurried, |s| s.refresh_tokens = true).await;
+    let signed_in = pair.sign_in().await.ok().unwrap();
+    let ticket = RefreshTicket::first(SessionId::new(), "", signed_in.refresh_token.unwrap());
+    pair.play(|s| {
+        s.refresh_tokens = true;
+        s.refresh_answer = busy(503, Some("1"), 1);
+        s.userinfo_answer = busy(503, Some("1"), 1);
+        s.userinfo_signed = Some(Signing::Stranger);
+        s.jwks_answer = Answer::Never;
+    });
+    // A second for each, and more than the last one for keys that never come.
+    let refreshed = pair.provider.refresh(&ticket, &signed_in.subject, &signed_in.claims).await;
+    let refreshed = refreshed.unwrap_or_else(|error| panic!("{}", error.code()));
+    assert_eq!((refreshed.claims, refreshed.incomplete), (None, true));
+    pair.play(|s| s.refresh_tokens = true);
+    let ticket = ticket.next(refreshed.token);
+    let again = pair.provider.refresh(&ticket, &signed_in.subject, &signed_in.claims).await;
+    assert!(again.is_ok_and(|refreshed| !refreshed.incomplete && refreshed.claims.is_some()));
 }
 
 #[tokio::test]

@@ -109,6 +109,9 @@ async fn h06_answers_without_a_body_keep_what_their_head_says() {
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nETag: \"e\"\r\n\r\n", 200, Some("1234")),
         ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, None),
         ("HEAD", "HTTP/1.1 200 OK\r\n\r\n", 200, None),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"e\"\r\nContent-Length: 5\r\n\r\n", 200, Some("5")),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, Some("0")),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5, 05\r\n\r\n", 304, Some("5")),
         ("GET", "HTTP/1.1 204 No Content\r\nETag: \"e\"\r\n\r\n", 204, None),
         ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\n\r\n", 304, None),
     ];
@@ -123,6 +126,7 @@ async fn h06_answers_without_a_body_keep_what_their_head_says() {
         let reply = soon(client.reply(true)).await.unwrap();
         assert_eq!((reply.status, reply.header("content-length")), (status, length), "{method} {answer:?}");
         assert_eq!(reply.header("etag").is_some(), answer.contains("ETag"));
+        assert_eq!(reply.head.matches("content-length").count(), usize::from(length.is_some()), "{answer:?}");
     }
 }
 

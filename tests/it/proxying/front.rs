@@ -27,10 +27,10 @@ const LISTENERS: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
     tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n\
     [[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n";
 
-type Sender = SendRequest<BoxBody<Bytes, Infallible>>;
+pub(super) type Sender = SendRequest<BoxBody<Bytes, Infallible>>;
 
 /// A site with TLS, and who certified it.
-async fn secure(upstream: &str, settings: &str) -> (Site, Authority) {
+pub(super) async fn secure(upstream: &str, settings: &str) -> (Site, Authority) {
     let authority = Authority::new();
     let certified = authority.certify(HOST);
     let files = [("cert.pem", certified.certificate.as_str()), ("key.pem", certified.key.as_str())];
@@ -39,7 +39,7 @@ async fn secure(upstream: &str, settings: &str) -> (Site, Authority) {
     (plan.start().await, authority)
 }
 
-async fn http2(site: &Site, authority: &Authority) -> Sender {
+pub(super) async fn http2(site: &Site, authority: &Authority) -> Sender {
     let stream = authority.connect(site.gateway.address(), HOST, &["h2", "http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let (sender, connection) =
@@ -48,20 +48,20 @@ async fn http2(site: &Site, authority: &Authority) -> Sender {
     sender
 }
 
-fn request(method: Method, target: &str, fields: &[(&str, &str)]) -> http::request::Builder {
+pub(super) fn request(method: Method, target: &str, fields: &[(&str, &str)]) -> http::request::Builder {
     let builder = Request::builder().method(method).uri(format!("https://{HOST}{target}"));
     fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value))
 }
 
-fn nothing() -> BoxBody<Bytes, Infallible> {
+pub(super) fn nothing() -> BoxBody<Bytes, Infallible> {
     Empty::new().boxed()
 }
 
-async fn get(sender: &mut Sender, target: &str, fields: &[(&str, &str)]) -> Response<Incoming> {
+pub(super) async fn get(sender: &mut Sender, target: &str, fields: &[(&str, &str)]) -> Response<Incoming> {
     soon(sender.send_request(request(Method::GET, target, fields).body(nothing()).unwrap())).await.unwrap()
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(super) async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(soon(response.into_body().collect()).await.unwrap().to_bytes().to_vec()).unwrap()
 }
 

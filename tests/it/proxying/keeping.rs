@@ -125,3 +125,37 @@ async fn h07_a_client_that_leaves_takes_its_request_along() {
     let log = site.log().await;
     assert_eq!((log.len(), &log[0]["status"], &log[0]["complete"]), (1, &499.into(), &false.into()));
 }
+
+#[tokio::test]
+async fn h06_an_old_client_asks_for_no_other_protocol() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut client = site.connect().await;
+    let asked = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    client.send(anonymous("GET /public/x", asked, "").replace("HTTP/1.1", "HTTP/1.0")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    let seen = soon(upstream.request()).await.unwrap();
+    assert_eq!((seen.all("upgrade").len(), seen.all("connection").len()), (0, 0), "{}", seen.head);
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(soon(client.reply(false)).await.unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn h06_an_old_client_can_tell_a_broken_answer_from_a_whole_one() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    for (part, is_whole) in [("4\r\nhalf\r\n", false), ("4\r\nhalf\r\n0\r\n\r\n", true)] {
+        let mut client = site.connect().await;
+        client.send(anonymous("GET /public/x", "", "").replace("HTTP/1.1", "HTTP/1.0")).await.unwrap();
+        let mut upstream = soon(application.accept()).await;
+        soon(upstream.request()).await.unwrap();
+        upstream.send(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{part}")).await.unwrap();
+        // Without a length, the end of the connection is all that says that the answer is there.
+        let reply = soon(client.head()).await.unwrap();
+        assert_eq!((reply.status, reply.header("content-length")), (200, None));
+        assert_eq!(soon(client.bytes()).await, b"half");
+        drop(upstream);
+        let ended = soon(client.end()).await;
+        assert_eq!(ended.is_ok(), is_whole, "{ended:?}");
+    }
+}

@@ -82,6 +82,25 @@ async fn p01_p04_what_is_decided_on_is_what_is_forwarded() {
 }
 
 #[tokio::test]
+async fn p01_a_target_without_a_path_is_forwarded_with_one() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application.url()).await;
+    for (target, forwarded) in [
+        ("http://app.localhost?x", "/?x"),
+        ("http://app.localhost?x=/public/y", "/?x=/public/y"),
+        ("http://app.localhost?", "/?"),
+        ("http://app.localhost", "/"),
+        ("http://app.localhost/?x", "/?x"),
+    ] {
+        // It is decided on as what it is forwarded as.
+        assert_eq!(site.ask(anonymous(&format!("POST {target}"), "", "")).await.status, 401, "{target}");
+        assert_eq!(site.ask(site.request(&format!("GET {target}"), "", "")).await.status, 200, "{target}");
+        assert_eq!(application.last().target, forwarded, "{target}");
+    }
+    assert_eq!(application.seen().len(), 5);
+}
+
+#[tokio::test]
 async fn p04_the_query_opens_and_closes_nothing() {
     let application = Application::start(IDENTITY).await;
     let site = site(&application.url()).await;

@@ -201,3 +201,35 @@ async fn s05_a_trusted_proxys_chain_is_believed_and_a_bad_one_refused() {
     assert_eq!(clients, [&Value::from("203.0.113.7")]);
     assert_eq!(log.iter().filter(|line| line["reason"] == "forwarded_unreadable").count(), 3);
 }
+
+#[tokio::test]
+async fn s05_forwarded_of_a_trusted_proxy_is_believed_and_refused_where_it_disagrees() {
+    let application = Application::start(IDENTITY).await;
+    let upstream = format!("\"{}\"", application.url());
+    let settings = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n";
+    let listeners = "[[listeners]]\naddress = \"127.0.0.1:0\"\nscheme = \"https\"\n";
+    let site = Plan { upstream: &upstream, settings, listeners, ..Plan::default() }.start().await;
+    for fields in [
+        "Forwarded: for=1.1.1.1, for=\"[2001:db8::7]:443\";proto=http;host=evil.example\r\nForwarded: for=10.0.0.9\r\n",
+        "Forwarded: for=\"[2001:db8::7]\", for=10.0.0.9\r\nX-Forwarded-For: 1.1.1.1, 2001:db8::7, 10.0.0.9\r\n",
+    ] {
+        assert_eq!(site.ask(anonymous("GET /public/x", fields, "")).await.status, 200);
+        let seen = application.last();
+        assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("2001:db8::7, 10.0.0.9, 127.0.0.1"));
+        assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("https"));
+    }
+    for (fields, reason) in [
+        ("Forwarded: for=unknown\r\n", "forwarded_unreadable"),
+        ("Forwarded: for=1.1.1.1;x=\", for=10.0.0.9\r\n", "forwarded_unreadable"),
+        ("Forwarded: for=1.1.1.1\r\nX-Forwarded-For: 203.0.113.7\r\n", "forwarded_disagrees"),
+        ("Forwarded: for=203.0.113.7\r\nX-Forwarded-For: 1.1.1.1\r\n", "forwarded_disagrees"),
+    ] {
+        let reply = site.ask(anonymous("GET /public/x", &format!("Accept: application/json\r\n{fields}"), "")).await;
+        assert_eq!(reply.status, 400, "{fields} {reason}");
+    }
+    assert_eq!(application.seen().len(), 2);
+    let log = site.log().await;
+    let count = |name: &str, value: &str| log.iter().filter(|line| line[name] == value).count();
+    assert_eq!(count("client", "2001:db8::7"), 2);
+    assert_eq!((count("reason", "forwarded_unreadable"), count("reason", "forwarded_disagrees")), (2, 2));
+}

@@ -63,6 +63,48 @@ async fn d01_a_client_that_takes_nothing_is_counted() {
 }
 
 #[tokio::test]
+async fn h06_an_answer_whose_last_piece_was_not_taken_is_not_complete() {
+    let application = RawApplication::start().await;
+    let upstream = format!("\"{}\"", application.url());
+    let site = Plan { upstream: &upstream, settings: &timeouts("body_stall"), ..Plan::default() }.start().await;
+    let mut clients = Vec::new();
+    // Much, to find out how much the sockets on the way to a client take that reads nothing; then about as much.
+    let (mut room, mut length) = (0, 1 << 30);
+    for number in 1..14 {
+        let mut client = site.connect().await;
+        client.send(anonymous("GET /public/x", "", "")).await.unwrap();
+        let mut upstream = soon(application.accept()).await;
+        soon(upstream.request()).await.unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        upstream.send(head).await.unwrap();
+        let (piece, mut sent) = (vec![7u8; 64 << 10], 0);
+        soon(async {
+            while sent < length && upstream.send(&piece[..piece.len().min(length - sent)]).await.is_ok() {
+                sent += piece.len();
+            }
+        })
+        .await;
+        soon(upstream.rest()).await;
+        if number == 1 {
+            room = client.waiting();
+        }
+        length = room + number * (16 << 10) - (48 << 10);
+        clients.push(client);
+    }
+    // Each is cut, or has nothing to do any more.
+    soon(async {
+        while site.gauge("lychgate_connections").await != site.gauge("lychgate_connections_parked").await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let left = site.gauge("lychgate_connections").await;
+    let log = site.log().await;
+    let whole = log.iter().filter(|line| line["complete"] == true).count();
+    assert_eq!((log.len(), whole), (13, left), "{log:#?}");
+}
+
+#[tokio::test]
 async fn d01_an_answer_on_http_2_that_is_not_taken_is_counted() {
     let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 1 << 20].into())).await;
     let door = Door::open(&application.url(), &timeouts("body_stall")).await;

@@ -100,3 +100,39 @@ async fn l04_a_gateway_whose_list_is_damaged_does_not_start_and_says_what_to_do(
         assert!(text.contains(part), "{part} in {text}");
     }
 }
+
+#[tokio::test]
+async fn l07_a_sign_out_with_a_cookie_that_nobody_used_for_long_ends_the_copy_that_somebody_does() {
+    for (form, by_page) in [("", false), ("everywhere=1", false), ("", true)] {
+        let site = site().await;
+        let mut browser = site.signed_in().await;
+        let mut copy = browser.clone();
+        for _ in 0..2 {
+            site.clock.advance(std::time::Duration::from_secs(20 * 60));
+            assert_eq!(site.status(&mut copy).await, 200);
+        }
+        assert_eq!(site.status(&mut browser).await, 401, "idle");
+        if by_page {
+            let page = browser.get(&site.url(LOGOUT)).await.text();
+            let token = page.split("name=\"token\" value=\"").nth(1).unwrap_or_else(|| panic!("{page}"));
+            let form = format!("token={}", token.split('"').next().unwrap());
+            assert_eq!(browser.post(&site.url(LOGOUT), &form, &[("origin", "null")]).await.status, 302);
+        } else {
+            assert_eq!(sign_out(&site, &mut browser, form).await, 302);
+        }
+        assert_eq!(site.status(&mut copy).await, 401, "{form} {by_page}");
+    }
+}
+
+#[tokio::test]
+async fn c14_another_site_does_not_sign_out_with_a_cookie_that_nobody_used_for_long() {
+    let site = site().await;
+    let mut browser = site.signed_in().await;
+    let mut copy = browser.clone();
+    site.clock.advance(std::time::Duration::from_secs(20 * 60));
+    assert_eq!(site.status(&mut copy).await, 200);
+    site.clock.advance(std::time::Duration::from_secs(20 * 60));
+    let foreign = [("origin", "https://evil.example")];
+    assert_eq!(browser.post(&site.url(LOGOUT), "everywhere=1", &foreign).await.status, 400);
+    assert_eq!(site.status(&mut copy).await, 200);
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::listening;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
-use crate::harness::provider::{FakeProvider, Mutation};
-use crate::harness::site::{SESSION, ada, policy};
+use crate::harness::provider::{Answer, FakeProvider, Mutation};
+use crate::harness::site::{ada, policy};
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 use lychgate::clock::ManualClock;
@@ -28,17 +28,24 @@ struct Live {
 
 impl Live {
     async fn new() -> Self {
+        Self::with(|text| text).await
+    }
+
+    /// With another policy.
+    async fn with(change: impl FnOnce(String) -> String) -> Self {
         let clock = clock();
         let provider = provider(&clock).await;
         provider.script().person = ada();
         let application = RawApplication::start().await;
-        let setup = Setup::new(&clock).provider(&provider).policy("app", &policy(&application.url()));
+        provider.script().refresh_tokens = true;
+        let setup = Setup::new(&clock).provider(&provider).policy("app", &change(policy(&application.url())));
         let gateway = listening(setup).start().await;
         let mut browser = Browser::new();
         let asked = browser.get(&gateway.url("/")).await.location().unwrap();
         let back = browser.get(&asked).await.location().unwrap();
         browser.get(&back).await;
-        let cookie = format!("{SESSION}={}", browser.cookies[HOST][SESSION].value);
+        let pairs = browser.cookies[HOST].iter().map(|(name, cookie)| format!("{name}={}", cookie.value));
+        let cookie = pairs.collect::<Vec<_>>().join("; ");
         Self { clock, provider, application, gateway, cookie }
     }
 
@@ -139,5 +146,28 @@ async fn l04_sessions_that_are_not_meant_keep_what_is_open() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         socket_app.send("more").await.unwrap();
         assert_eq!(soon(socket.bytes()).await, b"more");
+    }
+}
+
+#[tokio::test]
+async fn l04_what_is_open_is_closed_when_the_provider_refuses_to_refresh_its_session() {
+    let live = Live::with(|text| text.replace("max = \"8h\"", "max = \"8h\"\nrefresh = \"10m\"")).await;
+    let (mut socket, mut socket_app) = live.websocket().await;
+    let (mut stream, mut stream_app) = live.stream().await;
+    let over = r#"{"error":"invalid_grant"}"#.to_owned();
+    live.provider.script().refresh_answer = Answer::Says(400, "application/json", over);
+    live.clock.advance(Duration::from_secs(600));
+    for _ in 0..2 {
+        assert_eq!(soon(live.ask("").await.reply(false)).await.unwrap().status, 401);
+    }
+    for end in [&mut socket, &mut socket_app, &mut stream, &mut stream_app] {
+        assert_eq!(soon(end.rest()).await, b"");
+    }
+    let metrics = format!("http://localhost:{}/metrics", live.gateway.admin().port());
+    let metrics = Browser::new().get(&metrics).await.text();
+    assert!(metrics.contains("lychgate_revocations_total{cause=\"refresh_refused\"} 1"), "{metrics}");
+    let log = live.gateway.stop().await;
+    for reason in ["session_refresh_refused", "session_revoked"] {
+        assert_eq!(log.iter().filter(|line| line["reason"] == reason).count(), 1, "{reason}");
     }
 }

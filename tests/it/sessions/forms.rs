@@ -10,11 +10,11 @@ use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::{HOST, Setup};
 use crate::harness::site::{SESSION, Site, line_of, policy};
 
-const URLENCODED: &str = "application/x-www-form-urlencoded; charset=ISO-8859-1";
+pub(super) const URLENCODED: &str = "application/x-www-form-urlencoded; charset=ISO-8859-1";
 const MULTIPART: &str = "multipart/form-data; boundary=----x7MA4YWxkTrZu0gW";
 
 /// Duplicates, order, an encoding that is not UTF-8, empty fields, odd separators.
-const FORM: &[u8] = b"b=2&a=1&b=1&name=J%F6rg&empty=&=noname&plus=a+b%2Bc&semi=1;2&&last";
+pub(super) const FORM: &[u8] = b"b=2&a=1&b=1&name=J%F6rg&empty=&=noname&plus=a+b%2Bc&semi=1;2&&last";
 
 fn multipart() -> Vec<u8> {
     let mut body = b"------x7MA4YWxkTrZu0gW\r\nContent-Disposition: form-data; name=\"file\"; filename=\"scan.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n".to_vec();
@@ -23,7 +23,7 @@ fn multipart() -> Vec<u8> {
     body
 }
 
-async fn send(browser: &mut Browser, site: &Site, path: &str, kind: &str, body: &[u8]) -> Reply {
+pub(super) async fn send(browser: &mut Browser, site: &Site, path: &str, kind: &str, body: &[u8]) -> Reply {
     let origin = site.url("");
     let referer = site.url("/form");
     let headers = [
@@ -42,19 +42,19 @@ fn plain(reply: &Reply) -> String {
 }
 
 /// The sealed form of a page.
-fn token(reply: &Reply) -> String {
+pub(super) fn token(reply: &Reply) -> String {
     let text = reply.text();
     let (_, rest) = text.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no form in {text}"));
     rest.split('"').next().unwrap().to_owned()
 }
 
 /// Presses the page's button, as a browser does: the page hides its origin.
-async fn confirm(browser: &mut Browser, site: &Site, token: &str) -> Reply {
+pub(super) async fn confirm(browser: &mut Browser, site: &Site, token: &str) -> Reply {
     browser.post(&site.url("/.lychgate/resend"), &format!("token={token}"), &[("origin", "null")]).await
 }
 
 /// Signs in in another tab, by the page's link.
-async fn sign_in(browser: &mut Browser, site: &Site, page: &Reply) {
+pub(super) async fn sign_in(browser: &mut Browser, site: &Site, page: &Reply) {
     let text = plain(page);
     let at = text.find("/.lychgate/sign-in?for=").unwrap();
     let link = text[at..].split('"').next().unwrap();

@@ -165,6 +165,97 @@ async fn c10_userinfo_is_read_again_too() {
     assert_eq!(archive(&mut browser).await, 401);
 }
 
+/// A policy with claims that only the ID token has, and one that userinfo has.
+fn suspending(upstream: &str) -> String {
+    refreshing(upstream).replace(
+        "[[rules]]\nallow",
+        "[[rules]]\npaths = [\"/archive/**\"]\ndeny = \"has(user.suspended) && user.suspended\"\n\
+         allow = \"user.sub == 'ada-7' && user.department == 'archives'\"\n[[rules]]\nallow",
+    )
+}
+
+#[tokio::test]
+async fn c10_without_a_new_id_token_what_the_first_one_said_stays() {
+    let site = Site::with(suspending, |setup| setup.provider_settings("userinfo = true")).await;
+    let sub = site.provider.script().person.clone();
+    assert!(!sub.is_empty());
+    site.provider.script().refresh_tokens = true;
+    site.provider.script().claims = vec![Claim::Set("suspended", json!(false))];
+    site.provider.script().userinfo =
+        vec![Claim::Set("department", json!("archives")), Claim::Remove("suspended"), Claim::Remove("groups")];
+    let mut browser = site.signed_in().await;
+    let archive =
+        async |browser: &mut Browser| browser.fetch(Method::GET, &site.url("/archive/1")).await.status.as_u16();
+    assert_eq!(archive(&mut browser).await, 200);
+    site.provider.script().refresh_without_id_token = true;
+    site.clock.advance(EVERY);
+    assert_eq!((archive(&mut browser).await, site.provider.refreshes()), (200, 1), "user.sub is there still");
+    assert_eq!(site.status(&mut browser).await, 200, "and the groups of the ID token");
+    site.provider.script().userinfo = vec![Claim::Set("department", json!("payroll"))];
+    site.clock.advance(EVERY);
+    assert_eq!((archive(&mut browser).await, site.provider.refreshes()), (403, 2), "what userinfo says counts");
+
+    site.provider.script().claims = vec![Claim::Set("suspended", json!(true))];
+    site.provider.script().userinfo = vec![Claim::Set("department", json!("archives")), Claim::Remove("suspended")];
+    let mut suspended = site.signed_in().await;
+    assert_eq!(archive(&mut suspended).await, 403);
+    site.clock.advance(EVERY);
+    assert_eq!((archive(&mut suspended).await, site.provider.refreshes()), (403, 3), "suspended still");
+}
+
+#[tokio::test]
+async fn groups_that_userinfo_leaves_out_at_a_refresh_are_not_those_from_before() {
+    let site = Site::with(refreshing, |setup| setup.provider_settings("userinfo = true")).await;
+    site.provider.script().refresh_tokens = true;
+    let mut browser = site.signed_in().await;
+    site.provider.script().refresh_without_id_token = true;
+    site.provider.script().userinfo = vec![Claim::Remove("groups"), Claim::Set("hasgroups", json!(true))];
+    site.clock.advance(EVERY);
+    assert_eq!((site.status(&mut browser).await, site.provider.refreshes()), (401, 1));
+}
+
+#[tokio::test]
+async fn r03_r14_a_new_key_that_cannot_be_fetched_keeps_the_session_and_its_rotated_token() {
+    type Change = fn(&mut Script);
+    let cases: [(&str, Change); 3] = [
+        ("unknown kid", |script| script.header = vec![("kid".to_owned(), json!("new"))]),
+        ("no kid", |script| script.header = vec![("kid".to_owned(), json!(null))]),
+        ("userinfo", |script| {
+            script.signing = crate::harness::keys::Signing::default();
+            script.userinfo_signed = Some(crate::harness::keys::Signing::Stranger);
+        }),
+    ];
+    let settings = |setup: Setup| setup.provider_settings("userinfo = true");
+    for (case, change) in cases {
+        let site = site_with(settings).await;
+        let mut browser = site.signed_in().await;
+        let rotate = |script: &mut Script| {
+            script.person[1].1 = json!(["staff", "admins"]);
+            script.jwks_answer = Answer::Status(503);
+            script.signing = crate::harness::keys::Signing::Stranger;
+            change(script);
+        };
+        rotate(&mut site.provider.script());
+        site.clock.advance(EVERY);
+        let admin =
+            async |browser: &mut Browser| browser.fetch(Method::GET, &site.url("/admin/")).await.status.as_u16();
+        assert_eq!((site.status(&mut browser).await, site.provider.refreshes()), (200, 1), "{case}");
+        assert_eq!((admin(&mut browser).await, site.provider.refreshes()), (403, 1), "{case}: as it was");
+        // The keys are there again; what the provider rotated was kept.
+        site.provider.script().jwks_answer = Answer::Normal;
+        let kid = if case == "unknown kid" { "new" } else { "rsa" };
+        site.provider.script().jwks = Some(vec![crate::harness::keys::KEYS.stranger_jwk(kid)]);
+        site.provider.script().signing = crate::harness::keys::Signing::Stranger;
+        site.clock.advance(Duration::from_secs(60));
+        assert_eq!((admin(&mut browser).await, site.provider.refreshes()), (200, 2), "{case}");
+        assert!(!site.provider.grants().any_revoked(), "{case}");
+        // What no key signed though they are all known ends it.
+        site.provider.script().signing = crate::harness::keys::Signing::Broken;
+        site.clock.advance(EVERY);
+        assert_eq!(site.status(&mut browser).await, 401, "{case}");
+    }
+}
+
 #[tokio::test]
 async fn r03_a_refreshed_id_token_of_somebody_or_somewhere_else_ends_the_session() {
     type Change = fn(&mut Script);
@@ -193,7 +284,8 @@ async fn r03_a_refreshed_id_token_of_somebody_or_somewhere_else_ends_the_session
         assert_eq!(site.provider.refreshes(), before + 1, "{case}: asked once");
     }
     let log = site.gateway.stop().await;
-    assert_eq!(log.iter().filter(|line| line["reason"] == "session_refresh_refused").count(), 27);
+    let count = |reason: &str| log.iter().filter(|line| line["reason"] == reason).count();
+    assert_eq!((count("session_refresh_refused"), count("session_revoked")), (9, 18));
 }
 
 #[tokio::test]

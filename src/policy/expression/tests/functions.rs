@@ -171,12 +171,36 @@ fn s09_an_address_of_several_parts_or_unverified_has_no_domain() {
 
 #[test]
 fn s09_a_domain_rule_by_hand_is_warned_of() {
-    for text in ["user.email.endsWith('@gmr.example')", "user.email.lower().contains('@gmr.')"] {
+    for text in [
+        "user.email.endsWith('@gmr.example')",
+        "user.email.lower().contains('@gmr.')",
+        "user.email.matches('@gmr\\\\.example$')",
+        "user.email.matches('gmr\\\\.example$')",
+        "user.email.lower().matches(r'\\.example\\z')",
+        "user.email.split('@').last() == 'gmr.example'",
+        "user.email.split('@')[1] == 'gmr.example'",
+        "'gmr.example' in user.email.lower().split('@')",
+        "user.email.substring(user.email.indexOf('@')) == '@gmr.example'",
+        "user['email'].substring(user.email.lastIndexOf('@')) == '@gmr.example'",
+        "user.groups.exists(g, user.email.endsWith('@x'))",
+    ] {
         let compiled = compiled(text);
         let warning = compiled.warnings().first().unwrap();
         assert!(warning.help.as_ref().unwrap().contains("domainOf(user.email)"), "{warning:?}");
     }
-    for text in ["user.email.endsWith('.org')", "user.upn.endsWith('@x')", "domainOf(user.email) == 'x'"] {
+    for text in [
+        "user.email.endsWith('.org')",
+        "user.upn.endsWith('@x')",
+        "domainOf(user.email) == 'x'",
+        "user.email.matches('^svc-')",
+        "user.email.matches('^svc-.*\\\\$')",
+        "user.email.startsWith('ada@')",
+        "user.email == 'ada@gmr.example'",
+        "user.email.split('@').first() == 'ada'",
+        "user.email.split('@')[0] == 'ada'",
+        "user.email.split('.').last() == 'ada'",
+        "user.upn.matches('@x$')",
+    ] {
         assert!(compiled(text).warnings().is_empty(), "{text}");
     }
 }

@@ -178,3 +178,29 @@ proptest! {
         }
     }
 }
+
+/// Brackets that were passed over as a part of a text are none to either parser: 300 levels of them would end the test's stack.
+#[test]
+fn what_was_not_counted_does_not_nest() {
+    let quotes = ["'", "\"", "'''", "\"\"\""];
+    let before = [
+        "", "r", "R", "b", "br", "rb", "in", "1 in", "x", "0x1r", "1e", "x&", "x|", "x=", "x // ", "`", "#", "ä", "x\n",
+    ];
+    let inside = ["", "\\", "\\\\", "\\d", "\\x4", "\\u00e4", "'", "\"", "\n", "\r", "`", "//", "&"];
+    let mut passed = 0;
+    for (before, quote) in before.into_iter().flat_map(|before| quotes.map(|quote| (before, quote))) {
+        for (inside, end) in inside.into_iter().flat_map(|inside| ["", quote].map(|end| (inside, end))) {
+            for (open, last) in ["(", "["].into_iter().flat_map(|open| ["", "'", "\"", quote].map(|last| (open, last)))
+            {
+                let text = format!("{before}{quote}{inside}{end}+{}1{last}", open.repeat(300));
+                let small = bounds::parse_quickly(&text).is_some();
+                let large = bounds::parse(&text);
+                assert!(!small || large.is_ok(), "only the small parser reads {text}");
+                let counted =
+                    matches!(&large, Err(found) if found.iter().any(|one| one.message.contains("nest deeper")));
+                passed += usize::from(!counted);
+            }
+        }
+    }
+    assert!(passed > 1000, "{passed}");
+}

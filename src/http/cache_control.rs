@@ -1,0 +1,118 @@
+//! An answer that is for one browser alone: what it says to caches that several people share.
+//!
+//! A `Set-Cookie` field keeps no cache from keeping an answer, and one without any word on caching may be kept as well (RFC 9111 sections 3 and
+//! 4.2.2). The browser's own cache may go on keeping it. Trust boundary: the fields are an application's; what cannot be read is replaced.
+//! Specifications: RFC 9111 section 5.2.2, RFC 9213 (targeted fields).
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Fields beside `Cache-Control` by which servers speak to caches in front of them, and those that end in [`TARGETED`].
+const FOR_CACHES: [&str; 3] = ["surrogate-control", "edge-control", "x-accel-expires"];
+/// The end of the names of RFC 9213.
+const TARGETED: &str = "-cache-control";
+
+/// Keeps an answer from every cache that is shared.
+pub fn make_private(headers: &mut HeaderMap) {
+    let speaks = |name: &&HeaderName| FOR_CACHES.contains(&name.as_str()) || name.as_str().ends_with(TARGETED);
+    let gone: Vec<HeaderName> = headers.keys().filter(speaks).cloned().collect();
+    gone.iter().for_each(|name| drop(headers.remove(name)));
+    if let Some(field) = private(headers) {
+        headers.insert(CACHE_CONTROL, field);
+    }
+}
+
+/// What `Cache-Control` is to be; nothing where it is good as it is.
+fn private(headers: &HeaderMap) -> Option<HeaderValue> {
+    let alone = || Some(HeaderValue::from_static("private"));
+    let lines: Result<Vec<&str>, _> = headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::to_str).collect();
+    let Ok(text) = lines.map(|lines| lines.join(", ")) else { return alone() };
+    let Some(directives) = directives(&text) else { return alone() };
+    let kept: Vec<&str> = directives.iter().copied().filter(|directive| !is_for_all(directive)).collect();
+    let is_private = kept.iter().any(|one| one.eq_ignore_ascii_case("private") || one.eq_ignore_ascii_case("no-store"));
+    if is_private && kept.len() == directives.len() {
+        return None;
+    }
+    let first = (!is_private).then_some("private");
+    HeaderValue::try_from(first.into_iter().chain(kept).collect::<Vec<_>>().join(", ")).ok().or_else(alone)
+}
+
+/// Whether a directive lets shared caches keep an answer. `private` that names fields keeps only those from them.
+fn is_for_all(directive: &str) -> bool {
+    let (name, argument) = directive.split_once('=').map_or((directive, None), |(name, text)| (name, Some(text)));
+    let named = |other: &str| name.trim().eq_ignore_ascii_case(other);
+    named("public") || named("s-maxage") || (named("private") && argument.is_some())
+}
+
+/// The members of a list whose quoted strings may hold commas; none where a quoted string does not end.
+fn directives(text: &str) -> Option<Vec<&str>> {
+    let (mut all, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                all.extend(text.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    all.extend(text.get(start..));
+    (!quoted).then(|| all.into_iter().map(str::trim).filter(|one| !one.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(lines: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(CACHE_CONTROL, line.parse().unwrap());
+        }
+        make_private(&mut headers);
+        let lines: Vec<_> = headers.get_all(CACHE_CONTROL).iter().map(|line| line.to_str().unwrap()).collect();
+        lines.join(" | ")
+    }
+
+    #[test]
+    fn c04_what_shared_caches_may_keep_is_private() {
+        for (lines, private) in [
+            (&[][..], "private"),
+            (&["public"], "private"),
+            (&["max-age=60, s-maxage=600"], "private, max-age=60"),
+            (&["Public", "S-MaxAge = 5, immutable"], "private, immutable"),
+            (&["private=\"x-a, x-b\", no-cache=\"set-cookie\""], "private, no-cache=\"set-cookie\""),
+            (&["public, no-store"], "no-store"),
+            (&["public, private, max-age=1"], "private, max-age=1"),
+            (&[" , ,"], "private"),
+            (&["ext=\"a\\\", public\", max-age=1"], "private, ext=\"a\\\", public\", max-age=1"),
+            (&["ext=\"a, max-age=1"], "private"),
+        ] {
+            assert_eq!(made(lines), private, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_private_stays_as_it_is() {
+        for line in ["no-store", "PRIVATE , max-age=5", "max-age=5,no-store,"] {
+            assert_eq!(made(&[line]), line);
+        }
+        assert_eq!(made(&["private", "max-age=5"]), "private | max-age=5");
+    }
+
+    #[test]
+    fn what_is_no_text_is_replaced_and_words_to_caches_in_front_are_gone() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_bytes(b"private, x=\"\xff\"").unwrap());
+        for name in ["cdn-cache-control", "surrogate-control", "x-accel-expires", "edge-control", "etag"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("max-age=5"));
+        }
+        make_private(&mut headers);
+        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("cache-control", "private"), ("etag", "max-age=5")]);
+    }
+}
