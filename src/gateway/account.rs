@@ -55,6 +55,8 @@ pub(super) struct Account {
     status: u16,
     bytes_out: u64,
     complete: bool,
+    /// Whether counters know of it.
+    counted: bool,
     /// What the answer carries, once there is one.
     content: Content,
     /// Its places in the application; given back with the account, or with the request's body where that takes longer.
@@ -95,6 +97,7 @@ impl Account {
             status: CLIENT_LEFT,
             bytes_out: 0,
             complete: false,
+            counted: false,
             content: Content::empty(),
             held: None,
         })
@@ -259,15 +262,16 @@ impl Account {
     }
 }
 
-impl Drop for Account {
-    fn drop(&mut self) {
-        let took = self.began.elapsed();
-        let record = self.record();
+impl Account {
+    /// Counts the request, once: when all of its answer is there, or it is over without that.
+    fn count(&mut self, took: Duration) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
         if let Some(reason) = self.reason.filter(|_| self.decision == Decision::Refused) {
             let app = self.application.as_ref().map_or("-", |application| application.name());
             self.gateway.common.metrics.refused(app, reason);
         }
-        self.gateway.log.write(&self.event(took, record.as_deref()));
         match (&self.application, &self.snapshot) {
             (Some(application), _) => application.metrics().count(self.decision, self.status, took),
             (None, Some(snapshot)) => snapshot.nowhere().count(self.decision, self.status, took),
@@ -275,6 +279,15 @@ impl Drop for Account {
                 self.gateway.common.state.load().nowhere().count(self.decision, self.status, took);
             }
         }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        let record = self.record();
+        self.gateway.log.write(&self.event(took, record.as_deref()));
+        self.count(took);
     }
 }
 
@@ -290,8 +303,11 @@ const fn protocol(version: Version) -> &'static str {
 pub struct Body(Box<Account>);
 
 impl Body {
-    /// Lets go of everything but the account: all of it was taken, and none has reached the client for sure.
+    /// Lets go of everything but the account: all of it was taken, and none has reached the client for sure. Counters are moved before a client
+    /// can know the answer; the line of the log tells what became of it.
     pub fn taken(&mut self) {
+        let took = self.0.began.elapsed();
+        self.0.count(took);
         (self.0.content, self.0.held, self.0.complete) = (Content::empty(), None, false);
     }
 

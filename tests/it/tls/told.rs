@@ -9,14 +9,8 @@ use crate::harness::tls::Authority;
 const LISTENERS: &str =
     "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"cert.pem\", key = \"cert.key\" }\n";
 
-/// What `check` says of a certificate for these names, with more lines of configuration.
-fn check(listeners: &str, change: impl FnOnce(&mut CertificateParams)) -> (i32, String) {
-    let folder = Folder::new();
-    let mut params = CertificateParams::new(["app.example".to_owned()]).unwrap();
-    change(&mut params);
-    let certified = Authority::new().sign(params);
-    folder.write("cert.pem", &certified.certificate);
-    folder.write("cert.key", &certified.key);
+/// What `check` says of these listeners in front of `app.example`.
+fn said(folder: &Folder, listeners: &str) -> (i32, String) {
     folder.write("lychgate.toml", &format!("policies = [\"policies\"]\nstate = \"state\"\n{listeners}"));
     folder.write(
         "policies/app.toml",
@@ -25,6 +19,17 @@ fn check(listeners: &str, change: impl FnOnce(&mut CertificateParams)) -> (i32, 
     let config = folder.path().join("lychgate.toml");
     let (code, _, err) = ended(&mut lychgate(&["check", "--config", config.to_str().unwrap()]));
     (code, err.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+/// What `check` says of a certificate for these names, with more lines of configuration.
+fn check(listeners: &str, change: impl FnOnce(&mut CertificateParams)) -> (i32, String) {
+    let folder = Folder::new();
+    let mut params = CertificateParams::new(["app.example".to_owned()]).unwrap();
+    change(&mut params);
+    let certified = Authority::new().sign(params);
+    folder.write("cert.pem", &certified.certificate);
+    folder.write("cert.key", &certified.key);
+    said(&folder, listeners)
 }
 
 #[test]
@@ -103,14 +108,7 @@ fn check_clients(client: &str, files: &[(&str, &str)], more: &str) -> (i32, Stri
     }
     let tls = format!("{{ certificate = \"cert.pem\", key = \"cert.key\", client = {{ {client} }} }}");
     let listener = format!("[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {tls}\n{more}");
-    folder.write("lychgate.toml", &format!("policies = [\"policies\"]\nstate = \"state\"\n{listener}"));
-    folder.write(
-        "policies/app.toml",
-        "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n[[rules]]\naccess = \"public\"\n",
-    );
-    let config = folder.path().join("lychgate.toml");
-    let (code, _, err) = ended(&mut lychgate(&["check", "--config", config.to_str().unwrap()]));
-    (code, err.replace(&format!("{}/", folder.path().display()), ""))
+    said(&folder, &listener)
 }
 
 #[test]
