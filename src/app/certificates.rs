@@ -43,7 +43,7 @@ pub(super) fn check(config: &Config, policies: &[Policy], now: Timestamp, report
 /// What is over, or soon will be.
 pub(super) fn dates(all: &[Dated], now: Timestamp) -> impl Iterator<Item = Diagnostic> {
     let worth = move |one: &&Dated| one.validity(now) != Validity::Good;
-    all.iter().filter(worth).map(move |one| warning(one.tell(now)).help(one.advice()))
+    all.iter().filter(worth).map(move |one| warning(one.tell(now)).help(one.advice(now)))
 }
 
 /// With revocation lists, every certificate up to the authority must be spoken for.

@@ -123,12 +123,10 @@ fn permissions(check: &'static str, path: &Path, mode: &str) -> Finding {
 /// Until when the certificates and revocation lists of the listeners are good.
 pub(super) fn dates(config: &Config, now: Timestamp) -> Vec<Finding> {
     let look = |one: &Dated| {
-        let (found, advice) = (one.tell(now), one.advice());
+        let (found, advice) = (one.tell(now), one.advice(now));
         match one.validity(now) {
             Validity::Good => Finding::ok("dates", found),
-            Validity::EndsSoon => {
-                Finding::warning("dates", found, "renew it; a new file is read while the gateway runs")
-            }
+            Validity::EndsSoon => Finding::warning("dates", found, advice),
             Validity::NotYet | Validity::Over => Finding::problem("dates", found, advice),
         }
     };

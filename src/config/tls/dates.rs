@@ -91,8 +91,11 @@ impl Dated {
         }
     }
 
-    /// What it means when it is not good, and what to do.
-    pub const fn advice(&self) -> &'static str {
+    /// What it means at `now`, and what to do.
+    pub fn advice(&self, now: Timestamp) -> &'static str {
+        if self.validity(now) == Validity::EndsSoon {
+            return "renew it; a new file is read while the gateway runs";
+        }
         match self.what {
             What::Server | What::Chain(_) => "clients refuse it; a new file is read while the gateway runs",
             What::Authority(_) => {

@@ -157,6 +157,7 @@ fn certificates_that_end_soon_are_warned_of() {
         params.not_after = in_days(10);
     });
     assert!(code == 0 && said.contains("cert.pem: the certificate expires on") && said.contains("in 9 days"), "{said}");
+    assert!(said.contains("renew it") && !said.contains("refuse it"), "{said}");
     let (_, said) = check(LISTENERS, |params| {
         params.not_before = in_days(-300);
         params.not_after = in_days(20);
