@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue};
 use super::authenticate::{Known, give, sealed};
 use super::flights::{Boarding, Landing, Lead};
 use super::{Exchange, Gateway};
+use crate::claims::Text;
 use crate::clock::Timestamp;
 use crate::http::HostName;
 use crate::oidc::{self, LoginError, Provider, RefreshError, SignedIn};
@@ -137,11 +138,20 @@ async fn ask(
         }
         session.take_claims(claims, application.claims_read());
     }
+    let mut ticket = ticket.next(brought.token);
+    if let Some(sent) = brought.userinfo {
+        ticket.userinfo = kept(sent, &session);
+    }
     session.seen_at = now;
     session.refresh_at = Some(now.after(if brought.incomplete { SOON.min(every) } else { every }));
-    let ticket = ticket.next(brought.token);
     session.generation = ticket.generation;
     Ok((session, ticket))
+}
+
+/// Of the claims that userinfo sent, those that the session has.
+fn kept(mut sent: Vec<Text>, session: &Session) -> Vec<Text> {
+    sent.retain(|name| session.claims.value(name).is_some());
+    sent
 }
 
 /// The cookies of a session that was refreshed; none when they do not fit, which the next sign-in will say.
@@ -180,7 +190,9 @@ pub(super) fn provide(
     let sealed = sealed(exchange, application, &scope);
     let every = application.policy().session().refresh;
     let ticket = every.zip(signed_in.refresh_token.clone()).and_then(|(every, token)| {
-        let field = sealed.seal_ticket(&RefreshTicket::first(session.id, nonce, token))?;
+        let mut ticket = RefreshTicket::first(session.id, nonce, token);
+        ticket.userinfo = kept(signed_in.userinfo.clone(), session);
+        let field = sealed.seal_ticket(&ticket)?;
         session.refresh_at = Some(session.started_at.after(every));
         Some(field)
     });

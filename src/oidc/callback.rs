@@ -18,7 +18,7 @@ use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use super::settings::ResponseMode;
 use super::token::Tokens;
-use crate::claims::{ClaimValue, Claims};
+use crate::claims::{ClaimValue, Claims, Text};
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 
@@ -45,6 +45,8 @@ pub struct SignedIn {
     pub subject: String,
     /// What the ID token, and userinfo where it is configured, say; the ID token wins.
     pub claims: Claims,
+    /// Names of what userinfo sent.
+    pub userinfo: Vec<Text>,
     /// The ID token as it was received, for `id_token_hint`.
     pub id_token: Secret<String>,
     /// What refreshes the session, where the provider gave one.
@@ -236,10 +238,12 @@ fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> Signed
     let text = |name: &str| token.claims.text(name).map(str::to_owned);
     let (sid, acr) = (text("sid"), text("acr"));
     let mut claims = userinfo;
+    let userinfo = claims.iter().map(|(name, _)| name.into()).collect();
     claims.merge(token.claims);
     SignedIn {
         subject: token.subject,
         claims,
+        userinfo,
         id_token: Secret::new(token.text),
         refresh_token: None,
         sid,

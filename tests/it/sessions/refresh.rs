@@ -204,6 +204,31 @@ async fn c10_without_a_new_id_token_what_the_first_one_said_stays() {
 }
 
 #[tokio::test]
+async fn c10_a_claim_that_userinfo_stops_sending_is_gone_at_the_next_refresh() {
+    let site = Site::with(refreshing, |setup| setup.provider_settings("userinfo = true")).await;
+    site.provider.script().refresh_tokens = true;
+    let sent = || vec![Claim::Set("groups", json!(["staff"]))];
+    // At the login only userinfo knows the groups, or both do.
+    for id_token in [vec![Claim::Remove("groups")], Vec::new()] {
+        site.provider.script().claims = id_token;
+        site.provider.script().userinfo = sent();
+        site.provider.script().refresh_without_id_token = true;
+        let mut browser = site.signed_in().await;
+        for _ in 0..2 {
+            site.clock.advance(EVERY);
+            assert_eq!(site.status(&mut browser).await, 200, "userinfo still sends them");
+        }
+        site.provider.script().userinfo = Vec::new();
+        site.clock.advance(EVERY);
+        assert_eq!(site.status(&mut browser).await, 403, "as if they had been taken away");
+        site.provider.script().userinfo = sent();
+        site.clock.advance(EVERY);
+        assert_eq!(site.status(&mut browser).await, 200, "given again");
+    }
+    assert_eq!((site.provider.refreshes(), site.provider.grants().any_revoked()), (8, false));
+}
+
+#[tokio::test]
 async fn groups_that_userinfo_leaves_out_at_a_refresh_are_not_those_from_before() {
     let site = Site::with(refreshing, |setup| setup.provider_settings("userinfo = true")).await;
     site.provider.script().refresh_tokens = true;
