@@ -89,6 +89,8 @@ pub(crate) fn path(data: &[u8]) {
     if let Some(Ok(kept)) = text(data).map(|text| CanonicalPath::parse_keeping(text, PathSwitches::ALL)) {
         let again = CanonicalPath::parse_keeping(&kept.to_string(), kept.needs());
         assert_eq!(again.as_ref(), Ok(&kept));
+        let as_read = CanonicalPath::parse_keeping(kept.as_str(), PathSwitches::ALL).unwrap();
+        assert_eq!((as_read.as_str(), as_read.other_reading()), (kept.as_str(), kept.other_reading()));
         assert!(!kept.as_str().contains([';', '\\']) && !kept.parameters().contains('/'));
         for reading in [Some(kept.clone()), kept.other_reading()].into_iter().flatten() {
             assert!(reading.as_str().starts_with('/') && !reading.as_str().contains("//"));
@@ -96,7 +98,8 @@ pub(crate) fn path(data: &[u8]) {
         }
     }
     let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
-    assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
+    assert_eq!(CanonicalPath::parse(&once.to_string()).as_ref(), Ok(&once));
+    assert_eq!(CanonicalPath::parse(once.as_str()).unwrap().as_str(), once.as_str());
     assert!(once.segments().all(|segment| segment != "." && segment != ".."));
     assert!(once.as_str().starts_with('/') && !once.as_str().contains("//") && !once.as_str().contains('\\'));
 }

@@ -290,13 +290,12 @@ fn is_set_anew(name: &HeaderName) -> bool {
 
 /// The target of a request that does not go on as it came.
 fn target(head: &RequestHead) -> Option<PathAndQuery> {
-    let (path, parameters) = (head.path.as_str(), head.path.parameters());
+    let path = &head.path;
     let text = match &head.query {
-        Some(query) => PathAndQuery::try_from(format!("{path}{parameters}?{}", &**query)),
-        None if parameters.is_empty() => PathAndQuery::try_from(path),
-        None => PathAndQuery::try_from(format!("{path}{parameters}")),
+        Some(query) => format!("{path}?{}", &**query),
+        None => path.to_string(),
     };
-    text.ok()
+    PathAndQuery::try_from(text).ok()
 }
 
 #[cfg(test)]

@@ -301,6 +301,8 @@ mod tests {
             ("//a", PatternError::NotCanonical("/a".into())),
             ("/%61", PatternError::NotCanonical("/a".into())),
             ("/%c3%a4", PatternError::NotCanonical("/%C3%A4".into())),
+            ("/odata/%24metadata", PatternError::NotCanonical("/odata/$metadata".into())),
+            ("/a%2Bb/%40c", PatternError::NotCanonical("/a+b/@c".into())),
             ("/a**", PatternError::RestInSegment),
             ("/***", PatternError::RestInSegment),
         ];
