@@ -64,3 +64,49 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Holds for the first so many questions.
+    struct Counting {
+        asked: AtomicUsize,
+        holds: usize,
+    }
+
+    impl Leash for Counting {
+        fn holds(&self) -> bool {
+            self.asked.fetch_add(1, Ordering::Relaxed) < self.holds
+        }
+    }
+
+    fn counting(holds: usize) -> (Arc<Counting>, Held) {
+        let leash = Arc::new(Counting { asked: AtomicUsize::new(0), holds });
+        (Arc::clone(&leash), Held::by(leash))
+    }
+
+    #[test]
+    fn l04_pieces_without_a_pause_are_looked_at_every_sixteenth() {
+        let (leash, mut held) = counting(2);
+        let passed: Vec<bool> = (0..48).map(|_| held.passed()).collect();
+        assert_eq!(leash.asked.load(Ordering::Relaxed), 3);
+        assert_eq!(passed.iter().position(|passes| !passes), Some(47), "the first sixteenth piece that may not go on");
+    }
+
+    #[test]
+    fn l04_what_waits_is_looked_at_once_a_second() {
+        let (leash, mut held) = counting(1);
+        let now = Instant::now();
+        let asked = || leash.asked.load(Ordering::Relaxed);
+        assert!(held.look(now) && held.look(now + LOOK / 2));
+        assert_eq!(asked(), 0, "nothing was waited for yet");
+        assert!(held.look(now + LOOK));
+        assert!(held.look(now + LOOK + LOOK / 2));
+        assert_eq!(asked(), 1);
+        assert!(!held.look(now + LOOK * 2));
+        assert_eq!(held.next(now + LOOK * 2), now + LOOK * 3);
+    }
+}
