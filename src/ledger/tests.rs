@@ -233,3 +233,16 @@ async fn l04_a_database_that_panics_is_told_of_and_written_to_again() {
     let people: std::collections::BTreeSet<&str> = found.iter().map(|(_, entry)| &*entry.word).collect();
     assert_eq!(people, ["00u1", "00u5"].into());
 }
+
+#[cfg(unix)]
+#[test]
+fn only_the_gateways_user_reads_who_was_signed_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let outer = folder();
+    let folder = outer.join("a/state");
+    open(&folder, NOW).unwrap().close();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+    std::fs::remove_dir_all(outer).unwrap();
+}
