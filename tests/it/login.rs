@@ -65,6 +65,7 @@ async fn r11_every_login_has_its_own_state_nonce_and_pkce_and_shows_no_verifier(
         assert_eq!(value(&asked.query, "code_challenge_method"), Some("S256"));
         assert_eq!(value(&asked.query, "client_id"), Some(CLIENT_ID));
     }
+    assert_eq!(site.provider.requests("/token").len(), 2);
     for redeemed in site.provider.requests("/token") {
         let verifier = value(&redeemed.form, "code_verifier").unwrap().to_owned();
         assert!(verifier.len() >= 43);
