@@ -2,6 +2,7 @@
 //!
 //! - Functions of ours are called by a name that no text can spell, with the budget as last argument, and literals that were
 //!   read when the expression was checked ([`Constant`]) in their place.
+//! - `==`, `!=` and `in` become functions that do not compare values of two kinds.
 //! - What could grow or run long asks the budget: `+`, every list that is gone over, and what is compared in every step.
 //! - `list.exists(x, x == 'text')` becomes `'text' in list`, which costs a fiftieth of it.
 //! - `memberOf('x')` and `aliases()` become variables, which the scope looks up as it does conditions.
@@ -111,6 +112,9 @@ impl Lowering {
             }
             ("contains", _) if self.loops() => call.target.iter_mut().for_each(|text| guard(functions::WEIGH, text)),
             _ => {}
+        }
+        if let Some(compares) = comparison(&call.func_name) {
+            compares.clone_into(&mut call.func_name);
         }
     }
 
@@ -247,6 +251,16 @@ fn membership(loops: &ComprehensionExpr) -> Option<(IdedExpr, IdedExpr)> {
         _ => return None,
     };
     (is_exists && is_literal(item)).then(|| (item.clone(), loops.iter_range.clone()))
+}
+
+/// What an operator that compares becomes.
+fn comparison(operator: &str) -> Option<&'static str> {
+    match operator {
+        operators::EQUALS => Some(functions::EQUALS),
+        operators::NOT_EQUALS => Some(functions::DIFFERS),
+        operators::IN => Some(functions::WITHIN),
+        _ => None,
+    }
 }
 
 fn is_literal(node: &IdedExpr) -> bool {

@@ -71,7 +71,7 @@ fn s06_numbers_keep_their_exact_text_in_every_kind() {
         (r#"{ json = "${user.groups}" }"#, r#"["staff",20000000000000000002,0.10,false]"#),
         (r#"{ json = "${user.address}" }"#, r#"{"city":"\\u540d","n":12345678901234567890.50,"zip":8010}"#),
         (r#"{ json = "${user.id}" }"#, "10000000000000000001"),
-        (r#"{ json = "${user.groups.filter(g, g == 'staff')}" }"#, r#"["staff"]"#),
+        (r#"{ json = "${user.groups.filter(g, string(g) == 'staff')}" }"#, r#"["staff"]"#),
         (r#"{ json = "${{'b': user.on, 'a': [1, 2u, null]}}" }"#, r#"{"a":[1,2,null],"b":true}"#),
     ] {
         // The helper shows a backslash twice.

@@ -10,6 +10,7 @@
 mod address;
 mod budget;
 mod encode;
+mod equal;
 mod list;
 mod text;
 mod time;
@@ -24,6 +25,7 @@ use cel::{DeclarationError, Env, ExecutionError};
 use super::Kind;
 
 pub(super) use budget::{ADD, BUDGET, Budget, RANGE, WEIGH};
+pub(super) use equal::{DIFFERS, EQUALS, WITHIN};
 pub(super) use time::{TimeText, time_of};
 
 /// The longest text that an expression can build, in bytes.
@@ -229,6 +231,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
         let mut environment = Env::stdlib().with_optional_support(false);
         // A name that is already declared is a programming error; the tests call every function once.
         let declared = budget::declare(&mut environment)
+            .and_then(|()| equal::declare(&mut environment))
             .and_then(|()| FUNCTIONS.iter().try_for_each(|function| function.declare(&mut environment)));
         debug_assert!(declared.is_ok(), "{declared:?}");
         Arc::new(environment)
