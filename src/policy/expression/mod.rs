@@ -16,6 +16,7 @@ mod check;
 mod constant;
 mod functions;
 mod json;
+mod looked_up;
 mod lower;
 mod named;
 mod named_check;

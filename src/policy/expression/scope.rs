@@ -17,6 +17,7 @@ use cel::context::VariableResolver;
 use super::Failure;
 use super::constant::Constant;
 use super::functions::{BUDGET, Budget};
+use super::looked_up::LookedUp;
 use super::named::{Definitions, Found, Meaning, meaning};
 use super::tls;
 use crate::claims::{ClaimValue, Claims};
@@ -189,11 +190,12 @@ pub(super) struct Scope<'a> {
 pub(super) struct Shared {
     budget: Budget,
     found: Found,
+    looked_up: LookedUp,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { budget: Budget::full(), found: Found::default() }
+        Self { budget: Budget::full(), found: Found::default(), looked_up: LookedUp::default() }
     }
 }
 
@@ -245,23 +247,21 @@ impl<'a> Scope<'a> {
     fn chosen(&self, variable: &str) -> Option<CowVal<'_, '_>> {
         let chosen = Chosen::of_variable(variable)?;
         let request = self.view.request?;
-        let found = match chosen.of {
+        let look = || match chosen.of {
             Many::Params => match parameter(request.query, chosen.name) {
-                Parameter::One(value) => Some(value),
+                Parameter::One(value) => Some(value.into_owned()),
                 Parameter::Absent | Parameter::Ambiguous => None,
             },
             Many::Headers => match field(request.headers, chosen.name) {
-                Field::One(value) => Some(value),
+                Field::One(value) => Some(value.into_owned()),
                 Field::Absent | Field::Ambiguous => None,
             },
         };
+        let found = self.shared.looked_up.get_or_look(variable, look);
         if chosen.presence {
             return Some(truth(found.is_some()));
         }
-        Some(match found? {
-            Cow::Borrowed(value) => text(value),
-            Cow::Owned(value) => CowVal::owned(CelString::from(value)),
-        })
+        found.map(|value| CowVal::Borrowed(value as &dyn Val))
     }
 
     /// Whether the provider says that the person's address is theirs; some providers write it as a text.

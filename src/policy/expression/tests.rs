@@ -1,5 +1,6 @@
 //! What expressions mean, what they refuse, and that nothing makes them panic or run away.
 
+mod bounded;
 mod documented;
 mod functions;
 mod kinds;
