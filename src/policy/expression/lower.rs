@@ -3,7 +3,8 @@
 //! - Functions of ours are called by a name that no text can spell, with the budget as last argument, and literals that were
 //!   read when the expression was checked ([`Constant`]) in their place.
 //! - `==`, `!=` and `in` become functions that do not compare values of two kinds.
-//! - What could grow or run long asks the budget: `+`, every list that is gone over, and what is compared in every step.
+//! - What could grow or run long asks the budget: `+`, every list that is gone over, what is put into a list or map, and what is
+//!   compared in every step.
 //! - `list.exists(x, x == 'text')` becomes `'text' in list`, which costs a fiftieth of it.
 //! - `memberOf('x')` and `aliases()` become variables, which the scope looks up as it does conditions.
 //! - `request.params.NAME` and `request.headers['NAME']` become variables of their own.
@@ -70,17 +71,25 @@ impl Lowering {
                 }
                 None => self.comprehension(loops),
             },
-            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.node(element)),
+            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.copied(element)),
             Expr::Map(map) => {
                 for entry in &mut map.entries {
                     if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                        self.node(&mut entry.key);
-                        self.node(&mut entry.value);
+                        self.copied(&mut entry.key);
+                        self.copied(&mut entry.value);
                     }
                 }
             }
             Expr::Select(select) => self.node(&mut select.operand),
             Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+
+    /// A node whose value is copied into a list or map.
+    fn copied(&mut self, node: &mut IdedExpr) {
+        if !is_literal(node) {
+            self.node(node);
+            guard(functions::WEIGH, node);
         }
     }
 
@@ -101,7 +110,6 @@ impl Lowering {
                 let budget = budget(left.id);
                 call.args.push(budget);
             }
-            (operators::ADD, [_, appended]) => appended_weighs(appended),
             (operators::IN, [_, list]) if self.loops() && !matches!(list.expr, Expr::List(_)) => {
                 guard(functions::RANGE, list);
             }
@@ -265,15 +273,6 @@ fn comparison(operator: &str) -> Option<&'static str> {
 
 fn is_literal(node: &IdedExpr) -> bool {
     matches!(node.expr, Expr::Literal(_))
-}
-
-/// What `map` copies into its result in every step.
-fn appended_weighs(list: &mut IdedExpr) {
-    let Expr::List(list) = &mut list.expr else { return };
-    list.elements
-        .iter_mut()
-        .filter(|element| !is_literal(element))
-        .for_each(|element| guard(functions::WEIGH, element));
 }
 
 /// Puts a guard around a node.

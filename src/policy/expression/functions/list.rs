@@ -8,6 +8,7 @@ use cel::ExecutionError;
 use cel::common::types::{CelList, CelString};
 use cel::common::value::Val;
 
+use super::budget::weight;
 use super::equal::{are_comparable, incomparable};
 use super::{Answer, Arguments, Call, MAX_TEXT, copied, give_bool};
 
@@ -90,7 +91,8 @@ impl<'a, 'v> Items<'a, 'v> {
                 None => index.others.push(item),
             }
         }
-        call.budget.spend(index.others.len().saturating_mul(questions))?;
+        let others = index.others.iter().map(|other| 1 + weight(*other)).sum::<usize>();
+        call.budget.spend(others.saturating_mul(questions))?;
         Ok(index)
     }
 }

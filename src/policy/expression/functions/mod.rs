@@ -22,6 +22,7 @@ use cel::common::types::{CelInt, CelList, CelString, DYN_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
+use self::budget::weight;
 use super::Kind;
 
 pub(super) use budget::{ADD, BUDGET, Budget, RANGE, WEIGH};
@@ -266,9 +267,10 @@ impl<'a, 'b, 'v> Call<'a, 'b, 'v> {
         Ok(text)
     }
 
+    /// The list at a place; what it costs to go over or to copy it is spent.
     fn list(&self, at: usize) -> Result<&'a CelList<'v>, ExecutionError> {
         let list = self.any(at)?.downcast_ref::<CelList>().ok_or_else(|| self.wrong_type())?;
-        self.budget.spend(list.inner().len())?;
+        self.budget.spend(weight(list))?;
         Ok(list)
     }
 
