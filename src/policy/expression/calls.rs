@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
     fn membership(&mut self, call: &'a CallExpr) -> Option<Kind> {
         let [item, list] = call.args.as_slice() else { return None };
         if let Expr::List(literals) = &list.expr {
-            literals.elements.iter().for_each(|literal| self.unlike_claims(item, literal));
+            literals.elements.iter().for_each(|literal| self.unlike_claims("in", item, literal));
         }
         match text_literal(item) {
             Some(claim) if is_name(list, "user") => {
@@ -89,21 +89,29 @@ impl<'a> Walk<'a> {
     }
 
     /// A literal that a claim is compared with, and that none is ever like.
-    fn unlike_claims(&mut self, claim: &IdedExpr, literal: &IdedExpr) {
+    fn unlike_claims(&mut self, operator: &str, claim: &IdedExpr, literal: &IdedExpr) {
         let Expr::Literal(value) = &literal.expr else { return };
         if claim_path(claim).is_none() {
             return;
         }
-        if matches!(value, LiteralValue::Double(_)) {
-            let help = format!("write double({}), which is a number whatever the provider sends", spelled(claim));
-            self.mistake(claim, "a claim with a decimal point is kept as a text, which is no number", Some(help));
+        let name = spelled(claim);
+        match value {
+            LiteralValue::Double(_) => {
+                let help = format!("write double({name}), which is a number whatever the provider sends");
+                self.mistake(claim, "a claim with a decimal point is kept as a text, which is no number", Some(help));
+            }
+            LiteralValue::Null if matches!(operator, operators::EQUALS | operators::NOT_EQUALS) => {
+                let help = format!("write has({name}) or !has({name})");
+                self.mistake(claim, "a claim that is `null` counts as absent", Some(help));
+            }
+            _ => {}
         }
     }
 
     fn operator(&mut self, name: &str, call: &'a CallExpr) -> Option<Kind> {
         if let ([one, other], true) = (call.args.as_slice(), compares(name)) {
-            self.unlike_claims(one, other);
-            self.unlike_claims(other, one);
+            self.unlike_claims(name, one, other);
+            self.unlike_claims(name, other, one);
         }
         let kinds: Vec<_> = call.args.iter().map(|argument| self.kind(argument)).collect();
         let conditions = match name {

@@ -138,7 +138,7 @@ impl BoundClaims {
     /// The claims that are wanted, brought into form where they are not yet.
     fn map(&self, claims: &Claims, wanted: &BTreeSet<Box<str>>) -> &CelMap<'static> {
         self.0.get_or_init(|| {
-            let wanted = claims.iter().filter(|(name, _)| wanted.contains(*name));
+            let wanted = claims.iter().filter(|(name, value)| wanted.contains(*name) && !is_null(value));
             let bound: HashMap<CelMapKey<'static>, _> =
                 wanted.map(|(name, value)| (CelMapKey::from(name.to_owned()), bind(value))).collect();
             Box::new(CelMap::from(bound))
@@ -165,8 +165,17 @@ fn bind(value: &ClaimValue) -> Box<dyn Val> {
 
 fn bind_object(members: &BTreeMap<Box<str>, ClaimValue>) -> CelMap<'static> {
     let bound: HashMap<CelMapKey<'static>, _> =
-        members.iter().map(|(name, value)| (CelMapKey::from(name.to_string()), bind(value))).collect();
+        present(members).map(|(name, value)| (CelMapKey::from(name.to_string()), bind(value))).collect();
     CelMap::from(bound)
+}
+
+/// A claim or member that is `null` is absent: some providers write that for what others leave away.
+fn is_null(value: &ClaimValue) -> bool {
+    matches!(value, ClaimValue::Null)
+}
+
+fn present(members: &BTreeMap<Box<str>, ClaimValue>) -> impl Iterator<Item = (&Box<str>, &ClaimValue)> {
+    members.iter().filter(|(_, value)| !is_null(value))
 }
 
 /// An integer where nothing is lost by it, otherwise the exact text (S06).

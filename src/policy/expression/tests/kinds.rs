@@ -1,4 +1,4 @@
-//! Values of two kinds are not compared.
+//! Values of two kinds are not compared, and `null` is no value.
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn values_of_one_kind_are_compared_as_before() {
         "user.names == ['a', 'b'] && user.names != ['a'] && user.names != ['b', 'a'] && user.names != []",
         "!('x' in user.names) && !hasAny(user.names, ['x']) && !hasAll(user.names, ['a', 'x']) && hasAny(user.mixed, ['a'])",
         "user.holes[0] == null && !('x' in user.holes) && user.names[0] != null",
-        "user.inner != {'other': 1} && 2 in user.list && !(user.yes == false)",
+        "user.inner != {'other': 1} && user.deep == {'a': 'x'} && 2 in user.list && !(user.yes == false)",
         "user.text == 1 || true",
     ];
     for text in all {
@@ -80,5 +80,28 @@ fn a_literal_that_no_claim_is_equal_to_is_a_mistake() {
             found.iter().any(|mistake| mistake.help.clone().unwrap_or_default().contains(part)),
             "{text}: {found:?}"
         );
+    }
+    for text in ["user.none == null", "null != user.none", "user.deep.none == null"] {
+        let found = mistakes(text);
+        assert!(
+            found.iter().any(|mistake| mistake.help.clone().unwrap_or_default().contains("has(user.")),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_claim_that_is_null_is_absent() {
+    let absent = |name: &str| Failure::Absent(name.to_owned());
+    for text in
+        ["user.none != 'x'", "user.none == 'x'", "!(user.none == 'x')", "'x' in user.none", "user['none'] != 'x'"]
+    {
+        assert_eq!(asked(text), Err(absent("none")), "{text}");
+    }
+    assert_eq!(asked("user.deep.none != 'x'"), Err(absent("none")));
+    let all =
+        ["!has(user.none)", "!('none' in user)", "!has(user.deep.none)", "has(user.deep.a) && user.deep.a == 'x'"];
+    for text in all {
+        assert_eq!(asked(text), Ok(true), "{text}");
     }
 }
