@@ -10,6 +10,7 @@ mod built;
 mod certificates;
 mod control;
 mod fronts;
+mod out_of_reach;
 mod plan;
 mod reload;
 mod replay;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::certificates;
+use super::{certificates, out_of_reach};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
 use crate::crypto::IdentityKeys;
@@ -56,6 +56,7 @@ impl Origin {
         let identity = can_sign.then_some(&self.identity);
         let policies = self.compile(sources, (&providers, identity), &files, &mut report);
         check_claims(sources, &policies, &mut report);
+        out_of_reach::check(sources, &policies, &mut report);
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
         check_response_modes(&config, &policies, &mut report);
@@ -211,7 +212,7 @@ fn failed(policy: &str, outcome: &TestOutcome) -> Diagnostic {
 }
 
 /// The bytes of a line, counted from 1, without its end.
-fn line_of(source: &SourceFile, line: usize) -> std::ops::Range<usize> {
+pub(super) fn line_of(source: &SourceFile, line: usize) -> std::ops::Range<usize> {
     let mut start = 0;
     for (index, text) in source.text().split_inclusive('\n').enumerate() {
         if index + 1 == line {
@@ -244,7 +245,7 @@ fn name_of(source: &SourceFile) -> String {
 }
 
 /// The file of the application `name`.
-fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
+pub(super) fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
     sources.iter().find(|source| name_of(source) == name)
 }
 

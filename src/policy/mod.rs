@@ -11,6 +11,7 @@
 mod answer;
 mod app;
 mod bearer;
+mod brought;
 mod case;
 mod circumstances;
 mod claim_check;
@@ -69,6 +70,7 @@ use http::HeaderName;
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{ForgedHeaders, HostMode, Login, Upstream, UpstreamTarget};
 pub use bearer::{Bearer, TokenForm};
+pub use brought::TestedRequest;
 pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;

@@ -25,7 +25,7 @@ use crate::diagnostic::Diagnostic;
 use crate::http::{HostName, PathSwitches};
 
 /// Where the gateway's own pages are, on every host.
-const RESERVED: &str = "/.lychgate";
+pub(super) const RESERVED: &str = "/.lychgate";
 
 /// A compiled rule. What the usual decision reads of it is one cache line; all else is behind pointers.
 #[derive(Debug)]
