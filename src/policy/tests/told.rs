@@ -267,6 +267,64 @@ fn every_form() -> Vec<String> {
     forms
 }
 
+#[test]
+fn s06_no_two_people_have_one_value_where_the_whole_is_percent_encoded() {
+    let encodings = ["utf-8", "utf-8-percent", "percent", "latin1", "base64", "rfc2047"];
+    let list = "list = \"${[user.c]}\", separator = \";\"";
+    let forms = |value: &str| {
+        let form = |encoding: &&str| format!("{{ {value}, encoding = \"{encoding}\", unencodable = \"percent\" }}");
+        encodings.iter().map(form).collect::<Vec<_>>()
+    };
+    let texts = [
+        "名",
+        "%E5%90%8D",
+        "a b",
+        "a%20b",
+        " a",
+        "%20a",
+        "a ",
+        "a%20",
+        "50%",
+        "50%25",
+        "a\u{a0}",
+        "a%C2%A0",
+        "a,b",
+        "a%2Cb",
+        "ada",
+        "ë",
+        "%C3%AB",
+        "\u{a0}a",
+        "%C2%A0a",
+        "\"",
+        "%22",
+        "=?UTF-8?B?YQ==?=",
+        "%3D?",
+    ];
+    for table in ["headers", "cookies"] {
+        for form in [
+            forms("value = \"${user.c}\""),
+            forms("json = \"${user.c}\""),
+            forms(list),
+            forms(&format!("{list}, contains = \"percent\"")),
+        ]
+        .concat()
+        {
+            let policy = with(&format!("[{table}]\nX = {form}"));
+            let mut sent = std::collections::BTreeMap::new();
+            for text in texts {
+                let claims = serde_json::json!({ "c": text }).to_string();
+                let Ok(fields) = headers(&policy, &claims) else { continue };
+                let before = sent.insert(fields, text);
+                assert_eq!(before, None, "[{table}] {form}: and {text}");
+            }
+            assert!(sent.len() > 10, "[{table}] {form}: {sent:?}");
+        }
+    }
+    let partly = r#"{ value = "${user.c}", encoding = "latin1", unencodable = "percent" }"#;
+    assert_eq!(header(partly, r#"{"c": "50%"}"#), Ok(Some("50%25".to_owned())));
+    assert_eq!(header(partly, r#"{"c": "Zo\u00eb a"}"#), Ok(Some("Zo\\xeb a".to_owned())));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
