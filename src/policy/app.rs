@@ -238,7 +238,7 @@ pub(super) fn read_login(
     let span = section.span();
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
-    let acr = section.texts("acr", reading);
+    let acr = login::read_acr(&mut section, reading).unwrap_or_default();
     let claims = section.texts("claims", reading);
     let asking = login::read(&mut section, reading);
     section.finish(reading);
@@ -246,7 +246,7 @@ pub(super) fn read_login(
     let owned =
         |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
     let login::Asking { max_age, prompt, parameters } = asking;
-    let (acr, claims) = (owned(acr), owned(claims));
+    let claims = owned(claims);
     Some(Login { provider: provider?, acr, claims, max_age, prompt, parameters })
 }
 

@@ -182,6 +182,22 @@ impl Header {
         }
     }
 
+    /// Why it is not sent, where it is not; for those who ask.
+    pub(super) fn why_omitted(&self, view: &View<'_>) -> String {
+        if let Source::List { list, .. } = &self.source
+            && list.list(view).is_ok_and(|items| items.is_empty())
+        {
+            return "the list is empty".to_owned();
+        }
+        match self.bytes(view) {
+            Err(Trouble::Failure(Failure::Absent(name))) => format!("`{name}` is absent"),
+            Ok(bytes) if bytes.len() > self.max => {
+                "it is longer than its `max`, and the policy then omits it".to_owned()
+            }
+            _ => "its value does not fit, and the policy then omits it".to_owned(),
+        }
+    }
+
     fn bytes<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Trouble> {
         match &self.source {
             Source::Basic { user, password } => {

@@ -268,6 +268,33 @@ fn every_form() -> Vec<String> {
 }
 
 #[test]
+fn why_a_header_is_not_sent_is_told_for_every_form() {
+    for (form, why) in [
+        ("{ jwt = { audience = \"a\" } }", "`sub` is absent"),
+        ("{ jwt = { audience = \"a\", subject = \"${user.gone}\" } }", "`gone` is absent"),
+        ("\"a ${user.gone}\"", "`gone` is absent"),
+        ("{ json = \"${user.none}\" }", "`none` is absent"),
+        ("{ list = \"${user.empty}\" }", "the list is empty"),
+        (
+            "{ value = \"${user.c}\", max = \"1B\", too_long = \"omit\" }",
+            "it is longer than its `max`, and the policy then omits it",
+        ),
+        (
+            "{ value = \"${user.c}\", encoding = \"latin1\", unencodable = \"omit\" }",
+            "its value does not fit, and the policy then omits it",
+        ),
+    ] {
+        let policy = with(&format!("[headers]\nX-A = {form}"));
+        let who = policy.prepare(Arc::new(subject(r#"{"c": "名前", "none": null, "empty": []}"#)));
+        let path = CanonicalPath::parse("/").unwrap();
+        let explained = policy.explain(&facts(&policy, &path), Some(&who), NOW);
+        let told: Vec<_> =
+            explained.headers.iter().map(|header| (header.value.clone(), header.why.as_deref())).collect();
+        assert_eq!(told, [(None, Some(why))], "{form}");
+    }
+}
+
+#[test]
 fn s06_no_two_people_have_one_value_where_the_whole_is_percent_encoded() {
     let encodings = ["utf-8", "utf-8-percent", "percent", "latin1", "base64", "rfc2047"];
     let list = "list = \"${[user.c]}\", separator = \";\"";
