@@ -18,6 +18,7 @@ use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use super::settings::ResponseMode;
 use super::token::Tokens;
+use super::two_sources::joined;
 use crate::claims::{ClaimValue, Claims, Text};
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
@@ -57,7 +58,7 @@ pub struct SignedIn {
     pub acr: Option<String>,
     /// The authentication methods that were used.
     pub amr: Vec<String>,
-    /// When the person authenticated: `auth_time`, else `iat`; never in the future.
+    /// When the person authenticated: `auth_time`, never in the future; as long ago as can be where the provider does not say.
     pub authenticated_at: Timestamp,
     /// Until when the ID token is good.
     pub expires: Timestamp,
@@ -230,20 +231,18 @@ fn check_issuer(params: &CallbackParams, issuer: &str, discovered: &Discovered) 
 }
 
 fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> SignedIn {
-    let authenticated_at = id_token::seconds(&token.claims, "auth_time").unwrap_or(token.issued_at).min(now);
+    // `iat` is no sign-in: whoever sits at an unlocked browser gets a new token without credentials.
+    let authenticated_at = id_token::seconds(&token.claims, "auth_time").unwrap_or_default().min(now);
     let amr = match token.claims.value("amr") {
         Some(ClaimValue::List(methods)) => methods.iter().filter_map(ClaimValue::as_text).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     let text = |name: &str| token.claims.text(name).map(str::to_owned);
     let (sid, acr) = (text("sid"), text("acr"));
-    let mut claims = userinfo;
-    let userinfo = claims.iter().map(|(name, _)| name.into()).collect();
-    claims.merge(token.claims);
     SignedIn {
         subject: token.subject,
-        claims,
-        userinfo,
+        userinfo: userinfo.iter().map(|(name, _)| name.into()).collect(),
+        claims: joined(userinfo, token.claims),
         id_token: Secret::new(token.text),
         refresh_token: None,
         sid,

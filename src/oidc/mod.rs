@@ -11,7 +11,7 @@
 //! | `endpoint`, `client_auth` | every endpoint of the provider by name, and how the gateway proves to be the client |
 //! | `jws` | signed tokens of the provider |
 //! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
-//! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `callback`, `token`, `id_token`, `userinfo`, `two_sources` | the way back, in the order of the checks |
 //! | `refresh` | new tokens for a session that goes on |
 //! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
 //! | `introspection`, `introspection_cache` | asking the provider about them |
@@ -59,6 +59,7 @@ mod token;
 mod token_error;
 mod token_terms;
 mod traffic;
+mod two_sources;
 mod userinfo;
 
 pub use access_token::{AccessToken, MAX_TOKEN, Standing, Stands};

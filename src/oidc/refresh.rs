@@ -23,6 +23,7 @@ use super::error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
 use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::provider::{Discovered, Provider, Refused};
 use super::token::{self, TokenAnswer};
+use super::two_sources::joined;
 use crate::claims::{Claims, Text};
 use crate::crypto::Secret;
 use crate::session::RefreshTicket;
@@ -80,7 +81,7 @@ impl Provider {
         let (claims, incomplete) = match said {
             Ok((verified, userinfo)) => {
                 sent = userinfo.as_ref().map(|claims| claims.iter().map(|(name, _)| name.into()).collect());
-                (joined(verified, userinfo, (before, &ticket.userinfo)), false)
+                (said_now(verified, userinfo, (before, &ticket.userinfo)), false)
             }
             Err(Unsaid::Ended(error)) => return Err(ended(error)),
             Err(Unsaid::Unavailable(error)) => {
@@ -176,24 +177,22 @@ impl From<UserInfoError> for Unsaid {
 
 /// The ID token wins over userinfo, as at the login. Where there is no new one, those claims from `before` stay that userinfo did not send
 /// either time: the ID token alone made them, and half of the claims would be as if the other half were gone.
-fn joined(
+fn said_now(
     token: Option<VerifiedIdToken>,
     userinfo: Option<Claims>,
     (before, of_userinfo): (&Claims, &[Text]),
 ) -> Option<Claims> {
     match (token.map(|token| token.claims), userinfo) {
         (None, Some(userinfo)) => {
-            let mut claims = before.clone();
+            let mut before = before.clone();
+            let is_taken_back =
+                |name: &str| userinfo.value(name).is_none() && of_userinfo.iter().any(|sent| sent == name);
             // What has become too much to be sent is not what it was.
-            claims.retain(|name| !left_out(&userinfo, name) && !of_userinfo.iter().any(|sent| sent == name));
-            claims.merge(userinfo);
-            Some(claims)
+            before.retain(|name| !left_out(&userinfo, name) && !is_taken_back(name));
+            Some(joined(before, userinfo))
         }
         (token, None) => token,
-        (Some(token), Some(mut claims)) => {
-            claims.merge(token);
-            Some(claims)
-        }
+        (Some(token), Some(userinfo)) => Some(joined(userinfo, token)),
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Session {
     pub acr: Option<Text>,
     /// The authentication methods.
     pub amr: Vec<Text>,
-    /// When the person proved who they are to the provider.
+    /// When the person proved who they are to the provider; 1970 where it does not say, so that no `max_age` is met.
     pub authenticated_at: Timestamp,
     /// When this session began.
     pub started_at: Timestamp,
