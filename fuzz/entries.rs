@@ -287,7 +287,7 @@ pub(crate) fn access_token(data: &[u8]) {
 pub(crate) fn logout_token(data: &[u8]) {
     let now = Timestamp::from_seconds(1_795_000_000);
     if let Some(Ok(read)) = text(data).map(|text| oidc::read_logout_token_unsigned(text, now)) {
-        assert!((read.sid.is_some() || read.subject.is_some()) && !read.jti.is_empty() && read.before <= now);
+        assert!((read.sid.is_some() || read.subject.is_some()) && !read.jti.is_empty());
     }
 }
 

@@ -16,7 +16,7 @@
 //! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
 //! | `introspection`, `introspection_cache` | asking the provider about them |
 //! | `logout` | RP-initiated logout |
-//! | `signals`, `signed_token`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
+//! | `signals`, `signed_token`, `transmitter_keys`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
 //! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
@@ -59,6 +59,7 @@ mod token;
 mod token_error;
 mod token_terms;
 mod traffic;
+mod transmitter_keys;
 mod two_sources;
 mod userinfo;
 

@@ -11,7 +11,7 @@
 mod newer_keys;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -31,8 +31,8 @@ use super::metadata::Metadata;
 use super::patience::{Rests, jittered};
 use super::pending;
 use super::settings::{self, ProviderSettings, ResponseMode, SettingsError};
-use super::signed_token::TransmitterKeys;
 use super::traffic::{RequestOutcome, Traffic};
+use super::transmitter_keys::TransmitterKeys;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::SignatureAlgorithm;
 
@@ -64,13 +64,15 @@ pub enum Readiness {
 
 /// A provider, shared by all workers.
 pub struct Provider {
+    /// For tasks of its own.
+    me: Weak<Self>,
     settings: ProviderSettings,
     http: HttpClient,
     clock: Clock,
     discovered: ArcSwapOption<Discovered>,
     readiness: watch::Sender<Readiness>,
     /// Held while the provider is asked: everybody else waits for that one answer.
-    asking: tokio::sync::Mutex<Asked>,
+    asking: Arc<tokio::sync::Mutex<Asked>>,
     used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
     introspections: Introspections,
     rests: Rests,
@@ -100,13 +102,14 @@ impl Provider {
         settings::check(&settings)?;
         let http = HttpClient::new(settings.ca.as_deref(), settings.limits)?;
         let not_yet = Readiness::NotYet { reason: "the provider was not asked yet".to_owned() };
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             settings,
             http,
             clock,
             discovered: ArcSwapOption::empty(),
             readiness: watch::Sender::new(not_yet),
-            asking: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
             used_states: Mutex::new(LruCache::new(USED_STATES)),
             introspections: Introspections::new(),
             rests: Rests::default(),
@@ -165,11 +168,23 @@ impl Provider {
     }
 
     async fn discover_on_demand(&self) {
-        let mut asking = self.asking.lock().await;
+        let mut asking = Arc::clone(&self.asking).lock_owned().await;
         if self.discovered().is_err() && window_is_over(&mut asking.on_demand, self.now(), DEMAND_WINDOW) {
-            // What it met is in the readiness, which `discovered` reads.
-            let _ = self.discover().await;
+            let discovering = self.apart(|provider| async move {
+                // What it met is in the readiness, which `discovered` reads.
+                let _ = provider.discover().await;
+                drop(asking);
+            });
+            discovering.await;
         }
+    }
+
+    /// Does what is done for many in a task of its own: whoever gave cause for it may leave before it ends. None: there was no end.
+    pub(super) async fn apart<F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(work(self.me.upgrade()?)).await.ok()
     }
 
     /// One attempt at metadata and keys; what was there before stays when it fails.

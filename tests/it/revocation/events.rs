@@ -1,14 +1,17 @@
 //! Security event tokens by push: RFC 8417, RFC 8935, SSF 1.0, CAEP 1.0, RISC 1.0.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{Site, later, listening, post, site};
-use crate::harness::browser::Reply;
+use crate::harness::browser::{Browser, Reply};
 use crate::harness::keys::{KEYS, Signing};
 use crate::harness::provider::{Answer, CLIENT_ID, Claim, FakeProvider, Mutation};
 use crate::harness::site::policy;
+use crate::harness::wire::Wire;
 
 const PATH: &str = "/.lychgate/events/set";
 const SET: &str = "application/secevent+jwt";
@@ -65,9 +68,14 @@ async fn l02_what_breaks_a_rule_is_refused_with_its_error_and_ends_nothing() {
         ("RFC 9493 3 subject is a text", "invalid_request", set("sub_id", json!("ada-7"))),
         ("RFC 9493 3 subject is empty", "invalid_request", set("sub_id", json!({}))),
     ] {
-        let reply = revoked(&site, &mutation).await;
+        let mut reply = revoked(&site, &mutation).await;
+        if reply.status.as_u16() == 503 {
+            site.clock.advance(Duration::from_secs(60));
+            reply = revoked(&site, &mutation).await;
+        }
         assert_eq!((reply.status.as_u16(), &reply.json()["err"]), (400, &json!(err)), "{paragraph}");
         assert!(reply.json()["description"].is_string() && reply.header("cache-control") == Some("no-store"));
+        assert_eq!(reply.header("content-language"), Some("en"), "RFC 8935 2.3");
     }
     for kind in ["application/jwt", "application/json", "application/x-www-form-urlencoded", ""] {
         let token =
@@ -152,7 +160,7 @@ async fn l02_each_form_of_a_subject_means_whom_it_says() {
             json!({"user": {"format": "opaque", "id": "grace-8"}, "session": {"format": "opaque", "id": "session-1"}}),
             200,
         ),
-        (json!({"format": "iss_sub", "iss": "https://other.example", "sub": "ada-7"}), 200),
+        (json!({"format": "iss_sub", "iss": "https://transmitter.example", "sub": "ada-7"}), 200),
         (json!({"format": "email", "email": "grace@gmr.example"}), 200),
         (json!({"format": "phone_number", "phone_number": "+15550100"}), 200),
         (json!({"device": {"format": "opaque", "id": "d"}}), 200),
@@ -252,6 +260,89 @@ async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_
 }
 
 #[tokio::test]
+async fn l02_a_transmitter_may_name_people_as_of_its_own_issuer_and_whom_nobody_knows_is_told() {
+    let (_transmitter, site) = beside_the_provider().await;
+    let kind = format!("{CAEP}session-revoked");
+    let send = async |subject: Value| {
+        let token = site.provider.event_token(&kind, json!({}), subject, &by_the_transmitter("t"));
+        post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], token).await.status.as_u16()
+    };
+    let of = |issuer: &str| json!({"format": "iss_sub", "iss": issuer, "sub": "ada-7"});
+    for (subject, status) in [
+        (of("https://other.example"), 200),
+        (json!({"format": "phone_number", "phone_number": "+15550100"}), 200),
+        (of("https://transmitter.example"), 401),
+        (of(site.provider.issuer()), 401),
+    ] {
+        later(&site);
+        let mut browser = site.signed_in().await;
+        assert_eq!((send(subject.clone()).await, site.status(&mut browser).await), (202, status), "{subject}");
+    }
+    let metrics = format!("http://localhost:{}/metrics", site.gateway.admin().port());
+    let metrics = Browser::new().get(&metrics).await.text();
+    for (outcome, count) in [("signal_nobody", 2), ("accepted", 2)] {
+        let counted = format!("lychgate_signals_total{{endpoint=\"events_set\",outcome=\"{outcome}\"}} {count}");
+        assert!(metrics.contains(&counted), "{counted} in {metrics}");
+    }
+    let log = site.gateway.stop().await;
+    let reasons = log.iter().filter(|line| line["path"] == PATH).filter_map(|line| line["reason"].as_str());
+    assert_eq!(reasons.collect::<Vec<_>>(), ["signal_nobody", "signal_nobody", "signal_accepted", "signal_accepted"]);
+}
+
+#[tokio::test]
+async fn r14_a_fetch_of_a_transmitters_keys_is_finished_though_whoever_caused_it_leaves() {
+    let (transmitter, site) = beside_the_provider().await;
+    let held = Arc::new(Semaphore::new(0));
+    transmitter.script().jwks_held = Some(Arc::clone(&held));
+    let kind = format!("{CAEP}session-revoked");
+    let mint = |key: &str| site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter(key));
+    let nonsense = mint("nonsense");
+    let mut leaving = Wire::connect(site.gateway.address()).await;
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: app.localhost\r\nAuthorization: Bearer of-the-transmitter\r\nContent-Type: {SET}\r\nContent-Length: {}\r\n\r\n{nonsense}",
+        nonsense.len()
+    );
+    leaving.send(head).await.unwrap();
+    while transmitter.requests("/jwks").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(leaving);
+    // The gateway has seen it leave.
+    let metrics = format!("http://localhost:{}/metrics", site.gateway.admin().port());
+    while !Browser::new().get(&metrics).await.text().contains("\nlychgate_connections 0\n") {
+        tokio::task::yield_now().await;
+    }
+    held.add_permits(1);
+    let reply = post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], mint("t")).await;
+    assert_eq!((reply.status.as_u16(), transmitter.requests("/jwks").len()), (202, 1));
+}
+
+#[tokio::test]
+async fn r14_events_follow_a_key_that_a_transmitter_changed_under_its_name() {
+    let (transmitter, site) = beside_the_provider().await;
+    let mut browser = site.signed_in().await;
+    let kind = format!("{CAEP}session-revoked");
+    let send = async |mutation: &Mutation| {
+        let token = site.provider.event_token(&kind, json!({}), ada(&site), mutation);
+        let reply = post(&site, PATH, SET, &[("authorization", "Bearer of-the-transmitter")], token).await;
+        (reply.status.as_u16(), reply.header("retry-after").map(str::to_owned))
+    };
+    let again = || (503, Some("5".to_owned()));
+    transmitter.script().jwks = Some(vec![KEYS.jwks()[0].clone()]);
+    transmitter.script().jwks.as_mut().unwrap()[0]["kid"] = json!("t");
+    let old = Mutation { signing: Signing::Rs256, ..by_the_transmitter("t") };
+    let mut other = site.signed_in().await;
+    assert_eq!((send(&old).await, site.status(&mut other).await), ((202, None), 401));
+    later(&site);
+    browser.open(&site.url("/")).await;
+    transmitter.script().jwks = Some(vec![KEYS.stranger_jwk("t")]);
+    assert_eq!((send(&by_the_transmitter("t")).await, site.status(&mut browser).await), (again(), 200));
+    site.clock.advance(Duration::from_secs(60));
+    assert_eq!((send(&by_the_transmitter("t")).await, site.status(&mut browser).await), ((202, None), 401));
+    assert_eq!(transmitter.requests("/jwks").len(), 2);
+}
+
+#[tokio::test]
 async fn l06_tokens_that_come_together_wait_for_one_answer() {
     let (transmitter, site) = beside_the_provider().await;
     let kind = format!("{CAEP}session-revoked");
@@ -272,12 +363,16 @@ async fn l06_the_keys_of_a_transmitter_are_asked_for_once_a_minute_whatever_come
     let mut after = 0;
     for (advance, fetched) in [(0, 1), (59, 1), (1, 2), (59, 2), (1, 3), (120, 4)] {
         site.clock.advance(Duration::from_secs(advance));
-        for _ in 0..5 {
+        let before = transmitter.requests("/jwks").len();
+        for number in 0..5 {
             after += 1;
             let token =
                 site.provider.event_token(&kind, json!({}), ada(&site), &by_the_transmitter(&format!("k{after}")));
             let reply = post(&site, PATH, SET, &headers, token).await;
-            assert_eq!((reply.status.as_u16(), &reply.json()["err"]), (400, &json!("invalid_key")));
+            // The one for which the newest keys were fetched is refused; of the others nobody knows.
+            let refused = number == 0 && fetched > before;
+            let expected = if refused { (400, json!("invalid_key")) } else { (503, json!("invalid_request")) };
+            assert_eq!((reply.status.as_u16(), reply.json()["err"].clone()), expected, "{number} {advance}");
         }
         assert_eq!(transmitter.requests("/jwks").len(), fetched, "{advance} seconds later");
     }
@@ -297,7 +392,7 @@ async fn l02_without_configuration_there_is_no_such_address() {
     let site = Site::new().await;
     assert_eq!(revoked(&site, &Mutation::default()).await.status.as_u16(), 404);
     let site = Site::with(policy, listening).await;
-    let get = crate::harness::browser::Browser::new().get(&site.url(PATH)).await;
+    let get = Browser::new().get(&site.url(PATH)).await;
     assert_eq!((get.status.as_u16(), get.header("allow")), (405, Some("POST")));
 }
 
