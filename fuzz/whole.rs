@@ -15,7 +15,7 @@ use lychgate::app::Running;
 use lychgate::claims::Claims;
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::http::CanonicalPath;
-use lychgate::session::{CookieNames, SealedSessions, Session, SessionId};
+use lychgate::session::{CookieNames, Registration, SealedSessions, Session, SessionId};
 
 #[path = "recorder.rs"]
 mod recorder;
@@ -217,6 +217,7 @@ fn ada() -> String {
     let session = Session {
         id: SessionId::new(),
         provider: "idp".into(),
+        registration: Registration::new("http://127.0.0.1:9", "lychgate"),
         subject: "1".into(),
         provider_session: None,
         acr: None,

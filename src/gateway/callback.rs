@@ -297,6 +297,7 @@ fn begin_session(
     let mut session = Session {
         id: SessionId::new(),
         provider: provider.name().into(),
+        registration: provider.registration(),
         subject: signed_in.subject.as_str().into(),
         provider_session: signed_in.sid.as_deref().map(Into::into),
         acr: signed_in.acr.as_deref().map(Into::into),

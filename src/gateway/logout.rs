@@ -205,9 +205,9 @@ fn form_binding(host: &HostName) -> Binding<'_> {
     Binding { purpose: "logout-form", name: "token", scope: host.as_str() }
 }
 
-/// Two applications of one host may have two providers: what one of them said is nothing for the other.
+/// Two applications of one host may have two providers, and one name two after another: what one of them said is nothing for the other.
 fn hint_scope(host: &HostName, provider: &Provider) -> String {
-    format!("{host}/{}", provider.name())
+    format!("{host}/{}/{}", provider.name(), provider.registration())
 }
 
 fn hint_binding<'a>(exchange: &Exchange<'_>, scope: &'a str) -> Binding<'a> {

@@ -17,6 +17,7 @@ fn at(seconds: u64) -> Timestamp {
 fn session(subject: &str) -> Session {
     Session {
         id: SessionId::new(),
+        registration: crate::session::Registration::new("https://idp.example", "client"),
         provider: "okta".into(),
         subject: subject.into(),
         provider_session: None,

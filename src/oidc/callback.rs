@@ -161,7 +161,7 @@ impl Provider {
 
     /// The response belongs to this pending login (R08), and both to this provider (R10).
     fn check_response(&self, pending: &PendingLogin, params: &CallbackParams) -> Result<(), LoginError> {
-        if pending.provider != self.name() {
+        if pending.provider != self.name() || pending.registration != self.registration() {
             return Err(LoginError::OtherProvider);
         }
         let state = params.state.as_deref().ok_or(LoginError::StateMissing)?;

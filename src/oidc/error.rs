@@ -208,7 +208,7 @@ pub enum LoginError {
     Expired,
     /// The provider's answers together took longer than [`super::Provider::finish`] waits.
     TimedOut,
-    /// The login began at another provider (R10).
+    /// The login began at another provider, or what its name stands for has changed (R10).
     OtherProvider,
     /// The provider promises `iss` in its responses, and this one has none (R09).
     IssuerMissing,

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, KeyRing, OpenError, Secret};
 use crate::http::ReturnTo;
+use crate::session::Registration;
 
 /// How long a person may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -27,7 +28,7 @@ pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The most logins that one browser may have under way at one application.
 pub const MAX_PENDING: usize = 8;
 
-const PURPOSE: &str = "pending-login/3";
+const PURPOSE: &str = "pending-login/4";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
 /// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
@@ -40,6 +41,8 @@ const TAG: usize = 8;
 pub struct PendingLogin {
     /// The provider that was asked.
     pub provider: String,
+    /// What that name stood for.
+    pub registration: Registration,
     /// The application that the person wanted, by its name: what comes back makes a session for no other.
     pub application: String,
     /// The `state` that was sent.
@@ -72,6 +75,7 @@ impl PendingLogin {
 struct Wire<'a> {
     #[serde(borrow)]
     provider: &'a str,
+    registration: Registration,
     application: &'a str,
     state: &'a str,
     nonce: &'a str,
@@ -120,6 +124,7 @@ fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str
     let name = name_for_state(&pending.state, secure);
     let wire = Wire {
         provider: &pending.provider,
+        registration: pending.registration,
         application: &pending.application,
         state: &pending.state,
         nonce: &pending.nonce,
@@ -142,6 +147,7 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
     let wire: Wire<'_> = postcard::from_bytes(&content).map_err(|_| OpenError)?;
     Ok(PendingLogin {
         provider: wire.provider.to_owned(),
+        registration: wire.registration,
         application: wire.application.to_owned(),
         state: wire.state.to_owned(),
         nonce: wire.nonce.to_owned(),
@@ -203,6 +209,7 @@ mod tests {
     fn pending(state: &str, started_at: Timestamp) -> PendingLogin {
         PendingLogin {
             provider: "idp".to_owned(),
+            registration: Registration::new("https://idp.example", "client"),
             application: "reports".to_owned(),
             state: state.to_owned(),
             nonce: "nonce".to_owned(),
@@ -221,6 +228,7 @@ mod tests {
         let sealed = seal(&pending("state", NOW), &home(), &ring, "a.example", true);
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
         assert_eq!((opened.provider.as_str(), opened.application.as_str()), ("idp", "reports"));
+        assert_eq!(opened.registration, Registration::new("https://idp.example", "client"));
         assert_eq!((opened.provider.as_str(), opened.state.as_str(), opened.nonce.as_str()), ("idp", "state", "nonce"));
         assert_eq!(opened.verifier.expose(), "verifier");
         assert_eq!(opened.return_to.as_str(), "/deep/link?a=b");

@@ -9,6 +9,7 @@
 mod cache;
 mod door;
 mod opened;
+mod registration;
 mod revocation;
 mod seal;
 mod ticket;
@@ -23,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::crypto::random;
 
 pub use cache::{CacheKey, SessionCache};
+pub use registration::Registration;
 pub use revocation::{
     CAUSES, Cause, Change, Done, Effect, Entry, Keeper, Keeping, Kind, Order, Patience, Revocations, Revoked, Standing,
     Tag, TokenMarks, TokenStanding, Wanted, Whom,
@@ -86,6 +88,8 @@ pub struct Session {
     pub id: SessionId,
     /// The provider's name in the configuration.
     pub provider: Text,
+    /// What that name stood for.
+    pub registration: Registration,
     /// The provider's `sub`.
     pub subject: Text,
     /// The provider's session identifier (`sid`), where it gave one.
@@ -130,7 +134,7 @@ pub enum NoSession {
     Expired,
     /// Nobody used it for too long.
     Idle,
-    /// It was made with another provider than the application now uses.
+    /// It was made with another provider than the application now uses, or the provider's issuer or client has changed.
     OtherProvider,
     /// The policy reads a claim that this session was never asked for.
     ClaimMissing,
@@ -220,6 +224,7 @@ pub(crate) mod tests {
         Session {
             id: SessionId::new(),
             provider: "okta".into(),
+            registration: Registration::new("https://gmr.okta.example", "lychgate"),
             subject: "00u1".into(),
             provider_session: Some("sid-1".into()),
             acr: None,

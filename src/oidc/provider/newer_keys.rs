@@ -41,8 +41,8 @@ impl Provider {
     /// Fetches the key set again because no key that `seen` has is that of a token. None: the window is not over, or
     /// the provider did not answer. Once begun, the fetch is finished whoever leaves: it is the only one in its window.
     pub(in crate::oidc) async fn newer_keys(&self, seen: &Arc<Discovered>) -> Option<Arc<Discovered>> {
-        let mut asking = Arc::clone(&self.asking).lock_owned().await;
-        let current = self.discovered.load_full()?;
+        let mut asking = Arc::clone(&self.learned.asking).lock_owned().await;
+        let current = self.learned.discovered.load_full()?;
         if !Arc::ptr_eq(&current, seen) {
             return Some(current);
         }
@@ -65,7 +65,7 @@ impl Provider {
             Ok(keys) => {
                 let metadata = current.metadata.clone();
                 let newer = Arc::new(Discovered { metadata, keys, at: current.at, good_for: current.good_for });
-                self.discovered.store(Some(Arc::clone(&newer)));
+                self.learned.discovered.store(Some(Arc::clone(&newer)));
                 Some(newer)
             }
             Err(error) => {
