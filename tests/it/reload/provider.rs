@@ -10,7 +10,7 @@ use super::asked_site;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::provider;
 use crate::harness::provider::{Answer, CLIENT_ID, FakeProvider, Mutation};
-use crate::harness::site::{Site, ada, policy, with_parameter};
+use crate::harness::site::{Site, ada, parameter, policy, with_parameter};
 
 #[tokio::test]
 async fn an_unchanged_provider_goes_on_and_others_come_and_go() {
@@ -85,6 +85,12 @@ async fn r10_a_provider_that_becomes_another_under_its_name_inherits_nothing() {
     assert_eq!((reply.status, other.requests("/token").len()), (StatusCode::BAD_REQUEST, 0));
     site.clock.advance(Duration::from_secs(600));
     assert_eq!((site.status(&mut browser).await, other.requests("/token").len()), (401, 0));
+    let (mut leaving, logout) = (browser.clone(), site.url("/.lychgate/logout"));
+    let page = leaving.get(&logout).await.text();
+    let (_, token) = page.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no token in {page}"));
+    let form = format!("token={}", token.split('"').next().unwrap());
+    let away = leaving.post(&logout, &form, &[("origin", "null")]).await.location().unwrap();
+    assert!(away.starts_with(other.issuer()) && parameter(&away, "id_token_hint").is_none(), "{away}");
     assert_eq!(browser.open(&site.url("/")).await.text(), "hello");
     assert_eq!(site.status(&mut browser).await, 200);
 
