@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::authenticate::Known;
-use super::bearer;
+use super::bearer::{self, BearerError};
 use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::limits::Held;
@@ -26,6 +26,7 @@ use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::authorization::BearerToken;
 use crate::http::{HostName, cache_control};
+use crate::oidc::TokenError;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
@@ -250,11 +251,11 @@ async fn send(
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let began = Instant::now();
     let mut outgoing = Outgoing::new(request);
-    let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
+    let (pool, upload) = (&exchange.gateway.pool, progress.as_deref());
+    let answered = application.upstream().send(pool, began, &mut outgoing, upload, leash.as_deref()).await;
     let answer = answered.map_err(|error| {
-        application.metrics().upstream_failures.inc();
         brought.sent.has_gone &= !error.is_before_sending();
-        Refusal::Upstream(error)
+        unanswered(application, error, account)
     })?;
     account.answered(answer.target.clone(), began.elapsed());
     let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
@@ -269,6 +270,18 @@ async fn send(
     };
     finish(exchange, application, &mut response, renewal);
     Ok(response)
+}
+
+/// Why there is no answer of the application's.
+fn unanswered(application: &Application, error: UpstreamError, account: &Account) -> Refusal {
+    match error {
+        UpstreamError::Recalled if account.is_by_token() => Refusal::Bearer(BearerError::Token(TokenError::Revoked)),
+        UpstreamError::Recalled => Refusal::Upstream(error),
+        _ => {
+            application.metrics().upstream_failures.inc();
+            Refusal::Upstream(error)
+        }
+    }
 }
 
 /// The request as the application gets it.

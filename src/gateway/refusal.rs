@@ -10,6 +10,7 @@ use super::account::Account;
 use super::addresses;
 use super::bearer::BearerError;
 use super::caller::Caller;
+use super::challenge::{challenge, set};
 use super::content::Content;
 use super::form_errors::KeptFormError;
 use super::limits::Over;
@@ -141,6 +142,11 @@ impl Refusal {
                     error.challenge(application, &mut response);
                 }
             }
+            Self::Upstream(UpstreamError::Recalled) => {
+                if let Some(application) = account.application() {
+                    set(&mut response, &challenge(application));
+                }
+            }
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
@@ -160,7 +166,7 @@ impl Refusal {
         response
     }
 
-    fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
+    fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &'a Account) -> Page<'a> {
         let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
@@ -211,6 +217,10 @@ impl Refusal {
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
             Self::KeptForm(error) => Page::BadRequest { reason: error.reason() },
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
+            Self::Upstream(UpstreamError::Recalled) => {
+                let home = account.application().map_or("/", |application| application.policy().prefix());
+                Page::SessionOver { app, sign_in_url: retry_url.unwrap_or(home) }
+            }
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }
     }
@@ -234,9 +244,11 @@ fn upstream_page<'a>(error: UpstreamError, app: &'a str, retry_url: Option<&'a s
         UpstreamError::RequestBroken => Page::BadRequest { reason: "the request's body broke off" },
         UpstreamError::Busy => Page::Overloaded,
         UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => Page::Timeout { app, retry_url },
-        UpstreamError::Connect | UpstreamError::Tls | UpstreamError::Closed | UpstreamError::Invalid => {
-            Page::Unavailable { app, retry_url }
-        }
+        UpstreamError::Connect
+        | UpstreamError::Tls
+        | UpstreamError::Closed
+        | UpstreamError::Invalid
+        | UpstreamError::Recalled => Page::Unavailable { app, retry_url },
     }
 }
 

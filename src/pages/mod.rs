@@ -74,6 +74,13 @@ pub enum Page<'a> {
         /// Where signing in starts.
         sign_in_url: &'a str,
     },
+    /// The session ended while the application had not answered yet (L04).
+    SessionOver {
+        /// The application's name.
+        app: &'a str,
+        /// Where signing in starts.
+        sign_in_url: &'a str,
+    },
     /// A form came without a session and is kept in this very page until the person has signed in (C13).
     FormKept {
         /// The application's name.
@@ -226,6 +233,7 @@ impl Page<'_> {
             Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } | Self::Me(_) => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } | Self::NetworkDenied => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. }
+            | Self::SessionOver { .. }
             | Self::FormKept { .. }
             | Self::FormNotKept { .. }
             | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
@@ -255,6 +263,7 @@ impl Page<'_> {
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",
+            Self::SessionOver { .. } => "session_over",
             Self::FormKept { .. } => "form_kept",
             Self::FormUnsent { .. } => "form_unsent",
             Self::FormNotKept { .. } => "form_not_kept",
@@ -283,7 +292,9 @@ impl Page<'_> {
     pub fn json(&self, request_id: &str) -> Bytes {
         let content = texts::content(self);
         let sign_in_url = match self {
-            Self::SignInRequired { sign_in_url, .. } | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
+            Self::SignInRequired { sign_in_url, .. }
+            | Self::SessionOver { sign_in_url, .. }
+            | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
             _ => None,
         };
         let problem = Problem { error: self.code(), message: &content.said, request_id, sign_in_url };

@@ -32,6 +32,7 @@ fn every_page() -> Vec<Page<'static>> {
         Page::Forbidden { app, person: None, sign_out_url: None },
         Page::StepUpFailed { app, retry_url },
         Page::SignInRequired { app, sign_in_url: retry_url },
+        Page::SessionOver { app, sign_in_url: retry_url },
         Page::FormKept {
             app,
             path: "/statements",

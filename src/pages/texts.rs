@@ -79,6 +79,12 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             "Sign in and then repeat what you were doing: nothing of it has reached the application.",
         )
         .link(sign_in_url, "Sign in"),
+        Page::SessionOver { app, sign_in_url } => Content::new(
+            "Your session has ended",
+            format!("Your session ended before {app} had answered."),
+            "Sign in again. What you sent may have reached the application all the same: see what became of it before you repeat it.",
+        )
+        .link(sign_in_url, "Sign in"),
         Page::FormKept { app, path, action, token, sign_in_url } => {
             let content = Content::new(
                 "Your session has ended, and your form is kept",

@@ -87,6 +87,8 @@ pub enum UpstreamError {
     RequestStalled,
     /// The client's body broke off.
     RequestBroken,
+    /// Whoever asked may not have the answer any more.
+    Recalled,
 }
 
 impl UpstreamError {
@@ -103,6 +105,7 @@ impl UpstreamError {
             Self::RequestTooLarge => "request_too_large",
             Self::RequestStalled => "request_stalled",
             Self::RequestBroken => "request_broken",
+            Self::Recalled => "session_over",
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer_head::{AnswerHead, HeadReader};
 use super::connection::{Connection, Upgraded};
+use super::leash::{Leash, Watch};
 use super::pool::Lease;
 use super::sending::{SendError, Sending};
 use super::{AnswerBody, BodyError, BodyProgress, Pool, RequestBody, Upstream, UpstreamError};
@@ -56,23 +57,26 @@ impl Outgoing {
 }
 
 impl Upstream {
-    /// Sends a request, once. `progress` is that of its body; `began` is the present moment.
+    /// Sends a request, once, for as long as `leash` holds. `progress` is that of its body; `began` is the present moment.
     ///
     /// # Errors
-    /// Says whose fault it was that there is no answer. 101 that was not asked for is none.
+    /// Says whose fault it was that there is no answer. 101 that was not asked for is none, nor is one that came when the leash did not hold
+    /// any more.
     pub async fn send(
         &self,
         pool: &Arc<Pool>,
         began: Instant,
         outgoing: &mut Outgoing,
         progress: Option<&BodyProgress>,
+        leash: Option<&dyn Leash>,
     ) -> Result<Answer, UpstreamError> {
+        let mut watch = Watch::new(leash, began);
         let mut fresh_only = false;
         for _ in 0..3 {
             let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
             // What was kept is there at once.
             let began = if lease.reused && !fresh_only { began } else { Instant::now() };
-            let tried = self.attempt(&mut lease, outgoing, (progress, began)).await;
+            let tried = self.attempt(&mut lease, outgoing, (progress, began), &mut watch).await;
             let again = outgoing.repeatable || (outgoing.sending.is_whole() && lease.is_exact());
             match tried {
                 Ok((head, keeps)) => return self.answer(head, (lease, keeps), outgoing, target),
@@ -138,25 +142,40 @@ impl Upstream {
         lease: &mut Lease,
         outgoing: &mut Outgoing,
         (progress, began): (Option<&BodyProgress>, Instant),
+        watch: &mut Watch<'_>,
     ) -> Result<(AnswerHead, bool), UpstreamError> {
+        // To connect takes its time.
+        if !watch.look(began) {
+            return Err(UpstreamError::Recalled);
+        }
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
         connection.begin();
         let (reader, sending) = (HeadReader::new(outgoing.to_head), &mut outgoing.sending);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
-        let mut until = began + self.limits.first_byte;
+        let (mut until, mut seen) = (began + self.limits.first_byte, conversation.sending.sent());
         loop {
-            let seen = conversation.sending.sent();
-            match timeout_at(until, poll_fn(|context| conversation.poll(context))).await {
+            match timeout_at(watch.wake_at(until), poll_fn(|context| conversation.poll(context))).await {
+                Ok(_) if !watch.lets_through() => return Err(UpstreamError::Recalled),
                 Ok(Ok(head)) => {
                     let keeps = head.keeps && !conversation.refused;
                     return Ok((head, keeps));
                 }
                 Ok(Err(error)) => return Err(progress.and_then(BodyProgress::failure).map_or(error, of_body)),
-                // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
-                Err(_) if conversation.sending.sent() != seen || conversation.sending.waits_for_client() => {
-                    until = Instant::now() + self.limits.first_byte;
+                Err(_) => {}
+            }
+            let now = Instant::now();
+            if !watch.look(now) {
+                return Err(UpstreamError::Recalled);
+            }
+            if now < until {
+                continue;
+            }
+            // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
+            match conversation.sending.sent() {
+                sent if sent != seen || conversation.sending.waits_for_client() => {
+                    (until, seen) = (now + self.limits.first_byte, sent);
                 }
-                Err(_) => return Err(UpstreamError::FirstByteTimeout),
+                _ => return Err(UpstreamError::FirstByteTimeout),
             }
         }
     }
