@@ -40,6 +40,18 @@ pub(super) struct Sent {
     has_gone: bool,
 }
 
+/// A request on its way to the application. Dropped, also because the client left, it says whether the application may have got something of it.
+struct OnItsWay<'s> {
+    outgoing: Outgoing,
+    has_gone: &'s mut bool,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        *self.has_gone |= self.outgoing.has_gone();
+    }
+}
+
 /// A body that is still to be read, or one that was kept.
 pub(super) enum SentBody {
     Coming(ClientBody),
@@ -57,7 +69,7 @@ impl Sent {
         !self.has_gone
     }
 
-    /// The body, to be given to somebody.
+    /// The body, to be given to somebody who keeps it.
     fn hand_over(&mut self) -> SentBody {
         self.has_gone = true;
         self.body.take()
@@ -236,7 +248,7 @@ async fn send(
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
     let held = limits::enter(exchange, application, permit.rule(), account)?.map(Arc::new);
-    let (body, progress) = match brought.sent.hand_over() {
+    let (body, progress) = match brought.sent.body.take() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
@@ -250,13 +262,11 @@ async fn send(
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let began = Instant::now();
-    let mut outgoing = Outgoing::new(request);
+    let mut going = OnItsWay { outgoing: Outgoing::new(request), has_gone: &mut brought.sent.has_gone };
     let (pool, upload) = (&exchange.gateway.pool, progress.as_deref());
-    let answered = application.upstream().send(pool, began, &mut outgoing, upload, leash.as_deref()).await;
-    let answer = answered.map_err(|error| {
-        brought.sent.has_gone &= !error.is_before_sending();
-        unanswered(application, error, account)
-    })?;
+    let answered = application.upstream().send(pool, began, &mut going.outgoing, upload, leash.as_deref()).await;
+    let answer = answered.map_err(|error| unanswered(application, error, account))?;
+    *going.has_gone = true;
     account.answered(answer.target.clone(), began.elapsed());
     let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
         (Some(upgraded), Some(client)) => {

@@ -105,6 +105,17 @@ pub enum Page<'a> {
         /// The form, sealed.
         token: &'a str,
     },
+    /// A form that is kept is being sent already, and it is not known yet whether it gets there.
+    FormUnderWay {
+        /// The application's name.
+        app: &'a str,
+        /// Where the form goes.
+        path: &'a str,
+        /// Where the page is posted.
+        action: &'a str,
+        /// The form, sealed.
+        token: &'a str,
+    },
     /// A form came without a session and could not be kept.
     FormNotKept {
         /// The application's name.
@@ -242,6 +253,7 @@ impl Page<'_> {
             | Self::FormUnsent { .. }
             | Self::TokenRefused { code: None, .. }
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::FormUnderWay { .. } => StatusCode::CONFLICT,
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -266,6 +278,7 @@ impl Page<'_> {
             Self::SessionOver { .. } => "session_over",
             Self::FormKept { .. } => "form_kept",
             Self::FormUnsent { .. } => "form_unsent",
+            Self::FormUnderWay { .. } => "form_under_way",
             Self::FormNotKept { .. } => "form_not_kept",
             Self::SignedIn { .. } => "signed_in",
             Self::LoginFailed { .. } => "login_failed",

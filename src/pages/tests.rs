@@ -41,6 +41,7 @@ fn every_page() -> Vec<Page<'static>> {
             sign_in_url: "/.lychgate/sign-in?for=/",
         },
         Page::FormUnsent { app, path: "/statements", action: "/.lychgate/resend", token: "t0ken" },
+        Page::FormUnderWay { app, path: "/statements", action: "/.lychgate/resend", token: "t0ken" },
         Page::FormNotKept { app, reason: "it is larger than 1 MiB", sign_in_url: "/" },
         Page::SignedIn { app },
         Page::LoginFailed {

@@ -108,11 +108,6 @@ impl UpstreamError {
             Self::Recalled => "session_over",
         }
     }
-
-    /// Whether there was no connection on which the application could have seen anything of a request.
-    pub const fn is_before_sending(self) -> bool {
-        matches!(self, Self::Connect | Self::ConnectTimeout | Self::Tls | Self::Busy)
-    }
 }
 
 impl fmt::Display for UpstreamError {

@@ -54,6 +54,11 @@ impl Outgoing {
         let repeatable = sending.is_without_body() && idempotent;
         Self { sending, upgrade, to_head, repeatable }
     }
+
+    /// Whether the application may have got something of it; until it has answered.
+    pub fn has_gone(&self) -> bool {
+        !self.sending.is_whole()
+    }
 }
 
 impl Upstream {

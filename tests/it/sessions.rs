@@ -4,6 +4,7 @@ mod caches;
 mod forms;
 mod forms_due;
 mod forms_refused;
+mod forms_under_way;
 mod groups;
 mod optional;
 mod refresh;
