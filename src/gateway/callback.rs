@@ -17,7 +17,7 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, home, login_of};
+use super::challenge::{begin, home, login_of, make_room};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
@@ -128,6 +128,7 @@ async fn finish(
                     }
                 };
             append(&mut response, spent);
+            make_room(exchange, (application, route.host), &mut response, headers, now);
             Ok(response)
         }
         Err(error) if pending.silent && error.is_unseen() => {
@@ -164,7 +165,7 @@ fn arrived(
     let mut response = redirect(pending.return_to.as_str())?;
     let again = cookie::find(headers, again_name(exchange)).map(|_| again_cookie(exchange));
     let again = again.and_then(|one| if provider.posts_back() { one.removal_across_sites() } else { one.removal() });
-    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
+    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange, &pending.application).header()).flatten();
     append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)
 }
@@ -175,11 +176,11 @@ fn is_chunk(field: &HeaderValue) -> bool {
     name.ends_with(b".1") && !field.as_bytes().ends_with(b"Max-Age=0")
 }
 
-/// Says that a large session was just given to this browser: coming without one now means that it was not kept, and another login would be no
-/// better (C05).
-pub(super) fn arrived_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
+/// Says that a large session of this application was just given to this browser: coming without one now means that it was not kept, and another
+/// login would be no better (C05).
+pub(super) fn arrived_cookie<'a>(exchange: &Exchange<'_>, application: &'a str) -> SetCookie<'a> {
     let name = if exchange.is_secure() { "__Host-lychgate-arrived" } else { "lychgate-arrived" };
-    SetCookie { name, value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
+    SetCookie { name, value: application, path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
 }
 
 /// A rule counts the age of a sign-in from now and without leeway; what it would find too old at once is too old here,

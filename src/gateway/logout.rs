@@ -82,7 +82,7 @@ pub(super) async fn end(
     };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
     let hint = hint_cookie(exchange, "").removal();
-    let arrived = arrived_cookie(exchange);
+    let arrived = arrived_cookie(exchange, "");
     let arrived = cookie::find(headers, arrived.name).and_then(|_| arrived.removal());
     for field in sessions.chain(hint).chain(arrived) {
         response.headers_mut().append(SET_COOKIE, field);

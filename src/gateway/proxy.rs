@@ -205,7 +205,10 @@ async fn decide(
                     let body = sent.hand_over();
                     Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body, account)).await
                 }
-                false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
+                false => {
+                    let why = who.as_ref().err().copied();
+                    Box::pin(challenge::sign_in(exchange, application, host, (scrubbed, why), now)).await
+                }
             }
         }
         Decision::StepUp(requirement) if brought.token.is_some() => {

@@ -6,6 +6,7 @@ mod forms_due;
 mod forms_refused;
 mod forms_under_way;
 mod groups;
+mod many_tabs;
 mod optional;
 mod refresh;
 mod superseded;
