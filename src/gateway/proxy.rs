@@ -19,7 +19,7 @@ use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::limits::Held;
 use super::observed::{decided, observe};
-use super::refresh::refresh;
+use super::refresh::{Carried, refresh};
 use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
@@ -113,29 +113,29 @@ pub(super) async fn forward(
     let now = account.at();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
     limits::of_person(exchange, application, found.as_ref().ok(), account)?;
-    let (who, cookies) = match found {
+    let (who, carried) = match found {
         Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
-        Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
+        Err(Nobody::Session(no_session)) => (Err(no_session), Carried::default()),
         Ok(Caller::Browser(known)) if known.is_due(now) && counts(exchange, host, &known, &scrubbed, now) => {
             let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
-            let (who, cookies) = Box::pin(refreshing).await;
-            (who.map(Caller::Browser), cookies)
+            let (who, carried) = Box::pin(refreshing).await;
+            (who.map(Caller::Browser), carried)
         }
-        Ok(caller) => (Ok(caller), Vec::new()),
+        Ok(caller) => (Ok(caller), Carried::default()),
     };
     if let Ok(known) = &who {
         account.recognised(known);
     }
     let mut brought = Brought { scrubbed, token, sent };
     // A refresh takes its time.
-    let now = if cookies.is_empty() { now } else { exchange.gateway.now() };
+    let now = if carried.is_nothing() { now } else { exchange.gateway.now() };
     let answered = decide(exchange, application, host, &mut brought, &who, now, account).await;
-    if cookies.is_empty() {
+    if carried.is_nothing() {
         return answered;
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    carry(&mut response, cookies);
+    carry(&mut response, carried.leaving(exchange.gateway.now()));
     Ok(response)
 }
 

@@ -9,6 +9,7 @@ mod groups;
 mod many_tabs;
 mod optional;
 mod refresh;
+mod refresh_slow;
 mod superseded;
 
 use std::time::Duration;
