@@ -140,8 +140,9 @@ impl Known {
 /// idle limit does not end it.
 impl Leash for Known {
     fn holds(&self) -> bool {
-        let age = self.clock.now().since(self.session.started_at);
-        age < self.application.limits().max && self.is_standing().is_ok()
+        let now = self.clock.now();
+        let is_in_time = now.since(self.session.started_at) < self.application.limits().max;
+        is_in_time && !self.session.is_from_future(now) && self.is_standing().is_ok()
     }
 }
 

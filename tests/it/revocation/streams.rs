@@ -234,3 +234,23 @@ async fn l04_what_is_open_is_closed_when_the_provider_refuses_to_refresh_its_ses
         assert_eq!(log.iter().filter(|line| line["reason"] == reason).count(), 1, "{reason}");
     }
 }
+
+#[tokio::test]
+async fn l04_c11_a_session_of_a_clock_that_was_an_hour_ahead_outlives_no_end_of_its_person() {
+    let live = Live::new().await;
+    let (mut stream, mut stream_app) = live.stream().await;
+    // The clock was an hour ahead when the session began, and is set right.
+    live.clock.set_back(Duration::from_secs(3600));
+    assert_eq!(soon(stream.rest()).await, b"");
+    assert_eq!(soon(stream_app.rest()).await, b"");
+    assert_eq!(soon(live.ask("").await.reply(false)).await.unwrap().status, 401);
+    // An end of all that the person has would not mean a session that seems to begin later.
+    let address = format!("http://127.0.0.1:{}/revocations", live.gateway.admin().port());
+    let headers = [("content-type", "application/json")];
+    let body = bytes::Bytes::from_static(b"{\"who\": \"ada\"}");
+    let reply = Browser::new().send(http::Method::POST, &address, &headers, body).await;
+    assert_eq!(reply.status.as_u16(), 200);
+    assert_eq!(soon(live.ask("").await.reply(false)).await.unwrap().status, 401);
+    let log = live.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "session_from_future").count(), 2);
+}
