@@ -166,6 +166,7 @@ impl Plan {
         // gateways that share everything are told of the address.
         let fronts = Fronts::new(&config.listeners)?;
         let mut sockets = bind_all(&config, &fronts)?;
+        let keeps = config.state.is_some() || options.revocations.is_some();
         let revocations = match options.revocations {
             Some(given) => given,
             None => revocations(&config, &options.clock)?,
@@ -193,6 +194,7 @@ impl Plan {
             board: Arc::clone(&board),
             reloads: reloads.clone(),
             revocations: Arc::clone(&revocations),
+            keeps,
             clock: common.clock.clone(),
         };
         let dated = config::dated(&config.listeners);

@@ -155,3 +155,44 @@ fn a_secret_of_a_policy_that_everybody_can_read_is_warned_of() {
     );
     assert!(!said.contains("a-proof"), "{said}");
 }
+
+/// The gateway's settings with a provider, a listener and these further lines on top.
+fn settings(top: &str, listener: &str, secret: &str) -> String {
+    format!(
+        "policies = [\"policies/*.toml\"]\n{top}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n\
+         [providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_secret = {secret}\n"
+    )
+}
+
+const SIGNS_IN: &str = "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n\
+    [login]\nprovider = \"idp\"\n[[rules]]\nallow = \"true\"\n";
+
+const PUBLIC: &str =
+    "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n[[rules]]\naccess = \"public\"\n";
+
+/// A folder with these settings, a session key and a client secret.
+fn complete(settings: &str, policy: &str) -> Folder {
+    let folder = folder(settings, policy);
+    folder.write("session.key", &ended(&mut lychgate(&["keygen"])).1);
+    folder.write("idp.secret", "s3cret\n");
+    folder
+}
+
+const SECRET: &str = "{ file = \"idp.secret\" }";
+
+const KEYS: &str = "keys = { session = [{ file = \"session.key\" }] }\n";
+
+#[test]
+fn l04_a_gateway_that_would_forget_at_a_restart_which_sessions_ended_warns() {
+    let behind = "scheme = \"https\"";
+    let warned = |top: &str, more: &str, policy: &str| {
+        let text = settings(&format!("{KEYS}trusted_proxies = [\"10.0.0.1\"]\n{top}"), behind, SECRET);
+        let (code, out, err) = check(&complete(&(text + more), policy), &["--deny-warnings"]);
+        assert_eq!(code, i32::from(err.contains("warning: ")), "{out}{err}");
+        err.matches("a restart forgets").count()
+    };
+    assert_eq!(warned("", "", SIGNS_IN), 1);
+    assert_eq!(warned("", "events = {}\n", SIGNS_IN), 1);
+    assert_eq!(warned("state = \"state\"", "events = {}\n", SIGNS_IN), 0);
+    assert_eq!(warned("", "", PUBLIC), 0);
+}
