@@ -17,7 +17,7 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, home, login_of};
+use super::challenge::{begin, front_door, home, login_of};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
@@ -44,7 +44,8 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default()).map_err(Refusal::Login)?;
+    let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default());
+    let params = params.map_err(|error| stray(error, route))?;
     finish(exchange, route, headers, &params, account).await
 }
 
@@ -57,8 +58,9 @@ pub(super) async fn answer_posted(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let form = posted_form(exchange, headers, body).await.map_err(Refusal::Login)?;
-    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref()).map_err(Refusal::Login)?;
+    let form = posted_form(exchange, headers, body).await.map_err(|error| stray(error, route))?;
+    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref());
+    let params = params.map_err(|error| stray(error, route))?;
     let known = params.state().is_some_and(|state| {
         find_pending(exchange, route, headers, &pending::name_for_state(state, exchange.is_secure())).is_some()
     });
@@ -74,6 +76,11 @@ pub(super) async fn answer_posted(
         *response.status_mut() = StatusCode::SEE_OTHER;
     }
     Ok(response)
+}
+
+/// A response of which nobody knows what it was for.
+fn stray(error: LoginError, route: &Route<'_>) -> Refusal {
+    Refusal::login(error, &front_door(route))
 }
 
 /// A posted response, within [`MAX_RESPONSE`] and the time limit for bodies.
@@ -96,13 +103,13 @@ async fn finish(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let now = exchange.gateway.now();
-    let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
+    let state = params.state().ok_or_else(|| stray(LoginError::StateMissing, route))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
     let Some(mut pending) = find_pending(exchange, route, headers, &cookie_name) else {
         return heal_unknown(exchange, route, headers, account, now);
     };
     let application = route.neighbours.iter().find(|application| application.name() == pending.application);
-    let application = application.ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    let application = application.ok_or_else(|| stray(LoginError::StateUnknown, route))?;
     // Other policies may be in use by now.
     if !belongs(route, &pending.return_to, application) {
         pending.return_to = home(application);
@@ -147,7 +154,7 @@ async fn finish(
                 let (provider, reason) = (provider.name(), error.code());
                 tracing::warn!(provider, app = application.name(), reason, help, "a login failed");
             }
-            let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
+            let mut response = Refusal::login(error, &pending.return_to).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }
@@ -245,7 +252,7 @@ fn heal_unknown(
             account.failed(LoginError::StateUnknown.code());
             Ok(redirect(application.policy().prefix())?)
         }
-        None => Err(Refusal::Login(LoginError::StateUnknown)),
+        None => Err(stray(LoginError::StateUnknown, route)),
     }
 }
 
