@@ -34,6 +34,8 @@ use crate::snapshot::{Application, Route};
 
 /// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
+/// Bytes of a provider's description of its error that are logged.
+const DESCRIBED: usize = 200;
 /// How long a browser remembers that it was given a large session.
 const ARRIVED: Duration = Duration::from_secs(30);
 
@@ -150,14 +152,26 @@ async fn finish(
         }
         Err(error) => {
             metrics.failed.inc();
-            if let Some(help) = error.operator_help() {
-                let (provider, reason) = (provider.name(), error.code());
-                tracing::warn!(provider, app = application.name(), reason, help, "a login failed");
-            }
+            tell(exchange, application, &error, params);
             let mut response = Refusal::login(error, &pending.return_to).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }
+    }
+}
+
+/// Writes down why a login failed that began in this browser, under the number that its page shows: an operator learns what the person is
+/// not told. What others send to this address is a line of the access log only.
+fn tell(exchange: &Exchange<'_>, application: &Application, error: &LoginError, params: &CallbackParams) {
+    let request_id = exchange.request_id.as_str();
+    let (app, reason) = (application.name(), error.code());
+    let provider = application.provider().map(|provider| provider.name());
+    let described = params.error_description().filter(|_| matches!(error, LoginError::ProviderError(_)));
+    let described = described
+        .map(|text| tracing::field::debug(text.get(..text.floor_char_boundary(DESCRIBED)).unwrap_or_default()));
+    match error.operator_help() {
+        Some(help) => tracing::warn!(request_id, provider, app, reason, described, help, "a login failed"),
+        None => tracing::info!(request_id, provider, app, reason, described, "a login failed"),
     }
 }
 
