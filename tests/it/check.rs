@@ -196,3 +196,19 @@ fn l04_a_gateway_that_would_forget_at_a_restart_which_sessions_ended_warns() {
     assert_eq!(warned("state = \"state\"", "events = {}\n", SIGNS_IN), 0);
     assert_eq!(warned("", "", PUBLIC), 0);
 }
+
+#[test]
+fn a_load_balancer_that_nobody_is_told_of_is_warned_of() {
+    let warned = |top: &str, listener: &str| {
+        let text = settings(&format!("state = \"state\"\n{top}"), listener, SECRET);
+        let (code, out, err) = check(&complete(&text, PUBLIC), &[]);
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(!err.contains("warning: ") || err.contains("lychgate.toml:"), "{err}");
+        err.matches("every client has the load balancer's address").count()
+    };
+    assert_eq!(warned("", "scheme = \"https\""), 1);
+    for told in ["trusted_proxies = [\"127.0.0.1\"]", "trusted_proxies = []"] {
+        assert_eq!(warned(told, "scheme = \"https\""), 0, "{told}");
+    }
+    assert_eq!((warned("", ""), warned("", "scheme = \"http\"")), (0, 0));
+}
