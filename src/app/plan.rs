@@ -81,7 +81,8 @@ impl Origin {
             let secrets = |wanted: &policy::SecretSource| {
                 let wanted = source_of(wanted);
                 open_to_all.borrow_mut().extend(config::readable_by_all(&wanted, &folder));
-                config::read_secret(&wanted, &folder, &self.environment, (files, &part))
+                let read = config::read_secret(&wanted, &folder, &self.environment, (files, &part));
+                read.map_err(|error| error.to_string())
             };
             let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
             let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };

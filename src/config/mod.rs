@@ -53,7 +53,7 @@ pub use provider::{Asking, AssertionAudience, ClientAuth, ProviderConfig, Respon
 pub use proxies::Networks;
 pub use redirect::HttpsRedirect;
 pub use reload::Reload;
-pub use secrets::{SecretSource, read_secret, readable_by_all};
+pub use secrets::{NoSecret, SecretSource, read_secret, readable_by_all};
 pub use signals::{Signals, Transmitter};
 pub use tls::{
     CertificateNames, Certificates, ClientCertificates, Dated, ServerCertificate, ServerTls, Validity, dated,
