@@ -151,7 +151,10 @@ fn read_hosts(texts: Vec<Text<'_>>, reading: &mut Reading<'_>) -> Vec<HostName> 
             }
             Ok(host) => hosts.push(host),
             Err(why) => {
-                let help = "write the exact name without scheme and port, for example \"app.example\"";
+                let help = match text.text.contains('*') {
+                    true => "name each host by itself: hosts = [\"a.example\", \"b.example\"]",
+                    false => "write the exact name without scheme and port, for example \"app.example\"",
+                };
                 reading.error(format!("`{}` is no host name: {why}", text.text), text.span, help);
             }
         }

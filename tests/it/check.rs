@@ -166,7 +166,6 @@ fn settings(top: &str, listener: &str, secret: &str) -> String {
 
 const SIGNS_IN: &str = "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n\
     [login]\nprovider = \"idp\"\n[[rules]]\nallow = \"true\"\n";
-
 const PUBLIC: &str =
     "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n[[rules]]\naccess = \"public\"\n";
 
@@ -179,7 +178,6 @@ fn complete(settings: &str, policy: &str) -> Folder {
 }
 
 const SECRET: &str = "{ file = \"idp.secret\" }";
-
 const KEYS: &str = "keys = { session = [{ file = \"session.key\" }] }\n";
 
 #[test]
@@ -287,6 +285,63 @@ fn a_file_for_the_access_log_is_written_as_a_table() {
         assert_eq!(code, 64, "{err}");
         assert!(err.contains("\"off\" or { file = \"…\" }") && err.contains(help), "{err}");
     }
+}
+
+#[test]
+fn headers_that_look_like_expressions_and_claims_that_nobody_sends_are_warned_of() {
+    let told = |value: &str| {
+        let policy = SIGNS_IN.replace("[[rules]]", &format!("[headers]\nX-User = \"{value}\"\n[[rules]]"));
+        let text = settings("state = \"state\"\ntrusted_proxies = []", "scheme = \"https\"", SECRET);
+        let (code, out, err) = check(&complete(&text, &policy), &["--deny-warnings"]);
+        assert_eq!(code, i32::from(err.contains("warning: ")), "{out}{err}");
+        err
+    };
+    for (value, written) in [
+        ("{user.email}", "{user.email}"),
+        ("user {user.email}!", "{user.email}"),
+        ("$user.email", "$user.email"),
+        ("$USER", "$USER"),
+        ("%{REMOTE_USER}", "{REMOTE_USER}"),
+        ("${user.sub} $remote_user", "$remote_user"),
+        ("user.email", "user.email"),
+        ("{session.acr}", "{session.acr}"),
+    ] {
+        let err = told(value);
+        assert!(err.contains(&format!("`{written}` is no expression: it is sent as it stands")), "{value}: {err}");
+    }
+    for plain in
+        ["${user.sub}", "$${user.email}", "user", "{}", "a user.name", "users.example", "$5", "user.app.example"]
+    {
+        assert_eq!(told(plain), "", "{plain}");
+    }
+    for (claim, near) in [("emial", "email"), ("subb", "sub"), ("prefered_username", "preferred_username")] {
+        let err = told(&format!("${{user.{claim}}}"));
+        assert!(err.contains(&format!("did you mean `{near}`?")), "{err}");
+    }
+    for own in ["mail", "dept", "role", "team", "uid", "oid", "upn"] {
+        assert_eq!(told(&format!("${{user.{own}}}")), "", "{own}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_headers_that_a_rule_with_a_mistake_may_send() {
+    let policy = SIGNS_IN.replace("[[rules]]", "[headers]\nX-User = \"${user.sub}\"\n[[rules]]");
+    let policy = policy.replace("allow = \"true\"", "allow = \"user.\"");
+    let text = settings("state = \"state\"\ntrusted_proxies = []", "scheme = \"https\"", SECRET);
+    let (code, _, err) = check(&complete(&text, &policy), &[]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("error: ") && !err.contains("never sent"), "{err}");
+    let public = policy.replace("allow = \"user.\"", "access = \"public\"");
+    assert!(check(&complete(&text, &public), &[]).2.contains("never sent"));
+}
+
+#[test]
+fn a_pattern_of_hosts_is_told_that_there_are_none() {
+    let policy = PUBLIC.replace("app.example", "*.example");
+    let (code, _, err) = check(&complete(&settings("state = \"state\"", "", SECRET), &policy), &[]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("hosts are exact names, and `*` stands for none of them"), "{err}");
+    assert!(err.contains("name each host by itself"), "{err}");
 }
 
 /// `lychgate check` for whom files that are for their owner only are another user's: as nobody where this is root.
