@@ -73,7 +73,7 @@ pub(super) fn step_up_token(
     application: &Application,
     requirement: &Requirement<'_>,
 ) -> Response<Content> {
-    let page = Page::StepUpFailed { app: application.name(), retry_url: application.policy().prefix() };
+    let page = Page::StepUpFailed { app: application.policy().title(), retry_url: application.policy().prefix() };
     let mut response = page.answer(Form::Json, exchange.request_id.as_str()).map(Content::own);
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     set(&mut response, &insufficient(requirement));
@@ -229,7 +229,7 @@ fn unauthorised(
         && accepts_html(headers);
     let form = if by_person { exchange.form.read() } else { Form::Json };
     // What a script asks for, or a form is sent to, is no page to come back to.
-    let page = Page::SignInRequired { app: application.name(), sign_in_url: application.policy().prefix() };
+    let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     set(&mut response, challenge);
     response

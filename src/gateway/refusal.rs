@@ -17,7 +17,8 @@ use super::sign_in;
 use crate::http::forwarded::ChainError;
 use crate::http::{HeadError, PathError, ReturnTo};
 use crate::oidc::{LoginError, ProviderErrorCode};
-use crate::pages::{Form, Page};
+use crate::pages::{Foot, Form, Page};
+use crate::snapshot::Application;
 use crate::upstream::UpstreamError;
 
 /// Why a request gets an answer of the gateway's own.
@@ -157,12 +158,15 @@ impl Refusal {
         if matches!(self, Self::Over(_)) {
             account.refused();
         }
-        let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
+        let application = account.application().cloned();
+        let policy = application.as_deref().map(Application::policy);
+        let (app, contact) = policy.map_or(("", None), |policy| (policy.title(), policy.contact()));
         let person = account.known().map(|known| Caller::who(known).to_owned());
         // Who brings a token reads no pages.
         let form = if account.is_by_token() { Form::Json } else { form };
-        let page = self.page(&app, person.as_deref(), account);
-        let mut response = page.answer(form, account.request_id().as_str()).map(Content::own);
+        let page = self.page(app, person.as_deref(), account);
+        let foot = Foot { request_id: account.request_id().as_str(), contact };
+        let mut response = page.answer(form, foot).map(Content::own);
         match self {
             // What the body is was in doubt, so nothing behind it is read.
             Self::Head(HeadError::TransferCoding) => {

@@ -59,14 +59,14 @@ pub(super) async fn answer(
         Ok(known) if known.is_due(now) => {}
         Ok(known) => {
             account.recognised(&known);
-            let page = Page::SignedIn { app: application.name() };
+            let page = Page::SignedIn { app: application.policy().title() };
             return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
         }
         Err(_) if query.ends_with(DONE) => return Err(Refusal::login(LoginError::StateUnknown, &back)),
         Err(_) => {}
     }
     if !wants_page(headers) {
-        let page = Page::SignInRequired { app: application.name(), sign_in_url: &here };
+        let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: &here };
         let mut response = page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own);
         set(&mut response, &challenge(application));
         return Ok(response);

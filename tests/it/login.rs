@@ -1,5 +1,6 @@
 //! A person signs in through the whole gateway, and the application sees who it is.
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -157,4 +158,37 @@ async fn o01_where_no_login_can_begin_the_page_that_was_asked_for_is_tried_again
         let reply = Browser::new().fetch(Method::GET, &gateway.url(path)).await;
         assert_eq!((reply.status, &reply.json()["sign_in_url"]), (StatusCode::UNAUTHORIZED, &json!("/archives")));
     }
+}
+
+#[tokio::test]
+async fn people_read_the_title_and_whom_to_ask_and_logs_have_the_file_s_name() {
+    let called = |upstream: &str| {
+        policy(upstream).replace("[app]", "[app]\ntitle = \" Royalty <statements> \"\ncontact = \"the desk, 555-0199\"")
+    };
+    let site = Site::with(called, |setup| setup).await;
+    let mut browser = site.signed_in().await;
+    let shown = "Royalty &lt;statements&gt;";
+    let reply = browser.get(&site.url("/admin/x")).await;
+    assert!(
+        reply.status == StatusCode::FORBIDDEN && reply.text().contains(&format!("this page of {shown}.")),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.text().contains("Contact: the desk, 555-0199<br>"), "{}", reply.text());
+    let page = browser.get(&site.url("/.lychgate/logout")).await.text();
+    assert!(page.contains(&format!("sign out of {shown}.")) && !page.contains("555-0199"), "{page}");
+    assert!(browser.get(&site.url("/.lychgate/me")).await.text().contains(&format!("signed in to {shown} as ada")));
+    let me = browser.fetch(Method::GET, &site.url("/.lychgate/me")).await.json();
+    assert_eq!(me["app"], "app");
+    let json = [("accept", "application/json")];
+    let refused = browser.send(Method::GET, &site.url("/admin/x"), &json, Bytes::new()).await.json();
+    assert_eq!(refused["contact"], "the desk, 555-0199");
+    site.provider.script().error = Some("access_denied");
+    let failed = Browser::new().open(&site.url("/")).await.text();
+    assert!(failed.contains("Contact: the desk, 555-0199<br>"), "{failed}");
+    let unknown = Browser::new().fetch(Method::GET, &site.url("/statements")).await;
+    assert_eq!(unknown.header("www-authenticate"), Some("Bearer realm=\"app\""));
+    let log = site.gateway.stop().await;
+    assert!(log.iter().all(|line| line["app"] == "app" || line["app"].is_null()), "{log:#?}");
+    assert!(!log.iter().any(|line| line.to_string().contains("Royalty")), "{log:#?}");
 }
