@@ -15,10 +15,12 @@ mod plan;
 mod reload;
 mod replay;
 mod running;
+mod start_error;
 mod story;
 mod watch;
 
 pub use plan::Plan;
 pub use replay::{Changed, Replay, Unknown};
-pub use running::{LevelSetter, Options, Running, StartError};
+pub use running::{LevelSetter, Options, Running};
+pub use start_error::StartError;
 pub use story::{Decided, Place, Question, Receives, Story, Taken};

@@ -24,7 +24,7 @@ use crate::oidc::{Begun, LoginError, LoginRequest, Provider};
 use crate::pages::{Form, Page};
 use crate::policy::Requirement;
 use crate::session::NoSession;
-use crate::snapshot::Application;
+use crate::snapshot::{Application, Route};
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -77,7 +77,7 @@ pub(super) fn step_up_token(
     application: &Application,
     requirement: &Requirement<'_>,
 ) -> Response<Content> {
-    let page = Page::StepUpFailed { app: application.name(), retry_url: "/" };
+    let page = Page::StepUpFailed { app: application.policy().title(), retry_url: application.policy().prefix() };
     let mut response = page.answer(Form::Json, exchange.request_id.as_str()).map(Content::own);
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     set(&mut response, &insufficient(requirement));
@@ -127,12 +127,12 @@ pub(super) async fn begin(
     let provider = provider_of(application)?;
     let begun = match provider.begin(request.clone()).await {
         Err(LoginError::Unavailable(_)) => {
-            provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
-            provider.begin(request).await
+            provider.discovered_now().await.map_err(|_| Refusal::provider_unavailable(&request.return_to))?;
+            provider.begin(request.clone()).await
         }
         begun => begun,
     };
-    let begun = begun.map_err(|error| refused(provider, error))?;
+    let begun = begun.map_err(|error| refused(exchange, provider, error, &request.return_to))?;
     let mut response = redirect(&begun.authorize_url)?;
     for field in pending_cookies(exchange, (application, host), &begun, headers, now) {
         response.headers_mut().append(SET_COOKIE, field);
@@ -141,14 +141,14 @@ pub(super) async fn begin(
 }
 
 /// A login that could not begin; what an operator can do about it is logged.
-fn refused(provider: &Provider, error: LoginError) -> Refusal {
+fn refused(exchange: &Exchange<'_>, provider: &Provider, error: LoginError, page: &ReturnTo) -> Refusal {
     if let LoginError::Unavailable(_) = error {
-        return Refusal::ProviderUnavailable;
+        return Refusal::provider_unavailable(page);
     }
-    let (provider, reason) = (provider.name(), error.code());
+    let (request_id, provider, reason) = (exchange.request_id.as_str(), provider.name(), error.code());
     let help = error.operator_help().unwrap_or("`lychgate doctor` asks the provider and says what it finds");
-    tracing::warn!(provider, reason, help, "a login could not begin");
-    Refusal::Login(error)
+    tracing::warn!(request_id, provider, reason, help, "a login could not begin");
+    Refusal::login(error, page)
 }
 
 /// The cookie of this login, and the removal of those that are over or too many.
@@ -230,6 +230,13 @@ pub(super) fn home(application: &Application) -> ReturnTo {
     ReturnTo::parse(application.policy().prefix()).unwrap_or_else(ReturnTo::root)
 }
 
+/// Where people sign in on a host, when nothing is known of what they came for.
+pub(super) fn front_door(route: &Route<'_>) -> ReturnTo {
+    let mut all = route.neighbours.iter().rev();
+    all.find(|application| application.provider().is_some())
+        .map_or_else(ReturnTo::root, |application| home(application))
+}
+
 /// Whether a person waits for a page.
 fn is_navigation(exchange: &Exchange<'_>, scrubbed: &Scrubbed) -> bool {
     exchange.head.method == Method::GET && scrubbed.upgrade().is_none() && wants_page(scrubbed.headers())
@@ -269,7 +276,8 @@ fn unauthorised(
         && !headers.contains_key(&SEC_PURPOSE)
         && accepts_html(headers);
     let form = if by_person { exchange.form.read() } else { Form::Json };
-    let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
+    // What a script asks for, or a form is sent to, is no page to come back to.
+    let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     set(&mut response, challenge);
     response

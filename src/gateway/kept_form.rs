@@ -229,7 +229,7 @@ pub(super) async fn keep(
         id,
         browser: &browser,
         at: exchange.gateway.now(),
-        app: application.name(),
+        app: application.policy().title(),
         person: person.as_deref(),
         path: &path,
         query: exchange.head.query.as_deref(),
@@ -267,7 +267,7 @@ pub(super) fn page(
     room: Room,
 ) -> Response<Content> {
     let sign_in_url = sign_in::address(application);
-    let (app, action) = (application.name(), addresses::RESEND);
+    let (app, action) = (application.policy().title(), addresses::RESEND);
     show(exchange, application, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
 }
 
@@ -279,7 +279,7 @@ pub(super) fn page_of_unsent(
     sealed: &str,
     room: Room,
 ) -> Response<Content> {
-    let (app, action) = (application.name(), addresses::RESEND);
+    let (app, action) = (application.policy().title(), addresses::RESEND);
     show(exchange, application, &Page::FormUnsent { app, path, action, token: sealed }, room)
 }
 
@@ -308,7 +308,7 @@ fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, roo
 
 fn not_kept(exchange: &Exchange<'_>, application: &Application, why: NotKept) -> Response<Content> {
     let (reason, sign_in_url) = (why.reason(), application.policy().prefix());
-    let page = Page::FormNotKept { app: application.name(), reason, sign_in_url };
+    let page = Page::FormNotKept { app: application.policy().title(), reason, sign_in_url };
     let mut response = page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own);
     set(&mut response, &challenge(application));
     response

@@ -48,7 +48,7 @@ pub(super) fn ask(
     account.recognised(&known);
     let (token, provider) = (form_token(exchange, route.host, &known), provider_origin(&known));
     let page = Page::SignOut {
-        app: known.application().name(),
+        app: known.application().policy().title(),
         action: LOGOUT,
         token: &token,
         stay_url: known.application().policy().prefix(),
@@ -97,7 +97,7 @@ pub(super) fn signed_out(
     account: &Account,
 ) -> Result<Response<Content>, Refusal> {
     let application = route.neighbours.last().ok_or(Refusal::UnknownReserved)?;
-    let page = Page::SignedOut { app: application.name(), sign_in_url: application.policy().prefix() };
+    let page = Page::SignedOut { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 

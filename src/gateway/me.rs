@@ -78,7 +78,7 @@ fn form(exchange: &Exchange<'_>, headers: &HeaderMap) -> Form {
 fn nobody(exchange: &Exchange<'_>, route: &Route<'_>, form: Form) -> Result<Response<Content>, Refusal> {
     let signs_in = route.neighbours.iter().rev().find(|application| application.provider().is_some());
     let application = signs_in.ok_or(Refusal::UnknownReserved)?;
-    let page = Page::SignInRequired { app: application.name(), sign_in_url: application.policy().prefix() };
+    let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     let challenge = HeaderValue::try_from(format!("Bearer realm=\"{}\"", application.name()))?;
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -89,7 +89,7 @@ fn page(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known) -> Response<C
     let session = known.session();
     let (token, provider) = (logout::form_token(exchange, route.host, known), logout::provider_origin(known));
     let me = Me {
-        app: known.application().name(),
+        app: known.application().policy().title(),
         who: known.who(),
         facts: facts(known),
         claims: session.claims.iter().map(|(name, value)| (name, value.json())).collect(),

@@ -35,6 +35,8 @@ pub struct CallbackParams {
     code: Option<String>,
     iss: Option<String>,
     error: Option<ProviderErrorCode>,
+    /// What the provider says of it, if the provider is who wrote it.
+    error_description: Option<String>,
     /// How the response came.
     mode: ResponseMode,
 }
@@ -100,6 +102,11 @@ impl CallbackParams {
         self.state.as_deref()
     }
 
+    /// What the provider says of its error; for the log of a login that this browser began, and never for people (R06).
+    pub fn error_description(&self) -> Option<&str> {
+        self.error_description.as_deref()
+    }
+
     /// RFC 6749 section 3.1: a parameter without a value is as good as none.
     fn set(&mut self, name: &str, value: String) {
         if value.is_empty() {
@@ -110,6 +117,7 @@ impl CallbackParams {
             "code" => self.code = Some(value),
             "iss" => self.iss = Some(value),
             "error" => self.error = Some(ProviderErrorCode::parse(&value)),
+            "error_description" => self.error_description = Some(value),
             _ => {}
         }
     }

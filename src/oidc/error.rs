@@ -359,6 +359,26 @@ impl LoginError {
             Self::AuthTimeMissing => {
                 "the ID token has no `auth_time`, which OpenID Connect requires where `max_age` is asked for: let the provider send it (at Entra ID an optional claim); see docs/providers.md"
             }
+            Self::ProviderError(
+                ProviderErrorCode::UnauthorizedClient
+                | ProviderErrorCode::UnsupportedResponseType
+                | ProviderErrorCode::InvalidScope
+                | ProviderErrorCode::InvalidRequest,
+            ) => {
+                "the provider refuses the request: see that the client may use the code flow, and the `scopes` that are configured; `lychgate doctor` tries them"
+            }
+            Self::TokenEndpoint(TokenEndpointError::InvalidGrant) => {
+                "the provider refuses the code: it was redeemed before, took too long, or was given for another client or redirect address"
+            }
+            Self::IdToken(IdTokenError::Expired | IdTokenError::IssuedAt) => {
+                "the ID token is of another time: compare this machine's clock with the provider's (`lychgate doctor` does), and see `clock_skew`"
+            }
+            Self::IdToken(IdTokenError::Issuer) => {
+                "the ID token's `iss` is not the configured `issuer`, character for character: see what the provider calls itself"
+            }
+            Self::IdToken(IdTokenError::Audience | IdTokenError::AuthorizedParty) => {
+                "the ID token is for another client: compare `client_id` with what is registered"
+            }
             Self::ResponseMode => {
                 "the response came by another way than `response_mode` says: see what is registered for this client at the provider"
             }

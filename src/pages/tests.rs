@@ -154,6 +154,22 @@ fn nothing_breaks_out_of_its_place() {
 }
 
 #[test]
+fn whom_to_ask_stands_above_the_number_that_is_quoted_and_is_escaped() {
+    let contact = Some("the desk <b>, desk@gmr.example & 555");
+    let foot = Foot { request_id: ID, contact };
+    for page in every_page() {
+        let text = String::from_utf8(page.html(foot).body.to_vec()).unwrap();
+        let shown = format!("Contact: the desk &lt;b&gt;, desk@gmr.example &amp; 555<br>Request id: <code>{ID}</code>");
+        assert!(text.contains(&shown), "{text}");
+        assert!(!html(&page).contains("Contact: "), "{page:?}");
+        let json: serde_json::Value = serde_json::from_slice(&page.json(foot)).unwrap();
+        assert_eq!(json["contact"].as_str(), contact);
+        let json: serde_json::Value = serde_json::from_slice(&page.json(ID)).unwrap();
+        assert!(json.get("contact").is_none());
+    }
+}
+
+#[test]
 fn answers_carry_their_security_headers_in_both_forms() {
     for page in every_page() {
         for (form, kind) in [(Form::Html, "text/html; charset=utf-8"), (Form::Json, "application/json")] {

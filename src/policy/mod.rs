@@ -154,6 +154,16 @@ impl Policy {
         &self.door.name
     }
 
+    /// What people call the application; on pages only.
+    pub fn title(&self) -> &str {
+        self.app.words.title.as_deref().unwrap_or(self.name())
+    }
+
+    /// Whom people ask who are refused.
+    pub fn contact(&self) -> Option<&str> {
+        self.app.words.contact.as_deref()
+    }
+
     /// Whether it only observes: a shadow of another policy, which is decided beside it and never enforced.
     pub fn is_shadow(&self) -> bool {
         self.observes
