@@ -1,4 +1,4 @@
-//! Bodies as hyper gives and takes them: counted while it lives, and on HTTP/2 taken back from a client that does not take it.
+//! Bodies as hyper gives and takes them: whole or broken, counted while they live, and on HTTP/2 taken back from a client that does not take them.
 //!
 //! On HTTP/1.1 a client that reads nothing blocks the socket, which the watchman sees. On HTTP/2 it shuts one stream's window while the
 //! socket goes on, and hyper does not ask for the body meanwhile; so each body notes since when it is the client's turn. Taking it back
@@ -6,10 +6,11 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 
 use super::watch::{InFlight, Watch};
 use crate::gateway::Body;
@@ -45,6 +46,42 @@ impl<B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin> http_body::Bod
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// What a client sends on HTTP/2: it is over only where the client has said so.
+///
+/// hyper takes a stream that was reset with NO_ERROR for one that has ended, and what came of it for all there is. Only END_STREAM says
+/// that (RFC 9113 section 8.1).
+pub(super) struct Upload(Incoming);
+
+impl Upload {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self(body)
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll_frame(context)) {
+            None if self.0.is_end_stream() => None,
+            Some(Ok(frame)) => Some(Ok(frame)),
+            None | Some(Err(_)) => Some(Err(BodyError::Broken)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -19,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::admission::Admission;
-use super::answer::{Counted, Offered};
+use super::answer::{Counted, Offered, Upload};
 use super::cork::{Outlet, cork};
 use super::goodbye::{self, Breakable};
 use super::guard::Guard;
@@ -32,7 +31,7 @@ use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
-use crate::upstream::{BodyError, ClientBody};
+use crate::upstream::ClientBody;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -186,9 +185,7 @@ impl Serving {
                     let request = request.map(|body| match body.is_end_stream() {
                         true => ClientBody::default(),
                         // It may take longer than the answer.
-                        false => {
-                            ClientBody::new(Counted::new(body.map_err(|_| BodyError::Broken), watch.begin_request()))
-                        }
+                        false => ClientBody::new(Counted::new(Upload::new(body), watch.begin_request())),
                     });
                     let response = gateway.handle(request, &facts).await;
                     response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::floods::Door;
 use super::{Plan, Site, anonymous, site};
+use crate::harness::frames::{DATA, RST_STREAM, frame, opening, request};
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
@@ -178,4 +180,22 @@ async fn l04_an_upload_that_was_answered_early_ends_with_its_session() {
     // Nothing is sent meanwhile, and both sides would wait for long.
     assert_eq!(soon(upstream.rest()).await, b"");
     let _ = soon(client.rest()).await;
+}
+
+#[tokio::test]
+async fn h05_an_upload_that_was_answered_early_and_is_taken_back_is_not_whole_over_http2() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let mut client = Wire::over(door.connect().await);
+    client.send([opening(), request(1, "POST", "/public/x"), frame(DATA, 0, 1, b"half")].concat()).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await.unwrap(), b"half");
+    upstream.send(OK).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"ok") {
+        read.extend(soon(client.bytes()).await);
+    }
+    client.send(frame(RST_STREAM, 0, 1, &[0; 4])).await.unwrap();
+    assert_eq!(soon(upstream.rest()).await, b"");
 }
