@@ -199,3 +199,45 @@ async fn h05_an_upload_that_was_answered_early_and_is_taken_back_is_not_whole_ov
     client.send(frame(RST_STREAM, 0, 1, &[0; 4])).await.unwrap();
     assert_eq!(soon(upstream.rest()).await, b"");
 }
+
+#[tokio::test]
+async fn h06_an_answer_that_waits_for_its_upload_is_not_silent() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1s\" }");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    // Three times as long as the application may be silent.
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        client.send("1\r\nx\r\n").await.unwrap();
+        assert_eq!(soon(upstream.chunk()).await.as_deref(), Some(&b"x"[..]));
+    }
+    client.send("0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await, None);
+    upstream.send("ok").await.unwrap();
+    assert_eq!(soon(client.bytes()).await, b"ok");
+}
+
+#[tokio::test]
+async fn h06_an_answer_is_silent_when_its_upload_is_not_taken_any_more() {
+    let application = slow().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"300ms\" }");
+    let settings = "[timeouts]\nbody_stall = \"1h\"\n";
+    let site = Plan { upstream: &upstream, app, settings, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    let much = vec![b'x'; 1 << 20];
+    client.send(format!("{:x}\r\n", 1usize << 30)).await.unwrap();
+    soon(async { while client.send(&much).await.is_ok() {} }).await;
+    drop(client);
+    assert_eq!(site.log().await[0]["reason"], "upstream_broke_off");
+}
