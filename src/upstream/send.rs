@@ -39,6 +39,8 @@ struct Conversation<'a> {
 pub struct Outgoing {
     sending: Sending,
     upgrade: bool,
+    /// Whether the connection is this request's alone, because a person signs in on it.
+    own_connection: bool,
     to_head: bool,
     repeatable: bool,
 }
@@ -46,12 +48,13 @@ pub struct Outgoing {
 impl Outgoing {
     /// A request that nothing was sent of.
     pub fn new(request: UpstreamRequest<RequestBody>) -> Self {
-        let (upgrade, method) = (request.is_upgrade(), request.method());
+        let (upgrade, own_connection) = (request.is_upgrade(), request.signs_connection_in());
+        let method = request.method();
         let (to_head, idempotent) = (*method == Method::HEAD, is_idempotent(method));
         let (head, body, length) = request.into_parts();
         let sending = Sending::new(head, body, length);
         let repeatable = sending.is_without_body() && idempotent;
-        Self { sending, upgrade, to_head, repeatable }
+        Self { sending, upgrade, own_connection, to_head, repeatable }
     }
 }
 
@@ -99,7 +102,8 @@ impl Upstream {
             return Ok(Answer { response: response.map(|()| AnswerBody::empty()), upgraded, target });
         }
         let rest = outgoing.sending.take_rest().map(Box::new);
-        let body = AnswerBody::new(decoder, (lease, keeps && !outgoing.upgrade), rest, self.limits.stall);
+        let keeps = keeps && !outgoing.upgrade && !outgoing.own_connection;
+        let body = AnswerBody::new(decoder, (lease, keeps), rest, self.limits.stall);
         Ok(Answer { response: response.map(|()| body), upgraded: None, target })
     }
 
