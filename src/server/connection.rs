@@ -37,6 +37,10 @@ use crate::upstream::ClientBody;
 const MAX_STREAMS: u32 = 128;
 /// Bytes of an answer that wait in one HTTP/2 stream for its client.
 const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Bytes of uploads that wait in one HTTP/2 connection for their applications.
+const UPLOADS_WINDOW: u32 = 1 << 20;
+/// Of those, the bytes of one upload: an application that takes nothing leaves the other half to uploads that move.
+const UPLOAD_WINDOW: u32 = UPLOADS_WINDOW / 2;
 /// Streams that a client took back before they were begun, until the connection is ended.
 const MAX_TAKEN_BACK: usize = 64;
 /// Streams that were refused in the life of a connection, until it is ended. Pieces of an upload that was answered early count too.
@@ -196,6 +200,8 @@ impl Serving {
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(MAX_SEND_BUFFER)
+            .initial_stream_window_size(UPLOAD_WINDOW)
+            .initial_connection_window_size(UPLOADS_WINDOW)
             .max_local_error_reset_streams(MAX_REFUSED)
             .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))

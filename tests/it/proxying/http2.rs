@@ -1,5 +1,7 @@
 //! Requests on HTTP/2, sound and not: what is refused on HTTP/1.1 reaches nobody here either (H02, H03, H05, H06, P01, S01, C06, D01).
 
+use std::time::Duration;
+
 use super::IDENTITY;
 use super::floods::Door;
 use super::front::{get, http2, nothing, request, secure, text};
@@ -12,7 +14,9 @@ use crate::harness::frames::{
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
+use bytes::Bytes;
 use http::Method;
+use http_body_util::{BodyExt as _, Full};
 
 /// What HPACK has for `:status: 200` and `:status: 400` (RFC 7541 appendix A).
 const OK: u8 = 0x88;
@@ -357,4 +361,27 @@ async fn h05_an_upload_with_trailers_is_whole_over_http2() {
     client.send(whole.concat()).await.unwrap();
     let mut upstream = soon(application.accept()).await;
     assert_eq!(soon(upstream.request()).await.unwrap().body, b"whole");
+}
+
+#[tokio::test]
+async fn d01_an_upload_that_is_not_taken_leaves_room_for_others_over_http2() {
+    let application = RawApplication::start_with_room(4 << 10).await;
+    let (site, authority) = secure(&application.url(), "").await;
+    let sender = http2(&site, &authority).await;
+    let upload = || {
+        let body = Full::new(Bytes::from(vec![b'x'; 8 << 20])).boxed();
+        let mut sender = sender.clone();
+        async move { sender.send_request(request(Method::POST, "/public/x", &[]).body(body).unwrap()).await }
+    };
+    let stuck = tokio::spawn(upload());
+    let mut first = soon(application.accept()).await;
+    soon(first.request_head()).await.unwrap();
+    // As much of it has come as will.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let other = tokio::spawn(upload());
+    let mut second = soon(application.accept()).await;
+    assert_eq!(soon(second.request()).await.unwrap().body.len(), 8 << 20);
+    second.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(other).await.unwrap().unwrap().status(), 200);
+    stuck.abort();
 }
