@@ -250,6 +250,9 @@ async fn send(
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let began = Instant::now();
     let mut outgoing = Outgoing::new(request);
+    if account.is_of_many() {
+        outgoing.in_small_pieces();
+    }
     let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
     let answer = answered.map_err(|error| {
         application.metrics().upstream_failures.inc();

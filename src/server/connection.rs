@@ -18,14 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::admission::Admission;
-use super::answer::{Counted, Offered, Upload};
 use super::cork::{Outlet, cork};
 use super::goodbye::{self, Breakable};
 use super::guard::Guard;
 use super::io::Watched;
+use super::offered::Offered;
 use super::parked::{self, Readable};
 use super::tls::{self, Accepted, Shown, TlsShown};
 use super::turns::Turns;
+use super::upload::Upload;
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
@@ -35,8 +36,8 @@ use crate::upstream::ClientBody;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of an answer that wait in one HTTP/2 stream for its client.
-const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Bytes of an answer that h2 has, until it takes no further piece: a small one is enough.
+const MAX_SEND_BUFFER: usize = 16 << 10;
 /// Bytes of uploads that wait in one HTTP/2 connection for their applications.
 const UPLOADS_WINDOW: u32 = 1 << 20;
 /// Of those, the bytes of one upload: an application that takes nothing leaves the other half to uploads that move.
@@ -189,10 +190,10 @@ impl Serving {
                     let request = request.map(|body| match body.is_end_stream() {
                         true => ClientBody::default(),
                         // It may take longer than the answer.
-                        false => ClientBody::new(Counted::new(Upload::new(body), watch.begin_request())),
+                        false => ClientBody::new(Upload::new(body, watch.begin_request())),
                     });
                     let response = gateway.handle(request, &facts).await;
-                    response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))
+                    response.map(|body| Offered::new(body, in_flight, &watch))
                 });
                 Ok::<_, Infallible>(answering.await)
             }

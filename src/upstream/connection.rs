@@ -31,10 +31,10 @@ impl Connection {
         Self { socket, read: ReadAhead::default(), heard: false }
     }
 
-    /// Begins anew: a request is about to be sent.
-    pub(super) fn begin(&mut self) {
+    /// Begins anew: a request is about to be sent. Of its answer no more is read at once than `untried` bytes, or as many as have come.
+    pub(super) fn begin(&mut self, untried: usize) {
         self.heard = false;
-        self.read.begin();
+        self.read.begin(untried);
     }
 
     /// Whether a byte of an answer came (H07).

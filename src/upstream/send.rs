@@ -15,6 +15,10 @@ use super::pool::Lease;
 use super::sending::{SendError, Sending};
 use super::{AnswerBody, BodyError, BodyProgress, Pool, RequestBody, Upstream, UpstreamError};
 use crate::forward::UpstreamRequest;
+use crate::socket::MOST_AT_ONCE;
+
+/// Bytes of an answer in a small piece: as many as a TLS record or a frame of HTTP/2 may have.
+const SMALL_PIECE: usize = 16 << 10;
 
 /// An application's answer, and who gave it.
 pub struct Answer {
@@ -43,6 +47,8 @@ pub struct Outgoing {
     own_connection: bool,
     to_head: bool,
     repeatable: bool,
+    /// Bytes of the answer that are read at once before as many have come.
+    untried: usize,
 }
 
 impl Outgoing {
@@ -54,7 +60,12 @@ impl Outgoing {
         let (head, body, length) = request.into_parts();
         let sending = Sending::new(head, body, length);
         let repeatable = sending.is_without_body() && idempotent;
-        Self { sending, upgrade, own_connection, to_head, repeatable }
+        Self { sending, upgrade, own_connection, to_head, repeatable, untried: MOST_AT_ONCE }
+    }
+
+    /// For a client that may let many answers lie at once: this one is read in small pieces until the client has taken some.
+    pub fn in_small_pieces(&mut self) {
+        self.untried = SMALL_PIECE;
     }
 }
 
@@ -144,7 +155,7 @@ impl Upstream {
         (progress, began): (Option<&BodyProgress>, Instant),
     ) -> Result<(AnswerHead, bool), UpstreamError> {
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
-        connection.begin();
+        connection.begin(outgoing.untried);
         let (reader, sending) = (HeadReader::new(outgoing.to_head), &mut outgoing.sending);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
         let mut until = began + self.limits.first_byte;
