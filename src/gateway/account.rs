@@ -110,6 +110,11 @@ impl Account {
         &self.request_id
     }
 
+    /// Whether its connection may have many answers on their way at once.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
     /// When the request came.
     pub(super) fn at(&self) -> Timestamp {
         self.at

@@ -266,6 +266,9 @@ async fn send(
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let began = Instant::now();
     let mut going = OnItsWay { outgoing: Outgoing::new(request), has_gone: &mut brought.sent.has_gone };
+    if account.is_of_many() {
+        going.outgoing.in_small_pieces();
+    }
     let (pool, upload) = (&exchange.gateway.pool, progress.as_deref());
     let answered = application.upstream().send(pool, began, &mut going.outgoing, upload, leash.as_deref()).await;
     let answer = answered.map_err(|error| unanswered(application, error, account))?;

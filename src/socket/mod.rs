@@ -11,4 +11,4 @@ mod read_ahead;
 pub use connect::{connect, connect_to};
 pub use joined::poll_write_joined;
 pub use outbox::Outbox;
-pub use read_ahead::{Prefixed, ReadAhead};
+pub use read_ahead::{MOST as MOST_AT_ONCE, Prefixed, ReadAhead};

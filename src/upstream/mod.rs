@@ -2,7 +2,7 @@
 //!
 //! Layer 3. A request is sent on an idle connection or a new one; no task is started for it: whoever waits for the answer drives the
 //! connection ([decision 66](../../../docs/decisions/0066-an-http-1-1-client-of-our-own.md)). A connection goes back to the pool
-//! only when its answer was read to a clean end and no upgrade was asked for (H07). A request is sent again only where that cannot
+//! only when its answer was read to a clean end, no upgrade was asked for (H07) and nobody signed in on it (decision 87). A request is sent again only where that cannot
 //! do anything twice: the connection had not taken it, or the method is idempotent, there was no body, and the kept
 //! connection closed before a byte of the answer came.
 //!

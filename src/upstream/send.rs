@@ -16,6 +16,10 @@ use super::pool::Lease;
 use super::sending::{SendError, Sending};
 use super::{AnswerBody, BodyError, BodyProgress, Pool, RequestBody, Upstream, UpstreamError};
 use crate::forward::UpstreamRequest;
+use crate::socket::MOST_AT_ONCE;
+
+/// Bytes of an answer in a small piece: as many as a TLS record or a frame of HTTP/2 may have.
+const SMALL_PIECE: usize = 16 << 10;
 
 /// An application's answer, and who gave it.
 pub struct Answer {
@@ -40,19 +44,29 @@ struct Conversation<'a> {
 pub struct Outgoing {
     sending: Sending,
     upgrade: bool,
+    /// Whether the connection is this request's alone, because a person signs in on it.
+    own_connection: bool,
     to_head: bool,
     repeatable: bool,
+    /// Bytes of the answer that are read at once before as many have come.
+    untried: usize,
 }
 
 impl Outgoing {
     /// A request that nothing was sent of.
     pub fn new(request: UpstreamRequest<RequestBody>) -> Self {
-        let (upgrade, method) = (request.is_upgrade(), request.method());
+        let (upgrade, own_connection) = (request.is_upgrade(), request.signs_connection_in());
+        let method = request.method();
         let (to_head, idempotent) = (*method == Method::HEAD, is_idempotent(method));
         let (head, body, length) = request.into_parts();
         let sending = Sending::new(head, body, length);
         let repeatable = sending.is_without_body() && idempotent;
-        Self { sending, upgrade, to_head, repeatable }
+        Self { sending, upgrade, own_connection, to_head, repeatable, untried: MOST_AT_ONCE }
+    }
+
+    /// For a client that may let many answers lie at once: this one is read in small pieces until the client has taken some.
+    pub fn in_small_pieces(&mut self) {
+        self.untried = SMALL_PIECE;
     }
 
     /// Whether the application may have got something of it; until it has answered.
@@ -108,7 +122,8 @@ impl Upstream {
             return Ok(Answer { response: response.map(|()| AnswerBody::empty()), upgraded, target });
         }
         let rest = outgoing.sending.take_rest().map(Box::new);
-        let body = AnswerBody::new(decoder, (lease, keeps && !outgoing.upgrade), rest, self.limits.stall);
+        let keeps = keeps && !outgoing.upgrade && !outgoing.own_connection;
+        let body = AnswerBody::new(decoder, (lease, keeps), rest, self.limits.stall);
         Ok(Answer { response: response.map(|()| body), upgraded: None, target })
     }
 
@@ -154,7 +169,7 @@ impl Upstream {
             return Err(UpstreamError::Recalled);
         }
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
-        connection.begin();
+        connection.begin(outgoing.untried);
         let (reader, sending) = (HeadReader::new(outgoing.to_head), &mut outgoing.sending);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
         let (mut until, mut seen) = (began + self.limits.first_byte, conversation.sending.sent());
