@@ -89,6 +89,8 @@ pub(crate) fn path(data: &[u8]) {
     if let Some(Ok(kept)) = text(data).map(|text| CanonicalPath::parse_keeping(text, PathSwitches::ALL)) {
         let again = CanonicalPath::parse_keeping(&kept.to_string(), kept.needs());
         assert_eq!(again.as_ref(), Ok(&kept));
+        let as_read = CanonicalPath::parse_keeping(kept.as_str(), PathSwitches::ALL).unwrap();
+        assert_eq!((as_read.as_str(), as_read.other_reading()), (kept.as_str(), kept.other_reading()));
         assert!(!kept.as_str().contains([';', '\\']) && !kept.parameters().contains('/'));
         for reading in [Some(kept.clone()), kept.other_reading()].into_iter().flatten() {
             assert!(reading.as_str().starts_with('/') && !reading.as_str().contains("//"));
@@ -96,7 +98,8 @@ pub(crate) fn path(data: &[u8]) {
         }
     }
     let Some(Ok(once)) = text(data).map(CanonicalPath::parse) else { return };
-    assert_eq!(CanonicalPath::parse(once.as_str()).as_ref(), Ok(&once));
+    assert_eq!(CanonicalPath::parse(&once.to_string()).as_ref(), Ok(&once));
+    assert_eq!(CanonicalPath::parse(once.as_str()).unwrap().as_str(), once.as_str());
     assert!(once.segments().all(|segment| segment != "." && segment != ".."));
     assert!(once.as_str().starts_with('/') && !once.as_str().contains("//") && !once.as_str().contains('\\'));
 }
@@ -148,7 +151,7 @@ pub(crate) fn session(data: &[u8]) {
 pub(crate) fn pending_login(data: &[u8]) {
     assert!(pending::open("__Host-lychgate-login-AAAAAAAA", data, &ring(), "app.example").is_err());
     let names = [("__Host-lychgate-login-AAAAAAAA", data)];
-    let gone = pending::to_drop(names.into_iter(), &ring(), "app.example", true, Timestamp::from_seconds(0));
+    let gone = pending::to_drop(names.into_iter(), &ring(), ("app.example", true), (7, 0), Timestamp::from_seconds(0));
     assert_eq!(gone, ["__Host-lychgate-login-AAAAAAAA"]);
 }
 
@@ -284,7 +287,7 @@ pub(crate) fn access_token(data: &[u8]) {
 pub(crate) fn logout_token(data: &[u8]) {
     let now = Timestamp::from_seconds(1_795_000_000);
     if let Some(Ok(read)) = text(data).map(|text| oidc::read_logout_token_unsigned(text, now)) {
-        assert!((read.sid.is_some() || read.subject.is_some()) && !read.jti.is_empty() && read.before <= now);
+        assert!((read.sid.is_some() || read.subject.is_some()) && !read.jti.is_empty());
     }
 }
 

@@ -138,6 +138,11 @@ impl ManualClock {
     pub fn advance(&self, span: Duration) {
         self.0.fetch_add(millis_of(span), Ordering::SeqCst);
     }
+
+    /// Sets the clock back, as the system's is when it was wrong.
+    pub fn set_back(&self, span: Duration) {
+        self.0.fetch_sub(millis_of(span), Ordering::SeqCst);
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one door to the system's clock")]

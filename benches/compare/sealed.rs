@@ -9,7 +9,7 @@ use http::HeaderMap;
 use lychgate::claims::Claims;
 use lychgate::clock::Clock;
 use lychgate::crypto::KeyRing;
-use lychgate::session::{CookieNames, SealedSessions, Session, SessionId};
+use lychgate::session::{CookieNames, Registration, SealedSessions, Session, SessionId};
 
 use crate::Result;
 use crate::provider::Provider;
@@ -26,6 +26,7 @@ pub(crate) fn cookie(keys: &KeyRing, provider: &Provider, host: &str, app: &str)
     let session = Session {
         id: SessionId::new(),
         provider: "measured".into(),
+        registration: Registration::new(&provider.issuer, provider.first_client.id),
         subject: "00u-ada".into(),
         provider_session: None,
         acr: None,

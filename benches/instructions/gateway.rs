@@ -13,7 +13,7 @@ use http::HeaderMap;
 use lychgate::claims::Claims;
 use lychgate::clock::Clock;
 use lychgate::crypto::KeyRing;
-use lychgate::session::{CookieNames, SealedSessions, Session, SessionId};
+use lychgate::session::{CookieNames, Registration, SealedSessions, Session, SessionId};
 
 use crate::Result;
 
@@ -131,6 +131,7 @@ impl Measured {
         let session = Session {
             id: SessionId::new(),
             provider: "idp".into(),
+            registration: Registration::new("http://127.0.0.1:1", "lychgate"),
             subject: format!("00u{number}").into(),
             provider_session: None,
             acr: None,

@@ -10,7 +10,7 @@
 //! | `GET /metrics` | counters in Prometheus's text format | |
 //! | `GET /policies` | which policies are in use, since when, and how the last attempt to replace them went | |
 //! | `GET /revocations` | the newest ended sessions | 421 a name that no operator uses |
-//! | `POST /revocations` | the sessions of what the body names are ended, and that is written down | 400, 415, 421; 403 a browser's page asks; 503 not written |
+//! | `POST /revocations` | the sessions of what the body names are ended, and that is written down where there is a `state` | 400, 415, 421; 403 a browser's page asks; 503 not written |
 //! | `POST /reload` | everything was read anew: applied or unchanged | 422 refused, 503 too many ask, 403 a browser's page asks |
 //!
 //! Trust boundary: whoever reaches the socket may read this, and may have the gateway read its own files again and end sessions; nothing
@@ -66,6 +66,8 @@ pub struct Admin {
     pub reloads: ReloadRequests,
     /// The sessions that ended early.
     pub revocations: Arc<Revocations>,
+    /// Whether they are written down, so that a restart does not forget them.
+    pub keeps: bool,
     /// The time of day.
     pub clock: Clock,
 }

@@ -104,7 +104,12 @@ impl From<Entry> for ListedEntry {
 struct Ended {
     kind: &'static str,
     kept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
 }
+
+/// Why what a gateway without a state directory ends is not kept.
+const NOWHERE: &str = "it holds until the gateway stops: there is no `state` to keep it in";
 
 impl Admin {
     /// The newest entries.
@@ -144,14 +149,30 @@ impl Admin {
             Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n{FORMS}")),
         };
         let Some(whom) = asked.whom() else { return text(StatusCode::BAD_REQUEST, FORMS.to_owned()) };
+        if let Some(unknown) = asked.provider.as_deref().and_then(|name| self.no_provider(name)) {
+            return text(StatusCode::BAD_REQUEST, unknown);
+        }
         let now = self.clock.now();
         let wanted = Wanted::new(&whom, now, Cause::Admin, Effect::Ended);
         let kind = wanted.kind().as_str();
         self.metrics.revoked(Cause::Admin);
         tracing::info!(kind, "an operator ended sessions");
-        let kept = self.revocations.revoke(vec![wanted], now).is_kept().await;
-        let status = if kept { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        answer(status, JSON, json(&Ended { kind, kept }))
+        let written = self.revocations.revoke(vec![wanted], now).is_kept().await;
+        let status = if written { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        // Trying again changes nothing where nothing is ever written, so that is no 503.
+        let why = (!self.keeps).then_some(NOWHERE);
+        answer(status, JSON, json(&Ended { kind, kept: written && self.keeps, why }))
+    }
+
+    /// What to say when no provider has this name: an entry under a name that is misspelt would end nobody's session.
+    fn no_provider(&self, name: &str) -> Option<String> {
+        let configured = self.providers.load();
+        let names: Vec<&str> = configured.iter().map(|one| one.provider.name()).collect();
+        let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        (!names.contains(&name)).then(|| match known.is_empty() {
+            true => format!("there is no provider `{name}`: none is configured\n"),
+            false => format!("there is no provider `{name}`; there are {known}\n"),
+        })
     }
 }
 

@@ -59,13 +59,12 @@ impl Built {
 fn providers(config: &Config, known: Option<&Providers>, clock: &Clock) -> Result<Providers, StartError> {
     let build = |provider: &config::ProviderConfig| {
         let settings = settings(provider);
-        let unchanged = known.and_then(|known| known.get(&provider.name)).filter(|one| one.is_configured_as(&settings));
-        match unchanged {
-            Some(provider) => Ok(Arc::clone(provider)),
-            None => Provider::new(settings, clock.clone()).map_err(|error| {
-                StartError::refused(Diagnostic::error(format!("provider `{}`: {error}", provider.name)))
-            }),
-        }
+        let built = match known.and_then(|known| known.get(&provider.name)) {
+            Some(unchanged) if unchanged.is_configured_as(&settings) => return Ok(Arc::clone(unchanged)),
+            Some(before) => before.reconfigured(settings),
+            None => Provider::new(settings, clock.clone()),
+        };
+        built.map_err(|error| StartError::refused(Diagnostic::error(format!("provider `{}`: {error}", provider.name))))
     };
     config.providers.iter().map(|provider| Ok((Arc::clone(&provider.name), build(provider)?))).collect()
 }

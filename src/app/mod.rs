@@ -10,14 +10,17 @@ mod built;
 mod certificates;
 mod control;
 mod fronts;
+mod out_of_reach;
 mod plan;
 mod reload;
 mod replay;
 mod running;
+mod start_error;
 mod story;
 mod watch;
 
 pub use plan::Plan;
 pub use replay::{Changed, Replay, Unknown};
-pub use running::{LevelSetter, Options, Running, StartError};
+pub use running::{LevelSetter, Options, Running};
+pub use start_error::StartError;
 pub use story::{Decided, Place, Question, Receives, Story, Taken};

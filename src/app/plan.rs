@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::certificates;
+use super::{certificates, out_of_reach};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
 use crate::crypto::IdentityKeys;
@@ -56,9 +56,11 @@ impl Origin {
         let identity = can_sign.then_some(&self.identity);
         let policies = self.compile(sources, (&providers, identity), &files, &mut report);
         check_claims(sources, &policies, &mut report);
+        out_of_reach::check(sources, &policies, &mut report);
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
         check_response_modes(&config, &policies, &mut report);
+        check_forgetting(&config, &policies, &mut report);
         certificates::check(&config, &policies, Clock::system().now(), &mut report);
         let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
         Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
@@ -79,7 +81,8 @@ impl Origin {
             let secrets = |wanted: &policy::SecretSource| {
                 let wanted = source_of(wanted);
                 open_to_all.borrow_mut().extend(config::readable_by_all(&wanted, &folder));
-                config::read_secret(&wanted, &folder, &self.environment, (files, &part))
+                let read = config::read_secret(&wanted, &folder, &self.environment, (files, &part));
+                read.map_err(|error| error.to_string())
             };
             let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
             let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };
@@ -211,7 +214,7 @@ fn failed(policy: &str, outcome: &TestOutcome) -> Diagnostic {
 }
 
 /// The bytes of a line, counted from 1, without its end.
-fn line_of(source: &SourceFile, line: usize) -> std::ops::Range<usize> {
+pub(super) fn line_of(source: &SourceFile, line: usize) -> std::ops::Range<usize> {
     let mut start = 0;
     for (index, text) in source.text().split_inclusive('\n').enumerate() {
         if index + 1 == line {
@@ -244,7 +247,7 @@ fn name_of(source: &SourceFile) -> String {
 }
 
 /// The file of the application `name`.
-fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
+pub(super) fn source_named<'a>(sources: &'a [Arc<SourceFile>], name: &str) -> Option<&'a Arc<SourceFile>> {
     sources.iter().find(|source| name_of(source) == name)
 }
 
@@ -305,4 +308,15 @@ fn check_response_modes(config: &Config, policies: &[Policy], report: &mut Repor
             report.push(Diagnostic::error(message).help(help).docs(reference::gateway::PROVIDER.docs));
         }
     }
+}
+
+/// A session that was ended comes back with the next start where there is no place to keep that it was: its cookie still opens.
+fn check_forgetting(config: &Config, policies: &[Policy], report: &mut Report) {
+    if config.state.is_some() || !policies.iter().any(Policy::knows_people) {
+        return;
+    }
+    let message =
+        "without `state` a restart forgets which sessions were ended, and a copied cookie of one is good again";
+    let help = "set `state` to a folder that survives restarts, one for each gateway; `[keys]` may stand beside it";
+    report.push(Diagnostic::warning(message).help(help).docs(reference::gateway::FILE.docs));
 }

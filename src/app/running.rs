@@ -1,6 +1,5 @@
 //! A gateway that serves: its workers, its admin listener, its background tasks, and their end.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Plan;
 use super::built::Built;
 use super::control::{Control, Duties, WAITING};
 use super::fronts::Fronts;
 use super::reload::{Reloader, State, in_use, tell_dates};
+use super::{Plan, StartError};
 use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
 use crate::config::{self, Admits, Config, Listener, Reload};
@@ -49,63 +48,6 @@ pub type LevelSetter = Box<dyn Fn(&str) + Send + Sync>;
 impl Default for Options {
     fn default() -> Self {
         Self { clock: Clock::system(), access_log: None, revocations: None, skip_tests: false, set_level: None }
-    }
-}
-
-/// Why a gateway did not start; nothing stays behind.
-#[derive(Debug)]
-pub enum StartError {
-    /// The files do not fit together, or a key could not be made.
-    Refused(Report),
-    /// An address could not be bound.
-    Bind(SocketAddr, std::io::Error),
-    /// Something of the operating system failed: threads, the access log's file.
-    System(&'static str, std::io::Error),
-    /// TLS could not be set up.
-    Tls(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(report) => report.fmt(f),
-            Self::Bind(address, error) => {
-                write!(
-                    f,
-                    "error: cannot listen on {address}: {error}\n  = help: stop what listens there, or choose another address"
-                )
-            }
-            Self::System(what, error) => write!(f, "error: {what}: {error}"),
-            Self::Tls(error) => write!(f, "error: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl StartError {
-    pub(super) fn refused(finding: Diagnostic) -> Self {
-        let mut report = Report::default();
-        report.push(finding);
-        Self::Refused(report)
-    }
-
-    /// Whether the files are at fault, so that trying again without changing them is no use.
-    pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Tls(_))
-    }
-
-    /// The same as findings, to be shown with others.
-    pub fn into_report(self) -> Report {
-        match self {
-            Self::Refused(report) => report,
-            other => {
-                let text = other.to_string();
-                let mut report = Report::default();
-                report.push(Diagnostic::error(text.strip_prefix("error: ").unwrap_or(&text)));
-                report
-            }
-        }
     }
 }
 
@@ -166,6 +108,7 @@ impl Plan {
         // gateways that share everything are told of the address.
         let fronts = Fronts::new(&config.listeners)?;
         let mut sockets = bind_all(&config, &fronts)?;
+        let keeps = config.state.is_some() || options.revocations.is_some();
         let revocations = match options.revocations {
             Some(given) => given,
             None => revocations(&config, &options.clock)?,
@@ -178,8 +121,8 @@ impl Plan {
         let addresses = sockets.iter().map(|(bound, ..)| bound.address).collect();
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let access_log = AccessLog::open(options.access_log.unwrap_or_else(|| log_target(&config)))
-            .map_err(|error| StartError::System("the access log cannot be opened", error))?;
+        let target = options.access_log.unwrap_or_else(|| log_target(&config));
+        let access_log = open_log(target)?;
         // Threads.
         let (stop, stopped) = watch::channel(false);
         let draining = Arc::new(AtomicBool::new(false));
@@ -193,6 +136,7 @@ impl Plan {
             board: Arc::clone(&board),
             reloads: reloads.clone(),
             revocations: Arc::clone(&revocations),
+            keeps,
             clock: common.clock.clone(),
         };
         let dated = config::dated(&config.listeners);
@@ -341,19 +285,35 @@ fn log_target(config: &Config) -> AccessLogTarget {
     }
 }
 
+fn open_log(target: AccessLogTarget) -> Result<AccessLog, StartError> {
+    let file = match &target {
+        AccessLogTarget::File(path) => Some(path.clone()),
+        _ => None,
+    };
+    AccessLog::open(target).map_err(|error| match file {
+        Some(file) => StartError::AccessLog(file, error),
+        None => StartError::System("the access log cannot be opened", error),
+    })
+}
+
 /// One listener's sockets, what it shows and whose connections it takes.
 type Bindings = Vec<(Bound, Arc<Front>, Admits)>;
 
 fn bind_all(config: &Config, fronts: &Fronts) -> Result<Bindings, StartError> {
     let bind = |((address, front), listener): ((_, &Arc<Front>), &Listener)| {
-        let bound = server::bind(address, config.workers).map_err(|error| StartError::Bind(address, error))?;
+        let bound = server::bind(address, config.workers).map_err(|error| StartError::Bind {
+            key: "listeners.address",
+            address,
+            error,
+        })?;
         Ok((bound, Arc::clone(front), listener.admits.clone()))
     };
     fronts.iter().zip(&config.listeners).map(bind).collect()
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let listener = std::net::TcpListener::bind(address).map_err(|error| StartError::Bind(address, error))?;
-    listener.set_nonblocking(true).map_err(|error| StartError::Bind(address, error))?;
+    let failed = |error| StartError::Bind { key: "admin.address", address, error };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }

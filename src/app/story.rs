@@ -214,7 +214,7 @@ impl Question {
         let head = RequestHead::parse_keeping(&parts, &|host| snapshot.path_switches(host))
             .map_err(|why| (why.code(), why.to_string()))?;
         story.path = head.path.to_string();
-        story.matched_path = (!head.path.parameters().is_empty()).then(|| head.path.as_str().to_owned());
+        story.matched_path = (head.path.as_str() != story.path).then(|| head.path.as_str().to_owned());
         story.other_reading = head.path.other_reading().map(|other| other.to_string());
         let origin = Origin::find(SocketAddr::new(self.peer, 0), &parts.headers, &self.trusted_proxies)
             .map_err(|why| (why.code(), why.to_string()))?;

@@ -67,12 +67,12 @@ pub(super) enum Command {
     },
 }
 
-/// How findings are shown.
+/// How something is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people, on standard error.
+    /// For people.
     Human,
-    /// For editors and CI: one JSON object on standard output.
+    /// For programs: one JSON object on standard output.
     Json,
 }
 
@@ -147,12 +147,14 @@ pub(super) struct ExplainOptions {
     pub(super) format: Format,
 }
 
+// The logs come first: `--policies` takes all names that follow it.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "lychgate replay [OPTIONS] <ACCESS_LOG>... --policies <PATH>...")]
 pub(super) struct ReplayOptions {
     /// Access logs, oldest first; `-` for standard input.
     #[arg(value_name = "ACCESS_LOG", required = true)]
     pub(super) logs: Vec<PathBuf>,
-    /// The policies to decide by: files, or folders with all their `*.toml`.
+    /// The policies to decide by: files, or folders with all their `*.toml`; all names that follow, so it comes after the logs.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     pub(super) policies: Vec<PathBuf>,
     #[command(flatten)]

@@ -71,6 +71,11 @@ fn variable<'a>(name: &'a str, value: &'a str) -> Option<Variable<'a>> {
     (!foreign).then_some(Variable { name, path, value })
 }
 
+/// The variable that sets a key, given with dots.
+pub(super) fn variable_of(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

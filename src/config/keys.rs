@@ -41,7 +41,7 @@ impl SessionKeys {
                 .help("make the state directory writable, or configure [keys] with what `lychgate keygen` prints")
         };
         generate(path).map_err(|error| failed(error.to_string()))?;
-        let ring = read_generated(path).map_err(failed)?;
+        let ring = read_generated(path).map_err(|finding| failed(finding.message))?;
         let notice =
             Diagnostic::warning(format!("no session key was configured, so one was made in {}", path.display()))
                 .help("gateways that serve the same hosts need the same key: give it to all of them as [keys]");
@@ -80,7 +80,7 @@ fn from_state(state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionK
         found.note(
             &Origin::File(0..0),
             Diagnostic::error("there is no key to seal sessions with: neither `keys.session` nor `state` is set")
-                .help("run `lychgate keygen > session.key` and set keys.session = [{ file = \"session.key\" }], or set state = \"state\" to have one made there"),
+                .help("run `(umask 077; lychgate keygen > session.key)` and set keys.session = [{ file = \"session.key\" }], or set state = \"state\" to have one made there"),
         );
         return None;
     };
@@ -92,23 +92,25 @@ fn from_state(state: Option<&Path>, found: &mut Findings<'_>) -> Option<SessionK
     warn_if_readable_by_all(&place, &path, found);
     match read_generated(&path) {
         Ok(ring) => Some(SessionKeys::Ready(ring)),
-        Err(message) => {
-            let help = "put the key back, or remove the file to have a new one made (everybody signs in again)";
-            found.note(&place.origin, Diagnostic::error(format!("{}: {message}", path.display())).help(help));
+        Err(finding) => {
+            found.note(&place.origin, finding);
             None
         }
     }
 }
 
-fn read_generated(path: &Path) -> Result<Arc<KeyRing>, String> {
+/// Reads the key in the state directory. One that is only somebody else's is as good as ever: nobody is told to throw it away.
+fn read_generated(path: &Path) -> Result<Arc<KeyRing>, Diagnostic> {
     let empty: Environment = std::iter::empty().collect();
-    let text = read_secret(
-        &SecretSource::File(path.to_owned()),
-        Path::new(""),
-        &empty,
-        (&FilesRead::default(), &Part::key("state")),
-    )?;
-    KeyRing::new(&[text]).map(Arc::new).map_err(|(_, error)| error.to_string())
+    let lost = "put the key back, or remove the file to have a new one made (everybody signs in again)";
+    let source = SecretSource::File(path.to_owned());
+    let read = read_secret(&source, Path::new(""), &empty, (&FilesRead::default(), &Part::key("state")));
+    let text = read.map_err(|error| {
+        let help = if error.is_denied() { error.help() } else { lost.to_owned() };
+        Diagnostic::error(error.to_string()).help(help)
+    })?;
+    let bad = |error| Diagnostic::error(format!("{}: {error}", path.display())).help(lost);
+    KeyRing::new(&[text]).map(Arc::new).map_err(|(_, error)| bad(error))
 }
 
 /// Writes a fresh key beside `path` and links it there; a file that is there already stays as it is.

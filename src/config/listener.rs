@@ -81,6 +81,13 @@ fn read_one(section: &Section<'_>, top: &Section<'_>, found: &mut Findings<'_>) 
     }
     let natural = if tls.is_some() { Scheme::Https } else { Scheme::Http };
     let admits = read_admits(section, top, found);
+    if let (None, Some(Scheme::Https), Some(entry)) = (&tls, scheme, section.entry("scheme"))
+        && top.entry("trusted_proxies").is_none()
+    {
+        let message = "`listeners.scheme` is \"https\" without `tls`, and `trusted_proxies` is not set: every client has the load balancer's address";
+        let help = "name the load balancer in `trusted_proxies`, so that limits, networks and the log know who comes; write trusted_proxies = [] where it does not say who its client is";
+        found.note(&entry.node.origin, Diagnostic::warning(message).help(help));
+    }
     let usable = match tls {
         Some(read) => Some(read?),
         None => None,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::reader::{Findings, Section};
 use super::source::Value;
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::reference;
 
 /// Where the access log goes.
@@ -42,6 +43,8 @@ pub(super) fn read(top: &Section<'_>, found: &mut Findings<'_>) -> Log {
     Log { access: access(&section, found).unwrap_or(AccessLog::Stdout), level, replay }
 }
 
+const EXPECTED: &str = "\"stdout\", \"stderr\", \"off\" or { file = \"…\" }";
+
 fn access(section: &Section<'_>, found: &mut Findings<'_>) -> Option<AccessLog> {
     let entry = section.entry("access")?;
     if matches!(entry.node.value, Value::Table(_)) {
@@ -55,10 +58,19 @@ fn access(section: &Section<'_>, found: &mut Findings<'_>) -> Option<AccessLog> 
         }
         return Some(AccessLog::File(path));
     }
-    let words = [("stdout", 0), ("stderr", 1), ("off", 2)];
-    match section.choice("access", &words, found)? {
-        0 => Some(AccessLog::Stdout),
-        1 => Some(AccessLog::Stderr),
-        _ => Some(AccessLog::Off),
+    let text = section.text("access", EXPECTED, found)?;
+    match text.value {
+        "stdout" => return Some(AccessLog::Stdout),
+        "stderr" => return Some(AccessLog::Stderr),
+        "off" => return Some(AccessLog::Off),
+        _ => {}
     }
+    let message = format!("`{}` is \"{}\"", section.path("access"), text.value);
+    let finding = Diagnostic::error(message).label(format!("expected {EXPECTED}"));
+    let help = match nearest(text.value, ["stdout", "stderr", "off"]) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write a file as {{ file = \"{}\" }}", text.value),
+    };
+    found.note(text.origin, finding.help(help));
+    None
 }

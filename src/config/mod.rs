@@ -53,7 +53,7 @@ pub use provider::{Asking, AssertionAudience, ClientAuth, ProviderConfig, Respon
 pub use proxies::Networks;
 pub use redirect::HttpsRedirect;
 pub use reload::Reload;
-pub use secrets::{SecretSource, read_secret, readable_by_all};
+pub use secrets::{NoSecret, SecretSource, read_secret, readable_by_all};
 pub use signals::{Signals, Transmitter};
 pub use tls::{
     CertificateNames, Certificates, ClientCertificates, Dated, ServerCertificate, ServerTls, Validity, dated,
@@ -162,7 +162,6 @@ fn read(
     let providers = provider::read(top, found);
     let has_https = listeners.iter().any(|listener| listener.scheme == Scheme::Https);
     provider::check_response_modes(top, has_https, found);
-    warn_of_forgetting(state.as_deref(), &providers, found);
     let trusted_proxies = proxies::read(top, found);
     let limits = limits::read_limits(top, found);
     let timeouts = limits::read_timeouts(top, found);
@@ -186,19 +185,6 @@ fn read(
         settings,
         policies: policies.to_vec(),
     })
-}
-
-/// What providers say is forgotten at a restart where there is no place to keep it.
-fn warn_of_forgetting(state: Option<&Path>, providers: &[ProviderConfig], found: &mut Findings<'_>) {
-    let expecting = providers.iter().find(|provider| provider.signals.are_expected());
-    if let (None, Some(provider)) = (state, expecting) {
-        let message = format!(
-            "provider `{}` may end sessions, and without `state` a restart forgets which ones were ended",
-            provider.name
-        );
-        let warning = Diagnostic::warning(message).help("set `state` to a folder that survives restarts");
-        found.note(&source::Origin::File(0..0), warning);
-    }
 }
 
 fn one_per_core() -> usize {

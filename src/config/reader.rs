@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::source::{Entry, Node, Origin, Value};
-use super::{Environment, FilesRead};
+use super::source::{self, Entry, Node, Origin, Value};
+use super::{Environment, FilesRead, environment};
 use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
 use crate::reference::{Kind, Table};
 use crate::size::ByteSize;
@@ -124,14 +124,14 @@ impl<'a> Section<'a> {
         let entries = table(node);
         let section = Self { name: name.to_owned(), keys, origin: place, entries, broken: entries.is_none() };
         match section.entries {
-            None => found.error(&node.origin, format!("`{name}` is {}", describe(&node.value)), "expected a table"),
+            None => found.error(&node.origin, format!("`{name}` is {}", described(node)), "expected a table"),
             Some(entries) => {
                 found.link(place, keys.docs);
                 for (key, entry) in entries {
                     found.link(&entry.key, keys.docs_of(key));
                     found.link(&entry.node.origin, keys.docs_of(key));
                     if keys.kind(key).is_none() {
-                        found.note(&entry.key, unknown_key(&section.path(key), key, &keys.key_names()));
+                        found.note(&entry.key, section.unknown_key(key, &entry.key));
                     }
                 }
             }
@@ -165,6 +165,18 @@ impl<'a> Section<'a> {
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a> {
         self.entries.into_iter().flatten().map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    fn unknown_key(&self, key: &str, origin: &Origin) -> Diagnostic {
+        let (path, allowed) = (self.path(key), self.keys.key_names());
+        let finding =
+            Diagnostic::error(format!("unknown key `{path}`")).label(format!("allowed here: {}", allowed.join(", ")));
+        // A variable whose sections were parted by one underscore.
+        let parted = self.keys.parted(key).filter(|_| matches!(origin, Origin::Layer(_)));
+        match parted {
+            Some(keys) => finding.help(format!("did you mean `{}`?", environment::variable_of(&self.path(&keys)))),
+            None => suggest(finding, key, allowed.iter().copied()),
+        }
     }
 
     /// Notes that a key which must stand here is missing.
@@ -279,7 +291,7 @@ impl<'a> Section<'a> {
             None => &[],
             Some(Node { value: Value::List(items), .. }) => items,
             Some(node) => {
-                self.wrong::<()>(key, node, describe(&node.value), expected, found);
+                self.wrong::<()>(key, node, &described(node), expected, found);
                 &[]
             }
         }
@@ -319,12 +331,6 @@ fn table(node: &Node) -> Option<&BTreeMap<String, Entry>> {
     }
 }
 
-fn unknown_key(path: &str, key: &str, allowed: &[&str]) -> Diagnostic {
-    let finding =
-        Diagnostic::error(format!("unknown key `{path}`")).label(format!("allowed here: {}", allowed.join(", ")));
-    suggest(finding, key, allowed.iter().copied())
-}
-
 /// Adds the nearest of the allowed words, where one is near.
 fn suggest<'w>(finding: Diagnostic, found: &str, words: impl IntoIterator<Item = &'w str>) -> Diagnostic {
     match nearest(found, words) {
@@ -335,6 +341,15 @@ fn suggest<'w>(finding: Diagnostic, found: &str, words: impl IntoIterator<Item =
 
 fn list_words<'w>(words: impl Iterator<Item = &'w str>) -> String {
     words.map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// What stands in place of a table or a list; a variable that was to hold one says why it does not.
+pub(super) fn described(node: &Node) -> String {
+    let broken = match (&node.value, &node.origin) {
+        (Value::Text(text), Origin::Layer(_)) => source::broken_toml(text),
+        _ => None,
+    };
+    broken.map_or_else(|| describe(&node.value).to_owned(), |why| format!("no TOML: {why}"))
 }
 
 /// What a value is, for messages; never its text.

@@ -6,12 +6,13 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroize;
 
-use super::reader::{Findings, Section, describe};
+use super::reader::{Findings, Section, described};
 use super::source::{Node, Value};
 use super::{Environment, FilesRead, Part};
 use crate::crypto::Secret;
@@ -29,27 +30,75 @@ pub enum SecretSource {
     Value(Secret<String>),
 }
 
+/// Why there is no secret where one was named.
+#[derive(Debug)]
+pub enum NoSecret {
+    /// This environment variable is not set.
+    Unset(String),
+    /// This file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// Nothing stands in what is called so.
+    Empty(String),
+}
+
+impl fmt::Display for NoSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unset(name) => write!(f, "the environment variable `{name}` is not set"),
+            Self::Unreadable(path, error) => write!(f, "cannot read the secret file {}: {error}", path.display()),
+            Self::Empty(place) => write!(f, "{place} is empty"),
+        }
+    }
+}
+
+impl std::error::Error for NoSecret {}
+
+impl NoSecret {
+    /// What to do.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unset(name) => format!("export {name}=… where the gateway is started, or name a file"),
+            Self::Unreadable(path, error) if error.kind() == io::ErrorKind::PermissionDenied => owned_by_another(path),
+            Self::Unreadable(path, error) if error.kind() == io::ErrorKind::NotFound => {
+                format!("write the secret to {}; a relative path is relative to the file that names it", path.display())
+            }
+            Self::Unreadable(..) => "name a file that holds the secret and nothing else".to_owned(),
+            Self::Empty(_) => "put the secret there, in one line".to_owned(),
+        }
+    }
+
+    /// Whether the file is there, and not for us.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Unreadable(_, error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// What to do about a file that this process may not read.
+fn owned_by_another(path: &Path) -> String {
+    format!(
+        "run this as the user that the gateway runs as, or make the file belong to it: chown USER {}",
+        path.display()
+    )
+}
+
 /// Reads a secret without its trailing line end; an empty one is an error.
 ///
-/// `base` is the folder that a relative file is relative to; that the file was read for `part` is noted in `files`. The error says what to do
-/// and never holds secret text.
+/// `base` is the folder that a relative file is relative to; that the file was read for `part` is noted in `files`. The error never holds
+/// secret text.
 pub fn read_secret(
     source: &SecretSource,
     base: &Path,
     environment: &Environment,
     (files, part): (&FilesRead, &Part),
-) -> Result<Secret<String>, String> {
+) -> Result<Secret<String>, NoSecret> {
     let (mut text, place) = match source {
         SecretSource::File(path) => {
             let path = base.join(path);
-            let text = files
-                .read_text(part, &path)
-                .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
+            let text = files.read_text(part, &path).map_err(|error| NoSecret::Unreadable(path.clone(), error))?;
             (text, format!("the secret file {}", path.display()))
         }
         SecretSource::Environment(name) => {
-            let text =
-                environment.value(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+            let text = environment.value(name).ok_or_else(|| NoSecret::Unset(name.clone()))?;
             (text.to_owned(), format!("the environment variable `{name}`"))
         }
         SecretSource::Value(value) => (value.expose().clone(), "the value".to_owned()),
@@ -58,7 +107,7 @@ pub fn read_secret(
     text.truncate(length);
     if text.is_empty() {
         text.zeroize();
-        return Err(format!("{place} is empty"));
+        return Err(NoSecret::Empty(place));
     }
     Ok(Secret::new(text))
 }
@@ -89,8 +138,8 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<
     }
     match read_secret(&source, found.folder(), found.environment(), (found.files(), &Part::key(path))) {
         Ok(secret) => Some(secret),
-        Err(message) => {
-            found.error(&node.origin, message, EXPECTED);
+        Err(error) => {
+            found.note(&node.origin, Diagnostic::error(error.to_string()).help(error.help()));
             None
         }
     }
@@ -98,7 +147,7 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<
 
 fn source(path: &str, node: &Node, found: &mut Findings<'_>) -> Option<SecretSource> {
     if !matches!(node.value, Value::Table(_)) {
-        found.error(&node.origin, format!("`{path}` is {}", describe(&node.value)), EXPECTED);
+        found.error(&node.origin, format!("`{path}` is {}", described(node)), EXPECTED);
         return None;
     }
     let before = found.count_errors();

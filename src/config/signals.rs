@@ -19,13 +19,6 @@ pub struct Signals {
     pub okta_hooks: Option<Secret<String>>,
 }
 
-impl Signals {
-    /// Whether anything is expected.
-    pub const fn are_expected(&self) -> bool {
-        self.events.is_some() || self.okta_hooks.is_some()
-    }
-}
-
 /// Who sends security event tokens (RFC 8417), where not the provider itself.
 #[derive(Clone)]
 pub struct Transmitter {

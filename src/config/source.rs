@@ -142,6 +142,13 @@ fn layer_value(text: &str) -> Merged {
     }
 }
 
+/// Why a text that opens like a list or a table is none; nothing for every other text. It may be meant as a text, such as `[::1]:9180`.
+pub(super) fn broken_toml(text: &str) -> Option<String> {
+    let document = format!("value = {text}");
+    let error = DeTable::parse(&document).err().filter(|_| is_toml(text))?;
+    Some(error.message().replace('\n', ", "))
+}
+
 fn is_toml(text: &str) -> bool {
     text.starts_with(['[', '{'])
 }

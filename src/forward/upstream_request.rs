@@ -16,6 +16,7 @@ use http::uri::PathAndQuery;
 
 use super::Spelling;
 use super::scrub::Scrubbed;
+use crate::http::authorization::signs_a_connection_in;
 use crate::http::cookie::{self, IdentityCookies};
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme, Seen};
@@ -71,6 +72,7 @@ pub struct UpstreamRequest<B> {
     length: BodyLength,
     method: Method,
     upgrade: bool,
+    signs_connection_in: bool,
     /// Where values stand in the head that are not to be shown.
     secrets: Vec<Range<usize>>,
 }
@@ -87,7 +89,12 @@ impl<B> UpstreamRequest<B> {
         length: BodyLength,
     ) -> Option<Self> {
         let (headers, upgrade) = scrubbed.into_parts();
-        let mut out = Head { bytes: Vec::with_capacity(ROOM), spelling: telling.spelling, secrets: Vec::new() };
+        let mut out = Head {
+            bytes: Vec::with_capacity(ROOM),
+            spelling: telling.spelling,
+            signs_connection_in: false,
+            secrets: Vec::new(),
+        };
         out.request_line(head)?;
         out.clients(&headers, permit, &telling);
         out.forwarding(&headers, head, &telling)?;
@@ -104,8 +111,9 @@ impl<B> UpstreamRequest<B> {
         }
         out.framing(length, &head.method);
         out.bytes.extend_from_slice(b"\r\n");
-        let (head, method, secrets) = (out.bytes, head.method.clone(), out.secrets);
-        Some(Self { head, body, length, method, upgrade: upgrade.is_some(), secrets })
+        let Head { bytes, signs_connection_in, secrets, .. } = out;
+        let (method, upgrade) = (head.method.clone(), upgrade.is_some());
+        Some(Self { head: bytes, body, length, method, upgrade, signs_connection_in, secrets })
     }
 
     /// The request line.
@@ -143,6 +151,11 @@ impl<B> UpstreamRequest<B> {
         self.upgrade
     }
 
+    /// Whether the application may take what comes on its connection afterwards for the same person's.
+    pub fn signs_connection_in(&self) -> bool {
+        self.signs_connection_in
+    }
+
     /// Head, body and the body's length, for the wire.
     pub fn into_parts(self) -> (Vec<u8>, B, BodyLength) {
         (self.head, self.body, self.length)
@@ -153,6 +166,7 @@ impl<B> UpstreamRequest<B> {
 struct Head<'a> {
     bytes: Vec<u8>,
     spelling: &'a Spelling,
+    signs_connection_in: bool,
     secrets: Vec<Range<usize>>,
 }
 
@@ -180,7 +194,10 @@ impl Head<'_> {
             match name {
                 name if *name == header::COOKIE => has_cookies = true,
                 name if is_set_anew(name) => {}
-                name => self.field(name, value),
+                name => {
+                    self.signs_connection_in |= *name == header::AUTHORIZATION && signs_a_connection_in(value);
+                    self.field(name, value);
+                }
             }
         }
         let identity = permit.headers().iter().find(|(name, _)| *name == header::COOKIE).map(|(_, value)| value);
@@ -290,13 +307,12 @@ fn is_set_anew(name: &HeaderName) -> bool {
 
 /// The target of a request that does not go on as it came.
 fn target(head: &RequestHead) -> Option<PathAndQuery> {
-    let (path, parameters) = (head.path.as_str(), head.path.parameters());
+    let path = &head.path;
     let text = match &head.query {
-        Some(query) => PathAndQuery::try_from(format!("{path}{parameters}?{}", &**query)),
-        None if parameters.is_empty() => PathAndQuery::try_from(path),
-        None => PathAndQuery::try_from(format!("{path}{parameters}")),
+        Some(query) => format!("{path}?{}", &**query),
+        None => path.to_string(),
     };
-    text.ok()
+    PathAndQuery::try_from(text).ok()
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub(super) struct Account {
     version: Version,
     client: IpAddr,
     head: Option<Arc<RequestHead>>,
+    /// The host, where that is all that is sound of the head; for the log only.
+    traced: Option<Box<HostName>>,
     snapshot: Option<Arc<Snapshot>>,
     application: Option<Arc<Application>>,
     decision: Decision,
@@ -84,6 +86,7 @@ impl Account {
             version: Version::HTTP_11,
             client: connection.peer.ip().to_canonical(),
             head: None,
+            traced: None,
             snapshot: None,
             application: None,
             decision: Decision::Refused,
@@ -105,6 +108,11 @@ impl Account {
 
     pub(super) fn request_id(&self) -> &RequestId {
         &self.request_id
+    }
+
+    /// Whether its connection may have many answers on their way at once.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.version == Version::HTTP_2
     }
 
     /// When the request came.
@@ -133,6 +141,12 @@ impl Account {
     pub(super) fn identified(&mut self, head: &Arc<RequestHead>, client: IpAddr) {
         self.head = Some(Arc::clone(head));
         self.client = client;
+    }
+
+    /// Notes what is known of a request whose head is refused.
+    pub(super) fn traced(&mut self, host: HostName, client: Option<IpAddr>) {
+        self.traced = Some(Box::new(host));
+        self.client = client.unwrap_or(self.client);
     }
 
     pub(super) fn decided_by(&mut self, snapshot: &Arc<Snapshot>) {
@@ -225,7 +239,7 @@ impl Account {
     /// What rules decided by, where that is recorded.
     fn record(&self) -> Option<Box<RawValue>> {
         let application = self.application.as_deref().filter(|_| self.gateway.common.records)?;
-        let query = self.head.as_deref().and_then(|head| head.query.as_deref());
+        let query = self.head.as_deref()?.query.as_deref();
         record::record(application, query, self.known.as_ref().map(Caller::prepared))
     }
 
@@ -236,7 +250,7 @@ impl Account {
             request_id: self.request_id.as_str(),
             client: self.client,
             scheme: self.scheme,
-            host: self.head.as_deref().map(|head| head.host.as_str()),
+            host: self.host().or(self.traced.as_deref()).map(HostName::as_str),
             method: self.method.as_ref().map(Method::as_str),
             path: self.head.as_deref().map(|head| head.path.as_str()),
             protocol: protocol(self.version),

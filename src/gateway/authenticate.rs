@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use super::Exchange;
 use crate::clock::{Clock, Timestamp};
 use crate::http::{HostName, Scheme};
+use crate::oidc::Provider;
 use crate::policy::{Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{Effect, NoSession, Revocations, SealError, SealedSessions, Session, SessionId, Standing};
 use crate::snapshot::Application;
@@ -139,15 +140,18 @@ impl Known {
 /// idle limit does not end it.
 impl Leash for Known {
     fn holds(&self) -> bool {
-        let age = self.clock.now().since(self.session.started_at);
-        age < self.application.limits().max && self.is_standing().is_ok()
+        let now = self.clock.now();
+        let is_in_time = now.since(self.session.started_at) < self.application.limits().max;
+        is_in_time && !self.session.is_from_future(now) && self.is_standing().is_ok()
     }
 }
 
-/// A session of another provider, or one that was never asked for a claim that the policy reads, is replaced by a new login.
+/// A session of another provider, or of what its name stood for once, or one that was never asked for a claim that the policy reads, is replaced by a new login.
 fn fits(application: &Application, session: &Session) -> Result<(), NoSession> {
-    let provider = application.provider().map(|provider| provider.name());
-    if provider != Some(&session.provider) {
+    let is_of = |provider: &Arc<Provider>| {
+        *provider.name() == *session.provider && provider.registration() == session.registration
+    };
+    if !application.provider().is_some_and(is_of) {
         Err(NoSession::OtherProvider)
     } else if !application.claims_read().iter().all(|name| session.knows_claim(name)) {
         Err(NoSession::ClaimMissing)
@@ -213,7 +217,7 @@ pub(super) fn last_person(
 
 /// A person of one provider, in one text.
 pub(super) fn person(session: &Session) -> Box<str> {
-    format!("{}/{}", session.provider, session.subject).into()
+    format!("{}/{}/{}", session.provider, session.registration, session.subject).into()
 }
 
 /// The `Set-Cookie` fields that give a session to the browser.

@@ -17,7 +17,7 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
-use super::challenge::{begin, home, login_of};
+use super::challenge::{begin, front_door, home, login_of, make_room};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
@@ -34,6 +34,8 @@ use crate::snapshot::{Application, Route};
 
 /// How long a browser remembers that a login began again by itself.
 const AGAIN: Duration = Duration::from_secs(120);
+/// Bytes of a provider's description of its error that are logged.
+const DESCRIBED: usize = 200;
 /// How long a browser remembers that it was given a large session.
 const ARRIVED: Duration = Duration::from_secs(30);
 
@@ -44,7 +46,8 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default()).map_err(Refusal::Login)?;
+    let params = CallbackParams::parse(exchange.head.query.as_deref().unwrap_or_default());
+    let params = params.map_err(|error| stray(error, route))?;
     finish(exchange, route, headers, &params, account).await
 }
 
@@ -57,8 +60,9 @@ pub(super) async fn answer_posted(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
-    let form = posted_form(exchange, headers, body).await.map_err(Refusal::Login)?;
-    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref()).map_err(Refusal::Login)?;
+    let form = posted_form(exchange, headers, body).await.map_err(|error| stray(error, route))?;
+    let params = CallbackParams::parse_form(&form, exchange.head.query.as_deref());
+    let params = params.map_err(|error| stray(error, route))?;
     let known = params.state().is_some_and(|state| {
         find_pending(exchange, route, headers, &pending::name_for_state(state, exchange.is_secure())).is_some()
     });
@@ -74,6 +78,11 @@ pub(super) async fn answer_posted(
         *response.status_mut() = StatusCode::SEE_OTHER;
     }
     Ok(response)
+}
+
+/// A response of which nobody knows what it was for.
+fn stray(error: LoginError, route: &Route<'_>) -> Refusal {
+    Refusal::login(error, &front_door(route))
 }
 
 /// A posted response, within [`MAX_RESPONSE`] and the time limit for bodies.
@@ -96,13 +105,13 @@ async fn finish(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let now = exchange.gateway.now();
-    let state = params.state().ok_or(Refusal::Login(LoginError::StateMissing))?;
+    let state = params.state().ok_or_else(|| stray(LoginError::StateMissing, route))?;
     let cookie_name = pending::name_for_state(state, exchange.is_secure());
     let Some(mut pending) = find_pending(exchange, route, headers, &cookie_name) else {
         return heal_unknown(exchange, route, headers, account, now);
     };
     let application = route.neighbours.iter().find(|application| application.name() == pending.application);
-    let application = application.ok_or(Refusal::Login(LoginError::StateUnknown))?;
+    let application = application.ok_or_else(|| stray(LoginError::StateUnknown, route))?;
     // Other policies may be in use by now.
     if !belongs(route, &pending.return_to, application) {
         pending.return_to = home(application);
@@ -128,6 +137,7 @@ async fn finish(
                     }
                 };
             append(&mut response, spent);
+            make_room(exchange, (application, route.host), &mut response, headers, now);
             Ok(response)
         }
         Err(error) if pending.silent && error.is_unseen() => {
@@ -143,14 +153,26 @@ async fn finish(
         }
         Err(error) => {
             metrics.failed.inc();
-            if let Some(help) = error.operator_help() {
-                let (provider, reason) = (provider.name(), error.code());
-                tracing::warn!(provider, app = application.name(), reason, help, "a login failed");
-            }
-            let mut response = Refusal::Login(error).answer(exchange.form.read(), account);
+            tell(exchange, application, &error, params);
+            let mut response = Refusal::login(error, &pending.return_to).answer(exchange.form.read(), account);
             append(&mut response, spent);
             Ok(response)
         }
+    }
+}
+
+/// Writes down why a login failed that began in this browser, under the number that its page shows: an operator learns what the person is
+/// not told. What others send to this address is a line of the access log only.
+fn tell(exchange: &Exchange<'_>, application: &Application, error: &LoginError, params: &CallbackParams) {
+    let request_id = exchange.request_id.as_str();
+    let (app, reason) = (application.name(), error.code());
+    let provider = application.provider().map(|provider| provider.name());
+    let described = params.error_description().filter(|_| matches!(error, LoginError::ProviderError(_)));
+    let described = described
+        .map(|text| tracing::field::debug(text.get(..text.floor_char_boundary(DESCRIBED)).unwrap_or_default()));
+    match error.operator_help() {
+        Some(help) => tracing::warn!(request_id, provider, app, reason, described, help, "a login failed"),
+        None => tracing::info!(request_id, provider, app, reason, described, "a login failed"),
     }
 }
 
@@ -164,7 +186,7 @@ fn arrived(
     let mut response = redirect(pending.return_to.as_str())?;
     let again = cookie::find(headers, again_name(exchange)).map(|_| again_cookie(exchange));
     let again = again.and_then(|one| if provider.posts_back() { one.removal_across_sites() } else { one.removal() });
-    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange).header()).flatten();
+    let large = session.iter().any(is_chunk).then(|| arrived_cookie(exchange, &pending.application).header()).flatten();
     append(&mut response, session.into_iter().chain(again).chain(large));
     Ok(response)
 }
@@ -175,11 +197,11 @@ fn is_chunk(field: &HeaderValue) -> bool {
     name.ends_with(b".1") && !field.as_bytes().ends_with(b"Max-Age=0")
 }
 
-/// Says that a large session was just given to this browser: coming without one now means that it was not kept, and another login would be no
-/// better (C05).
-pub(super) fn arrived_cookie(exchange: &Exchange<'_>) -> SetCookie<'static> {
+/// Says that a large session of this application was just given to this browser: coming without one now means that it was not kept, and another
+/// login would be no better (C05).
+pub(super) fn arrived_cookie<'a>(exchange: &Exchange<'_>, application: &'a str) -> SetCookie<'a> {
     let name = if exchange.is_secure() { "__Host-lychgate-arrived" } else { "lychgate-arrived" };
-    SetCookie { name, value: "1", path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
+    SetCookie { name, value: application, path: "/", secure: exchange.is_secure(), max_age: Some(ARRIVED) }
 }
 
 /// A rule counts the age of a sign-in from now and without leeway; what it would find too old at once is too old here,
@@ -245,7 +267,7 @@ fn heal_unknown(
             account.failed(LoginError::StateUnknown.code());
             Ok(redirect(application.policy().prefix())?)
         }
-        None => Err(Refusal::Login(LoginError::StateUnknown)),
+        None => Err(stray(LoginError::StateUnknown, route)),
     }
 }
 
@@ -297,6 +319,7 @@ fn begin_session(
     let mut session = Session {
         id: SessionId::new(),
         provider: provider.name().into(),
+        registration: provider.registration(),
         subject: signed_in.subject.as_str().into(),
         provider_session: signed_in.sid.as_deref().map(Into::into),
         acr: signed_in.acr.as_deref().map(Into::into),

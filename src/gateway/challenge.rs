@@ -19,11 +19,12 @@ use crate::clock::Timestamp;
 use crate::forward::Scrubbed;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::{HostName, ReturnTo};
-use crate::oidc::pending::{self, COOKIE_LIFETIME};
+use crate::oidc::pending::{self, COOKIE_LIFETIME, MAX_PENDING, cookie_bytes};
 use crate::oidc::{Begun, LoginError, LoginRequest, Provider};
 use crate::pages::{Form, Page};
 use crate::policy::Requirement;
-use crate::snapshot::Application;
+use crate::session::NoSession;
+use crate::snapshot::{Application, Route};
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -32,18 +33,21 @@ static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with"
 /// Cookies that one answer takes away: a crafted `Cookie` field must not make the answer's head too long for proxies.
 const REMOVALS: usize = 32;
 
-/// Asks somebody unknown to sign in.
+/// Asks somebody unknown to sign in; `why` says why nobody is known.
 pub(super) async fn sign_in(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     host: &HostName,
-    scrubbed: &Scrubbed,
+    (scrubbed, why): (&Scrubbed, Option<NoSession>),
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     if !is_navigation(exchange, scrubbed) || application.provider().is_none() {
         return Ok(unauthorised(exchange, application, scrubbed, &challenge(application)));
     }
-    if cookie::find(scrubbed.headers(), arrived_cookie(exchange).name).is_some() {
+    // One that came whole and is no good was kept.
+    let is_lost = matches!(why, Some(NoSession::Absent | NoSession::Unreadable));
+    let arrived = arrived_cookie(exchange, application.name());
+    if is_lost && cookie::find(scrubbed.headers(), arrived.name) == Some(arrived.value.as_bytes()) {
         tracing::warn!(app = application.name(), "a browser did not keep the cookies of a large session");
         return Err(Refusal::SessionTooLarge);
     }
@@ -73,7 +77,7 @@ pub(super) fn step_up_token(
     application: &Application,
     requirement: &Requirement<'_>,
 ) -> Response<Content> {
-    let page = Page::StepUpFailed { app: application.name(), retry_url: "/" };
+    let page = Page::StepUpFailed { app: application.policy().title(), retry_url: application.policy().prefix() };
     let mut response = page.answer(Form::Json, exchange.request_id.as_str()).map(Content::own);
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     set(&mut response, &insufficient(requirement));
@@ -123,12 +127,12 @@ pub(super) async fn begin(
     let provider = provider_of(application)?;
     let begun = match provider.begin(request.clone()).await {
         Err(LoginError::Unavailable(_)) => {
-            provider.discovered_now().await.map_err(|_| Refusal::ProviderUnavailable)?;
-            provider.begin(request).await
+            provider.discovered_now().await.map_err(|_| Refusal::provider_unavailable(&request.return_to))?;
+            provider.begin(request.clone()).await
         }
         begun => begun,
     };
-    let begun = begun.map_err(|error| refused(provider, error))?;
+    let begun = begun.map_err(|error| refused(exchange, provider, error, &request.return_to))?;
     let mut response = redirect(&begun.authorize_url)?;
     for field in pending_cookies(exchange, (application, host), &begun, headers, now) {
         response.headers_mut().append(SET_COOKIE, field);
@@ -137,14 +141,14 @@ pub(super) async fn begin(
 }
 
 /// A login that could not begin; what an operator can do about it is logged.
-fn refused(provider: &Provider, error: LoginError) -> Refusal {
+fn refused(exchange: &Exchange<'_>, provider: &Provider, error: LoginError, page: &ReturnTo) -> Refusal {
     if let LoginError::Unavailable(_) = error {
-        return Refusal::ProviderUnavailable;
+        return Refusal::provider_unavailable(page);
     }
-    let (provider, reason) = (provider.name(), error.code());
+    let (request_id, provider, reason) = (exchange.request_id.as_str(), provider.name(), error.code());
     let help = error.operator_help().unwrap_or("`lychgate doctor` asks the provider and says what it finds");
-    tracing::warn!(provider, reason, help, "a login could not begin");
-    Refusal::Login(error)
+    tracing::warn!(request_id, provider, reason, help, "a login could not begin");
+    Refusal::login(error, page)
 }
 
 /// The cookie of this login, and the removal of those that are over or too many.
@@ -157,18 +161,62 @@ fn pending_cookies(
 ) -> Vec<HeaderValue> {
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
     let sealed = pending::seal(&begun.pending, &home(application), keys, host.as_str(), secure);
-    let cookies = cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-    let stale = pending::to_drop(cookies, keys, host.as_str(), secure, now);
-    let ours = |name, value| SetCookie { name, value, path: "/", secure, max_age: Some(COOKIE_LIFETIME) };
-    let new = ours(&sealed.name, &sealed.value);
+    let coming = cookie_bytes(sealed.name.len() + sealed.value.len());
+    let stale = pending::to_drop(cookies(headers), keys, (host.as_str(), secure), (MAX_PENDING - 1, coming), now);
+    let new = pending_cookie(exchange, &sealed.name, &sealed.value);
     // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
-    let across_sites = application.provider().is_some_and(|provider| provider.posts_back());
-    let new = if across_sites { new.header_across_sites() } else { new.header() };
-    let gone = |name| match (across_sites, ours(name, "")) {
-        (true, cookie) => cookie.removal_across_sites(),
-        (false, cookie) => cookie.removal(),
+    let new = if posts_back(application) { new.header_across_sites() } else { new.header() };
+    removals(exchange, application, stale).chain(new).collect()
+}
+
+/// Takes logins under way from a browser that is given other cookies where they would be too many together: a browser that sends more than
+/// a head can be is answered nothing any more.
+pub(super) fn make_room(
+    exchange: &Exchange<'_>,
+    (application, host): (&Application, &HostName),
+    response: &mut Response<Content>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) {
+    let set: Vec<&[u8]> = response.headers().get_all(SET_COOKIE).iter().map(pair).collect();
+    let coming = set.iter().map(|pair| cookie_bytes(pair.len())).sum();
+    let is_set = |name: &str| {
+        set.iter().any(|pair| pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
     };
-    stale.into_iter().take(REMOVALS).filter_map(gone).chain(new).collect()
+    let stay = cookies(headers).filter(|(name, _)| !is_set(name));
+    let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
+    let gone = pending::to_drop(stay, keys, (host.as_str(), secure), (usize::MAX, coming), now);
+    for field in removals(exchange, application, gone) {
+        response.headers_mut().append(SET_COOKIE, field);
+    }
+}
+
+/// Name and value that a field sets.
+fn pair(field: &HeaderValue) -> &[u8] {
+    field.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default()
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    cookie::all(headers).filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
+}
+
+/// The removal of logins under way.
+fn removals<'a>(
+    exchange: &'a Exchange<'_>,
+    application: &'a Application,
+    gone: Vec<&'a str>,
+) -> impl Iterator<Item = HeaderValue> + use<'a> {
+    let gone = gone.into_iter().take(REMOVALS).map(|name| pending_cookie(exchange, name, ""));
+    let across_sites = posts_back(application);
+    gone.filter_map(move |cookie| if across_sites { cookie.removal_across_sites() } else { cookie.removal() })
+}
+
+fn pending_cookie<'a>(exchange: &Exchange<'_>, name: &'a str, value: &'a str) -> SetCookie<'a> {
+    SetCookie { name, value, path: "/", secure: exchange.is_secure(), max_age: Some(COOKIE_LIFETIME) }
+}
+
+fn posts_back(application: &Application) -> bool {
+    application.provider().is_some_and(|provider| provider.posts_back())
 }
 
 /// The address that the person asked for; the application's own where it is too long to be kept, or its query is doubtful.
@@ -180,6 +228,13 @@ fn asked_for(exchange: &Exchange<'_>, application: &Application) -> ReturnTo {
 /// The application's own address.
 pub(super) fn home(application: &Application) -> ReturnTo {
     ReturnTo::parse(application.policy().prefix()).unwrap_or_else(ReturnTo::root)
+}
+
+/// Where people sign in on a host, when nothing is known of what they came for.
+pub(super) fn front_door(route: &Route<'_>) -> ReturnTo {
+    let mut all = route.neighbours.iter().rev();
+    all.find(|application| application.provider().is_some())
+        .map_or_else(ReturnTo::root, |application| home(application))
 }
 
 /// Whether a person waits for a page.
@@ -221,7 +276,8 @@ fn unauthorised(
         && !headers.contains_key(&SEC_PURPOSE)
         && accepts_html(headers);
     let form = if by_person { exchange.form.read() } else { Form::Json };
-    let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
+    // What a script asks for, or a form is sent to, is no page to come back to.
+    let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     set(&mut response, challenge);
     response

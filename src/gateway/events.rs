@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use serde::Serialize;
 use url::form_urlencoded;
@@ -59,7 +61,7 @@ pub(super) async fn backchannel_logout(
         error_description: &'static str,
     }
     let taken = take_logout(exchange, headers, body).await;
-    note(exchange, account, "backchannel_logout", taken.as_ref().err());
+    note(exchange, account, "backchannel_logout", taken.as_ref().err().map(Fault::code));
     match taken {
         // 2.8: 200 OK when the logout succeeded.
         Ok(()) => Ok(said(StatusCode::OK, None)),
@@ -80,18 +82,19 @@ async fn take_logout(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBod
     let (mut orders, mut fault) = (Vec::new(), None);
     for provider in addressed(exchange, |provider| provider.is_addressed(&token))? {
         match provider.verify_logout_token(&token).await {
-            Ok(said) => orders.push(logout_order(provider.name(), &said)),
+            Ok(said) => orders.push(logout_order(provider.name(), &said, exchange.gateway.now())),
             Err(error) => fault = fault.or(Some(error)),
         }
     }
     carry_out(exchange, orders, Cause::BackChannel, fault).await
 }
 
-/// By sid that login, by sub all of the person's. A session for which the provider named no sid cannot be told from the one meant.
-fn logout_order(provider: &str, said: &LogoutToken) -> Order {
-    let LogoutToken { jti, sid, subject, before } = said;
+/// By sid that login, by sub all of the person's, whatever began before now: a provider's clock may be behind, and a logout without effect is
+/// worse than a sign-in too many. A session for which the provider named no sid cannot be told from the one meant.
+fn logout_order(provider: &str, said: &LogoutToken, now: Timestamp) -> Order {
+    let LogoutToken { jti, sid, subject } = said;
     let person = subject.as_deref().map(|subject| Whom::Person { provider, subject });
-    let ended = |whom: &Whom<'_>| Wanted::new(whom, *before, Cause::BackChannel, Effect::Ended);
+    let ended = |whom: &Whom<'_>| Wanted::new(whom, now, Cause::BackChannel, Effect::Ended);
     let wanted = match (sid, subject) {
         (Some(sid), subject) => {
             let session = ended(&Whom::ProviderSession { provider, sid });
@@ -120,10 +123,15 @@ pub(super) async fn set(
         return Err(Refusal::UnknownReserved);
     }
     let taken = take_set(exchange, headers, body).await;
-    note(exchange, account, "events_set", taken.as_ref().err());
+    let odd = match &taken {
+        Ok(Heard::OfNobody) => Some("signal_nobody"),
+        Ok(Heard::OfSomebody) => None,
+        Err(fault) => Some(fault.code()),
+    };
+    note(exchange, account, "events_set", odd);
     match taken {
         // 2.2: 202 and an empty body.
-        Ok(()) => Ok(said(StatusCode::ACCEPTED, None)),
+        Ok(_) => Ok(said(StatusCode::ACCEPTED, None)),
         // 2.3: 400 and why.
         Err(fault) => {
             let error = Error { err: fault.set_error(), description: fault.text() };
@@ -132,7 +140,14 @@ pub(super) async fn set(
     }
 }
 
-async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<(), Fault> {
+/// Whom an accepted token means.
+enum Heard {
+    OfSomebody,
+    /// Nobody who could have a session here: the transmitter may name people in another way than the provider does.
+    OfNobody,
+}
+
+async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<Heard, Fault> {
     let authorization = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     let may_send = |provider: &Provider| {
         let agreed = provider.transmitter().map(|transmitter| transmitter.authorization.as_ref());
@@ -149,14 +164,18 @@ async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) 
     if !for_whom.iter().all(|provider| may_send(provider)) {
         return Err(Fault::Unauthorised);
     }
-    let (mut orders, mut fault) = (Vec::new(), None);
+    let (mut orders, mut fault, mut of_nobody) = (Vec::new(), None, true);
     for provider in for_whom {
         match provider.verify_security_event(&token).await {
-            Ok(said) => orders.push(event_order(provider.name(), &said)),
+            Ok(said) => {
+                of_nobody &= said.is_of_nobody();
+                orders.push(event_order(provider.name(), &said));
+            }
             Err(error) => fault = fault.or(Some(error)),
         }
     }
-    carry_out(exchange, orders, Cause::SecurityEvent, fault).await
+    carry_out(exchange, orders, Cause::SecurityEvent, fault).await?;
+    Ok(if of_nobody { Heard::OfNobody } else { Heard::OfSomebody })
 }
 
 fn event_order(provider: &str, said: &SecurityEvent) -> Order {
@@ -210,7 +229,7 @@ pub(super) async fn okta(
         return Err(Refusal::UnknownReserved);
     }
     let taken = take_hook(exchange, headers, body).await;
-    note(exchange, account, "events_okta", taken.as_ref().err());
+    note(exchange, account, "events_okta", taken.as_ref().err().map(Fault::code));
     match taken {
         Ok(()) => Ok(said(StatusCode::OK, None)),
         Err(fault) => Ok(said(fault.status(), serde_json::to_vec(&HookError { error: fault.text() }).ok())),
@@ -322,10 +341,10 @@ async fn read(headers: &HeaderMap, kinds: &[&str], body: SentBody, most: usize) 
     }
 }
 
-fn note(exchange: &Exchange<'_>, account: &mut Account, endpoint: &'static str, fault: Option<&Fault>) {
-    let outcome = fault.map_or("accepted", Fault::code);
-    account.failed(fault.map_or("signal_accepted", Fault::code));
-    exchange.gateway.common.metrics.signal(endpoint, outcome);
+/// What became of a message, for log and metrics; `odd` is what else than that it was accepted.
+fn note(exchange: &Exchange<'_>, account: &mut Account, endpoint: &'static str, odd: Option<&'static str>) {
+    account.failed(odd.unwrap_or("signal_accepted"));
+    exchange.gateway.common.metrics.signal(endpoint, odd.unwrap_or("accepted"));
 }
 
 /// An answer for a program: JSON or nothing, kept by no cache (2.8).
@@ -336,6 +355,8 @@ fn said(status: StatusCode, body: Option<Vec<u8>>) -> Response<Content> {
     pages::headers(response.headers_mut(), pages::nothing());
     if has_body {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // RFC 8935 section 2.3.
+        response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     }
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -11,7 +11,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -28,7 +28,7 @@ use super::authenticate::last_person;
 use super::challenge::{challenge, set, wants_page};
 use super::content::Content;
 use super::form_errors::NotKept;
-use super::proxy::SentBody;
+use super::proxy::{Sent, SentBody};
 use super::refusal::Refusal;
 use super::{Exchange, addresses, limits, sign_in};
 use crate::clock::Timestamp;
@@ -79,9 +79,37 @@ pub(super) struct KeptForm<'a> {
 
 /// What the process knows of kept forms.
 pub(super) struct Forms {
-    used: Mutex<LruCache<[u8; 16], ()>>,
+    used: Mutex<LruCache<[u8; 16], Use>>,
     room: Arc<Semaphore>,
     clients: Arc<Crowd>,
+}
+
+/// What became of a form that somebody wanted to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It is being sent, and the application may not have seen anything of it.
+    UnderWay,
+    /// It was sent.
+    Over,
+}
+
+/// A form that is being sent. Dropped, also because the client left, it is used up if the application may have seen something of it.
+pub(super) struct InUse<'f> {
+    forms: &'f Forms,
+    id: [u8; 16],
+    /// What is sent.
+    pub(super) sent: Sent,
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        let mut used = self.forms.used();
+        if self.sent.is_whole() {
+            used.pop(&self.id);
+        } else {
+            used.put(self.id, Use::Over);
+        }
+    }
 }
 
 /// Room for one form, given back when it is dropped.
@@ -98,14 +126,20 @@ impl Default for Forms {
 }
 
 impl Forms {
-    /// Notes that a form is sent; false when it was before.
-    pub(super) fn first_use(&self, id: [u8; 16]) -> bool {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).put(id, ()).is_none()
+    /// Notes that a form is being sent; an error when it is already, or was.
+    pub(super) fn begin(&self, id: [u8; 16], form: &[u8]) -> Result<InUse<'_>, Use> {
+        let mut used = self.used();
+        match used.get(&id).copied() {
+            Some(before) => Err(before),
+            None => {
+                used.put(id, Use::UnderWay);
+                Ok(InUse { forms: self, id, sent: Sent::kept(Bytes::copy_from_slice(form)) })
+            }
+        }
     }
 
-    /// Forgets that a form is sent: it was not.
-    pub(super) fn unused(&self, id: [u8; 16]) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
+    fn used(&self) -> MutexGuard<'_, LruCache<[u8; 16], Use>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Room for one form of this client.
@@ -195,7 +229,7 @@ pub(super) async fn keep(
         id,
         browser: &browser,
         at: exchange.gateway.now(),
-        app: application.name(),
+        app: application.policy().title(),
         person: person.as_deref(),
         path: &path,
         query: exchange.head.query.as_deref(),
@@ -233,7 +267,7 @@ pub(super) fn page(
     room: Room,
 ) -> Response<Content> {
     let sign_in_url = sign_in::address(application);
-    let (app, action) = (application.name(), addresses::RESEND);
+    let (app, action) = (application.policy().title(), addresses::RESEND);
     show(exchange, application, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
 }
 
@@ -245,8 +279,20 @@ pub(super) fn page_of_unsent(
     sealed: &str,
     room: Room,
 ) -> Response<Content> {
-    let (app, action) = (application.name(), addresses::RESEND);
+    let (app, action) = (application.policy().title(), addresses::RESEND);
     show(exchange, application, &Page::FormUnsent { app, path, action, token: sealed }, room)
+}
+
+/// The page that holds a form which is being sent already, and may yet not get there.
+pub(super) fn page_under_way(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    path: &str,
+    sealed: &str,
+    room: Room,
+) -> Response<Content> {
+    let (app, action) = (application.name(), addresses::RESEND);
+    show(exchange, application, &Page::FormUnderWay { app, path, action, token: sealed }, room)
 }
 
 fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, room: Room) -> Response<Content> {
@@ -262,7 +308,7 @@ fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, roo
 
 fn not_kept(exchange: &Exchange<'_>, application: &Application, why: NotKept) -> Response<Content> {
     let (reason, sign_in_url) = (why.reason(), application.policy().prefix());
-    let page = Page::FormNotKept { app: application.name(), reason, sign_in_url };
+    let page = Page::FormNotKept { app: application.policy().title(), reason, sign_in_url };
     let mut response = page.answer(exchange.form.read(), exchange.request_id.as_str()).map(Content::own);
     set(&mut response, &challenge(application));
     response

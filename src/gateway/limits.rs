@@ -93,7 +93,7 @@ pub(super) fn at_the_door(
     account: &mut Account,
 ) -> Result<(), Refusal> {
     let Some(limiter) = application.guard().and_then(|guard| guard.whole()) else { return Ok(()) };
-    let over = rate(limiter, Per::Address, Who::at(exchange.origin.client), exchange.gateway);
+    let over = rate(limiter, &[(Per::Address, Who::at(exchange.origin.client))], exchange.gateway);
     hold(over, limiter, None, account)
 }
 
@@ -105,7 +105,7 @@ pub(super) fn of_person(
     account: &mut Account,
 ) -> Result<(), Refusal> {
     let Some(limiter) = application.guard().and_then(|guard| guard.whole()) else { return Ok(()) };
-    let over = rate(limiter, Per::Person, counted(exchange, who), exchange.gateway);
+    let over = rate(limiter, &[(Per::Person, counted(exchange, who))], exchange.gateway);
     let held = hold(over, limiter, None, account);
     if let (Err(_), Some(who)) = (&held, who) {
         account.recognised(who);
@@ -123,8 +123,8 @@ pub(super) fn of_rule(
 ) -> Result<(), Refusal> {
     let limiter = application.guard().zip(rule).and_then(|(guard, rule)| guard.of_rule(rule));
     let Some(limiter) = limiter else { return Ok(()) };
-    let by_address = rate(limiter, Per::Address, Who::at(exchange.origin.client), exchange.gateway);
-    let over = by_address.or_else(|| rate(limiter, Per::Person, counted(exchange, who), exchange.gateway));
+    let both = [(Per::Address, Who::at(exchange.origin.client)), (Per::Person, counted(exchange, who))];
+    let over = rate(limiter, &both, exchange.gateway);
     hold(over, limiter, rule, account)
 }
 
@@ -160,20 +160,21 @@ fn counted<'a>(exchange: &Exchange<'_>, who: Option<&'a Caller>) -> Who<'a> {
     }
 }
 
-/// The longest wait of all rates that are counted so. What one of them refuses counts towards none.
-fn rate(limiter: &Limiter, per: Per, who: Who<'_>, gateway: &Arc<Gateway>) -> Option<Over> {
+/// The longest wait of all rates that are counted so. What one of them refuses counts towards none: else whoever is over a rate of their own
+/// would use up that of the address, which others have too.
+fn rate(limiter: &Limiter, counted: &[(Per, Who<'_>)], gateway: &Arc<Gateway>) -> Option<Over> {
     let now = moment(gateway);
     let (mut longest, mut refused_by) = (None, 0_u64);
-    for (index, counter) in limiter.rates(per).enumerate() {
+    let counters = || counted.iter().flat_map(|(per, who)| limiter.rates(*per).map(move |counter| (counter, *who)));
+    for (index, (counter, who)) in counters().enumerate() {
         if let Err(wait) = counter.take(who, now) {
             longest = longest.max(Some(wait));
             refused_by |= 1 << index;
         }
     }
     if longest.is_some() {
-        let counted = |index: usize| refused_by & (1 << index) == 0;
-        let counters = limiter.rates(per).enumerate().filter(|(index, _)| counted(*index));
-        counters.for_each(|(_, counter)| counter.give_back(who, now));
+        let passed = counters().enumerate().filter(|(index, _)| refused_by & (1 << index) == 0);
+        passed.for_each(|(_, (counter, who))| counter.give_back(who, now));
     }
     longest.map(Over::Rate)
 }

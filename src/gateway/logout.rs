@@ -48,7 +48,7 @@ pub(super) fn ask(
     account.recognised(&known);
     let (token, provider) = (form_token(exchange, route.host, &known), provider_origin(&known));
     let page = Page::SignOut {
-        app: known.application().name(),
+        app: known.application().policy().title(),
         action: LOGOUT,
         token: &token,
         stay_url: known.application().policy().prefix(),
@@ -82,7 +82,7 @@ pub(super) async fn end(
     };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
     let hint = hint_cookie(exchange, "").removal();
-    let arrived = arrived_cookie(exchange);
+    let arrived = arrived_cookie(exchange, "");
     let arrived = cookie::find(headers, arrived.name).and_then(|_| arrived.removal());
     for field in sessions.chain(hint).chain(arrived) {
         response.headers_mut().append(SET_COOKIE, field);
@@ -97,7 +97,7 @@ pub(super) fn signed_out(
     account: &Account,
 ) -> Result<Response<Content>, Refusal> {
     let application = route.neighbours.last().ok_or(Refusal::UnknownReserved)?;
-    let page = Page::SignedOut { app: application.name(), sign_in_url: application.policy().prefix() };
+    let page = Page::SignedOut { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own))
 }
 
@@ -205,9 +205,9 @@ fn form_binding(host: &HostName) -> Binding<'_> {
     Binding { purpose: "logout-form", name: "token", scope: host.as_str() }
 }
 
-/// Two applications of one host may have two providers: what one of them said is nothing for the other.
+/// Two applications of one host may have two providers, and one name two after another: what one of them said is nothing for the other.
 fn hint_scope(host: &HostName, provider: &Provider) -> String {
-    format!("{host}/{}", provider.name())
+    format!("{host}/{}/{}", provider.name(), provider.registration())
 }
 
 fn hint_binding<'a>(exchange: &Exchange<'_>, scope: &'a str) -> Binding<'a> {

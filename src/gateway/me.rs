@@ -42,7 +42,8 @@ struct ToldSession<'a> {
     provider: &'a str,
     acr: Option<&'a str>,
     amr: &'a [Text],
-    authenticated_at: i64,
+    /// Null where the provider does not say.
+    authenticated_at: Option<i64>,
     started_at: i64,
     idle_until: i64,
     ends_at: i64,
@@ -77,7 +78,7 @@ fn form(exchange: &Exchange<'_>, headers: &HeaderMap) -> Form {
 fn nobody(exchange: &Exchange<'_>, route: &Route<'_>, form: Form) -> Result<Response<Content>, Refusal> {
     let signs_in = route.neighbours.iter().rev().find(|application| application.provider().is_some());
     let application = signs_in.ok_or(Refusal::UnknownReserved)?;
-    let page = Page::SignInRequired { app: application.name(), sign_in_url: application.policy().prefix() };
+    let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     let challenge = HeaderValue::try_from(format!("Bearer realm=\"{}\"", application.name()))?;
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -88,7 +89,7 @@ fn page(exchange: &Exchange<'_>, route: &Route<'_>, known: &Known) -> Response<C
     let session = known.session();
     let (token, provider) = (logout::form_token(exchange, route.host, known), logout::provider_origin(known));
     let me = Me {
-        app: known.application().name(),
+        app: known.application().policy().title(),
         who: known.who(),
         facts: facts(known),
         claims: session.claims.iter().map(|(name, value)| (name, value.json())).collect(),
@@ -106,7 +107,7 @@ fn facts(known: &Known) -> Vec<(&'static str, String)> {
         ("Signed in at", session.provider.to_string()),
         ("Account", session.subject.to_string()),
         ("Since", minute(session.started_at)),
-        ("Proved who you are at", minute(session.authenticated_at)),
+        ("Proved who you are at", told_moment(session).map_or_else(|| "unknown".to_owned(), minute)),
         ("Ends without use at", minute(ends.idle)),
         ("Ends in any case at", minute(ends.absolute)),
         ("Session", known.session_label().to_owned()),
@@ -118,6 +119,11 @@ fn facts(known: &Known) -> Vec<(&'static str, String)> {
         facts.push(("Methods", session.amr.join(", ")));
     }
     facts
+}
+
+/// When the person proved who they are, where the provider said it.
+fn told_moment(session: &Session) -> Option<Timestamp> {
+    Some(session.authenticated_at).filter(|at| *at != Timestamp::default())
 }
 
 /// `2026-11-25 12:30 UTC`.
@@ -155,7 +161,7 @@ fn told(known: &Known) -> Result<Response<Content>, Refusal> {
             provider: &session.provider,
             acr: session.acr.as_deref(),
             amr: &session.amr,
-            authenticated_at: session.authenticated_at.seconds(),
+            authenticated_at: told_moment(session).map(Timestamp::seconds),
             started_at: session.started_at.seconds(),
             idle_until: ends.idle.seconds(),
             ends_at: ends.absolute.seconds(),

@@ -54,7 +54,7 @@ use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
-use crate::http::forwarded::Origin;
+use crate::http::forwarded::{ChainError, Origin};
 use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
@@ -210,13 +210,7 @@ impl Gateway {
         form: &WantedForm,
         account: &mut Account,
     ) -> Result<Response<content::Content>, Refusal> {
-        if parts.headers.len() > self.common.header_count && fields(&parts.headers) > self.common.header_count {
-            return Err(Refusal::HeadTooLarge);
-        }
-        let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
-        let head = Arc::new(head.map_err(Refusal::Head)?);
-        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
-        let origin = Origin::find(connection.peer, &parts.headers, trusted).map_err(Refusal::Forwarded)?;
+        let (head, origin) = self.read(parts, connection).inspect_err(|_| self.trace(parts, connection, account))?;
         account.identified(&head, origin.client);
         connection.refuse_misdirected(&head.host)?;
         let snapshot = self.common.state.load_full();
@@ -237,6 +231,34 @@ impl Gateway {
         let Some(application) = route.application else { return Err(exchange.nowhere(Refusal::UnknownPath)) };
         account.routed(application);
         proxy::forward(&exchange, route.host, application, &mut parts.headers, sent, account).await
+    }
+
+    /// What a request asks for, and who sent it.
+    fn read(&self, parts: &Parts, connection: &ClientConnection) -> Result<(Arc<RequestHead>, Origin), Refusal> {
+        if parts.headers.len() > self.common.header_count && fields(&parts.headers) > self.common.header_count {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
+        let head = Arc::new(head.map_err(Refusal::Head)?);
+        let origin = self.origin(connection, parts).map_err(Refusal::Forwarded)?;
+        Ok((head, origin))
+    }
+
+    /// Who sent a request, and through whom.
+    fn origin(&self, connection: &ClientConnection, parts: &Parts) -> Result<Origin, ChainError> {
+        let trusted = if connection.may_forward { &*self.common.trusted_proxies } else { &[] };
+        Origin::find(connection.peer, &parts.headers, trusted)
+    }
+
+    /// Notes whom a request was for that is refused for its head, and who sent it, as far as that is beyond doubt: whoever looks for it
+    /// looks there.
+    #[cold]
+    fn trace(&self, parts: &Parts, connection: &ClientConnection, account: &mut Account) {
+        let Some(host) = RequestHead::host_of(parts) else { return };
+        if let Some(application) = self.common.state.load().alone_on(&host) {
+            account.routed(application);
+        }
+        account.traced(host, self.origin(connection, parts).ok().map(|origin| origin.client));
     }
 
     /// Notes a request whose head could not be read and that was answered with this status for this reason; or a connection on HTTP/2

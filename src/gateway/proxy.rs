@@ -14,18 +14,19 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::authenticate::Known;
-use super::bearer;
+use super::bearer::{self, BearerError};
 use super::caller::{Caller, Nobody};
 use super::content::Content;
 use super::limits::Held;
 use super::observed::{decided, observe};
-use super::refresh::refresh;
+use super::refresh::{Carried, refresh};
 use super::refusal::Refusal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
 use crate::http::authorization::BearerToken;
 use crate::http::{HostName, cache_control};
+use crate::oidc::TokenError;
 use crate::policy::{Decision, Permit, RequestFacts};
 use crate::session::NoSession;
 use crate::snapshot::Application;
@@ -37,6 +38,18 @@ pub(super) struct Sent {
     upgrade: Option<Upgrade>,
     /// Whether somebody may have got something of the body.
     has_gone: bool,
+}
+
+/// A request on its way to the application. Dropped, also because the client left, it says whether the application may have got something of it.
+struct OnItsWay<'s> {
+    outgoing: Outgoing,
+    has_gone: &'s mut bool,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        *self.has_gone |= self.outgoing.has_gone();
+    }
 }
 
 /// A body that is still to be read, or one that was kept.
@@ -56,7 +69,7 @@ impl Sent {
         !self.has_gone
     }
 
-    /// The body, to be given to somebody.
+    /// The body, to be given to somebody who keeps it.
     fn hand_over(&mut self) -> SentBody {
         self.has_gone = true;
         self.body.take()
@@ -100,29 +113,29 @@ pub(super) async fn forward(
     let now = account.at();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
     limits::of_person(exchange, application, found.as_ref().ok(), account)?;
-    let (who, cookies) = match found {
+    let (who, carried) = match found {
         Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
-        Err(Nobody::Session(no_session)) => (Err(no_session), Vec::new()),
+        Err(Nobody::Session(no_session)) => (Err(no_session), Carried::default()),
         Ok(Caller::Browser(known)) if known.is_due(now) && counts(exchange, host, &known, &scrubbed, now) => {
             let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
-            let (who, cookies) = Box::pin(refreshing).await;
-            (who.map(Caller::Browser), cookies)
+            let (who, carried) = Box::pin(refreshing).await;
+            (who.map(Caller::Browser), carried)
         }
-        Ok(caller) => (Ok(caller), Vec::new()),
+        Ok(caller) => (Ok(caller), Carried::default()),
     };
     if let Ok(known) = &who {
         account.recognised(known);
     }
     let mut brought = Brought { scrubbed, token, sent };
     // A refresh takes its time.
-    let now = if cookies.is_empty() { now } else { exchange.gateway.now() };
+    let now = if carried.is_nothing() { now } else { exchange.gateway.now() };
     let answered = decide(exchange, application, host, &mut brought, &who, now, account).await;
-    if cookies.is_empty() {
+    if carried.is_nothing() {
         return answered;
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    carry(&mut response, cookies);
+    carry(&mut response, carried.leaving(exchange.gateway.now()));
     Ok(response)
 }
 
@@ -192,7 +205,10 @@ async fn decide(
                     let body = sent.hand_over();
                     Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body, account)).await
                 }
-                false => Box::pin(challenge::sign_in(exchange, application, host, scrubbed, now)).await,
+                false => {
+                    let why = who.as_ref().err().copied();
+                    Box::pin(challenge::sign_in(exchange, application, host, (scrubbed, why), now)).await
+                }
             }
         }
         Decision::StepUp(requirement) if brought.token.is_some() => {
@@ -235,7 +251,7 @@ async fn send(
         return Err(Refusal::Upstream(UpstreamError::RequestTooLarge));
     }
     let held = limits::enter(exchange, application, permit.rule(), account)?.map(Arc::new);
-    let (body, progress) = match brought.sent.hand_over() {
+    let (body, progress) = match brought.sent.body.take() {
         SentBody::Coming(body) => RequestBody::new(body, limits),
         SentBody::Kept(bytes) => RequestBody::whole(bytes),
     };
@@ -249,13 +265,14 @@ async fn send(
     // What is public needs no session to go on.
     let leash = account.known().filter(|_| !permit.is_public()).map(Caller::leash);
     let began = Instant::now();
-    let mut outgoing = Outgoing::new(request);
-    let answered = application.upstream().send(&exchange.gateway.pool, began, &mut outgoing, progress.as_deref()).await;
-    let answer = answered.map_err(|error| {
-        application.metrics().upstream_failures.inc();
-        brought.sent.has_gone &= !error.is_before_sending();
-        Refusal::Upstream(error)
-    })?;
+    let mut going = OnItsWay { outgoing: Outgoing::new(request), has_gone: &mut brought.sent.has_gone };
+    if account.is_of_many() {
+        going.outgoing.in_small_pieces();
+    }
+    let (pool, upload) = (&exchange.gateway.pool, progress.as_deref());
+    let answered = application.upstream().send(pool, began, &mut going.outgoing, upload, leash.as_deref()).await;
+    let answer = answered.map_err(|error| unanswered(application, error, account))?;
+    *going.has_gone = true;
     account.answered(answer.target.clone(), began.elapsed());
     let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
         (Some(upgraded), Some(client)) => {
@@ -269,6 +286,18 @@ async fn send(
     };
     finish(exchange, application, &mut response, renewal);
     Ok(response)
+}
+
+/// Why there is no answer of the application's.
+fn unanswered(application: &Application, error: UpstreamError, account: &Account) -> Refusal {
+    match error {
+        UpstreamError::Recalled if account.is_by_token() => Refusal::Bearer(BearerError::Token(TokenError::Revoked)),
+        UpstreamError::Recalled => Refusal::Upstream(error),
+        _ => {
+            application.metrics().upstream_failures.inc();
+            Refusal::Upstream(error)
+        }
+    }
 }
 
 /// The request as the application gets it.

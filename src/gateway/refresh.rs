@@ -1,8 +1,8 @@
 //! A session that is due gets new claims of its provider before the request is decided (C10, R03).
 //!
 //! Only a session whose time has come gets here; the ordinary request pays one comparison. The provider is asked by a task of its own, so
-//! that a client that leaves loses no rotated token. Who waits longer than [`PATIENCE`] is served under the session as it was, and the next
-//! request gets what was brought. While the provider is away the session goes on; without its ticket a session that is due
+//! that a client that leaves loses no rotated token. Three seconds after it was asked, requests are served under the session as it was, and one
+//! that comes when it has answered gets what was brought. While the provider is away the session goes on; without its ticket a session that is due
 //! is none, or keeping the claims of yesterday would be as easy as deleting a cookie; and with the ticket of a later refresh it is
 //! good for being refreshed only.
 //!
@@ -14,61 +14,98 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use super::authenticate::{Known, give, sealed};
-use super::flights::{Boarding, Landing, Lead};
+use super::flights::{Boarding, Brought, Landing, Lead};
 use super::{Exchange, Gateway};
+use crate::claims::Text;
 use crate::clock::Timestamp;
 use crate::http::HostName;
 use crate::oidc::{self, LoginError, Provider, RefreshError, SignedIn};
 use crate::session::{Cause, Effect, NoSession, RefreshTicket, Session, Wanted, Whom};
 use crate::snapshot::Application;
 
-/// How long a request waits for the provider.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// When a refresh that brought only half of what was asked for is made again.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Who sends the request after the refresh, and the cookies that the answer carries.
-pub(super) type Outcome = (Result<Arc<Known>, NoSession>, Vec<HeaderValue>);
+/// Who sends the request after the refresh, and what the answer carries.
+pub(super) type Outcome = (Result<Arc<Known>, NoSession>, Carried);
+
+/// What an answer takes to the browser.
+#[derive(Default)]
+pub(super) struct Carried {
+    cookies: Vec<HeaderValue>,
+    brought: Option<Arc<Brought>>,
+}
+
+impl Carried {
+    /// Whether it is nothing.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.cookies.is_empty()
+    }
+
+    /// The cookies, of an answer that leaves now: from here on the ones from before are good for a while only.
+    pub(super) fn leaving(self, now: Timestamp) -> Vec<HeaderValue> {
+        if let Some(brought) = &self.brought {
+            brought.arrives(now);
+        }
+        self.cookies
+    }
+}
 
 /// Refreshes the session of `known`, which is due, or takes over what another request's refresh brought.
 pub(super) async fn refresh(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     host: &HostName,
-    known: Arc<Known>,
+    mut known: Arc<Known>,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Outcome {
     let scope = application.session_scope(host);
     let ticket = sealed(exchange, application, &scope).ticket(headers);
-    let Some(ticket) = ticket.filter(|ticket| ticket.session == known.session().id) else {
-        return (Err(NoSession::RefreshLost), Vec::new());
-    };
+    let mut ticket = ticket.filter(|ticket| ticket.session == known.session().id).ok_or(NoSession::RefreshLost);
+    let mut carried = None;
+    // What no answer has taken to the browser for a while may be due again.
+    while carried.is_none() || known.is_due(now) {
+        match once(exchange, application, &known, ticket, now).await {
+            Err(no_session) => return (Err(no_session), Carried::default()),
+            Ok(None) => break,
+            Ok(Some(brought)) => match Known::made(exchange, application, host, brought.session.clone(), now) {
+                Err(no_session) => return (Err(no_session), Carried::default()),
+                Ok(newer) => (known, ticket, carried) = (newer, Ok(brought.ticket.clone()), Some(brought)),
+            },
+        }
+    }
+    let cookies = carried.as_deref().map(|brought| cookies(exchange, application, host, brought, headers));
+    (Ok(known), Carried { cookies: cookies.unwrap_or_default(), brought: carried })
+}
+
+/// What one refresh brings; nothing where the session goes on as it is.
+async fn once(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    known: &Known,
+    ticket: Result<RefreshTicket, NoSession>,
+    now: Timestamp,
+) -> Result<Option<Arc<Brought>>, NoSession> {
+    let ticket = ticket?;
     let belongs = ticket.generation == known.session().generation;
     let landing = match exchange.gateway.common.memory.flights.board(&ticket, now) {
-        Boarding::Late => return (Err(NoSession::Superseded), Vec::new()),
+        Boarding::Late => return Err(NoSession::Superseded),
         Boarding::Landed(landing) => Some(landing),
-        Boarding::Follow(waiting) => waiting.landing(PATIENCE).await,
+        Boarding::Follow(waiting) => waiting.landing().await,
         Boarding::Lead(lead) => {
             let waiting = lead.waiting();
             take_off(exchange, application, known.session().clone(), ticket, lead);
-            waiting.landing(PATIENCE).await
+            waiting.landing().await
         }
     };
     match landing {
-        Some(Landing::Renewed(brought)) => {
-            let (session, ticket) = *brought;
-            let cookies = cookies(exchange, application, host, (&session, &ticket), headers);
-            match Known::made(exchange, application, host, session, now) {
-                Ok(known) => (Ok(known), cookies),
-                Err(no_session) => (Err(no_session), Vec::new()),
-            }
-        }
-        Some(Landing::Ended) => (Err(NoSession::RefreshRefused), Vec::new()),
+        Some(Landing::Renewed(brought)) => Ok(Some(brought)),
+        Some(Landing::Ended) => Err(NoSession::RefreshRefused),
         // The claims of an older session are not those that the provider last gave for this ticket: without its word they are worth nothing.
-        Some(Landing::Kept(_)) | None if !belongs => (Err(NoSession::RefreshLost), Vec::new()),
+        Some(Landing::Kept(_)) | None if !belongs => Err(NoSession::RefreshLost),
         // It may have been ended while the provider was asked.
-        Some(Landing::Kept(_)) | None => (known.check(exchange.gateway.now()).map(|()| known), Vec::new()),
+        Some(Landing::Kept(_)) | None => known.check(exchange.gateway.now()).map(|()| None),
     }
 }
 
@@ -94,7 +131,7 @@ fn take_off(
         match outcome {
             Ok(brought) => {
                 counted.refreshed.inc();
-                lead.land(Landing::Renewed(Box::new(brought)), now);
+                lead.land(Landing::Renewed(Arc::new(brought)), now);
             }
             Err(error @ RefreshError::Ended(_)) => {
                 counted.refresh_ended.inc();
@@ -123,7 +160,7 @@ async fn ask(
     provider: &Provider,
     application: &Application,
     (mut session, ticket, every): (Session, RefreshTicket, Duration),
-) -> Result<(Session, RefreshTicket), RefreshError> {
+) -> Result<Brought, RefreshError> {
     let brought = provider.refresh(&ticket, &session.subject, &session.claims).await?;
     let now = gateway.now();
     // The claims of an older session are not to be mixed with what the provider says now, or to become those of a newer one.
@@ -137,11 +174,20 @@ async fn ask(
         }
         session.take_claims(claims, application.claims_read());
     }
+    let mut ticket = ticket.next(brought.token);
+    if let Some(sent) = brought.userinfo {
+        ticket.userinfo = kept(sent, &session);
+    }
     session.seen_at = now;
     session.refresh_at = Some(now.after(if brought.incomplete { SOON.min(every) } else { every }));
-    let ticket = ticket.next(brought.token);
     session.generation = ticket.generation;
-    Ok((session, ticket))
+    Ok(Brought::new(session, ticket))
+}
+
+/// Of the claims that userinfo sent, those that the session has.
+fn kept(mut sent: Vec<Text>, session: &Session) -> Vec<Text> {
+    sent.retain(|name| session.claims.value(name).is_some());
+    sent
 }
 
 /// The cookies of a session that was refreshed; none when they do not fit, which the next sign-in will say.
@@ -149,12 +195,12 @@ fn cookies(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     host: &HostName,
-    (session, ticket): (&Session, &RefreshTicket),
+    brought: &Brought,
     headers: &HeaderMap,
 ) -> Vec<HeaderValue> {
     let scope = application.session_scope(host);
-    let ticket = sealed(exchange, application, &scope).seal_ticket(ticket);
-    match (give(exchange, application, host, session, headers), ticket) {
+    let ticket = sealed(exchange, application, &scope).seal_ticket(&brought.ticket);
+    match (give(exchange, application, host, &brought.session, headers), ticket) {
         (Ok(mut fields), Some(ticket)) => {
             fields.push(ticket);
             fields
@@ -180,7 +226,9 @@ pub(super) fn provide(
     let sealed = sealed(exchange, application, &scope);
     let every = application.policy().session().refresh;
     let ticket = every.zip(signed_in.refresh_token.clone()).and_then(|(every, token)| {
-        let field = sealed.seal_ticket(&RefreshTicket::first(session.id, nonce, token))?;
+        let mut ticket = RefreshTicket::first(session.id, nonce, token);
+        ticket.userinfo = kept(signed_in.userinfo.clone(), session);
+        let field = sealed.seal_ticket(&ticket)?;
         session.refresh_at = Some(session.started_at.after(every));
         Some(field)
     });

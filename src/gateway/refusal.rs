@@ -10,13 +10,16 @@ use super::account::Account;
 use super::addresses;
 use super::bearer::BearerError;
 use super::caller::Caller;
+use super::challenge::{challenge, set};
 use super::content::Content;
 use super::form_errors::KeptFormError;
 use super::limits::Over;
+use super::sign_in;
 use crate::http::forwarded::ChainError;
-use crate::http::{HeadError, PathError};
+use crate::http::{HeadError, PathError, ReturnTo};
 use crate::oidc::{LoginError, ProviderErrorCode};
-use crate::pages::{Form, Page};
+use crate::pages::{Foot, Form, Page};
+use crate::snapshot::Application;
 use crate::upstream::UpstreamError;
 
 /// Why a request gets an answer of the gateway's own.
@@ -62,10 +65,10 @@ pub(super) enum Refusal {
     Over(Over),
     /// The policy says no.
     Denied,
-    /// The provider cannot be reached, so no login can begin.
-    ProviderUnavailable,
-    /// A login came back and made no session.
-    Login(LoginError),
+    /// The provider cannot be reached, so no login can begin; it may later, from there.
+    ProviderUnavailable(ReturnTo),
+    /// A login made no session.
+    Login(Box<FailedLogin>),
     /// The session does not fit into cookies.
     SessionTooLarge,
     /// A sign-out did not come from our own form.
@@ -78,6 +81,29 @@ pub(super) enum Refusal {
     Internal,
 }
 
+/// A login that made no session; boxed, because every request has room for a refusal.
+#[derive(Debug)]
+pub(super) struct FailedLogin {
+    error: LoginError,
+    /// Where it may begin again.
+    again: ReturnTo,
+}
+
+impl FailedLogin {
+    fn page<'a>(&'a self, app: &'a str) -> Page<'a> {
+        let (advice, retry_url) = (self.error.advice(), self.again.as_str());
+        match self.error {
+            LoginError::Unavailable(_) => Page::ProviderUnavailable { retry_url },
+            LoginError::AcrNotReached
+            | LoginError::AuthenticationTooOld
+            | LoginError::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements) => {
+                Page::StepUpFailed { app, retry_url }
+            }
+            _ => Page::LoginFailed { what: "You are not signed in.", advice, retry_url: Some(retry_url) },
+        }
+    }
+}
+
 /// An address of ours that cannot stand in a field is our fault.
 impl From<InvalidHeaderValue> for Refusal {
     fn from(_: InvalidHeaderValue) -> Self {
@@ -86,6 +112,16 @@ impl From<InvalidHeaderValue> for Refusal {
 }
 
 impl Refusal {
+    /// A login for `page` that cannot begin because the provider cannot be reached.
+    pub(super) fn provider_unavailable(page: &ReturnTo) -> Self {
+        Self::ProviderUnavailable(sign_in::anew(page))
+    }
+
+    /// A login for `page` that failed.
+    pub(super) fn login(error: LoginError, page: &ReturnTo) -> Self {
+        Self::Login(Box::new(FailedLogin { error, again: sign_in::anew(page) }))
+    }
+
     /// The reason code for the log.
     pub(super) fn code(&self) -> &'static str {
         match self {
@@ -105,8 +141,8 @@ impl Refusal {
             Self::NetworkDenied => "network_denied",
             Self::Over(over) => over.code(),
             Self::Denied => "denied",
-            Self::ProviderUnavailable => "provider_unavailable",
-            Self::Login(error) => error.code(),
+            Self::ProviderUnavailable(_) => "provider_unavailable",
+            Self::Login(failed) => failed.error.code(),
             Self::SessionTooLarge => "session_too_large",
             Self::ForeignSignOut => "sign_out_foreign",
             Self::KeptForm(error) => error.code(),
@@ -123,22 +159,30 @@ impl Refusal {
         if matches!(self, Self::Over(_)) {
             account.refused();
         }
-        let app = account.application().map(|application| application.name().to_owned()).unwrap_or_default();
+        let application = account.application().cloned();
+        let policy = application.as_deref().map(Application::policy);
+        let (app, contact) = policy.map_or(("", None), |policy| (policy.title(), policy.contact()));
         let person = account.known().map(|known| Caller::who(known).to_owned());
         // Who brings a token reads no pages.
         let form = if account.is_by_token() { Form::Json } else { form };
-        let page = self.page(&app, person.as_deref(), account);
-        let mut response = page.answer(form, account.request_id().as_str()).map(Content::own);
+        let page = self.page(app, person.as_deref(), account);
+        let foot = Foot { request_id: account.request_id().as_str(), contact };
+        let mut response = page.answer(form, foot).map(Content::own);
         match self {
             // What the body is was in doubt, so nothing behind it is read.
             Self::Head(HeadError::TransferCoding) => {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::Login(error) => *response.status_mut() = error.status(),
+            Self::Login(failed) => *response.status_mut() = failed.error.status(),
             Self::Bearer(error) => {
                 *response.status_mut() = error.answer().0;
                 if let Some(application) = account.application() {
                     error.challenge(application, &mut response);
+                }
+            }
+            Self::Upstream(UpstreamError::Recalled) => {
+                if let Some(application) = account.application() {
+                    set(&mut response, &challenge(application));
                 }
             }
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
@@ -160,7 +204,7 @@ impl Refusal {
         response
     }
 
-    fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &Account) -> Page<'a> {
+    fn page<'a>(&'a self, app: &'a str, person: Option<&'a str>, account: &'a Account) -> Page<'a> {
         let retry_url = if matches!(account.method(), Some(&(Method::GET | Method::HEAD))) { Some("") } else { None };
         match self {
             Self::Head(HeadError::Path(error)) => Page::BadRequest { reason: path_reason(*error) },
@@ -193,16 +237,8 @@ impl Refusal {
                 person,
                 sign_out_url: person.filter(|_| !account.is_by_token()).map(|_| addresses::LOGOUT),
             },
-            Self::ProviderUnavailable => Page::ProviderUnavailable { retry_url: "/" },
-            Self::Login(LoginError::Unavailable(_)) => Page::ProviderUnavailable { retry_url: "/" },
-            Self::Login(
-                LoginError::AcrNotReached
-                | LoginError::AuthenticationTooOld
-                | LoginError::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements),
-            ) => Page::StepUpFailed { app, retry_url: "/" },
-            Self::Login(error) => {
-                Page::LoginFailed { what: "You are not signed in.", advice: error.advice(), retry_url: Some("/") }
-            }
+            Self::ProviderUnavailable(page) => Page::ProviderUnavailable { retry_url: page.as_str() },
+            Self::Login(failed) => failed.page(app),
             Self::SessionTooLarge => Page::LoginFailed {
                 what: "Your sign-in carries more information than this gateway can keep.",
                 advice: "Please give the request id below to the help desk: the application's policy should read fewer or smaller claims.",
@@ -211,6 +247,10 @@ impl Refusal {
             Self::ForeignSignOut => Page::BadRequest { reason: "the sign-out did not come from this site's own form" },
             Self::KeptForm(error) => Page::BadRequest { reason: error.reason() },
             Self::NoProvider | Self::Internal => Page::Unavailable { app, retry_url: None },
+            Self::Upstream(UpstreamError::Recalled) => {
+                let home = account.application().map_or("/", |application| application.policy().prefix());
+                Page::SessionOver { app, sign_in_url: retry_url.unwrap_or(home) }
+            }
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }
     }
@@ -234,9 +274,11 @@ fn upstream_page<'a>(error: UpstreamError, app: &'a str, retry_url: Option<&'a s
         UpstreamError::RequestBroken => Page::BadRequest { reason: "the request's body broke off" },
         UpstreamError::Busy => Page::Overloaded,
         UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => Page::Timeout { app, retry_url },
-        UpstreamError::Connect | UpstreamError::Tls | UpstreamError::Closed | UpstreamError::Invalid => {
-            Page::Unavailable { app, retry_url }
-        }
+        UpstreamError::Connect
+        | UpstreamError::Tls
+        | UpstreamError::Closed
+        | UpstreamError::Invalid
+        | UpstreamError::Recalled => Page::Unavailable { app, retry_url },
     }
 }
 

@@ -1,14 +1,13 @@
 //! A form that was kept comes again, with the person's consent, and goes to the application as it was first sent (C13).
 //!
 //! Everything is checked before anything is used: that this origin's page sent it, that it opens on this host, its age, the browser, the
-//! person, and that it goes once. As long as the application got nothing of it, it can be sent again. It is then a request like any other: decided by the policy of this moment, under the session of this moment.
+//! person, and that it goes once. As long as the application got nothing of it, it can be sent again, also when the client left meanwhile. It is then a request like any other: decided by the policy of this moment, under the session of this moment.
 //!
 //! Trust boundary: the body is a stranger's until it opens. Used once: on this process by a list, in an honest browser by its cookie.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, SET_COOKIE,
     TRANSFER_ENCODING,
@@ -21,8 +20,8 @@ use super::account::Account;
 use super::authenticate::{authenticate, person};
 use super::content::Content;
 use super::form_errors::KeptFormError;
-use super::kept_form::{self, KeptForm, LIFETIME, MAX_SEALED, READING};
-use super::proxy::{Sent, SentBody, forward};
+use super::kept_form::{self, KeptForm, LIFETIME, MAX_SEALED, READING, Use};
+use super::proxy::{SentBody, forward};
 use super::refusal::Refusal;
 use super::{Exchange, refused_path};
 use crate::http::cookie;
@@ -84,18 +83,22 @@ pub(super) async fn answer(
     if form.person.is_some_and(|filled_in| *filled_in != *person(known.session())) {
         return Err(refused(KeptFormError::OtherPerson));
     }
-    if !forms.first_use(form.id) {
-        return Err(refused(KeptFormError::Used));
-    }
+    let mut in_use = match forms.begin(form.id, form.body) {
+        Ok(in_use) => in_use,
+        Err(Use::Over) => return Err(refused(KeptFormError::Used)),
+        Err(Use::UnderWay) => {
+            account.failed("form_under_way");
+            return Ok(kept_form::page_under_way(exchange, application, form.path, &sealed, room));
+        }
+    };
 
     let head = Arc::new(head);
     account.identified(&head, exchange.origin.client);
     let again = Exchange { head: &head, origin: exchange.origin.clone(), request_id: exchange.request_id, ..*exchange };
-    let (mut sent, mut fields) = (Sent::kept(Bytes::copy_from_slice(form.body)), fields(headers, &form));
-    let answered = Box::pin(forward(&again, route.host, application, &mut fields, &mut sent, account)).await;
+    let mut fields = fields(headers, &form);
+    let answered = Box::pin(forward(&again, route.host, application, &mut fields, &mut in_use.sent, account)).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    if sent.is_whole() {
-        forms.unused(form.id);
+    if in_use.sent.is_whole() {
         return Ok(if may_pass(response.status()) {
             let page = kept_form::page_of_unsent(exchange, application, form.path, &sealed, room);
             in_place_of(&response, page)

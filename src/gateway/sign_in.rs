@@ -27,6 +27,12 @@ pub(super) fn address(application: &Application) -> String {
     format!("{SIGN_IN}?for={}", utf8_percent_encode(application.policy().prefix(), NON_ALPHANUMERIC))
 }
 
+/// Where a login begins anew that was to end at `page`: an address of ours that only says how it went is none to begin at.
+pub(super) fn anew(page: &ReturnTo) -> ReturnTo {
+    let ours = page.as_str().strip_suffix(DONE).filter(|address| address.starts_with(SIGN_IN));
+    ours.and_then(ReturnTo::parse).unwrap_or_else(|| page.clone())
+}
+
 /// The application that an address of [`address`] names by its query.
 pub(super) fn application<'a>(route: &Route<'a>, query: &str) -> Option<&'a Arc<Application>> {
     let named = query.strip_suffix(DONE).unwrap_or(query).strip_prefix("for=")?;
@@ -45,24 +51,25 @@ pub(super) async fn answer(
     let application = application(route, query).filter(|application| application.provider().is_some());
     let application = application.ok_or_else(|| exchange.nowhere(Refusal::UnknownReserved))?;
     account.routed(application);
+    let here = address(application);
+    let back = ReturnTo::parse(&format!("{here}{DONE}")).ok_or(Refusal::Internal)?;
     let now = exchange.gateway.now();
     match authenticate(exchange, application, route.host, headers, now) {
         // One that is due may be refused as soon as the form is sent: whoever comes here to get on gets one that is not.
         Ok(known) if known.is_due(now) => {}
         Ok(known) => {
             account.recognised(&known);
-            let page = Page::SignedIn { app: application.name() };
+            let page = Page::SignedIn { app: application.policy().title() };
             return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
         }
-        Err(_) if query.ends_with(DONE) => return Err(Refusal::Login(LoginError::StateUnknown)),
+        Err(_) if query.ends_with(DONE) => return Err(Refusal::login(LoginError::StateUnknown, &back)),
         Err(_) => {}
     }
     if !wants_page(headers) {
-        let page = Page::SignInRequired { app: application.name(), sign_in_url: "/" };
+        let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: &here };
         let mut response = page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own);
         set(&mut response, &challenge(application));
         return Ok(response);
     }
-    let back = ReturnTo::parse(&format!("{}{DONE}", address(application))).ok_or(Refusal::Internal)?;
     ordinary(exchange, application, route.host, back, headers, now).await
 }

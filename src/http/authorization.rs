@@ -48,6 +48,16 @@ impl BearerToken {
     }
 }
 
+/// Schemes by which a server lets a person sign in on a connection, which is theirs afterwards (RFC 4559 section 6, MS-NTHT section 1.3).
+const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
+
+/// Whether a server may take whatever comes on the connection afterwards for the person of this `Authorization`.
+pub fn signs_a_connection_in(value: &HeaderValue) -> bool {
+    let value = value.as_bytes().trim_ascii_start();
+    let scheme = value.split(|byte| byte.is_ascii_whitespace() || *byte == b',').next().unwrap_or_default();
+    OF_CONNECTIONS.iter().any(|known| known.eq_ignore_ascii_case(scheme))
+}
+
 /// Takes every `Authorization` field out of `headers` and says what stood there.
 pub fn take(headers: &mut HeaderMap) -> Result<Authorization, AuthorizationError> {
     let several = headers.get_all(AUTHORIZATION).iter().nth(1).is_some();
@@ -98,6 +108,17 @@ fn is_b64token(token: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h07_schemes_that_sign_a_connection_in_are_known_however_they_are_written() {
+        let signs_in = |text: &'static str| signs_a_connection_in(&HeaderValue::from_static(text));
+        for text in ["NTLM TlRM", "ntlm", "Negotiate YII=", " NEGOTIATE\tYII=", "\tnego2 x", "Kerberos,x"] {
+            assert!(signs_in(text), "{text:?}");
+        }
+        for text in ["", " ", "Basic TlRM", "Bearer ntlm", "NTLMv2 x", "x-ntlm y", "negotiated"] {
+            assert!(!signs_in(text), "{text:?}");
+        }
+    }
 
     fn taken(fields: &[&[u8]]) -> Result<Option<String>, AuthorizationError> {
         let mut headers = HeaderMap::new();

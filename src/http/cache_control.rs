@@ -65,6 +65,8 @@ fn directives(text: &str) -> Option<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn made(lines: &[&str]) -> String {
@@ -114,5 +116,42 @@ mod tests {
         let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
         assert_eq!(left, [("cache-control", "private"), ("etag", "max-age=5")]);
+    }
+
+    #[test]
+    fn c04_a_backslash_outside_of_quotes_hides_nothing() {
+        assert_eq!(made(&["x=\\, public"]), "private, x=\\");
+        assert_eq!(made(&["private, x=\\, public"]), "private, x=\\");
+    }
+
+    /// The members as a cache reads them that knows quoted strings.
+    fn strictly(text: &str) -> Vec<String> {
+        let (mut all, mut one, mut characters) = (Vec::new(), String::new(), text.chars());
+        let mut quoted = false;
+        while let Some(character) = characters.next() {
+            match character {
+                ',' if !quoted => all.push(std::mem::take(&mut one)),
+                '\\' if quoted => one.extend([character].into_iter().chain(characters.next())),
+                other => {
+                    quoted ^= other == '"';
+                    one.push(other);
+                }
+            }
+        }
+        all.push(one);
+        all.iter().map(|one| one.trim().to_ascii_lowercase()).filter(|one| !one.is_empty()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn c04_no_field_of_an_application_keeps_an_answer_in_a_shared_cache(
+            lines in prop::collection::vec("(public|private|no-store|s-maxage|max-age|[ ,=\"\\\\a1\t]){0,12}", 0..3),
+        ) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let read = strictly(&made(&lines).replace(" | ", ","));
+            let name = |one: &str| one.split('=').next().unwrap_or_default().trim().to_owned();
+            prop_assert!(read.iter().any(|one| one == "private" || one == "no-store"), "{read:?}");
+            prop_assert!(!read.iter().any(|one| name(one) == "public" || name(one) == "s-maxage"), "{read:?}");
+        }
     }
 }

@@ -167,6 +167,11 @@ impl RequestHead {
         Ok(Self { method: parts.method.clone(), host, port, path, query })
     }
 
+    /// The one host that is asked for, where that much is sound of a head that is refused; for the log.
+    pub fn host_of(parts: &Parts) -> Option<HostName> {
+        authority(parts, &Seen::default()).ok().map(|(host, _)| host)
+    }
+
     /// Path and query as they were sent, where they say the same as these: where nothing had to be brought into canonical form.
     pub fn sent_target(&self) -> Option<&PathAndQuery> {
         self.path.sent_in().filter(|target| target.query() == self.query.as_deref())

@@ -32,6 +32,7 @@ impl fmt::Display for HostError {
         match self {
             Self::Empty => write!(f, "the host name is empty"),
             Self::UserInformation => write!(f, "user information before the host name is not accepted"),
+            Self::InvalidByte(b'*') => write!(f, "hosts are exact names, and `*` stands for none of them"),
             Self::InvalidByte(byte) => write!(f, "byte 0x{byte:02x} cannot stand in a host name"),
             Self::InvalidLabel => write!(f, "a host name has labels of 1 to 63 and at most 253 bytes"),
             Self::InvalidPort => write!(f, "the port is no number from 1 to 65535"),

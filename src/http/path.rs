@@ -1,9 +1,12 @@
-//! The one path of a request: decided on and forwarded, the same bytes (P01).
+//! The one path of a request: what is decided on is what every server reads in what is forwarded (P01).
 //!
 //! [`CanonicalPath::parse`] refuses what servers read differently: encoded control characters, `%2f`, `%5c` and `\`,
 //! path parameters (`;`), bad escapes, invalid UTF-8, raw non-ASCII, climbing above the root. What all servers read alike it brings
 //! into one form: escapes of unreserved characters are undone, other escapes are written in upper case, empty and dot segments
 //! (encoded ones too) are resolved. The result parses to itself (P03), so nothing is ever decoded twice.
+//!
+//! Escapes of other characters that may stand raw (`%24` for `$`, `%40` for `@`) are forwarded as they came, because a few
+//! applications tell them apart (`%2B` and `+`, `%2C` and `,`); most do not, so rules see the characters.
 //!
 //! For applications that need them, [`CanonicalPath::parse_keeping`] lets two of the refused things through, in the one place where
 //! their readers agree: parameters behind a last segment with a name, and `%2f` between two names. Parameters are forwarded and no
@@ -11,12 +14,15 @@
 //!
 //! Trust boundary: the text is a stranger's. Specification: RFC 3986 sections 3.3 and 6.2.2.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use http::uri::PathAndQuery;
 
 /// A path in its canonical form: starts with `/`, has no dot or empty segments, ASCII only.
+///
+/// [`as_str`](Self::as_str) is what rules see, the [`Display`](fmt::Display) form what is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
     text: PathText,
@@ -29,26 +35,44 @@ enum PathText {
     /// Canonical as it stands in the target that was sent.
     Sent(PathAndQuery),
     Made(Box<str>),
+    /// With escapes of what may stand raw.
+    Escaped(Box<Escaped>),
+}
+
+#[derive(Clone, Debug)]
+struct Escaped {
+    read: Box<str>,
+    forwarded: Box<str>,
 }
 
 impl PathText {
-    fn as_str(&self) -> &str {
+    /// Of a path whose escapes have their one spelling.
+    fn of(forwarded: String) -> Self {
+        match undone(&forwarded) {
+            Cow::Borrowed(_) => Self::Made(forwarded.into()),
+            Cow::Owned(read) => Self::Escaped(Box::new(Escaped { read: read.into(), forwarded: forwarded.into() })),
+        }
+    }
+
+    fn read(&self) -> &str {
         match self {
             Self::Sent(target) => target.path(),
             Self::Made(text) => text,
+            Self::Escaped(escaped) => &escaped.read,
         }
     }
-}
 
-impl From<String> for PathText {
-    fn from(text: String) -> Self {
-        Self::Made(text.into())
+    fn forwarded(&self) -> &str {
+        match self {
+            Self::Escaped(escaped) => &escaped.forwarded,
+            Self::Sent(_) | Self::Made(_) => self.read(),
+        }
     }
 }
 
 impl PartialEq for PathText {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.forwarded() == other.forwarded()
     }
 }
 
@@ -56,7 +80,7 @@ impl Eq for PathText {}
 
 impl Hash for PathText {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        self.forwarded().hash(state);
     }
 }
 
@@ -156,10 +180,10 @@ impl CanonicalPath {
             return Err(PathError::NotAbsolute);
         }
         if is_plain(path) {
-            return Ok(Self { text: path.to_owned().into(), kept: None });
+            return Ok(Self { text: PathText::Made(path.into()), kept: None });
         }
         let escaped = normalise_escapes(path, false)?;
-        resolve_segments(&escaped).map(|resolved| Self { text: resolved.into(), kept: None })
+        resolve_segments(&escaped).map(|resolved| Self { text: PathText::of(resolved), kept: None })
     }
 
     /// The same of a target's path; nothing is copied where it is canonical already.
@@ -176,7 +200,7 @@ impl CanonicalPath {
     pub(super) fn sent_in(&self) -> Option<&PathAndQuery> {
         match &self.text {
             PathText::Sent(target) => Some(target),
-            PathText::Made(_) => None,
+            PathText::Made(_) | PathText::Escaped(_) => None,
         }
     }
 
@@ -190,20 +214,21 @@ impl CanonicalPath {
             return Err(PathError::NotAbsolute);
         }
         let escaped = normalise_escapes(path, switches.encoded_slash)?;
-        let text = resolve_segments(&escaped)?;
-        let split = escaped.contains(ENCODED_SLASH).then(|| split_encoded_slashes(&escaped, &text)).transpose()?;
+        let text = PathText::of(resolve_segments(&escaped)?);
+        let split = escaped.contains(ENCODED_SLASH).then(|| split_encoded_slashes(&undone(&escaped), text.read()));
+        let split = split.transpose()?;
         let parameters = parameters.map(|parameters| check_parameters(&escaped, parameters)).transpose()?;
         let is_plain = split.is_none() && parameters.is_none();
         let kept = (!is_plain).then(|| Box::new(Kept { parameters: parameters.unwrap_or_default(), split }));
-        Ok(Self { text: text.into(), kept })
+        Ok(Self { text, kept })
     }
 
-    /// The path's text as rules see it: without parameters.
+    /// The path's text as rules see it: without parameters, and without escapes of what may stand raw.
     pub fn as_str(&self) -> &str {
-        self.text.as_str()
+        self.text.read()
     }
 
-    /// What is forwarded behind [`as_str`](Self::as_str): from the semicolon on, empty for hardly any path not.
+    /// What is forwarded behind the path: from the semicolon on, empty for hardly any path not.
     pub fn parameters(&self) -> &str {
         self.kept.as_ref().map(|kept| &*kept.parameters).unwrap_or_default()
     }
@@ -240,10 +265,10 @@ impl CanonicalPath {
     }
 }
 
-/// The path as it is forwarded, with its parameters.
+/// The path as it is forwarded, with its parameters; parses to the same path again.
 impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())?;
+        f.write_str(self.text.forwarded())?;
         f.write_str(self.parameters())
     }
 }
@@ -261,6 +286,29 @@ const fn may_stand_raw(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
         || matches!(byte, b'/' | b'[' | b']' | b'|' | b'^')
+}
+
+/// The path with the characters that may stand raw for their escapes; a slash stays what it is.
+fn undone(path: &str) -> Cow<'_, str> {
+    let mut parts = path.split('%');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut is_undone = false;
+    for part in parts {
+        // Escapes have been checked.
+        let value = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (value, part.get(2..)) {
+            (Some(value), Some(rest)) if value != b'/' && may_stand_raw(value) => {
+                out.push(char::from(value));
+                out.push_str(rest);
+                is_undone = true;
+            }
+            _ => {
+                out.push('%');
+                out.push_str(part);
+            }
+        }
+    }
+    if is_undone { Cow::Owned(out) } else { Cow::Borrowed(path) }
 }
 
 /// Whether the path is canonical at first sight; true for almost all requests. Any `//` or `/.` is left to the slow way.
@@ -402,284 +450,4 @@ fn resolve_segments(path: &str) -> Result<String, PathError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn canonical(path: &str) -> String {
-        CanonicalPath::parse(path).unwrap().as_str().to_owned()
-    }
-
-    #[test]
-    fn p01_doubtful_paths_are_refused() {
-        let cases = [
-            ("", PathError::NotAbsolute),
-            ("admin", PathError::NotAbsolute),
-            ("*", PathError::NotAbsolute),
-            ("/a%00b", PathError::Control),
-            ("/a%0d%0ab", PathError::Control),
-            ("/a%7f", PathError::Control),
-            ("/a\u{1}", PathError::Control),
-            ("/a%", PathError::BadEscape),
-            ("/a%4", PathError::BadEscape),
-            ("/a%zz", PathError::BadEscape),
-            ("/a%u0041", PathError::BadEscape),
-            ("/a\\..\\b", PathError::Backslash),
-            ("/a%5cb", PathError::Backslash),
-            ("/a%5Cb", PathError::Backslash),
-            ("/a%2fb", PathError::EncodedSlash),
-            ("/a%2Fb", PathError::EncodedSlash),
-            ("/..;/admin", PathError::PathParameter),
-            ("/admin;x=1", PathError::PathParameter),
-            ("/admin%3bx", PathError::PathParameter),
-            ("/..", PathError::AboveRoot),
-            ("/a/../..", PathError::AboveRoot),
-            ("/%2e%2e/x", PathError::AboveRoot),
-            ("/a%ff", PathError::NotUtf8),
-            ("/a%c0%af", PathError::NotUtf8),
-            ("/a%ed%a0%80", PathError::NotUtf8),
-            ("/a b", PathError::RawByte(b' ')),
-            ("/a\"b", PathError::RawByte(b'"')),
-            ("/a<b", PathError::RawByte(b'<')),
-            ("/ä", PathError::RawByte(0xc3)),
-            ("/a#b", PathError::RawByte(b'#')),
-            ("/a?b", PathError::RawByte(b'?')),
-        ];
-        for (path, error) in cases {
-            assert_eq!(CanonicalPath::parse(path), Err(error), "{path:?}");
-        }
-    }
-
-    #[test]
-    fn p01_what_all_servers_read_alike_gets_one_form() {
-        let cases = [
-            ("/", "/"),
-            ("//", "/"),
-            ("//evil.example/x", "/evil.example/x"),
-            ("/a//b", "/a/b"),
-            ("/a/./b/", "/a/b/"),
-            ("/a/b/../c", "/a/c"),
-            ("/a/b/..", "/a/"),
-            ("/a/%2e%2E/b", "/b"),
-            ("/%61dmin", "/admin"),
-            ("/a%c3%a4", "/a%C3%A4"),
-            ("/a%25b", "/a%25b"),
-            ("/a%252fb", "/a%252fb"),
-            ("/a%2527b", "/a%2527b"),
-            ("/...", "/..."),
-            ("/.well-known/x", "/.well-known/x"),
-            ("/a,b=c:d@e", "/a,b=c:d@e"),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(canonical(path), expected, "{path:?}");
-        }
-    }
-
-    fn keeping(path: &str) -> Result<[String; 3], PathError> {
-        let path = CanonicalPath::parse_keeping(path, PathSwitches::ALL)?;
-        let other = path.other_reading().map(|other| other.to_string()).unwrap_or_default();
-        Ok([path.as_str().to_owned(), path.parameters().to_owned(), other])
-    }
-
-    #[test]
-    fn p02_what_is_kept_is_what_servers_read_in_ways_that_are_known() {
-        let cases = [
-            ("/admin;jsessionid=1", ["/admin", ";jsessionid=1", ""]),
-            ("/a/../admin;x", ["/admin", ";x", ""]),
-            ("/%61dmin;a=%61%c3%a4;b", ["/admin", ";a=a%C3%A4;b", ""]),
-            ("/admin;", ["/admin", ";", ""]),
-            ("/x;..", ["/x", ";..", ""]),
-            ("/...;x", ["/...", ";x", ""]),
-            ("/projects/group%2fname/", ["/projects/group%2Fname/", "", "/projects/group/name/"]),
-            ("/a%2fb;x", ["/a%2Fb", ";x", "/a/b"]),
-            ("//a/./b%2Fc", ["/a/b%2Fc", "", "/a/b/c"]),
-            ("/a%2fb/x/..", ["/a%2Fb/", "", "/a/b/"]),
-            ("/plain/../x", ["/x", "", ""]),
-        ];
-        for (path, [text, parameters, other]) in cases {
-            let expected = [text.to_owned(), parameters.to_owned(), other.to_owned()];
-            assert_eq!(keeping(path), Ok(expected), "{path}");
-        }
-    }
-
-    #[test]
-    fn p02_doubt_is_refused_whatever_an_application_wants_kept() {
-        let cases = [
-            ("/;/admin", PathError::PathParameter),
-            ("/public/..;/admin", PathError::PathParameter),
-            ("/public/..;x", PathError::PathParameter),
-            ("/public/.;x", PathError::PathParameter),
-            ("/public/%2e%2e;x", PathError::PathParameter),
-            ("/;x", PathError::PathParameter),
-            ("/admin/;x", PathError::PathParameter),
-            ("/admin;x/", PathError::PathParameter),
-            ("/admin;x/users", PathError::PathParameter),
-            ("/public;x/../admin", PathError::PathParameter),
-            ("/admin%3bx", PathError::PathParameter),
-            ("/admin;a=%3b", PathError::PathParameter),
-            ("/admin;x%2f..%2fpublic", PathError::EncodedSlash),
-            ("/admin;x\\y", PathError::Backslash),
-            ("/admin;%00", PathError::Control),
-            ("/admin;%", PathError::BadEscape),
-            ("/admin;%ff", PathError::NotUtf8),
-            ("/%2fadmin", PathError::EncodedSlash),
-            ("/admin%2f", PathError::EncodedSlash),
-            ("/a%2f%2fb", PathError::EncodedSlash),
-            ("/a%2f..%2fadmin", PathError::EncodedSlash),
-            ("/a%2f%2e%2E", PathError::EncodedSlash),
-            ("/..%2fadmin", PathError::EncodedSlash),
-            ("/a/.%2fadmin", PathError::EncodedSlash),
-            ("/a%2fb/../admin", PathError::EncodedSlash),
-            ("/a%2f..;x", PathError::EncodedSlash),
-            ("/a%5cb", PathError::Backslash),
-            ("/a%2fb/../../..", PathError::AboveRoot),
-            ("admin;x", PathError::NotAbsolute),
-        ];
-        for (path, error) in cases {
-            assert_eq!(keeping(path), Err(error), "{path}");
-        }
-    }
-
-    #[test]
-    fn p02_each_switch_keeps_its_own_thing_only() {
-        let slash = PathSwitches { encoded_slash: true, parameters: false };
-        let parameters = PathSwitches { encoded_slash: false, parameters: true };
-        assert_eq!(CanonicalPath::parse_keeping("/a;x", slash), Err(PathError::PathParameter));
-        assert_eq!(CanonicalPath::parse_keeping("/a%2fb", parameters), Err(PathError::EncodedSlash));
-        assert_eq!(CanonicalPath::parse_keeping("/a;x", parameters).unwrap().needs(), parameters);
-        assert_eq!(CanonicalPath::parse_keeping("/a%2fb", slash).unwrap().needs(), slash);
-    }
-
-    #[test]
-    fn p02_whether_anything_is_kept_is_known() {
-        let plain = |path| CanonicalPath::parse_keeping(path, PathSwitches::ALL).unwrap().is_plain();
-        assert!(plain("/a/../b%20c") && CanonicalPath::parse("/a").unwrap().is_plain());
-        assert!(!plain("/a;x") && !plain("/a%2fb") && !plain("/a%2fb;x"));
-    }
-
-    #[test]
-    fn p02_one_of_two_is_enough_for_a_switch() {
-        let all: Vec<PathSwitches> = [(false, false), (false, true), (true, false), (true, true)]
-            .map(|(encoded_slash, parameters)| PathSwitches { encoded_slash, parameters })
-            .to_vec();
-        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
-            let either = one.or(other);
-            assert_eq!(either.encoded_slash, [one, other].iter().any(|switches| switches.encoded_slash));
-            assert_eq!(either.parameters, [one, other].iter().any(|switches| switches.parameters));
-        }
-    }
-
-    #[test]
-    fn p03_paths_are_the_same_by_their_text_alone() {
-        use std::hash::{BuildHasher as _, RandomState};
-
-        let sent = |path: &'static str| CanonicalPath::of_target(&PathAndQuery::from_static(path)).unwrap();
-        let (made, hash) = (CanonicalPath::parse("/a").unwrap(), RandomState::new());
-        assert_eq!(sent("/a?x"), made);
-        assert_ne!(sent("/b"), made);
-        assert_ne!(CanonicalPath::parse("/b").unwrap(), made);
-        assert_eq!(hash.hash_one(sent("/a")), hash.hash_one(&made));
-        assert_ne!(hash.hash_one(sent("/b")), hash.hash_one(&made));
-    }
-
-    #[test]
-    fn prefixes_are_compared_by_segment() {
-        let path = CanonicalPath::parse("/admin/payouts").unwrap();
-        assert!(path.is_below("/admin") && path.is_below("/admin/") && path.is_below("/"));
-        assert!(!path.is_below("/adm") && !path.is_below("/admin/pay"));
-    }
-
-    #[test]
-    fn p01_each_byte_stands_raw_escaped_or_not_at_all() {
-        let raw = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@[]|^";
-        for byte in 0..=0x7fu8 {
-            let expected = match byte {
-                b'/' => Ok("/a/b".to_owned()),
-                b'%' => Err(PathError::BadEscape),
-                b'\\' => Err(PathError::Backslash),
-                b';' => Err(PathError::PathParameter),
-                0..=0x1f | 0x7f => Err(PathError::Control),
-                other if raw.as_bytes().contains(&other) => Ok(format!("/a{}b", char::from(other))),
-                other => Err(PathError::RawByte(other)),
-            };
-            let path = format!("/a{}b", char::from(byte));
-            assert_eq!(CanonicalPath::parse(&path).map(|path| path.to_string()), expected, "{path:?}");
-        }
-        for value in 0..=0xffu8 {
-            let expected = match value {
-                b'/' => Err(PathError::EncodedSlash),
-                b'\\' => Err(PathError::Backslash),
-                b';' => Err(PathError::PathParameter),
-                0..=0x1f | 0x7f => Err(PathError::Control),
-                0x80.. => Err(PathError::NotUtf8),
-                b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                    Ok(format!("/a{}b", char::from(value)))
-                }
-                other => Ok(format!("/a%{other:02X}b")),
-            };
-            let path = format!("/a%{value:02x}b");
-            assert_eq!(CanonicalPath::parse(&path).map(|path| path.to_string()), expected, "{path:?}");
-        }
-    }
-
-    #[test]
-    fn segments_are_what_stands_between_slashes() {
-        for (path, segments) in
-            [("/", &[""][..]), ("/a", &["a"]), ("/a/b/", &["a", "b", ""]), ("/.a/..b", &[".a", "..b"])]
-        {
-            assert_eq!(CanonicalPath::parse(path).unwrap().segments().collect::<Vec<_>>(), segments, "{path}");
-        }
-    }
-
-    #[test]
-    fn every_refusal_has_its_code_and_its_words() {
-        for (error, code, word) in [
-            (PathError::NotAbsolute, "path_not_absolute", "start"),
-            (PathError::BadEscape, "path_bad_escape", "hexadecimal"),
-            (PathError::Control, "path_control", "control"),
-            (PathError::EncodedSlash, "path_encoded_slash", "encoded slash"),
-            (PathError::Backslash, "path_backslash", "backslash"),
-            (PathError::PathParameter, "path_parameter", "semicolon"),
-            (PathError::RawByte(b' '), "path_raw_byte", "0x20"),
-            (PathError::NotUtf8, "path_not_utf8", "UTF-8"),
-            (PathError::AboveRoot, "path_above_root", "above the root"),
-        ] {
-            assert_eq!(error.code(), code);
-            assert!(error.to_string().contains(word), "{error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn p03_canonicalisation_is_idempotent(path in "/([a-zA-Z0-9./]|%[0-9a-fA-F]{2}|[%~=]){0,40}") {
-            if let Ok(once) = CanonicalPath::parse(&path) {
-                let twice = CanonicalPath::parse(once.as_str());
-                prop_assert_eq!(twice, Ok(once));
-            }
-        }
-
-        #[test]
-        fn p03_what_is_kept_parses_to_itself_and_changes_nothing_else(
-            path in "/([a-z0-9./;]|%2[fF]|%[0-9a-fA-F]{2}|[%~=]){0,40}",
-        ) {
-            let kept = CanonicalPath::parse_keeping(&path, PathSwitches::ALL);
-            if let Ok(once) = &kept {
-                let twice = CanonicalPath::parse_keeping(&once.to_string(), once.needs());
-                prop_assert_eq!(twice.as_ref(), Ok(once));
-            }
-            if let Ok(strict) = CanonicalPath::parse(&path) {
-                prop_assert_eq!(kept.as_ref(), Ok(&strict));
-            }
-            prop_assert_eq!(CanonicalPath::parse_keeping(&path, PathSwitches::default()), CanonicalPath::parse(&path));
-        }
-
-        #[test]
-        fn p01_a_canonical_path_has_no_segment_to_resolve(path in "(/([.]{0,3}|%2e|a|%2E%2e)){0,12}") {
-            if let Ok(path) = CanonicalPath::parse(&path) {
-                prop_assert!(path.as_str().starts_with('/'));
-                prop_assert!(!path.as_str().contains("//"));
-                prop_assert!(path.segments().all(|segment| segment != "." && segment != ".."));
-            }
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +32,8 @@ const QUEUE: usize = 1024;
 const OWED: usize = 65_536;
 /// How long whoever ends a session waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// What a panic of the database means.
+const CONTRADICTION: &str = "what stands in it contradicts itself";
 /// Jobs that one commit takes along.
 const TOGETHER: usize = 256;
 
@@ -109,7 +112,7 @@ impl Ledger {
         let path = folder.join(FILE);
         // The database checks what it reads, and some of these checks end in a panic.
         let opened = std::panic::catch_unwind(|| read(folder, &path))
-            .unwrap_or_else(|_| Err(Fault::Damaged("what stands in it contradicts itself".to_owned())));
+            .unwrap_or_else(|_| Err(Fault::Damaged(CONTRADICTION.to_owned())));
         let failed = |fault| LedgerError { path: path.clone(), fault };
         let (store, entries) = opened.map_err(failed)?;
         let (queue, jobs) = channel(QUEUE);
@@ -174,7 +177,9 @@ impl Store {
 
     /// Writes all of it or nothing. What should have left the file then does so the next time; who wanted something to be in it is told.
     fn commit(&mut self, jobs: &[Job]) -> Result<(), Box<dyn std::error::Error>> {
-        let written = self.try_commit(jobs);
+        // Some of the database's own checks end in a panic. What panicked is opened again for the next jobs.
+        let written = std::panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(jobs)))
+            .unwrap_or_else(|_| Err(CONTRADICTION.into()));
         if written.is_err() {
             let changes = jobs.iter().flat_map(|job| &job.changes);
             let removed = changes.filter_map(|change| if let Change::Remove(tag) = change { Some(*tag) } else { None });

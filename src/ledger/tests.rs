@@ -17,6 +17,7 @@ fn at(seconds: u64) -> Timestamp {
 fn session(subject: &str) -> Session {
     Session {
         id: SessionId::new(),
+        registration: crate::session::Registration::new("https://idp.example", "client"),
         provider: "okta".into(),
         subject: subject.into(),
         provider_session: None,
@@ -202,4 +203,47 @@ async fn l04_what_a_full_disk_did_not_take_is_written_when_it_comes_again_and_th
     let found = entries(&Builder::new().create_with_backend(disk).unwrap()).unwrap();
     let people: std::collections::BTreeSet<&str> = found.iter().map(|(_, entry)| &*entry.word).collect();
     assert_eq!((found.len(), people), (5, ["", "00u1", "00u2", "00u3"].into()));
+}
+
+#[tokio::test]
+async fn l04_a_database_that_panics_is_told_of_and_written_to_again() {
+    let disk = Disk::default();
+    let (opens, is_absurd) = (disk.clone(), Arc::new(AtomicBool::new(false)));
+    let absurd = Arc::clone(&is_absurd);
+    let open = move || {
+        assert!(!absurd.load(Ordering::Relaxed), "what stands in it contradicts itself");
+        Builder::new().create_with_backend(opens.clone()).map_err(|error| opening(&error))
+    };
+    let store = Store::new(open().unwrap(), open);
+    let (queue, jobs) = channel(QUEUE);
+    let thread = Some(std::thread::spawn(move || write_all(store, jobs)));
+    let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread }), Vec::new(), NOW);
+    let is_kept = async |subject| revocations.revoke(wanted(person("okta", subject), at(1)), at(1)).is_kept().await;
+    assert!(is_kept("00u1").await);
+    // After an error of the disk the database is opened again.
+    disk.is_full.store(true, Ordering::Relaxed);
+    is_absurd.store(true, Ordering::Relaxed);
+    for subject in ["00u2", "00u3", "00u4"] {
+        assert!(!is_kept(subject).await, "{subject}");
+    }
+    disk.is_full.store(false, Ordering::Relaxed);
+    is_absurd.store(false, Ordering::Relaxed);
+    assert!(is_kept("00u5").await);
+    revocations.close();
+    let found = entries(&Builder::new().create_with_backend(disk).unwrap()).unwrap();
+    let people: std::collections::BTreeSet<&str> = found.iter().map(|(_, entry)| &*entry.word).collect();
+    assert_eq!(people, ["00u1", "00u5"].into());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_gateways_user_reads_who_was_signed_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let outer = folder();
+    let folder = outer.join("a/state");
+    open(&folder, NOW).unwrap().close();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+    std::fs::remove_dir_all(outer).unwrap();
 }

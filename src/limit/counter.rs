@@ -223,4 +223,11 @@ mod tests {
         assert!((0..4).all(|number| counter.take(address(number), at(0)).is_ok()));
         assert!(counter.addresses.shards() <= 4 && counter.people.shards() == 0);
     }
+
+    #[test]
+    fn d03_a_clock_that_is_set_back_by_a_moment_forgives_nobody() {
+        let counter = counter(10, Duration::from_secs(10), 3);
+        while counter.take(person("ada"), at(3000)).is_ok() {}
+        assert_eq!(counter.take(person("ada"), at(2000)), Err(Duration::from_secs(1)));
+    }
 }

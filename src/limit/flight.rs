@@ -134,7 +134,11 @@ mod tests {
         let names: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
         let all: Vec<_> = names.iter().map(|name| crowd.take(person(name), 1)).collect();
         let uncounted = all.iter().flatten().filter(|place| place.client.is_none()).count();
-        assert!(uncounted >= 100_000 - 65_536 && all.iter().flatten().count() > 99_900, "{uncounted}");
+        // Sets are full by chance before others are, but by far not all.
+        assert!(
+            (100_000 - 65_536..40_000).contains(&uncounted) && all.iter().flatten().count() > 99_900,
+            "{uncounted}"
+        );
         drop(all);
         let again = names.iter().filter(|name| crowd.take(person(name), 1).is_some()).count();
         assert_eq!(again, names.len(), "every place came back");

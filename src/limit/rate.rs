@@ -215,4 +215,11 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_burst_of_the_longest_time_is_a_rate_and_one_more_is_not() {
+        let most = u32::try_from(MAX_ROOM.as_secs() / 86_400).unwrap();
+        assert!(Rate::new(1, Duration::from_secs(86_400), most).is_ok());
+        assert_eq!(Rate::new(1, Duration::from_secs(86_400), most + 1).err(), Some(RateError::TooSlow));
+    }
 }

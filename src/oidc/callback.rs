@@ -18,7 +18,8 @@ use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use super::settings::ResponseMode;
 use super::token::Tokens;
-use crate::claims::{ClaimValue, Claims};
+use super::two_sources::joined;
+use crate::claims::{ClaimValue, Claims, Text};
 use crate::clock::Timestamp;
 use crate::crypto::Secret;
 
@@ -34,6 +35,8 @@ pub struct CallbackParams {
     code: Option<String>,
     iss: Option<String>,
     error: Option<ProviderErrorCode>,
+    /// What the provider says of it, if the provider is who wrote it.
+    error_description: Option<String>,
     /// How the response came.
     mode: ResponseMode,
 }
@@ -45,6 +48,8 @@ pub struct SignedIn {
     pub subject: String,
     /// What the ID token, and userinfo where it is configured, say; the ID token wins.
     pub claims: Claims,
+    /// Names of what userinfo sent.
+    pub userinfo: Vec<Text>,
     /// The ID token as it was received, for `id_token_hint`.
     pub id_token: Secret<String>,
     /// What refreshes the session, where the provider gave one.
@@ -55,7 +60,7 @@ pub struct SignedIn {
     pub acr: Option<String>,
     /// The authentication methods that were used.
     pub amr: Vec<String>,
-    /// When the person authenticated: `auth_time`, else `iat`; never in the future.
+    /// When the person authenticated: `auth_time`, never in the future; as long ago as can be where the provider does not say.
     pub authenticated_at: Timestamp,
     /// Until when the ID token is good.
     pub expires: Timestamp,
@@ -97,6 +102,11 @@ impl CallbackParams {
         self.state.as_deref()
     }
 
+    /// What the provider says of its error; for the log of a login that this browser began, and never for people (R06).
+    pub fn error_description(&self) -> Option<&str> {
+        self.error_description.as_deref()
+    }
+
     /// RFC 6749 section 3.1: a parameter without a value is as good as none.
     fn set(&mut self, name: &str, value: String) {
         if value.is_empty() {
@@ -107,6 +117,7 @@ impl CallbackParams {
             "code" => self.code = Some(value),
             "iss" => self.iss = Some(value),
             "error" => self.error = Some(ProviderErrorCode::parse(&value)),
+            "error_description" => self.error_description = Some(value),
             _ => {}
         }
     }
@@ -158,7 +169,7 @@ impl Provider {
 
     /// The response belongs to this pending login (R08), and both to this provider (R10).
     fn check_response(&self, pending: &PendingLogin, params: &CallbackParams) -> Result<(), LoginError> {
-        if pending.provider != self.name() {
+        if pending.provider != self.name() || pending.registration != self.registration() {
             return Err(LoginError::OtherProvider);
         }
         let state = params.state.as_deref().ok_or(LoginError::StateMissing)?;
@@ -228,18 +239,18 @@ fn check_issuer(params: &CallbackParams, issuer: &str, discovered: &Discovered) 
 }
 
 fn signed_in(token: VerifiedIdToken, userinfo: Claims, now: Timestamp) -> SignedIn {
-    let authenticated_at = id_token::seconds(&token.claims, "auth_time").unwrap_or(token.issued_at).min(now);
+    // `iat` is no sign-in: whoever sits at an unlocked browser gets a new token without credentials.
+    let authenticated_at = id_token::seconds(&token.claims, "auth_time").unwrap_or_default().min(now);
     let amr = match token.claims.value("amr") {
         Some(ClaimValue::List(methods)) => methods.iter().filter_map(ClaimValue::as_text).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     let text = |name: &str| token.claims.text(name).map(str::to_owned);
     let (sid, acr) = (text("sid"), text("acr"));
-    let mut claims = userinfo;
-    claims.merge(token.claims);
     SignedIn {
         subject: token.subject,
-        claims,
+        userinfo: userinfo.iter().map(|(name, _)| name.into()).collect(),
+        claims: joined(userinfo, token.claims),
         id_token: Secret::new(token.text),
         refresh_token: None,
         sid,

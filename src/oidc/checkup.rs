@@ -54,7 +54,11 @@ impl Provider {
             return findings;
         }
         let Ok(discovered) = self.discovered() else { return findings };
-        findings.push(Finding::ok("keys", format!("{} keys that tokens may be signed with", discovered.keys.len())));
+        let keys = match discovered.keys.len() {
+            1 => "1 key".to_owned(),
+            count => format!("{count} keys"),
+        };
+        findings.push(Finding::ok("keys", format!("{keys} that tokens may be signed with")));
         findings.push(self.examine_client(&discovered).await);
         for redirect_uri in redirect_uris {
             findings.push(self.examine_redirect(&discovered, redirect_uri).await);
@@ -88,13 +92,14 @@ impl Provider {
         findings.push(clock(&answer, self.now(), self.settings().clock_skew));
         if answer.status() != StatusCode::OK {
             let found = format!("{address} answers {}", answer.status().as_u16());
-            findings.push(Finding::problem("metadata", found, ISSUER_ADVICE));
+            findings.push(Finding::problem("metadata", found, status_advice(answer.status())));
             return None;
         }
         let metadata = Metadata::parse(answer.body(), &self.settings().issuer);
         match metadata.and_then(|metadata| metadata.check_for(self.settings()).map(|()| metadata)) {
             Ok(metadata) => {
-                findings.push(Finding::ok("metadata", "the issuer is the configured one, the endpoints are https"));
+                let found = format!("the issuer is the configured one, {}", endpoints(&metadata));
+                findings.push(Finding::ok("metadata", found));
                 Some(metadata)
             }
             Err(error) => {
@@ -170,6 +175,28 @@ const KEYS_ADVICE: &str = "see what the provider publishes at its jwks_uri";
 /// What to do when a provider does not know an address to send people back to.
 pub const REGISTER_REDIRECT_URI: &str =
     "register exactly this address as a redirect URI (sign-in redirect, reply URL) of the client";
+
+/// What to do about an answer that is no metadata: one of 5xx is the provider's trouble and says nothing of the address.
+fn status_advice(status: StatusCode) -> &'static str {
+    match status {
+        status if status.is_server_error() => {
+            "the provider, or a proxy before it, is in trouble: see its status page and its log, and try again"
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            "something before the provider turns this machine away: see whether it may ask, and a proxy or firewall in between"
+        }
+        _ => ISSUER_ADVICE,
+    }
+}
+
+/// How the endpoints are reached: in clear text is for providers on loopback names only.
+fn endpoints(metadata: &Metadata) -> &'static str {
+    let asked = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
+    match asked.iter().all(|url| url.scheme() == "https") {
+        true => "the endpoints are https",
+        false => "endpoints are http, which is for trying out on this machine",
+    }
+}
 
 fn reached(address: &str) -> String {
     if address.starts_with("https:") {

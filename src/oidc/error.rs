@@ -208,7 +208,7 @@ pub enum LoginError {
     Expired,
     /// The provider's answers together took longer than [`super::Provider::finish`] waits.
     TimedOut,
-    /// The login began at another provider (R10).
+    /// The login began at another provider, or what its name stands for has changed (R10).
     OtherProvider,
     /// The provider promises `iss` in its responses, and this one has none (R09).
     IssuerMissing,
@@ -228,8 +228,10 @@ pub enum LoginError {
     IdToken(IdTokenError),
     /// Rule 12: the ID token's `acr` is none of those that were asked for (R13).
     AcrNotReached,
-    /// Rule 13: `auth_time` is missing or older than the `max_age` that was asked for (R13).
+    /// Rule 13: `auth_time` is older than the `max_age` that was asked for (R13).
     AuthenticationTooOld,
+    /// Section 2: `max_age` was asked for, and there is no `auth_time`.
+    AuthTimeMissing,
     /// The userinfo answer is refused.
     UserInfo(UserInfoError),
     /// The provider left this claim out, for it has more values than it puts into a token, and the policy reads it.
@@ -265,6 +267,7 @@ impl LoginError {
             Self::IdToken(error) => error.code(),
             Self::AcrNotReached => "acr_not_reached",
             Self::AuthenticationTooOld => "authentication_too_old",
+            Self::AuthTimeMissing => "auth_time_missing",
             Self::ClaimLeftOut(_) => "claim_left_out",
             Self::UserInfo(UserInfoError::Fetch(_)) => "userinfo_unreachable",
             Self::UserInfo(UserInfoError::NoEndpoint) => "userinfo_no_endpoint",
@@ -353,6 +356,29 @@ impl LoginError {
             Self::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements) | Self::AcrNotReached => {
                 "the provider could not reach the `acr` that was asked for: see what it calls its levels, and whether the person has enrolled what they need"
             }
+            Self::AuthTimeMissing => {
+                "the ID token has no `auth_time`, which OpenID Connect requires where `max_age` is asked for: let the provider send it (at Entra ID an optional claim); see docs/providers.md"
+            }
+            Self::ProviderError(
+                ProviderErrorCode::UnauthorizedClient
+                | ProviderErrorCode::UnsupportedResponseType
+                | ProviderErrorCode::InvalidScope
+                | ProviderErrorCode::InvalidRequest,
+            ) => {
+                "the provider refuses the request: see that the client may use the code flow, and the `scopes` that are configured; `lychgate doctor` tries them"
+            }
+            Self::TokenEndpoint(TokenEndpointError::InvalidGrant) => {
+                "the provider refuses the code: it was redeemed before, took too long, or was given for another client or redirect address"
+            }
+            Self::IdToken(IdTokenError::Expired | IdTokenError::IssuedAt) => {
+                "the ID token is of another time: compare this machine's clock with the provider's (`lychgate doctor` does), and see `clock_skew`"
+            }
+            Self::IdToken(IdTokenError::Issuer) => {
+                "the ID token's `iss` is not the configured `issuer`, character for character: see what the provider calls itself"
+            }
+            Self::IdToken(IdTokenError::Audience | IdTokenError::AuthorizedParty) => {
+                "the ID token is for another client: compare `client_id` with what is registered"
+            }
             Self::ResponseMode => {
                 "the response came by another way than `response_mode` says: see what is registered for this client at the provider"
             }
@@ -375,6 +401,7 @@ impl LoginError {
             | Self::PushedRequest(_)
             | Self::TokenEndpoint(_)
             | Self::IdToken(_)
+            | Self::AuthTimeMissing
             | Self::UserInfo(_) => StatusCode::BAD_GATEWAY,
             _ => StatusCode::BAD_REQUEST,
         }

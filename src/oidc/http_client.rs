@@ -7,6 +7,7 @@
 //! May touch: the network. Clear text only to loopback names. Trust boundary: everything that comes back.
 
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use url::Url;
 use super::availability::FetchError;
 use super::settings::SettingsError;
 use crate::http::HostName;
+use crate::socket;
 
 /// A request to a provider.
 pub(super) type HttpRequest = Request<Vec<u8>>;
@@ -124,14 +126,11 @@ impl Target {
     async fn connect(&self) -> Result<TcpStream, FetchError> {
         let name = self.host.as_str();
         let connected = if name == "localhost" || name.ends_with(".localhost") {
-            match TcpStream::connect(("127.0.0.1", self.port)).await {
-                Err(_) => TcpStream::connect(("::1", self.port)).await,
-                connected => connected,
-            }
+            let port = self.port;
+            socket::connect(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]).await
         } else {
             let resolved = tokio::net::lookup_host((self.tls_name(), self.port)).await;
-            let addresses: Vec<_> = resolved.map_err(|_| FetchError::NameUnknown)?.collect();
-            TcpStream::connect(addresses.as_slice()).await
+            socket::connect(resolved.map_err(|_| FetchError::NameUnknown)?.collect()).await
         };
         connected.map_err(|error| FetchError::Connect(error.kind()))
     }

@@ -59,7 +59,6 @@ impl NonceRule<'_> {
 pub(super) struct VerifiedIdToken {
     pub(super) claims: Claims,
     pub(super) subject: String,
-    pub(super) issued_at: Timestamp,
     pub(super) expires: Timestamp,
     /// The token's own text, for `id_token_hint`.
     pub(super) text: String,
@@ -73,11 +72,11 @@ pub(super) fn verify(text: &str, expected: &Expected<'_>) -> Result<VerifiedIdTo
     check_audience(&claims, expected.settings)?;
     check_authorized_party(&claims, expected)?;
     let expires = check_expiry(&claims, expected)?;
-    let issued_at = check_issue_time(&claims, expected)?;
+    check_issue_time(&claims, expected)?;
     check_nonce(&claims, expected)?;
     let subject = check_subject(&claims)?;
     check_access_token_hash(&claims, algorithm, expected.access_token)?;
-    Ok(VerifiedIdToken { claims, subject, issued_at, expires, text: text.to_owned() })
+    Ok(VerifiedIdToken { claims, subject, expires, text: text.to_owned() })
 }
 
 /// 6. The signature MUST be the issuer's. 7. `alg` SHOULD be the one that was registered; what is configured stands for it, and
@@ -117,10 +116,10 @@ pub(super) fn check_requirements(
     // 13. If max_age was sent, auth_time MUST be there (Core 2), and too much time must not have passed. Counted from the
     //     request, not from now: the person may read a consent page after the authentication.
     if let Some(max_age) = pending.max_age {
+        let authenticated_at = seconds(&token.claims, "auth_time").ok_or(LoginError::AuthTimeMissing)?;
         let oldest = pending.started_at.before(max_age).before(settings.clock_skew);
         let newest = now.after(settings.clock_skew);
-        let fresh = seconds(&token.claims, "auth_time").is_some_and(|at| at >= oldest && at <= newest);
-        if !fresh {
+        if authenticated_at < oldest || authenticated_at > newest {
             return Err(LoginError::AuthenticationTooOld);
         }
     }
@@ -174,12 +173,12 @@ fn check_expiry(claims: &Claims, expected: &Expected<'_>) -> Result<Timestamp, I
 
 /// 10. `iat` not in the future, and not older than any login that may still be pending; RFC 7519 section 4.1.5: `nbf`,
 ///     where it is there, not in the future.
-fn check_issue_time(claims: &Claims, expected: &Expected<'_>) -> Result<Timestamp, IdTokenError> {
+fn check_issue_time(claims: &Claims, expected: &Expected<'_>) -> Result<(), IdTokenError> {
     let issued_at = seconds(claims, "iat").ok_or(IdTokenError::IssuedAt)?;
     let newest = expected.now.after(expected.settings.clock_skew);
     let oldest = expected.now.before(pending::LIFETIME).before(expected.settings.clock_skew);
     let begun = claims.value("nbf").is_none() || seconds(claims, "nbf").is_some_and(|at| at <= newest);
-    if begun && issued_at >= oldest && issued_at <= newest { Ok(issued_at) } else { Err(IdTokenError::IssuedAt) }
+    if begun && issued_at >= oldest && issued_at <= newest { Ok(()) } else { Err(IdTokenError::IssuedAt) }
 }
 
 /// 11. `nonce` MUST be there and be the one that was sent; for a refreshed token, see [`NonceRule`].

@@ -92,6 +92,7 @@ impl Provider {
         let discovered = self.discovered()?;
         let pending = PendingLogin {
             provider: self.name().to_owned(),
+            registration: self.registration(),
             application: request.application.to_owned(),
             state: random::token(),
             nonce: random::token(),

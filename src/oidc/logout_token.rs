@@ -37,8 +37,6 @@ pub struct LogoutToken {
     pub sid: Option<String>,
     /// The person.
     pub subject: Option<String>,
-    /// What began at this moment or before is over: when the token was made, with leeway, and not later than now.
-    pub before: Timestamp,
 }
 
 impl Provider {
@@ -90,12 +88,7 @@ fn read(token: &UnverifiedToken, now: Timestamp, skew: Duration) -> Result<Logou
     if sid.is_none() && subject.is_none() {
         return Err(SignalError::Subject);
     }
-    Ok(LogoutToken {
-        jti: jti.to_owned(),
-        sid: sid.map(str::to_owned),
-        subject: subject.map(str::to_owned),
-        before: issued.after(skew).min(now),
-    })
+    Ok(LogoutToken { jti: jti.to_owned(), sid: sid.map(str::to_owned), subject: subject.map(str::to_owned) })
 }
 
 /// 2.4: the type keeps tokens of other kinds away where it is there and says so.

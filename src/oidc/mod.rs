@@ -11,12 +11,12 @@
 //! | `endpoint`, `client_auth` | every endpoint of the provider by name, and how the gateway proves to be the client |
 //! | `jws` | signed tokens of the provider |
 //! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
-//! | `callback`, `token`, `id_token`, `userinfo` | the way back, in the order of the checks |
+//! | `callback`, `token`, `id_token`, `userinfo`, `two_sources` | the way back, in the order of the checks |
 //! | `refresh` | new tokens for a session that goes on |
 //! | `access_token`, `jwt`, `token_terms`, `token_error` | access tokens of API clients |
 //! | `introspection`, `introspection_cache` | asking the provider about them |
 //! | `logout` | RP-initiated logout |
-//! | `signals`, `signed_token`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
+//! | `signals`, `signed_token`, `transmitter_keys`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
 //! | `checkup` | the examination for `lychgate doctor` |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
@@ -59,6 +59,8 @@ mod token;
 mod token_error;
 mod token_terms;
 mod traffic;
+mod transmitter_keys;
+mod two_sources;
 mod userinfo;
 
 pub use access_token::{AccessToken, MAX_TOKEN, Standing, Stands};

@@ -2,7 +2,7 @@
 //!
 //! One cookie per login lets several tabs sign in at once (C08). The name is made of the `state`, so the callback finds its
 //! cookie without opening the others; seal and name are bound to each other and to the host (C02), so that neither can be
-//! exchanged. A browser keeps at most [`MAX_PENDING`]; [`to_drop`] says which go.
+//! exchanged. A browser keeps at most [`MAX_PENDING`], and fewer where its cookies would get too many; [`to_drop`] says which go.
 //!
 //! Pure functions: the gateway writes the Set-Cookie lines. Trust boundary: cookies are sent by strangers; nothing is
 //! believed that the key ring did not seal. Specifications: RFC 6749 section 10.12, RFC 9700 section 4.7, RFC 6265bis.
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, KeyRing, OpenError, Secret};
 use crate::http::ReturnTo;
+use crate::session::Registration;
 
 /// How long a person may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -27,7 +28,10 @@ pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The most logins that one browser may have under way at one application.
 pub const MAX_PENDING: usize = 8;
 
-const PURPOSE: &str = "pending-login/3";
+/// Bytes of all cookies of a browser beyond which logins under way go: a request must have room for them in its head.
+pub const MAX_COOKIES: usize = 24 * 1024;
+
+const PURPOSE: &str = "pending-login/4";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
 /// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
@@ -40,6 +44,8 @@ const TAG: usize = 8;
 pub struct PendingLogin {
     /// The provider that was asked.
     pub provider: String,
+    /// What that name stood for.
+    pub registration: Registration,
     /// The application that the person wanted, by its name: what comes back makes a session for no other.
     pub application: String,
     /// The `state` that was sent.
@@ -72,6 +78,7 @@ impl PendingLogin {
 struct Wire<'a> {
     #[serde(borrow)]
     provider: &'a str,
+    registration: Registration,
     application: &'a str,
     state: &'a str,
     nonce: &'a str,
@@ -120,6 +127,7 @@ fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str
     let name = name_for_state(&pending.state, secure);
     let wire = Wire {
         provider: &pending.provider,
+        registration: pending.registration,
         application: &pending.application,
         state: &pending.state,
         nonce: &pending.nonce,
@@ -142,6 +150,7 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
     let wire: Wire<'_> = postcard::from_bytes(&content).map_err(|_| OpenError)?;
     Ok(PendingLogin {
         provider: wire.provider.to_owned(),
+        registration: wire.registration,
         application: wire.application.to_owned(),
         state: wire.state.to_owned(),
         nonce: wire.nonce.to_owned(),
@@ -154,28 +163,49 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
     })
 }
 
-/// Which of a browser's cookies must go before one more login begins: all that do not open or are expired, and the oldest
-/// until fewer than [`MAX_PENDING`] remain. Costs one opening per pending cookie; of more than 32 the rest goes unopened.
+/// Which of a browser's `cookies` must go: of its logins under way all that do not open or are expired, and the oldest until there are at
+/// most `keep`, and all cookies together with the `coming` bytes of new ones have at most [`MAX_COOKIES`]. Costs one opening per pending
+/// cookie; of more than 32 the rest goes unopened.
 pub fn to_drop<'a>(
     cookies: impl Iterator<Item = (&'a str, &'a [u8])>,
     ring: &KeyRing,
-    host: &str,
-    secure: bool,
+    (host, secure): (&str, bool),
+    (keep, coming): (usize, usize),
     now: Timestamp,
 ) -> Vec<&'a str> {
     let mut gone = Vec::new();
-    let mut alive: Vec<(Timestamp, &str)> = Vec::new();
-    for (name, value) in cookies.filter(|(name, _)| is_pending_name(name, secure)) {
+    let mut alive: Vec<(Timestamp, &str, usize)> = Vec::new();
+    let mut bytes = coming;
+    for (name, value) in cookies {
+        let length = cookie_bytes(name.len() + value.len());
+        if !is_pending_name(name, secure) {
+            bytes += length;
+            continue;
+        }
         let opened = if alive.len() + gone.len() < 4 * MAX_PENDING { open(name, value, ring, host).ok() } else { None };
         match opened.filter(|pending| !pending.is_expired(now)) {
-            Some(pending) => alive.push((pending.started_at, name)),
+            Some(pending) => {
+                alive.push((pending.started_at, name, length));
+                bytes += length;
+            }
             None => gone.push(name),
         }
     }
     alive.sort_unstable();
-    let surplus = (alive.len() + 1).saturating_sub(MAX_PENDING);
-    gone.extend(alive.into_iter().take(surplus).map(|(_, name)| name));
+    let mut left = alive.len();
+    for (_, name, length) in alive {
+        if left <= keep && bytes <= MAX_COOKIES {
+            break;
+        }
+        gone.push(name);
+        (left, bytes) = (left - 1, bytes - length);
+    }
     gone
+}
+
+/// Bytes that a cookie takes in a request, of so many in its name and value.
+pub const fn cookie_bytes(name_and_value: usize) -> usize {
+    name_and_value + "=; ".len()
 }
 
 const fn prefix(secure: bool) -> &'static str {
@@ -203,6 +233,7 @@ mod tests {
     fn pending(state: &str, started_at: Timestamp) -> PendingLogin {
         PendingLogin {
             provider: "idp".to_owned(),
+            registration: Registration::new("https://idp.example", "client"),
             application: "reports".to_owned(),
             state: state.to_owned(),
             nonce: "nonce".to_owned(),
@@ -221,6 +252,7 @@ mod tests {
         let sealed = seal(&pending("state", NOW), &home(), &ring, "a.example", true);
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
         assert_eq!((opened.provider.as_str(), opened.application.as_str()), ("idp", "reports"));
+        assert_eq!(opened.registration, Registration::new("https://idp.example", "client"));
         assert_eq!((opened.provider.as_str(), opened.state.as_str(), opened.nonce.as_str()), ("idp", "state", "nonce"));
         assert_eq!(opened.verifier.expose(), "verifier");
         assert_eq!(opened.return_to.as_str(), "/deep/link?a=b");
@@ -275,7 +307,7 @@ mod tests {
         let other = SealedCookie { name: "__Host-lychgate".to_owned(), value: "x".to_owned() };
         cookies.extend([expired.clone(), torn.clone(), other]);
         let jar = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
-        let mut dropped = to_drop(jar, &ring, "a.example", true, NOW);
+        let mut dropped = to_drop(jar, &ring, ("a.example", true), (MAX_PENDING - 1, 0), NOW);
         let mut expected: Vec<&str> = cookies[7..12].iter().map(|cookie| cookie.name.as_str()).collect();
         expected.extend([expired.name.as_str(), torn.name.as_str()]);
         dropped.sort_unstable();
@@ -287,6 +319,34 @@ mod tests {
     fn c06_a_thousand_planted_cookies_are_all_dropped() {
         let names: Vec<String> = (0..1000).map(|number| name_for_state(&number.to_string(), true)).collect();
         let jar = names.iter().map(|name| (name.as_str(), &b"planted"[..]));
-        assert_eq!(to_drop(jar, &ring(), "a.example", true, NOW).len(), 1000);
+        assert_eq!(to_drop(jar, &ring(), ("a.example", true), (MAX_PENDING - 1, 0), NOW).len(), 1000);
+    }
+
+    #[test]
+    fn c08_pending_logins_leave_room_for_the_other_cookies_and_the_oldest_go() {
+        let ring = ring();
+        let seal = |age: u64, address: usize| {
+            let mut long = pending(&format!("state {age}"), NOW.before(Duration::from_secs(age)));
+            long.return_to = ReturnTo::parse(&format!("/{}", "a".repeat(address))).unwrap();
+            seal(&long, &home(), &ring, "a.example", true)
+        };
+        let cookies = [seal(3, 2000), seal(1, 2000), seal(2, 10), seal(0, 2000)];
+        let bytes = |cookie: &SealedCookie| cookie_bytes(cookie.name.len() + cookie.value.len());
+        let all: usize = cookies.iter().map(bytes).sum();
+        let dropped = |others: usize, coming: usize| {
+            let other = vec![b'x'; others - cookie_bytes("session".len())];
+            let ours = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
+            let jar = ours.chain([("session", &other[..])]);
+            to_drop(jar, &ring, ("a.example", true), (usize::MAX, coming), NOW).len()
+        };
+        let room = MAX_COOKIES - all;
+        assert_eq!((dropped(room, 0), dropped(room - 500, 500)), (0, 0), "just enough");
+        assert_eq!((dropped(room + 1, 0), dropped(room - 500, 501)), (1, 1));
+        let oldest = bytes(&cookies[0]);
+        assert_eq!((dropped(room + oldest, 0), dropped(room + oldest + 1, 0)), (1, 2));
+        assert_eq!(dropped(MAX_COOKIES + 1, 0), 4, "what others take is not ours to take away");
+        let ours = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
+        let first = to_drop(ours, &ring, ("a.example", true), (usize::MAX, MAX_COOKIES - oldest), NOW);
+        assert_eq!(first, [&cookies[0].name, &cookies[2].name, &cookies[1].name]);
     }
 }

@@ -6,20 +6,18 @@
 //!
 //! May touch: the network through `http_client`, the clock, the log (the provider's name and our own words, R17).
 //! Trust boundary: the provider's documents, believed only after `metadata` and `keys` have checked them.
-//! Bounds: one `Discovered` at a time; [`USED_STATES`] remembered states, the oldest falls out.
+//! Bounds: see `learned`.
 
+mod learned;
 mod newer_keys;
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use http::{Method, StatusCode, header};
-use lru::LruCache;
-use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 
+pub(super) use self::learned::Discovered;
+use self::learned::Learned;
 pub(super) use self::newer_keys::Refused;
 use super::availability::{FetchError, MetadataError, ProviderUnavailable};
 use super::endpoint::Endpoint;
@@ -29,19 +27,17 @@ use super::introspection_cache::Introspections;
 use super::keys::KeySet;
 use super::metadata::Metadata;
 use super::patience::{Rests, jittered};
-use super::pending;
 use super::settings::{self, ProviderSettings, ResponseMode, SettingsError};
-use super::signed_token::TransmitterKeys;
 use super::traffic::{RequestOutcome, Traffic};
+use super::transmitter_keys::TransmitterKeys;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::SignatureAlgorithm;
+use crate::session::Registration;
 
 /// At most one attempt on demand in this time.
 const DEMAND_WINDOW: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How many redeemed `state` values are remembered against replay (R08), 16 bytes each.
-const USED_STATES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
 
 /// Whether logins at a provider can begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,54 +60,40 @@ pub enum Readiness {
 
 /// A provider, shared by all workers.
 pub struct Provider {
+    /// For tasks of its own.
+    me: Weak<Self>,
     settings: ProviderSettings,
+    registration: Registration,
     http: HttpClient,
     clock: Clock,
-    discovered: ArcSwapOption<Discovered>,
-    readiness: watch::Sender<Readiness>,
-    /// Held while the provider is asked: everybody else waits for that one answer.
-    asking: tokio::sync::Mutex<Asked>,
-    used_states: Mutex<LruCache<[u8; 16], Timestamp>>,
+    learned: Arc<Learned>,
+    transmitter_keys: Arc<TransmitterKeys>,
     introspections: Introspections,
-    rests: Rests,
-    traffic: Traffic,
-    transmitter_keys: TransmitterKeys,
-}
-
-/// When the provider was last asked out of turn.
-#[derive(Default)]
-struct Asked {
-    keys: Option<Timestamp>,
-    on_demand: Option<Timestamp>,
-}
-
-/// What is known about a provider: checked metadata and keys.
-pub(super) struct Discovered {
-    pub(super) metadata: Metadata,
-    pub(super) keys: KeySet,
-    at: Timestamp,
-    /// How long it is good before it is asked for again.
-    good_for: Duration,
 }
 
 impl Provider {
     /// Checks the settings. Nothing is asked of the provider yet.
     pub fn new(settings: ProviderSettings, clock: Clock) -> Result<Arc<Self>, SettingsError> {
+        Self::build(settings, clock, None)
+    }
+
+    /// The same with other settings in place of this one, of which what was learned stays where it holds for them, too.
+    pub fn reconfigured(&self, settings: ProviderSettings) -> Result<Arc<Self>, SettingsError> {
+        Self::build(settings, self.clock.clone(), Some(self))
+    }
+
+    fn build(settings: ProviderSettings, clock: Clock, before: Option<&Self>) -> Result<Arc<Self>, SettingsError> {
         settings::check(&settings)?;
         let http = HttpClient::new(settings.ca.as_deref(), settings.limits)?;
-        let not_yet = Readiness::NotYet { reason: "the provider was not asked yet".to_owned() };
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            registration: Registration::new(&settings.issuer, &settings.client_id),
+            learned: before.and_then(|before| before.learned_for(&settings)).unwrap_or_default(),
+            transmitter_keys: before.and_then(|before| before.transmitter_keys_for(&settings)).unwrap_or_default(),
+            introspections: Introspections::new(),
             settings,
             http,
             clock,
-            discovered: ArcSwapOption::empty(),
-            readiness: watch::Sender::new(not_yet),
-            asking: tokio::sync::Mutex::default(),
-            used_states: Mutex::new(LruCache::new(USED_STATES)),
-            introspections: Introspections::new(),
-            rests: Rests::default(),
-            traffic: Traffic::default(),
-            transmitter_keys: TransmitterKeys::default(),
         }))
     }
 
@@ -122,12 +104,12 @@ impl Provider {
 
     /// Whether logins can begin; for `/readyz`.
     pub fn readiness(&self) -> Readiness {
-        self.readiness.borrow().clone()
+        self.learned.readiness.borrow().clone()
     }
 
     /// Waits until the first discovery succeeded.
     pub async fn ready(&self) {
-        let mut changes = self.readiness.subscribe();
+        let mut changes = self.learned.readiness.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _ = changes.wait_for(|readiness| !matches!(readiness, Readiness::NotYet { .. })).await;
     }
@@ -137,7 +119,7 @@ impl Provider {
         let mut pause = FIRST_PAUSE;
         loop {
             let outcome = {
-                let _asking = self.asking.lock().await;
+                let _asking = self.learned.asking.lock().await;
                 self.discover().await
             };
             let wait = match outcome {
@@ -165,27 +147,39 @@ impl Provider {
     }
 
     async fn discover_on_demand(&self) {
-        let mut asking = self.asking.lock().await;
+        let mut asking = Arc::clone(&self.learned.asking).lock_owned().await;
         if self.discovered().is_err() && window_is_over(&mut asking.on_demand, self.now(), DEMAND_WINDOW) {
-            // What it met is in the readiness, which `discovered` reads.
-            let _ = self.discover().await;
+            let discovering = self.apart(|provider| async move {
+                // What it met is in the readiness, which `discovered` reads.
+                let _ = provider.discover().await;
+                drop(asking);
+            });
+            discovering.await;
         }
+    }
+
+    /// Does what is done for many in a task of its own: whoever gave cause for it may leave before it ends. None: there was no end.
+    pub(super) async fn apart<F>(&self, work: impl FnOnce(Arc<Self>) -> F) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(work(self.me.upgrade()?)).await.ok()
     }
 
     /// One attempt at metadata and keys; what was there before stays when it fails.
     async fn discover(&self) -> Result<(), MetadataError> {
         match self.fetch_all().await {
             Ok(discovered) => {
-                if self.discovered.swap(Some(Arc::new(discovered))).is_none() {
+                if self.learned.discovered.swap(Some(Arc::new(discovered))).is_none() {
                     tracing::info!(provider = self.name(), "provider discovered");
                 }
-                self.readiness.send_replace(Readiness::Ready);
+                self.learned.readiness.send_replace(Readiness::Ready);
                 Ok(())
             }
             Err(error) => {
                 tracing::warn!(provider = self.name(), %error, "provider discovery failed");
                 let reason = error.to_string();
-                self.readiness.send_replace(match self.discovered.load_full() {
+                self.learned.readiness.send_replace(match self.learned.discovered.load_full() {
                     Some(last) => Readiness::Stale { reason, since: last.at },
                     None => Readiness::NotYet { reason },
                 });
@@ -218,19 +212,12 @@ impl Provider {
 
     /// Notes that the response with this `state` is being redeemed; false when it was before (R08).
     pub(super) fn first_use_of(&self, state: &str) -> bool {
-        let digest = Sha256::digest(state.as_bytes());
-        let Some(tag) = digest.first_chunk::<16>() else { return false };
-        let now = self.now();
-        let mut used = self.used_states.lock().unwrap_or_else(PoisonError::into_inner);
-        while used.peek_lru().is_some_and(|(_, at)| now.since(*at) > pending::LIFETIME * 2) {
-            used.pop_lru();
-        }
-        used.put(*tag, now).is_none()
+        self.learned.first_use_of(state, self.now())
     }
 
     /// What is known about the provider, or why nothing is.
     pub(super) fn discovered(&self) -> Result<Arc<Discovered>, ProviderUnavailable> {
-        self.discovered.load_full().ok_or_else(|| match self.readiness() {
+        self.learned.discovered.load_full().ok_or_else(|| match self.readiness() {
             Readiness::NotYet { reason } | Readiness::Stale { reason, .. } => ProviderUnavailable { reason },
             Readiness::Ready => ProviderUnavailable { reason: String::new() },
         })
@@ -257,7 +244,7 @@ impl Provider {
 
     /// The endpoints that are left alone because the provider asked for it, and for how much longer; for `/readyz`.
     pub fn resting(&self) -> Vec<(Endpoint, Duration)> {
-        let left = |endpoint| self.rests.left(endpoint, self.now()).map(|left| (endpoint, left));
+        let left = |endpoint| self.learned.rests.left(endpoint, self.now()).map(|left| (endpoint, left));
         Endpoint::ALL.into_iter().filter_map(left).collect()
     }
 
@@ -268,12 +255,12 @@ impl Provider {
 
     /// The requests to this provider since the last call, for the metrics.
     pub fn take_traffic(&self) -> Vec<(Endpoint, RequestOutcome, u64)> {
-        self.traffic.take()
+        self.learned.traffic.take()
     }
 
     /// For how long the provider asked not to be asked for metadata or keys.
     fn rest(&self) -> Duration {
-        let left = |endpoint| self.rests.left(endpoint, self.now()).unwrap_or_default();
+        let left = |endpoint| self.learned.rests.left(endpoint, self.now()).unwrap_or_default();
         left(Endpoint::Metadata).max(left(Endpoint::Keys))
     }
 
@@ -289,11 +276,16 @@ impl Provider {
 
     /// Whether `keys` are those in use.
     pub(super) fn has_still(&self, keys: &Arc<Discovered>) -> bool {
-        self.discovered.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, keys))
+        self.learned.discovered.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, keys))
     }
 
     pub(super) fn introspections(&self) -> &Introspections {
         &self.introspections
+    }
+
+    /// Whose people and which client these are.
+    pub const fn registration(&self) -> Registration {
+        self.registration
     }
 
     /// The issuer, as text.
@@ -319,11 +311,11 @@ impl Provider {
     }
 
     pub(super) fn rests(&self) -> &Rests {
-        &self.rests
+        &self.learned.rests
     }
 
     pub(super) fn traffic(&self) -> &Traffic {
-        &self.traffic
+        &self.learned.traffic
     }
 
     pub(super) fn now(&self) -> Timestamp {

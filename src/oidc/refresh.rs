@@ -5,7 +5,7 @@
 //! was reached and said something that cannot be believed. A provider that cannot be reached, or refuses the client, ends nothing (R03);
 //! neither does a token by a key that is not known while newer keys cannot be fetched.
 //!
-//! An answer without an ID token (which Core 12.2 allows) takes nothing back of what the first one said.
+//! An answer without an ID token (which Core 12.2 allows) takes nothing back of what the first one alone said.
 //!
 //! The caller makes sure that a token is used once; what is answered here must not get lost, because providers rotate the token.
 //!
@@ -23,7 +23,8 @@ use super::error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
 use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::provider::{Discovered, Provider, Refused};
 use super::token::{self, TokenAnswer};
-use crate::claims::Claims;
+use super::two_sources::joined;
+use crate::claims::{Claims, Text};
 use crate::crypto::Secret;
 use crate::session::RefreshTicket;
 
@@ -31,6 +32,8 @@ use crate::session::RefreshTicket;
 pub struct Refreshed {
     /// What the provider says of the person now; none when it said nothing new.
     pub claims: Option<Claims>,
+    /// Names of what userinfo sent; none when it was not asked.
+    pub userinfo: Option<Vec<Text>>,
     /// The token for the next time; none when the same stays good.
     pub token: Option<Secret<String>>,
     /// Whether a part of what was to be asked could not be: the claims are to be asked for again soon.
@@ -74,15 +77,19 @@ impl Provider {
         let said = timeout_at(deadline, self.said_again(&tokens, ticket, &discovered, subject)).await;
         let said = said.unwrap_or(Err(Unsaid::Unavailable(LoginError::TimedOut)));
         let anew = said.as_ref().is_ok_and(|(verified, _)| verified.is_some());
+        let mut sent = None;
         let (claims, incomplete) = match said {
-            Ok((verified, userinfo)) => (joined(verified, userinfo, before), false),
+            Ok((verified, userinfo)) => {
+                sent = userinfo.as_ref().map(|claims| claims.iter().map(|(name, _)| name.into()).collect());
+                (said_now(verified, userinfo, (before, &ticket.userinfo)), false)
+            }
             Err(Unsaid::Ended(error)) => return Err(ended(error)),
             Err(Unsaid::Unavailable(error)) => {
                 tracing::warn!(provider = self.name(), reason = error.code(), "claims not refreshed");
                 (None, true)
             }
         };
-        Ok(Refreshed { claims, token: tokens.refresh_token, incomplete, anew })
+        Ok(Refreshed { claims, userinfo: sent, token: tokens.refresh_token, incomplete, anew })
     }
 
     /// What the ID token, where there is one, and userinfo, where it is configured, say now.
@@ -168,22 +175,24 @@ impl From<UserInfoError> for Unsaid {
     }
 }
 
-/// The ID token wins over userinfo, as at the login. Where there is no new one, the claims from `before` stay that userinfo does not have: nobody
-/// knows which of them the ID token made, and half of the claims would be as if the other half were gone.
-fn joined(token: Option<VerifiedIdToken>, userinfo: Option<Claims>, before: &Claims) -> Option<Claims> {
+/// The ID token wins over userinfo, as at the login. Where there is no new one, those claims from `before` stay that userinfo did not send
+/// either time: the ID token alone made them, and half of the claims would be as if the other half were gone.
+fn said_now(
+    token: Option<VerifiedIdToken>,
+    userinfo: Option<Claims>,
+    (before, of_userinfo): (&Claims, &[Text]),
+) -> Option<Claims> {
     match (token.map(|token| token.claims), userinfo) {
         (None, Some(userinfo)) => {
-            let mut claims = before.clone();
+            let mut before = before.clone();
+            let is_taken_back =
+                |name: &str| userinfo.value(name).is_none() && of_userinfo.iter().any(|sent| sent == name);
             // What has become too much to be sent is not what it was.
-            claims.retain(|name| !left_out(&userinfo, name));
-            claims.merge(userinfo);
-            Some(claims)
+            before.retain(|name| !left_out(&userinfo, name) && !is_taken_back(name));
+            Some(joined(before, userinfo))
         }
         (token, None) => token,
-        (Some(token), Some(mut claims)) => {
-            claims.merge(token);
-            Some(claims)
-        }
+        (Some(token), Some(userinfo)) => Some(joined(userinfo, token)),
     }
 }
 

@@ -49,6 +49,13 @@ pub struct Asked {
     pub before: Timestamp,
 }
 
+impl SecurityEvent {
+    /// Whether it asks for something, and means nobody whom this gateway could know.
+    pub fn is_of_nobody(&self) -> bool {
+        !self.asked.is_empty() && self.asked.iter().all(|asked| asked.meant.is_nobody())
+    }
+}
+
 impl Provider {
     /// Whether a token says that it is of this provider's transmitter and for this gateway.
     pub fn is_event_addressed(&self, token: &UnverifiedToken) -> Result<(), SignalError> {
@@ -82,15 +89,23 @@ impl Provider {
     pub async fn verify_security_event(&self, token: &UnverifiedToken) -> Result<SecurityEvent, SignalError> {
         self.is_event_addressed(token)?;
         let (now, settings) = (self.now(), self.settings());
-        let read = read(token, &settings.issuer, now, settings.clock_skew)?;
+        let transmitter = self.transmitter().ok_or(SignalError::Issuer)?;
+        // People are the provider's. A transmitter may name it as it names itself: Google's events have a slash that its ID tokens have not.
+        let issuers = [&*settings.issuer, &*transmitter.issuer];
+        let read = read(token, &issuers, now, settings.clock_skew)?;
         // 2. The signature, by the transmitter's keys.
-        token.verify(self, self.transmitter().and_then(|transmitter| transmitter.jwks_uri.as_ref())).await?;
+        token.verify(self, transmitter.jwks_uri.as_ref()).await?;
         Ok(read)
     }
 }
 
-/// Everything but the signature; `issuer` is the one whose people sign in here.
-fn read(token: &UnverifiedToken, issuer: &str, now: Timestamp, skew: Duration) -> Result<SecurityEvent, SignalError> {
+/// Everything but the signature; `issuers` are the names of the one whose people sign in here.
+fn read(
+    token: &UnverifiedToken,
+    issuers: &[&str],
+    now: Timestamp,
+    skew: Duration,
+) -> Result<SecurityEvent, SignalError> {
     // 1. The type keeps ID tokens and logout tokens from being taken for events.
     if token.kind().as_deref() != Some("secevent+jwt") {
         return Err(SignalError::Type);
@@ -108,7 +123,7 @@ fn read(token: &UnverifiedToken, issuer: &str, now: Timestamp, skew: Duration) -
         let Some(effect) = effect(kind, event) else { continue };
         // 7. Whom it is about.
         let subject = claims.value("sub_id").or_else(|| event.get("subject")).ok_or(SignalError::Subject)?;
-        let meant = Meant::read(subject, issuer).ok_or(SignalError::Subject)?;
+        let meant = Meant::read(subject, issuers).ok_or(SignalError::Subject)?;
         let happened = happened(claims, event).unwrap_or(issued);
         asked.push(Asked { meant, effect, before: happened.after(skew).min(now) });
     }
@@ -169,5 +184,5 @@ fn effect(kind: &str, event: &Event) -> Option<Effect> {
 
 /// For the fuzz target: reads a token without its signature.
 pub fn read_unsigned(text: &str, issuer: &str, now: Timestamp) -> Result<SecurityEvent, SignalError> {
-    read(&UnverifiedToken::parse(text)?, issuer, now, Duration::ZERO)
+    read(&UnverifiedToken::parse(text)?, &[issuer], now, Duration::ZERO)
 }

@@ -1,22 +1,18 @@
 //! A signed token that a provider sends by itself (a logout token, a security event token), from its text to verified claims.
 //!
-//! Everything cheap comes first: shape, size, `iss` and `aud` of somebody known, algorithm, times. Then the signature. A token whose key is
-//! not known may cause one fetch of the key set a minute, and only [`WAITING`] tokens wait for one at a time (L06). The keys of a transmitter
-//! that is not the provider are fetched when a token comes: the first one, or one that finds them older than their answer's Cache-Control lets them be.
+//! Everything cheap comes first: shape, size, `iss` and `aud` of somebody known, algorithm, times. Then the signature. A token that the known
+//! keys do not verify may cause one fetch of the key set a minute, and only [`WAITING`] tokens wait for one at a time (L06). What only newer keys
+//! could verify is undecided while they cannot be had, and the sender is told to send it again: it may never do so after a refusal.
 //!
 //! May touch: the network through `provider`. Trust boundary: the token is a stranger's until [`UnverifiedToken::verify`] returns.
 //! Specifications: RFC 7515 section 5.2, RFC 7519 sections 4.1 and 7.2, RFC 8725.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::endpoint::Endpoint;
-use super::freshness::good_for;
 use super::id_token::seconds;
 use super::jws::{self, Accepted, JwsError};
 use super::keys::KeySet;
@@ -32,8 +28,6 @@ const MAX_ID: usize = 512;
 /// Tokens that may wait for a key at a time, in the whole process.
 const WAITING: usize = 32;
 static WAITERS: Semaphore = Semaphore::const_new(WAITING);
-/// At most one fetch of a transmitter's keys in this time.
-const KEY_WINDOW: Duration = Duration::from_secs(60);
 
 /// Why a token is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +62,16 @@ pub enum SignalError {
     AmbiguousKey,
     /// The signature does not fit.
     Signature,
-    /// The provider's keys are not known yet, or too many tokens wait for them.
+    /// The provider's keys are not known yet, those that might fit cannot be fetched now, or too many tokens wait for them.
     Unavailable,
 }
 
 impl SignalError {
+    /// Whether newer keys could have another answer. A key may be changed under its old `kid`.
+    const fn is_of_old_keys(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::AmbiguousKey | Self::Signature)
+    }
+
     /// The reason code for logs.
     pub const fn code(self) -> &'static str {
         match self {
@@ -113,7 +112,7 @@ impl SignalError {
             Self::UnknownKey => "no key has this kid",
             Self::AmbiguousKey => "more than one key could have signed this",
             Self::Signature => "the signature does not fit",
-            Self::Unavailable => "the keys are not known yet",
+            Self::Unavailable => "the keys are not known now; send it again",
         }
     }
 }
@@ -210,7 +209,7 @@ impl UnverifiedToken {
         let discovered = match provider.discovered() {
             Ok(discovered) => discovered,
             Err(_) => {
-                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
+                let _place = place()?;
                 provider.discovered_now().await.map_err(|_| SignalError::Unavailable)?;
                 provider.discovered().map_err(|_| SignalError::Unavailable)?
             }
@@ -218,9 +217,9 @@ impl UnverifiedToken {
         // Back-Channel Logout 2.4: signed as ID tokens are.
         let algorithms = provider.algorithms_of(&discovered);
         match self.check(Some(&discovered.keys), &algorithms) {
-            Err(SignalError::UnknownKey) => {
-                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
-                let newer = provider.newer_keys(&discovered).await.ok_or(SignalError::UnknownKey)?;
+            Err(error) if error.is_of_old_keys() => {
+                let _place = place()?;
+                let newer = provider.newer_keys(&discovered).await.ok_or(SignalError::Unavailable)?;
                 self.check(Some(&newer.keys), &algorithms)
             }
             other => other,
@@ -230,75 +229,29 @@ impl UnverifiedToken {
     async fn verify_as_transmitter(&self, provider: &Provider, address: &str) -> Result<(), SignalError> {
         let algorithms = SignatureAlgorithm::ALL;
         self.check(None, &algorithms)?;
-        let all = provider.transmitter_keys();
-        let mut known = all.known.load_full();
+        let known = provider.transmitter_keys().known();
         if let Some(old) = known.as_ref().filter(|known| !known.is_fresh(provider.now())) {
             // A key that was withdrawn is believed no longer. While the transmitter is away, the last good ones are.
-            let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
-            known = all.newer(provider, address, Some(old)).await.or(known);
+            let _place = place()?;
+            if let Some(newer) = provider.newer_transmitter_keys(address, Some(old)).await {
+                return self.check(Some(&newer.keys), &algorithms);
+            }
         }
         match known.as_deref().map(|known| self.check(Some(&known.keys), &algorithms)) {
-            None | Some(Err(SignalError::UnknownKey)) => {
-                let _place = WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)?;
-                let newer = all.newer(provider, address, known.as_ref()).await;
-                let missing = if known.is_some() { SignalError::UnknownKey } else { SignalError::Unavailable };
-                self.check(Some(&newer.ok_or(missing)?.keys), &algorithms)
+            Some(Err(error)) if !error.is_of_old_keys() => Err(error),
+            Some(Ok(())) => Ok(()),
+            None | Some(Err(_)) => {
+                let _place = place()?;
+                let newer = provider.newer_transmitter_keys(address, known.as_ref()).await;
+                self.check(Some(&newer.ok_or(SignalError::Unavailable)?.keys), &algorithms)
             }
-            Some(other) => other,
         }
     }
 }
 
-/// The keys of a transmitter that is not the provider.
-#[derive(Default)]
-pub(super) struct TransmitterKeys {
-    known: ArcSwapOption<Fetched>,
-    asked: tokio::sync::Mutex<Option<Timestamp>>,
-}
-
-/// Keys as they were then.
-struct Fetched {
-    keys: KeySet,
-    at: Timestamp,
-    good_for: Duration,
-}
-
-impl Fetched {
-    /// Whether they need not be asked for again. A clock that went back counts as long ago.
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        self.at <= now && now.since(self.at) < self.good_for
-    }
-}
-
-impl TransmitterKeys {
-    /// Other keys than those that were `seen`; everybody who waits gets one answer.
-    async fn newer(&self, provider: &Provider, address: &str, seen: Option<&Arc<Fetched>>) -> Option<Arc<Fetched>> {
-        let mut asked = self.asked.lock().await;
-        let current = self.known.load_full();
-        let same = match (&current, seen) {
-            (Some(current), Some(seen)) => Arc::ptr_eq(current, seen),
-            (current, seen) => current.is_none() && seen.is_none(),
-        };
-        if !same {
-            return current;
-        }
-        let now = provider.now();
-        if asked.is_some_and(|asked| now.since(asked) < KEY_WINDOW && asked <= now) {
-            return None;
-        }
-        *asked = Some(now);
-        let answer = provider.read(Endpoint::TransmitterKeys, address).await;
-        let read = answer.and_then(|answer| Ok((KeySet::parse(answer.body())?, good_for(answer.headers()))));
-        let keys = match read {
-            Ok((keys, good_for)) => Arc::new(Fetched { keys, at: now, good_for }),
-            Err(error) => {
-                tracing::warn!(provider = provider.name(), %error, "the keys of the transmitter of events are not known");
-                return None;
-            }
-        };
-        self.known.store(Some(Arc::clone(&keys)));
-        Some(keys)
-    }
+/// A place among those who wait for keys.
+fn place() -> Result<SemaphorePermit<'static>, SignalError> {
+    WAITERS.try_acquire().map_err(|_| SignalError::Unavailable)
 }
 
 /// RFC 7519 section 4.1.6: not in the future, with leeway.

@@ -2,7 +2,7 @@
 //!
 //! | format | is understood as |
 //! | --- | --- |
-//! | `iss_sub` | the person `sub`, when `iss` is the provider's issuer; anybody else's person is nobody here |
+//! | `iss_sub` | the person `sub`, when `iss` is the provider's issuer or its transmitter's; anybody else's person is nobody here |
 //! | `email` | whoever's session keeps this address |
 //! | `opaque` | the person with this `sub`; as a `session`, the provider's session with this `sid` |
 //! | `aliases` | whoever one of the identifiers means |
@@ -59,18 +59,18 @@ impl Meant {
         self.people.is_empty() && self.sid.is_none()
     }
 
-    /// Reads a subject identifier; none when it is none at all. `issuer` is the one whose people sign in here.
-    pub fn read(subject: &ClaimValue, issuer: &str) -> Option<Self> {
+    /// Reads a subject identifier; none when it is none at all. `issuers` are those whose people sign in here, by any of their spellings.
+    pub fn read(subject: &ClaimValue, issuers: &[&str]) -> Option<Self> {
         let ClaimValue::Object(members) = subject else { return None };
         match format_of(members) {
-            Some("complex") | None => complex(members, issuer),
-            Some(_) => Some(Self { people: people(members, issuer, true), sid: None }),
+            Some("complex") | None => complex(members, issuers),
+            Some(_) => Some(Self { people: people(members, issuers, true), sid: None }),
         }
     }
 }
 
 /// A subject of several members.
-fn complex(members: &Members, issuer: &str) -> Option<Meant> {
+fn complex(members: &Members, issuers: &[&str]) -> Option<Meant> {
     let object = |name: &str| match members.get(name) {
         Some(ClaimValue::Object(member)) => Some(member),
         _ => None,
@@ -79,43 +79,47 @@ fn complex(members: &Members, issuer: &str) -> Option<Meant> {
     if !members.values().any(|value| matches!(value, ClaimValue::Object(_))) {
         return None;
     }
-    let people = user.map(|user| people(user, issuer, true)).unwrap_or_default();
-    let sid = session.and_then(|session| session_id(session, issuer));
+    let people = user.map(|user| people(user, issuers, true)).unwrap_or_default();
+    let sid = session.and_then(|session| session_id(session, issuers));
     // Whoever is named and not known here is nobody, and so is what is said of them.
     let stranger = (user.is_some() && people.is_empty()) || (session.is_some() && sid.is_none());
     Some(if stranger { Meant::default() } else { Meant { people, sid } })
 }
 
-fn people(members: &Members, issuer: &str, may_have_aliases: bool) -> Vec<Person> {
+fn people(members: &Members, issuers: &[&str], may_have_aliases: bool) -> Vec<Person> {
     let subject = |name: &str| text(members, name).map(|subject| Person::Subject(subject.to_owned()));
     let one = match format_of(members) {
-        Some("iss_sub") if text(members, "iss") == Some(issuer) => subject("sub"),
+        Some("iss_sub") if is_of(members, issuers) => subject("sub"),
         Some("email") => {
             text(members, "email").filter(|email| email.contains('@')).map(|email| Person::Email(email.to_owned()))
         }
         Some("opaque") => subject("id"),
-        Some("aliases") if may_have_aliases => return aliases(members, issuer),
+        Some("aliases") if may_have_aliases => return aliases(members, issuers),
         _ => None,
     };
     one.into_iter().collect()
 }
 
 /// RFC 9493 section 3.2.8: aliases do not nest.
-fn aliases(members: &Members, issuer: &str) -> Vec<Person> {
+fn aliases(members: &Members, issuers: &[&str]) -> Vec<Person> {
     let Some(ClaimValue::List(identifiers)) = members.get("identifiers") else { return Vec::new() };
     let of_one = |identifier: &ClaimValue| match identifier {
-        ClaimValue::Object(members) => people(members, issuer, false),
+        ClaimValue::Object(members) => people(members, issuers, false),
         _ => Vec::new(),
     };
     identifiers.iter().take(MAX_ALIASES).flat_map(of_one).collect()
 }
 
-fn session_id(members: &Members, issuer: &str) -> Option<String> {
+fn session_id(members: &Members, issuers: &[&str]) -> Option<String> {
     match format_of(members)? {
         "opaque" => text(members, "id").map(str::to_owned),
-        "iss_sub" if text(members, "iss") == Some(issuer) => text(members, "sub").map(str::to_owned),
+        "iss_sub" if is_of(members, issuers) => text(members, "sub").map(str::to_owned),
         _ => None,
     }
+}
+
+fn is_of(members: &Members, issuers: &[&str]) -> bool {
+    text(members, "iss").is_some_and(|issuer| issuers.contains(&issuer))
 }
 
 fn format_of(members: &Members) -> Option<&str> {
@@ -138,7 +142,7 @@ mod tests {
 
     fn read(subject: &str) -> Option<(Vec<String>, Option<String>)> {
         let claims = Claims::from_json(format!("{{\"s\":{subject}}}").as_bytes()).unwrap();
-        let meant = Meant::read(claims.value("s").unwrap(), ISSUER)?;
+        let meant = Meant::read(claims.value("s").unwrap(), &[ISSUER, "https://transmitter.example"])?;
         let word = |person: &Person| match person {
             Person::Subject(subject) => subject.clone(),
             Person::Email(email) => format!("<{email}>"),
@@ -152,6 +156,7 @@ mod tests {
         for (subject, people, sid) in [
             (r#"{"format":"iss_sub","iss":"https://idp.example","sub":"a"}"#.to_owned(), vec!["a"], None),
             (r#"{"subject_type":"iss-sub","iss":"https://idp.example","sub":"a"}"#.to_owned(), vec!["a"], None),
+            (r#"{"format":"iss_sub","iss":"https://transmitter.example","sub":"a"}"#.to_owned(), vec!["a"], None),
             (r#"{"format":"email","email":"a@gmr.example"}"#.to_owned(), vec!["<a@gmr.example>"], None),
             (r#"{"format":"opaque","id":"a"}"#.to_owned(), vec!["a"], None),
             (

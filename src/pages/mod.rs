@@ -74,6 +74,13 @@ pub enum Page<'a> {
         /// Where signing in starts.
         sign_in_url: &'a str,
     },
+    /// The session ended while the application had not answered yet (L04).
+    SessionOver {
+        /// The application's name.
+        app: &'a str,
+        /// Where signing in starts.
+        sign_in_url: &'a str,
+    },
     /// A form came without a session and is kept in this very page until the person has signed in (C13).
     FormKept {
         /// The application's name.
@@ -89,6 +96,17 @@ pub enum Page<'a> {
     },
     /// A form that is kept was to be sent, and the application could not take it just now.
     FormUnsent {
+        /// The application's name.
+        app: &'a str,
+        /// Where the form goes.
+        path: &'a str,
+        /// Where the page is posted.
+        action: &'a str,
+        /// The form, sealed.
+        token: &'a str,
+    },
+    /// A form that is kept is being sent already, and it is not known yet whether it gets there.
+    FormUnderWay {
         /// The application's name.
         app: &'a str,
         /// Where the form goes.
@@ -185,6 +203,22 @@ pub struct Me<'a> {
     pub provider: Option<&'a str>,
 }
 
+/// What stands at the foot of a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Foot<'a> {
+    /// The number of the request, to be quoted.
+    pub request_id: &'a str,
+    /// Whom people ask, in the administrator's words.
+    pub contact: Option<&'a str>,
+}
+
+/// Only the number of the request.
+impl<'a> From<&'a str> for Foot<'a> {
+    fn from(request_id: &'a str) -> Self {
+        Self { request_id, contact: None }
+    }
+}
+
 /// In which form a client wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -217,6 +251,8 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sign_in_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<&'a str>,
 }
 
 impl Page<'_> {
@@ -226,6 +262,7 @@ impl Page<'_> {
             Self::SignedOut { .. } | Self::SignOut { .. } | Self::SignedIn { .. } | Self::Me(_) => StatusCode::OK,
             Self::Forbidden { .. } | Self::StepUpFailed { .. } | Self::NetworkDenied => StatusCode::FORBIDDEN,
             Self::SignInRequired { .. }
+            | Self::SessionOver { .. }
             | Self::FormKept { .. }
             | Self::FormNotKept { .. }
             | Self::TokenRefused { code: Some(_), .. } => StatusCode::UNAUTHORIZED,
@@ -234,6 +271,7 @@ impl Page<'_> {
             | Self::FormUnsent { .. }
             | Self::TokenRefused { code: None, .. }
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::FormUnderWay { .. } => StatusCode::CONFLICT,
             Self::Unavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -255,8 +293,10 @@ impl Page<'_> {
             Self::Forbidden { .. } => "forbidden",
             Self::StepUpFailed { .. } => "step_up_failed",
             Self::SignInRequired { .. } => "sign_in_required",
+            Self::SessionOver { .. } => "session_over",
             Self::FormKept { .. } => "form_kept",
             Self::FormUnsent { .. } => "form_unsent",
+            Self::FormUnderWay { .. } => "form_under_way",
             Self::FormNotKept { .. } => "form_not_kept",
             Self::SignedIn { .. } => "signed_in",
             Self::LoginFailed { .. } => "login_failed",
@@ -275,29 +315,32 @@ impl Page<'_> {
     }
 
     /// The page for people, and the Content-Security-Policy that it needs.
-    pub fn html(&self, request_id: &str) -> Rendered {
-        render::page(&texts::content(self), request_id)
+    pub fn html<'f>(&self, foot: impl Into<Foot<'f>>) -> Rendered {
+        render::page(&texts::content(self), foot.into())
     }
 
-    /// The object for programs: `error` (the code), `message`, `request_id`.
-    pub fn json(&self, request_id: &str) -> Bytes {
+    /// The object for programs: `error` (the code), `message`, `request_id`, and `contact` where there is one.
+    pub fn json<'f>(&self, foot: impl Into<Foot<'f>>) -> Bytes {
+        let Foot { request_id, contact } = foot.into();
         let content = texts::content(self);
         let sign_in_url = match self {
-            Self::SignInRequired { sign_in_url, .. } | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
+            Self::SignInRequired { sign_in_url, .. }
+            | Self::SessionOver { sign_in_url, .. }
+            | Self::FormNotKept { sign_in_url, .. } => Some(*sign_in_url),
             _ => None,
         };
-        let problem = Problem { error: self.code(), message: &content.said, request_id, sign_in_url };
+        let problem = Problem { error: self.code(), message: &content.said, request_id, sign_in_url, contact };
         serde_json::to_vec(&problem).unwrap_or_default().into()
     }
 
     /// The whole answer in the wanted form, with its security headers.
-    pub fn answer(&self, form: Form, request_id: &str) -> Response<Bytes> {
+    pub fn answer<'f>(&self, form: Form, foot: impl Into<Foot<'f>>) -> Response<Bytes> {
         let (body, csp, kind) = match form {
             Form::Html => {
-                let Rendered { body, csp } = self.html(request_id);
+                let Rendered { body, csp } = self.html(foot);
                 (body, csp, "text/html; charset=utf-8")
             }
-            Form::Json => (self.json(request_id), nothing(), "application/json"),
+            Form::Json => (self.json(foot), nothing(), "application/json"),
         };
         let mut answer = Response::new(body);
         *answer.status_mut() = self.status();

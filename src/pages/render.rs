@@ -15,6 +15,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest as _, Sha256};
 
+use super::Foot;
 use super::texts::{Content, Onward, PageForm};
 
 const STYLE: &str = include_str!("style.css");
@@ -55,7 +56,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
 
 /// Renders one page.
-pub(super) fn page(content: &Content<'_>, request_id: &str) -> Rendered {
+pub(super) fn page(content: &Content<'_>, foot: Foot<'_>) -> Rendered {
     let link = content.link.as_ref().filter(|link| is_safe(link.url));
     let values = context! {
         style => Value::from_safe_string(STYLE.to_owned()),
@@ -63,7 +64,8 @@ pub(super) fn page(content: &Content<'_>, request_id: &str) -> Rendered {
         said => content.said.as_ref(),
         next => content.next.as_ref(),
         lists => content.lists.iter().map(list).collect::<Vec<_>>(),
-        request_id => request_id,
+        request_id => foot.request_id,
+        contact => foot.contact,
         link => link.map(|link| context! { url => link.url, label => link.label, beside => link.beside }),
         form => content.form.as_ref().map(|form| {
             context! {

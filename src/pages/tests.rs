@@ -32,6 +32,7 @@ fn every_page() -> Vec<Page<'static>> {
         Page::Forbidden { app, person: None, sign_out_url: None },
         Page::StepUpFailed { app, retry_url },
         Page::SignInRequired { app, sign_in_url: retry_url },
+        Page::SessionOver { app, sign_in_url: retry_url },
         Page::FormKept {
             app,
             path: "/statements",
@@ -40,6 +41,7 @@ fn every_page() -> Vec<Page<'static>> {
             sign_in_url: "/.lychgate/sign-in?for=/",
         },
         Page::FormUnsent { app, path: "/statements", action: "/.lychgate/resend", token: "t0ken" },
+        Page::FormUnderWay { app, path: "/statements", action: "/.lychgate/resend", token: "t0ken" },
         Page::FormNotKept { app, reason: "it is larger than 1 MiB", sign_in_url: "/" },
         Page::SignedIn { app },
         Page::LoginFailed {
@@ -148,6 +150,22 @@ fn nothing_breaks_out_of_its_place() {
         assert!(!rendered.csp.to_str().unwrap().contains("script-src"), "{:?}", rendered.csp);
         let json: serde_json::Value = serde_json::from_slice(&page.json(hostile)).unwrap();
         assert_eq!(json["request_id"], hostile);
+    }
+}
+
+#[test]
+fn whom_to_ask_stands_above_the_number_that_is_quoted_and_is_escaped() {
+    let contact = Some("the desk <b>, desk@gmr.example & 555");
+    let foot = Foot { request_id: ID, contact };
+    for page in every_page() {
+        let text = String::from_utf8(page.html(foot).body.to_vec()).unwrap();
+        let shown = format!("Contact: the desk &lt;b&gt;, desk@gmr.example &amp; 555<br>Request id: <code>{ID}</code>");
+        assert!(text.contains(&shown), "{text}");
+        assert!(!html(&page).contains("Contact: "), "{page:?}");
+        let json: serde_json::Value = serde_json::from_slice(&page.json(foot)).unwrap();
+        assert_eq!(json["contact"].as_str(), contact);
+        let json: serde_json::Value = serde_json::from_slice(&page.json(ID)).unwrap();
+        assert!(json.get("contact").is_none());
     }
 }
 

@@ -52,6 +52,12 @@ impl<'a> Content<'a> {
     fn link(self, url: impl Into<Option<&'a str>>, label: &'static str) -> Self {
         Self { link: url.into().map(|url| Link { url, label, beside: false }), ..self }
     }
+
+    /// With the button that sends a kept form.
+    fn sending_form(self, action: &'a str, token: &'a str) -> Self {
+        let (label, onward) = ("Send the form", Onward::Anywhere);
+        Self { form: Some(PageForm { action, token, label, everywhere: None, onward }), ..self }
+    }
 }
 
 const TELL: &str = "If it happens again, tell the people who look after it and give them the request id below.";
@@ -79,23 +85,20 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
             "Sign in and then repeat what you were doing: nothing of it has reached the application.",
         )
         .link(sign_in_url, "Sign in"),
+        Page::SessionOver { app, sign_in_url } => Content::new(
+            "Your session has ended",
+            format!("Your session ended before {app} had answered."),
+            "Sign in again. What you sent may have reached the application all the same: see what became of it before you repeat it.",
+        )
+        .link(sign_in_url, "Sign in"),
         Page::FormKept { app, path, action, token, sign_in_url } => {
             let content = Content::new(
                 "Your session has ended, and your form is kept",
                 format!("What you sent to {path} has not reached {app}. It is kept in this page, unread, for an hour."),
                 "Leave this page open. Sign in in a new tab, come back here, and send the form.",
             );
-            Content {
-                link: Some(Link { url: sign_in_url, label: "Sign in in a new tab", beside: true }),
-                form: Some(PageForm {
-                    action,
-                    token,
-                    label: "Send the form",
-                    everywhere: None,
-                    onward: Onward::Anywhere,
-                }),
-                ..content
-            }
+            let link = Some(Link { url: sign_in_url, label: "Sign in in a new tab", beside: true });
+            Content { link, ..content.sending_form(action, token) }
         }
         Page::FormUnsent { app, path, action, token } => {
             let content = Content::new(
@@ -103,11 +106,15 @@ pub(super) fn content<'a>(page: &Page<'a>) -> Content<'a> {
                 format!("What you sent to {path} has not reached {app}, which could not take it just now. It is still kept in this page, unread."),
                 "Leave this page open, wait a moment, and send it again.",
             );
-            let label = "Send the form";
-            Content {
-                form: Some(PageForm { action, token, label, everywhere: None, onward: Onward::Anywhere }),
-                ..content
-            }
+            content.sending_form(action, token)
+        }
+        Page::FormUnderWay { app, path, action, token } => {
+            let content = Content::new(
+                "Your form is being sent already",
+                format!("What you sent to {path} is on its way to {app}: it was sent a moment ago. It is still kept in this page, unread."),
+                "Leave this page open, wait a moment, and send it again: it goes once, and you are told when it has gone.",
+            );
+            content.sending_form(action, token)
         }
         Page::FormNotKept { app, reason, sign_in_url } => Content::new(
             "Please sign in, and send your form again",

@@ -80,8 +80,20 @@ pub struct Login {
     pub parameters: Vec<(String, String)>,
 }
 
+/// What people are told on pages, in the administrator's words.
+#[derive(Default)]
+pub(super) struct Words {
+    pub(super) title: Option<Box<str>>,
+    pub(super) contact: Option<Box<str>>,
+}
+
+/// The longest title, and the longest contact, in characters: what a page can show without growing out of shape.
+const LONGEST: [(&str, usize); 2] = [("title", 80), ("contact", 200)];
+
 /// `[app]` as read.
 pub(super) struct App {
+    /// In a place of their own: no request reads them that is answered by the application.
+    pub(super) words: Box<Words>,
     pub(super) hosts: Vec<HostName>,
     pub(super) hosts_at: Range<usize>,
     pub(super) prefix: Box<str>,
@@ -109,6 +121,7 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
             reading.error(format!("`app` has no `{key}`"), span.clone(), example(key));
         }
     }
+    let [title, contact] = LONGEST.map(|(key, longest)| read_words(&mut section, key, longest, reading));
     let case = match section.flag("ignore_case", reading) {
         Some(true) => Case::Ignored,
         Some(false) | None => Case::Matters,
@@ -126,7 +139,8 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let targets: Vec<_> = targets.unwrap_or_default().iter().filter_map(|text| read_target(text, reading)).collect();
     let host = host.unwrap_or(HostMode::Keep);
     let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
-    let app = App { hosts, hosts_at, prefix: prefix.clone(), case, path_switches, forged_headers, upstream };
+    let words = Box::new(Words { title, contact });
+    let app = App { words, hosts, hosts_at, prefix: prefix.clone(), case, path_switches, forged_headers, upstream };
     (Some(app), prefix)
 }
 
@@ -136,6 +150,23 @@ fn read_path_switches(section: &mut Section<'_>, reading: &mut Reading<'_>) -> P
         encoded_slash: section.word("encoded_slash", &words, reading).unwrap_or_default(),
         parameters: section.word("path_parameters", &words, reading).unwrap_or_default(),
     }
+}
+
+/// A line of text for people.
+fn read_words(
+    section: &mut Section<'_>,
+    key: &'static str,
+    longest: usize,
+    reading: &mut Reading<'_>,
+) -> Option<Box<str>> {
+    let text = section.text(key, reading)?;
+    let line = text.text.trim();
+    if line.is_empty() || line.chars().count() > longest || line.chars().any(char::is_control) {
+        let help = format!("write one line of at most {longest} characters");
+        reading.error(format!("`{key}` cannot be shown to people"), text.span, help);
+        return None;
+    }
+    Some(line.into())
 }
 
 fn example(key: &str) -> &'static str {
@@ -151,7 +182,10 @@ fn read_hosts(texts: Vec<Text<'_>>, reading: &mut Reading<'_>) -> Vec<HostName> 
             }
             Ok(host) => hosts.push(host),
             Err(why) => {
-                let help = "write the exact name without scheme and port, for example \"app.example\"";
+                let help = match text.text.contains('*') {
+                    true => "name each host by itself: hosts = [\"a.example\", \"b.example\"]",
+                    false => "write the exact name without scheme and port, for example \"app.example\"",
+                };
                 reading.error(format!("`{}` is no host name: {why}", text.text), text.span, help);
             }
         }
@@ -238,7 +272,7 @@ pub(super) fn read_login(
     let span = section.span();
     let provider = section.text("provider", reading);
     let named = provider.is_some() || !section.lacks("provider");
-    let acr = section.texts("acr", reading);
+    let acr = login::read_acr(&mut section, reading).unwrap_or_default();
     let claims = section.texts("claims", reading);
     let asking = login::read(&mut section, reading);
     section.finish(reading);
@@ -246,7 +280,7 @@ pub(super) fn read_login(
     let owned =
         |texts: Option<Vec<Text<'_>>>| texts.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
     let login::Asking { max_age, prompt, parameters } = asking;
-    let (acr, claims) = (owned(acr), owned(claims));
+    let claims = owned(claims);
     Some(Login { provider: provider?, acr, claims, max_age, prompt, parameters })
 }
 

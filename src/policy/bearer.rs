@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::app::{self, Login};
 use super::compile::ProviderFacts;
+use super::login;
 use super::reader::{Reading, Section, Text, unknown_name};
 use crate::crypto::SignatureAlgorithm;
 
@@ -65,7 +66,7 @@ pub(super) fn read(
     let audience = section.texts("audience", reading);
     let scopes = section.texts("scopes", reading).unwrap_or_default();
     let clients = section.texts("clients", reading);
-    let acr = section.texts("acr", reading);
+    let acr = login::read_acr(&mut section, reading);
     let any_type = section.word("type", &[("at+jwt", false), ("any", true)], reading);
     let algorithms = section.texts("algorithms", reading);
     let cache_at = section.value("cache").map(toml::Spanned::span);
@@ -102,7 +103,7 @@ pub(super) fn read(
         clients: clients.map(owned).unwrap_or_default(),
         algorithms: algorithms.unwrap_or_else(|| SignatureAlgorithm::ALL.to_vec()),
         any_type: any_type.unwrap_or(false),
-        acr: acr.map(owned),
+        acr,
         cache: cache.unwrap_or(CACHE),
         forward,
     })

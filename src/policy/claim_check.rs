@@ -47,10 +47,10 @@ const SCOPES: [(&str, &[&str]); 4] = [
 const GROUPS: &str = "groups";
 
 /// Claims of common providers that look like slips of the finger.
-const KNOWN: [&str; 6] = ["emails", "group", "role", "roles", "names", "phone"];
+const KNOWN: [&str; 7] = ["mail", "emails", "group", "role", "roles", "names", "phone"];
 
 /// The shortest name that is long enough to be a slip of the finger.
-const SHORTEST: usize = 5;
+const SHORTEST: usize = 4;
 
 /// Warns of the claims that are read in these files, as far as something uses what reads them.
 pub(super) fn check<'r, 'f: 'r>(

@@ -152,8 +152,9 @@ fn read_sections<'f>(
     let tests = test_table::read(tests, place, defaults, reading);
     whole.finish(reading);
     check_login(has_login || bearer_at.is_some(), &rules, reading);
-    if let Some(span) = headers.span.clone().filter(|_| headers.tell() && !rules.iter().any(|entry| entry.rule.tells()))
-    {
+    // A rule with a mistake is not among the rules: it may be the one that sends them.
+    let tells = reading.has_errors() || rules.iter().any(|entry| entry.rule.tells());
+    if let Some(span) = headers.span.clone().filter(|_| headers.tell() && !tells) {
         reading.push(Diagnostic::warning("these headers are never sent: every rule is public"), span);
     }
     let mut sets = SetTable::new(&headers);

@@ -1,7 +1,7 @@
 //! Rules that can never do anything: covered by an earlier one, or redirecting to themselves.
 //!
-//! Only plain cases are recognised, and what is recognised is certain: an earlier rule covers a later one when it decides,
-//! selects no less, and has every method and path of it.
+//! Only plain cases are recognised, and what is recognised is certain: earlier rules cover a pattern of a later one when each of them decides,
+//! selects no less and has a pattern that covers it, and they have all its methods between them.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's.
 
@@ -21,24 +21,43 @@ pub(super) fn check(rules: &[RuleEntry], case: Case, reading: &mut Reading<'_>) 
     }
 }
 
-/// An earlier rule that covers every method and path of `later` leaves nothing for it.
+/// Earlier rules that cover every method and path of `later` leave nothing for it.
 fn report_unreachable(later: &RuleEntry, earlier: &[RuleEntry], reading: &mut Reading<'_>) {
-    let blocking = |pattern: &Pattern| {
-        // Every pair of rules is looked at, and hardly any two have paths in common: that is asked first.
-        earlier.iter().find(|rule| rule.patterns.iter().any(|earlier| earlier.covers(pattern)) && blocks(rule, later))
+    let blockers: Option<Vec<_>> = later.patterns.iter().map(|pattern| blockers(pattern, later, earlier)).collect();
+    let Some(mut blockers) = blockers.map(|all| all.concat()).filter(|all| !all.is_empty()) else { return };
+    blockers.sort_unstable_by_key(|rule| rule.span.start);
+    blockers.dedup_by_key(|rule| rule.span.start);
+    let names = blockers.iter().map(|rule| format!("`{}` on line {}", rule.rule.label, reading.line(rule.span.start)));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let message = match blockers.len() {
+        1 => format!("this rule can never match: rule {names} comes first"),
+        _ => format!("this rule can never match: the rules {names} come first"),
     };
-    let blockers: Option<Vec<_>> = later.patterns.iter().map(blocking).collect();
-    if let Some(blocker) = blockers.as_ref().and_then(|all| all.first()) {
-        let line = reading.line(blocker.span.start);
-        let message = format!("this rule can never match: rule `{}` on line {line} comes first", blocker.rule.label);
-        reading.error(message, later.span.clone(), "the first rule that matches decides; move the narrower rule up");
-    }
+    reading.error(message, later.span.clone(), "the first rule that matches decides; move the narrower rule up");
 }
 
-/// Whether `earlier` leaves nothing for `later` where its paths match. Of rules that observe, only the first is noted.
-fn blocks(earlier: &RuleEntry, later: &RuleEntry) -> bool {
+/// The earlier rules that leave no method of `later` for the paths of one of its patterns; none where one is left.
+fn blockers<'r>(pattern: &Pattern, later: &RuleEntry, earlier: &'r [RuleEntry]) -> Option<Vec<&'r RuleEntry>> {
+    // Every pair of rules is looked at, and hardly any two have paths in common: that is asked first.
+    let has_paths = |rule: &&RuleEntry| rule.patterns.iter().any(|earlier| earlier.covers(pattern));
+    let mut found: Vec<&RuleEntry> = Vec::new();
+    let mut left: Vec<&Method> = later.methods.iter().collect();
+    for rule in earlier.iter().filter(has_paths).filter(|rule| decides_before(rule, later)) {
+        let before = left.len();
+        left.retain(|method| !rule.methods.contains(method));
+        if left.len() < before {
+            found.push(rule);
+        }
+        if left.is_empty() {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Whether `earlier` decides where both rules match, whatever else the request is. Of rules that observe, only the first is noted.
+fn decides_before(earlier: &RuleEntry, later: &RuleEntry) -> bool {
     (!earlier.rule.observes || later.rule.observes)
-        && earlier.methods.covers(&later.methods)
         && (earlier.rule.selector().is_everything() || earlier.rule.selector() == later.rule.selector())
 }
 

@@ -42,6 +42,11 @@ impl Doubtful {
         Self { parameters: parameters.into_iter().collect(), headers: headers.into_iter().collect(), path }
     }
 
+    /// The fields of the head that are read.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|name| &**name)
+    }
+
     /// Why a request must be denied; nothing when all is clear.
     pub(super) fn doubt(&self, request: &RequestFacts<'_>) -> Option<DenialReason> {
         if request.query.is_some() {
@@ -51,10 +56,6 @@ impl Doubtful {
             }
         }
         let doubtful = |name: &&str| matches!(field(request.headers, name), Field::Ambiguous);
-        self.headers
-            .iter()
-            .map(|name| &**name)
-            .find(doubtful)
-            .map(|name| DenialReason::RequestHeaderAmbiguous(name.to_string()))
+        self.headers().find(doubtful).map(|name| DenialReason::RequestHeaderAmbiguous(name.to_string()))
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn encode<'t>(text: impl Into<Cow<'t, str>>, encoding: Encoding) -> R
             });
         }
         Encoding::Percent => percent(&text).into_bytes(),
-        Encoding::Latin1 => no_edge_space(&text)?
+        Encoding::Latin1 => no_edge_blank(&text)?
             .chars()
             .map(|character| {
                 u8::try_from(character).map_err(|_| EncodeError::Unencodable("a character is not Latin-1"))
@@ -204,6 +204,14 @@ fn no_edge_space(text: &str) -> Result<&str, EncodeError> {
         return Err(EncodeError::Unencodable("a space at its beginning or end would be lost on the way"));
     }
     Ok(text)
+}
+
+/// The no-break space of Latin-1 is one byte, which servers that decode fields so (WSGI) strip as they do a space.
+fn no_edge_blank(text: &str) -> Result<&str, EncodeError> {
+    if text.starts_with('\u{a0}') || text.ends_with('\u{a0}') {
+        return Err(EncodeError::Unencodable("a no-break space at its beginning or end could be lost on the way"));
+    }
+    no_edge_space(text)
 }
 
 #[cfg(test)]
@@ -303,6 +311,12 @@ mod tests {
             }
         }
         assert_eq!(encode(" admin", Encoding::Percent).as_deref(), Ok(&b"%20admin"[..]));
+        // Servers that decode fields as Latin-1 and strip them take a no-break space for a space.
+        for text in ["\u{a0}admin", "admin\u{a0}", "\u{a0}", "admin \u{a0}"] {
+            assert!(matches!(encode(text, Encoding::Latin1), Err(EncodeError::Unencodable(_))), "{text:?}");
+            assert!(encode(text, Encoding::Utf8Percent).is_ok() && encode(text, Encoding::Rfc2047).is_ok(), "{text:?}");
+        }
+        assert_eq!(encode("a\u{a0}b", Encoding::Latin1).as_deref(), Ok(&b"a\xa0b"[..]));
     }
 
     proptest! {

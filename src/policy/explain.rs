@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::condition::Condition;
 use super::decide::holds_one;
 use super::decision::{Decision, DenialReason, RequestFacts};
-use super::expression::{Failure, Seen, seen};
+use super::expression::{Seen, seen};
 use super::header::Header;
 use super::prepared::{Glance, Prepared};
 use super::route::Offer;
@@ -359,23 +359,12 @@ impl<'p> Asking<'p, '_> {
                 ExplainedHeader { value: Some(MASK.to_owned()), masked: true, ..none }
             }
             Ok(Some(value)) => ExplainedHeader { value: Some(printed(value.as_bytes())), ..none },
-            Ok(None) => ExplainedHeader { why: Some(self.omitted(header, who)), ..none },
+            Ok(None) => {
+                let why = who.with_view(self.glance(), |view| header.why_omitted(view));
+                ExplainedHeader { why: Some(why), ..none }
+            }
             Err(reason) => ExplainedHeader { why: Some(reason.to_string()), ..none },
         }
-    }
-
-    /// Why a header is not sent.
-    fn omitted(&self, header: &Header, who: &Prepared) -> String {
-        let absent = who.with_view(self.glance(), |view| {
-            header.expressions().iter().find_map(|expression| match (expression.text(view), expression.list(view)) {
-                (Err(Failure::Absent(name)), _) | (_, Err(Failure::Absent(name))) => {
-                    Some(format!("`{name}` is absent"))
-                }
-                (Err(_), Ok(items)) if items.is_empty() => Some("the list is empty".to_owned()),
-                _ => None,
-            })
-        });
-        absent.unwrap_or_else(|| "its value does not fit, and the policy then omits it".to_owned())
     }
 
     pub(super) fn glance(&self) -> Glance<'_> {

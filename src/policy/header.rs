@@ -182,6 +182,22 @@ impl Header {
         }
     }
 
+    /// Why it is not sent, where it is not; for those who ask.
+    pub(super) fn why_omitted(&self, view: &View<'_>) -> String {
+        if let Source::List { list, .. } = &self.source
+            && list.list(view).is_ok_and(|items| items.is_empty())
+        {
+            return "the list is empty".to_owned();
+        }
+        match self.bytes(view) {
+            Err(Trouble::Failure(Failure::Absent(name))) => format!("`{name}` is absent"),
+            Ok(bytes) if bytes.len() > self.max => {
+                "it is longer than its `max`, and the policy then omits it".to_owned()
+            }
+            _ => "its value does not fit, and the policy then omits it".to_owned(),
+        }
+    }
+
     fn bytes<'v>(&'v self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Trouble> {
         match &self.source {
             Source::Basic { user, password } => {
@@ -190,7 +206,14 @@ impl Header {
             Source::Assertion(assertion) => {
                 assertion.sign(view).map(|token| Cow::Owned(token.into_bytes())).map_err(Trouble::Failure)
             }
-            _ => encode_for(self.text(view)?, self.encoding, self.carrier).map_err(Trouble::Encode),
+            _ => {
+                let text = self.text(view)?;
+                if text.contains('%') && !self.tells_escapes_apart() {
+                    let why = "a `%` in it could be taken for the escape of another value";
+                    return Err(Trouble::Encode(EncodeError::Unencodable(why)));
+                }
+                encode_for(text, self.encoding, self.carrier).map_err(Trouble::Encode)
+            }
         }
     }
 
@@ -206,6 +229,17 @@ impl Header {
             Source::Json(expression) => expression.json(view).map(Cow::Owned).map_err(Trouble::Failure),
             Source::Shared { .. } | Source::Assertion(_) => Err(Trouble::Unencodable("it is no text")),
         }
+    }
+
+    /// Whether a `%` of a value that is sent as `encoding` has it can be told from one of a value that is percent-encoded instead (S06).
+    fn tells_escapes_apart(&self) -> bool {
+        let never_instead = match &self.source {
+            // JSON fits into every header, and with a text in it into no cookie.
+            Source::Json(_) | Source::List { contains: Contains::Percent, .. } => true,
+            _ => self.encoding == Encoding::Rfc2047 && self.carrier == Carrier::Header,
+        };
+        let escapes = matches!(self.encoding, Encoding::Percent | Encoding::Utf8Percent | Encoding::Base64);
+        self.unencodable != Unencodable::Percent || never_instead || escapes
     }
 
     /// What is sent when the value cannot be encoded.

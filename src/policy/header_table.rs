@@ -302,6 +302,12 @@ fn any_template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> 
     }
     let compiled = Template::compile(text.text, &reading.named());
     let template = compiled.map_err(|mistakes| report(mistakes, text, reading)).ok()?;
+    if let Some(written) = template.forgotten() {
+        let message = format!("`{written}` is no expression: it is sent as it stands");
+        let help = "an expression is written ${…}, as in ${user.email}";
+        let finding = Diagnostic::warning(message).help(help).docs(reference::policy::EXPRESSIONS_AT);
+        reading.push(finding, text.span.clone());
+    }
     reading.note_claims(text, template.places());
     Some(template)
 }

@@ -1,4 +1,4 @@
-//! Reads what the logins at an application ask the provider for: `max_age`, `prompt` and `parameters` of `[login]`.
+//! Reads what the logins at an application ask the provider for: `acr`, and `max_age`, `prompt` and `parameters` of `[login]`.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's; what protects a login cannot be set.
 //! Specification: OpenID Connect Core 3.1.2.1.
@@ -21,6 +21,19 @@ pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Aski
     let prompt = section.text("prompt", reading).and_then(|text| read_prompt(&text, reading));
     let parameters = section.section("parameters", reading).map(|inner| read_parameters(&inner, reading));
     Asking { max_age, prompt, parameters: parameters.unwrap_or_default() }
+}
+
+/// Reads authentication contexts; none where the key is not there. A request names them with spaces between, so one that is empty or has a space
+/// would be asked for and never come.
+pub(super) fn read_acr(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<Vec<String>> {
+    let contexts = section.texts("acr", reading)?;
+    for context in &contexts {
+        if context.text.is_empty() || context.text.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
+            let help = "write each as the provider names it: acr = [\"urn:okta:loa:2fa:any\"]";
+            reading.error("an authentication context is empty or has a space", context.span.clone(), help);
+        }
+    }
+    Some(contexts.iter().map(|context| context.text.to_owned()).collect())
 }
 
 fn read_prompt(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<String> {

@@ -11,6 +11,7 @@
 mod answer;
 mod app;
 mod bearer;
+mod brought;
 mod case;
 mod circumstances;
 mod claim_check;
@@ -69,6 +70,7 @@ use http::HeaderName;
 pub use answer::{Answer, Redirect, Respond};
 pub use app::{ForgedHeaders, HostMode, Login, Upstream, UpstreamTarget};
 pub use bearer::{Bearer, TokenForm};
+pub use brought::TestedRequest;
 pub use compared::{Compare, Compared};
 pub use compile::{Environment, ProviderFacts, compile, no_files};
 pub use condition::ConditionText;
@@ -150,6 +152,16 @@ impl Policy {
     /// The application's name: the file's name without `.toml`.
     pub fn name(&self) -> &Arc<str> {
         &self.door.name
+    }
+
+    /// What people call the application; on pages only.
+    pub fn title(&self) -> &str {
+        self.app.words.title.as_deref().unwrap_or(self.name())
+    }
+
+    /// Whom people ask who are refused.
+    pub fn contact(&self) -> Option<&str> {
+        self.app.words.contact.as_deref()
     }
 
     /// Whether it only observes: a shadow of another policy, which is decided beside it and never enforced.

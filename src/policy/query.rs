@@ -1,8 +1,8 @@
 //! One parameter of a query, read so that no application can read another value than the policy did.
 //!
 //! Servers disagree about queries: of a name that stands twice some take the first value, some the last and some both; PHP
-//! reads `a.b` and `a b` as `a_b` and cuts `a[x]`, ASP ignores case and stray `%` and reads `%u0061` as `a`, older ones split at `;` and
-//! take bytes that are too many for a letter (`%c1%a1`) for it, C stops at a NUL. What stands for a name that is no sound escape could be
+//! reads `a.b` and `a b` as `a_b` and cuts `a[x]`, Rack takes `]a` and `[]a` for `a`, Zope takes `a:int`, ASP ignores case and stray `%` and
+//! reads `%u0061` as `a`, older ones split at `;` and take bytes that are too many for a letter (`%c1%a1`) for it, C stops at a NUL. What stands for a name that is no sound escape could be
 //! any name. Where any of them could see another value than the one found here, the parameter is [`Parameter::Ambiguous`], and
 //! a request that a policy decides by it is denied.
 //!
@@ -77,8 +77,9 @@ fn could_be(raw: &str, name: &str) -> bool {
     let bytes = shortest(&bytes);
     let lenient = String::from_utf8_lossy(&bytes);
     let ended = lenient.split('\0').next().unwrap_or_default();
-    let bare = ended.trim_start_matches([' ', '[']);
-    let wanted = name.trim_start_matches([' ', '[']);
+    let bare = ended.trim_start_matches([' ', '[', ']']);
+    let wanted = name.trim_start_matches([' ', '[', ']']);
+    let bare = if wanted.contains(':') { bare } else { before_converter(bare) };
     let (cut, cut_wanted) = (before_bracket(bare), before_bracket(wanted));
     same(bare, wanted) || same(cut, wanted) || same(bare, cut_wanted) || same(cut, cut_wanted)
 }
@@ -112,6 +113,11 @@ fn shortest(bytes: &[u8]) -> Cow<'_, [u8]> {
 /// `a` of `a[x]`, and of the `a]` that is left of `[a]`.
 fn before_bracket(name: &str) -> &str {
     name.split(['[', ']']).next().unwrap_or_default()
+}
+
+/// `a` of `a:int` and `a:utf8:list`.
+fn before_converter(name: &str) -> &str {
+    name.split(':').next().unwrap_or_default()
 }
 
 /// Whether two names are one where case, punctuation and stray signs do not count.
@@ -216,12 +222,25 @@ mod tests {
             "%c1%a1_b=1",
             "%e0%81%a1_b=1",
             "a_b%c0%80c=1",
+            "]a_b=1",
+            "[]a_b=1",
+            "[[]a_b]=1",
+            "%5Da_b=1",
+            "a_b=1&%5b%5DA.b=2",
+            "a_b:string=1",
+            "a_b%3Autf8%3alist=1",
+            "a_b=1&a_b:int=2",
+            "[]a_b[]:list=1",
+            "a_b:x[]=1",
+            "x=1;a_b:list=2",
         ];
         for query in alone {
             assert_eq!(read(query, "a_b").as_deref(), Some("(ambiguous)"), "{query}");
         }
         assert_eq!(read("\u{17f}ort=1", "sort").as_deref(), Some("(ambiguous)"));
         assert_eq!(read("a[]=1&a=2", "a[]").as_deref(), Some("(ambiguous)"));
+        assert_eq!(read("a:b=1&]a:b=2", "a:b").as_deref(), Some("(ambiguous)"));
+        assert_eq!(read("a:b=1&a=2", "a:b").as_deref(), Some("1"));
     }
 
     proptest::proptest! {
@@ -248,6 +267,17 @@ mod tests {
             let query = format!("{spelled}=1");
             let found = parameter(Some(&query), &name);
             proptest::prop_assert_ne!(found, Parameter::Absent, "{}", spelled);
+        }
+
+        #[test]
+        fn a_name_that_frameworks_cut_out_is_never_overlooked(
+            name in "[a-z_]{1,8}", before in "[ \\[\\]]{0,3}", after in "(\\[[a-z]?\\]|\\])?(:[a-z]{1,6}){0,2}",
+        ) {
+            let sent: String = url::form_urlencoded::byte_serialize(format!("{before}{name}{after}").as_bytes()).collect();
+            for query in [format!("{sent}=1"), format!("{before}{name}{after}=1").replace(' ', "+")] {
+                let found = parameter(Some(&query), &name);
+                proptest::prop_assert_ne!(found, Parameter::Absent, "{}", query);
+            }
         }
 
         #[test]

@@ -17,6 +17,7 @@ use super::coverage;
 use super::definitions::read_expression;
 use super::header_choice::{Choices, Layer};
 use super::limits::{self, LimitsRead};
+use super::login;
 use super::method_set::MethodSet;
 use super::pattern::Pattern;
 use super::reader::{Reading, Section, Text};
@@ -25,7 +26,7 @@ use crate::diagnostic::Diagnostic;
 use crate::http::{HostName, PathSwitches};
 
 /// Where the gateway's own pages are, on every host.
-const RESERVED: &str = "/.lychgate";
+pub(super) const RESERVED: &str = "/.lychgate";
 
 /// A compiled rule. What the usual decision reads of it is one cache line; all else is behind pointers.
 #[derive(Debug)]
@@ -382,10 +383,9 @@ fn read_condition(key: &str, text: &Text<'_>, reading: &mut Reading<'_>) -> Opti
 
 fn read_step_up(mut section: Section<'_>, reading: &mut Reading<'_>) -> Option<StepUp> {
     let span = section.span();
-    let acr = section.texts("acr", reading);
+    let acr = login::read_acr(&mut section, reading).unwrap_or_default();
     let max_age = section.duration("max_age", reading);
     section.finish(reading);
-    let acr: Vec<String> = acr.unwrap_or_default().iter().map(|text| text.text.to_owned()).collect();
     if acr.is_empty() && max_age.is_none() {
         reading.error("`step_up` asks for nothing", span, "give `acr`, `max_age` or both");
         return None;

@@ -60,6 +60,15 @@ impl Template {
         })
     }
 
+    /// What looks like an expression and is sent as it stands: `{user.email}`, `$user`, or a bare `user.email`.
+    pub(super) fn forgotten(&self) -> Option<&str> {
+        let whole = self.parts.len() == 1;
+        self.parts.iter().find_map(|part| match part {
+            Part::Literal(text) => lookalike(text).or_else(|| bare(text).filter(|_| whole)),
+            Part::Expression(..) => None,
+        })
+    }
+
     /// The expression, where the template is one and nothing else.
     pub(super) fn into_single(mut self) -> Option<Expression> {
         match (self.parts.pop(), self.parts.is_empty()) {
@@ -99,6 +108,43 @@ fn compile_part(text: &str, range: Range<usize>, named: &Named) -> Result<Expres
         }
         mistakes
     })
+}
+
+/// What expressions begin with, and what other programs call who is signed in.
+const WORDS: [&str; 4] = ["user", "session", "request", "remote_user"];
+
+/// The first `{user…`, `$user…` and the like in a text that is no expression.
+fn lookalike(text: &str) -> Option<&str> {
+    text.match_indices(['$', '{']).find_map(|(at, mark)| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        // `$${` was written on purpose.
+        let escaped = mark == "{" && text.get(..at).unwrap_or_default().ends_with('$');
+        let length = word(rest).filter(|_| !escaped)?;
+        let end = rest.get(length..).unwrap_or_default().find(|character: char| !is_part(character));
+        let end = end.map_or(text.len(), |end| at + 1 + length + end);
+        let closed = mark == "{" && text.get(end..).unwrap_or_default().starts_with('}');
+        text.get(at..end + usize::from(closed))
+    })
+}
+
+/// The whole text, where it is the name of something that is known of a person or a request.
+fn bare(text: &str) -> Option<&str> {
+    let length = word(text)?;
+    let rest = text.get(length..).unwrap_or_default();
+    let name = rest.strip_prefix('.').filter(|name| !name.is_empty())?;
+    name.chars().all(|character| is_part(character) && character != '.').then_some(text)
+}
+
+/// How long the word is that a text begins with, where it is one of [`WORDS`] in any case.
+fn word(text: &str) -> Option<usize> {
+    let length = text.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let length = length.unwrap_or(text.len());
+    let found = text.get(..length).unwrap_or_default();
+    WORDS.iter().any(|known| known.eq_ignore_ascii_case(found)).then_some(length)
+}
+
+fn is_part(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '.')
 }
 
 enum Piece {

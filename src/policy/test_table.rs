@@ -13,8 +13,9 @@ use toml::de::DeValue;
 
 use super::circumstances;
 use super::decision::SessionKind;
+use super::pattern::segments;
 use super::reader::{Reading, Section, Text, Value, unknown_name};
-use super::rule::Place;
+use super::rule::{Place, RESERVED};
 use super::test_case::{Expected, Person, TestCase, WORDS, Word};
 use crate::claims::{ClaimValue, Claims, MAX_DEPTH};
 use crate::http::CanonicalPath;
@@ -103,10 +104,20 @@ fn read_request(
         (Err(_), _) => format!("`{method}` is no method"),
         (_, Err(why)) => format!("the gateway refuses this path: {why}"),
         (_, Ok(path)) if !path.is_below(prefix) => format!("the application is at `{prefix}` and never sees this path"),
+        (_, Ok(path)) if is_reserved(&path) => "this path is the gateway's own, and no rule is asked".to_owned(),
         (Ok(method), Ok(path)) => return Some((method, path, query.map(str::to_owned))),
     };
     reading.error(problem, text.span.clone(), "for example \"GET /admin/payouts?page=2\"");
     None
+}
+
+/// Whether the gateway keeps a path for itself, in any case and any reading.
+fn is_reserved(path: &CanonicalPath) -> bool {
+    let own = |path: &CanonicalPath| {
+        let first = segments(path.as_str()).next();
+        first.zip(segments(RESERVED).next()).is_some_and(|(first, own)| first.eq_ignore_ascii_case(own))
+    };
+    own(path) || path.other_reading().is_some_and(|other| own(&other))
 }
 
 fn read_expected(value: &Value<'_>, reading: &mut Reading<'_>) -> Option<Expected> {

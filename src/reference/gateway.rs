@@ -39,7 +39,7 @@ pub static FILE: Table = Table::new(
         Key::optional(
             "state",
             Kind::Text("folder"),
-            "For what must survive a restart. Made when it is needed, readable by its owner only.",
+            "For what must survive a restart: which sessions were ended, and keys that the gateway made. Made when it is needed, readable by its owner only. Each gateway has its own.",
         )
         .examples(&["\"/var/lib/lychgate\""]),
         Key::optional(

@@ -255,6 +255,20 @@ impl Table {
         self.key(name).map(|key| key.kind).or(self.names.map(|names| names.kind))
     }
 
+    /// The path, with dots, of the key that a name means in which its parts stand joined by `_`: `admin_address` is `admin.address`.
+    pub fn parted(&self, joined: &str) -> Option<String> {
+        joined.match_indices('_').find_map(|(at, _)| {
+            let (head, rest) = (joined.get(..at)?, joined.get(at + 1..)?);
+            let below = match self.kind(head)? {
+                // What is below a list has no name of its own.
+                Kind::Tables(_) | Kind::List(_) | Kind::OneOrMore(_) => return None,
+                kind => kind.table()?,
+            };
+            let known = below.key(rest).map(|_| rest.to_owned());
+            Some(format!("{head}.{}", known.or_else(|| below.parted(rest))?))
+        })
+    }
+
     /// Where the key `name` is documented.
     pub fn docs_of(&self, name: &str) -> &'static str {
         self.key(name).and_then(|key| key.docs).unwrap_or(self.docs)

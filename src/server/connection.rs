@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -19,25 +18,30 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::admission::Admission;
-use super::answer::{Counted, Offered};
 use super::cork::{Outlet, cork};
 use super::goodbye::{self, Breakable};
 use super::guard::Guard;
 use super::io::Watched;
+use super::offered::Offered;
 use super::parked::{self, Readable};
 use super::tls::{self, Accepted, Shown, TlsShown};
 use super::turns::Turns;
+use super::upload::Upload;
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
-use crate::upstream::{BodyError, ClientBody};
+use crate::upstream::ClientBody;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of an answer that wait in one HTTP/2 stream for its client.
-const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Bytes of an answer that h2 has, until it takes no further piece: a small one is enough.
+const MAX_SEND_BUFFER: usize = 16 << 10;
+/// Bytes of uploads that wait in one HTTP/2 connection for their applications.
+const UPLOADS_WINDOW: u32 = 1 << 20;
+/// Of those, the bytes of one upload: an application that takes nothing leaves the other half to uploads that move.
+const UPLOAD_WINDOW: u32 = UPLOADS_WINDOW / 2;
 /// Streams that a client took back before they were begun, until the connection is ended.
 const MAX_TAKEN_BACK: usize = 64;
 /// Streams that were refused in the life of a connection, until it is ended. Pieces of an upload that was answered early count too.
@@ -186,12 +190,10 @@ impl Serving {
                     let request = request.map(|body| match body.is_end_stream() {
                         true => ClientBody::default(),
                         // It may take longer than the answer.
-                        false => {
-                            ClientBody::new(Counted::new(body.map_err(|_| BodyError::Broken), watch.begin_request()))
-                        }
+                        false => ClientBody::new(Upload::new(body, watch.begin_request())),
                     });
                     let response = gateway.handle(request, &facts).await;
-                    response.map(|body| Offered::new(Counted::new(body, in_flight), &watch))
+                    response.map(|body| Offered::new(body, in_flight, &watch))
                 });
                 Ok::<_, Infallible>(answering.await)
             }
@@ -199,6 +201,8 @@ impl Serving {
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(MAX_SEND_BUFFER)
+            .initial_stream_window_size(UPLOAD_WINDOW)
+            .initial_connection_window_size(UPLOADS_WINDOW)
             .max_local_error_reset_streams(MAX_REFUSED)
             .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
             .max_header_list_size(u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX))

@@ -11,8 +11,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::addresses::Place;
-use super::answer::{Offer, take_back};
 use super::guard::Refused;
+use super::offered::{Offer, take_back};
 use super::parked::Parked;
 use super::worker::Slot;
 use crate::config::Timeouts;
@@ -23,6 +23,8 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 const PARK_AFTER: Duration = Duration::from_millis(200);
 /// How long a connection that was asked to end may take before it is dropped.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Answers on HTTP/2 that were taken back and of which the connection holds pieces while it ends; with more it is dropped.
+const MOST_LEFT: usize = 16;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub(super) enum Silence {
     Idle,
     /// The client, which takes nothing of what is written.
     Write,
-    /// The client, which takes nothing of one answer on HTTP/2; the connection goes on.
+    /// The client, which takes nothing of one answer on HTTP/2; the others go on, and no more begin.
     Answer,
 }
 
@@ -106,7 +108,7 @@ pub(super) struct Watch {
     refused: OnceLock<Refused>,
     waker: Mutex<Option<Waker>>,
     /// Bodies of answers on HTTP/2.
-    offers: Mutex<Vec<Weak<Mutex<Offer>>>>,
+    offers: Mutex<Vec<Weak<Offer>>>,
     /// What requests and answers on HTTP/2 are worth to the frame guard, since it last asked.
     earned: AtomicU64,
     /// The connection's place among those of its address.
@@ -227,7 +229,7 @@ impl Watch {
     }
 
     /// A body waits for the client to take it.
-    pub(super) fn offered(&self, offer: Weak<Mutex<Offer>>) {
+    pub(super) fn offered(&self, offer: Weak<Offer>) {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner).push(offer);
     }
 
@@ -299,9 +301,9 @@ impl Watch {
         let now = self.ticks.now();
         let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken_back = take_back(&mut offers, |since| over(since, limits.body_stall));
+        let left = take_back(&mut offers, |since| over(since, limits.body_stall));
         drop(offers);
-        (0..taken_back).for_each(|_| note(Silence::Answer));
+        (0..left.taken).for_each(|_| note(Silence::Answer));
         let since = self.since.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
         let blocked = self.write_blocked_since.load(Ordering::Relaxed);
@@ -309,6 +311,12 @@ impl Watch {
         let finishing = order >= Order::Finish as u8;
         if phase == Phase::Tunnel as u8 || order >= Order::Drop as u8 {
             return;
+        }
+        // Who has no place is a trusted proxy: what some of its clients let lie must not end what others are given.
+        if left.pieces_of > MOST_LEFT && self.place.get().is_some() {
+            return self.give(Order::Drop);
+        } else if left.taken > 0 && !finishing {
+            self.finish();
         }
         let waits_for = |what: Phase, limit| phase == what as u8 && over(since, limit);
         let silence = if blocked != 0 && over(blocked, limits.body_stall) {

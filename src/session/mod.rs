@@ -9,6 +9,7 @@
 mod cache;
 mod door;
 mod opened;
+mod registration;
 mod revocation;
 mod seal;
 mod ticket;
@@ -23,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::crypto::random;
 
 pub use cache::{CacheKey, SessionCache};
+pub use registration::Registration;
 pub use revocation::{
     CAUSES, Cause, Change, Done, Effect, Entry, Keeper, Keeping, Kind, Order, Patience, Revocations, Revoked, Standing,
     Tag, TokenMarks, TokenStanding, Wanted, Whom,
@@ -86,6 +88,8 @@ pub struct Session {
     pub id: SessionId,
     /// The provider's name in the configuration.
     pub provider: Text,
+    /// What that name stood for.
+    pub registration: Registration,
     /// The provider's `sub`.
     pub subject: Text,
     /// The provider's session identifier (`sid`), where it gave one.
@@ -94,7 +98,7 @@ pub struct Session {
     pub acr: Option<Text>,
     /// The authentication methods.
     pub amr: Vec<Text>,
-    /// When the person proved who they are to the provider.
+    /// When the person proved who they are to the provider; 1970 where it does not say, so that no `max_age` is met.
     pub authenticated_at: Timestamp,
     /// When this session began.
     pub started_at: Timestamp,
@@ -119,6 +123,9 @@ pub struct Limits {
     pub max: Duration,
 }
 
+/// How far clocks may be apart: that of the node which made a session, and that of the one which it is brought to.
+const APART: Duration = Duration::from_secs(600);
+
 /// Why a request has no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSession {
@@ -130,7 +137,9 @@ pub enum NoSession {
     Expired,
     /// Nobody used it for too long.
     Idle,
-    /// It was made with another provider than the application now uses.
+    /// It began, or was last used, later than now: a clock is wrong, or was.
+    FromFuture,
+    /// It was made with another provider than the application now uses, or the provider's issuer or client has changed.
     OtherProvider,
     /// The policy reads a claim that this session was never asked for.
     ClaimMissing,
@@ -163,6 +172,7 @@ impl NoSession {
             Self::Unreadable => "session_unreadable",
             Self::Expired => "session_expired",
             Self::Idle => "session_idle",
+            Self::FromFuture => "session_from_future",
             Self::OtherProvider => "session_other_provider",
             Self::ClaimMissing => "session_claim_missing",
             Self::RefreshLost => "session_refresh_lost",
@@ -184,13 +194,20 @@ impl Limits {
 impl Session {
     /// Checks the session against the limits.
     pub fn check(&self, limits: &Limits, now: Timestamp) -> Result<(), NoSession> {
-        if now.since(self.started_at) >= limits.max {
+        if self.is_from_future(now) {
+            Err(NoSession::FromFuture)
+        } else if now.since(self.started_at) >= limits.max {
             Err(NoSession::Expired)
         } else if now.since(self.seen_at) >= limits.idle {
             Err(NoSession::Idle)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a clock that was wrong made it: neither limits nor the list of ended sessions would hold for one that seems newer than it is.
+    pub fn is_from_future(&self, now: Timestamp) -> bool {
+        self.started_at.max(self.seen_at) > now.after(APART)
     }
 
     /// Whether the browser should get a new cookie that says when the session was last seen.
@@ -220,6 +237,7 @@ pub(crate) mod tests {
         Session {
             id: SessionId::new(),
             provider: "okta".into(),
+            registration: Registration::new("https://gmr.okta.example", "lychgate"),
             subject: "00u1".into(),
             provider_session: Some("sid-1".into()),
             acr: None,
@@ -262,6 +280,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn c11_a_session_from_further_in_the_future_than_clocks_are_apart_is_none() {
+        let now = Timestamp::from_seconds(1_000_000);
+        let limits = Limits { idle: Duration::from_secs(60), max: Duration::from_secs(600) };
+        let ahead = |seconds| now.after(Duration::from_secs(seconds));
+        assert_eq!(session(ahead(600)).check(&limits, now), Ok(()));
+        assert_eq!(session(ahead(601)).check(&limits, now), Err(NoSession::FromFuture));
+        let used = Session { seen_at: ahead(601), ..session(now) };
+        assert_eq!(used.check(&limits, now), Err(NoSession::FromFuture));
+        assert_eq!(used.check(&limits, ahead(1)), Ok(()));
+    }
+
+    #[test]
     fn claims_that_are_no_longer_said_are_gone() {
         let mut session = session(Timestamp::from_seconds(1));
         let wanted = ["groups", "email"].map(Into::into).into();
@@ -284,6 +314,7 @@ pub(crate) mod tests {
             (Unreadable, "unreadable"),
             (Expired, "expired"),
             (Idle, "idle"),
+            (FromFuture, "from_future"),
             (OtherProvider, "other_provider"),
             (ClaimMissing, "claim_missing"),
             (RefreshLost, "refresh_lost"),

@@ -3,7 +3,7 @@
 //! May touch: nothing but memory. Trust boundary: the bytes were sealed by the gateway, of this format's version; what does not fit is
 //! no session.
 
-use super::{Session, SessionId};
+use super::{Registration, Session, SessionId};
 use crate::claims::WireReader;
 use crate::clock::Timestamp;
 
@@ -14,6 +14,7 @@ impl Session {
         let session = Self {
             id: SessionId(*reader.take(size_of::<SessionId>())?.first_chunk()?),
             provider: reader.text()?,
+            registration: Registration(*reader.take(size_of::<Registration>())?.first_chunk()?),
             subject: reader.text()?,
             provider_session: reader.option(WireReader::text)?,
             acr: reader.option(WireReader::text)?,
@@ -49,6 +50,7 @@ mod tests {
     struct Format {
         id: [u8; 16],
         provider: String,
+        registration: [u8; 8],
         subject: String,
         provider_session: Option<String>,
         acr: Option<String>,
@@ -67,6 +69,7 @@ mod tests {
             Self {
                 id: session.id.0,
                 provider: session.provider.to_string(),
+                registration: session.registration.0,
                 subject: session.subject.to_string(),
                 provider_session: session.provider_session.as_ref().map(ToString::to_string),
                 acr: session.acr.as_ref().map(ToString::to_string),
@@ -84,7 +87,7 @@ mod tests {
 
     prop_compose! {
         fn format()(
-            (id, provider, subject) in (any::<[u8; 16]>(), "\\PC{0,9}", "[a-z0-9]{0,40}"),
+            (id, provider, registration, subject) in (any::<[u8; 16]>(), "\\PC{0,9}", any::<[u8; 8]>(), "[a-z0-9]{0,40}"),
             (provider_session, acr) in (any::<Option<String>>(), any::<Option<String>>()),
             (amr, absent_claims) in (any::<Vec<String>>(), any::<Vec<String>>()),
             [authenticated_at, started_at, seen_at] in any::<[i64; 3]>(),
@@ -96,7 +99,7 @@ mod tests {
             let claims = [("email", ClaimValue::Text(email.into())), ("groups", ClaimValue::List(groups))];
             let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Format {
-                id, provider, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, generation, claims, absent_claims,
+                id, provider, registration, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, generation, claims, absent_claims,
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) const MAX_VALUE: usize = 3800;
 const MAX_CHUNKS: usize = 5;
 
 /// What a session is sealed as; the number is that of its format, so that a session in an older one does not open.
-const PURPOSE: &str = "session/3";
+const PURPOSE: &str = "session/4";
 
 /// The names of one application's session cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! Kept apart from the session so that the session stays small and is opened (and found in a worker's cache) without it. A ticket is
 //! good for the session whose identifier it names and for no other; its generation counts how often the token was exchanged, so that a
-//! used one is known again, and so is a session from before.
+//! used one is known again, and so is a session from before. It also knows which claims userinfo last sent, which nothing but a refresh asks.
 //!
 //! Trust boundary: the cookie is a stranger's; what does not open is no ticket. The token has no `Debug` and is wiped (R17).
 
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::seal::MAX_VALUE;
 use super::{SealedSessions, SessionId};
+use crate::claims::Text;
 use crate::crypto::{Binding, Secret};
 use crate::http::cookie::{self, SetCookie};
 
@@ -28,6 +29,8 @@ pub struct RefreshTicket {
     pub generation: u32,
     /// Of the nonce that the session began with.
     pub nonce: NonceTag,
+    /// Names of the session's claims that userinfo last sent: where it sends one no longer, the claim is gone.
+    pub userinfo: Vec<Text>,
     /// The refresh token.
     pub token: Secret<String>,
 }
@@ -38,15 +41,16 @@ struct Wire<'a> {
     session: SessionId,
     generation: u32,
     nonce: NonceTag,
+    userinfo: Vec<Text>,
     token: &'a str,
 }
 
-const PURPOSE: &str = "refresh/1";
+const PURPOSE: &str = "refresh/2";
 
 impl RefreshTicket {
     /// The first ticket of a session.
     pub fn first(session: SessionId, nonce: &str, token: Secret<String>) -> Self {
-        Self { session, generation: 0, nonce: Self::tag(nonce), token }
+        Self { session, generation: 0, nonce: Self::tag(nonce), userinfo: Vec::new(), token }
     }
 
     /// What is kept of a nonce.
@@ -68,8 +72,9 @@ impl SealedSessions<'_> {
 
     /// The `Set-Cookie` field that gives a ticket to the browser; none when it is longer than a cookie may be.
     pub fn seal_ticket(&self, ticket: &RefreshTicket) -> Option<HeaderValue> {
-        let RefreshTicket { session, generation, nonce, token } = ticket;
-        let wire = Wire { session: *session, generation: *generation, nonce: *nonce, token: token.expose() };
+        let RefreshTicket { session, generation, nonce, userinfo, token } = ticket;
+        let (generation, userinfo) = (*generation, userinfo.clone());
+        let wire = Wire { session: *session, generation, nonce: *nonce, userinfo, token: token.expose() };
         let content = Zeroizing::new(postcard::to_allocvec(&wire).ok()?);
         let sealed = self.keys.seal(self.ticket_binding(), &content);
         if sealed.len() > MAX_VALUE { None } else { self.ticket_cookie(&sealed).header() }
@@ -79,8 +84,8 @@ impl SealedSessions<'_> {
     pub fn ticket(&self, request: &HeaderMap) -> Option<RefreshTicket> {
         let sealed = cookie::find(request, &self.names.ticket)?;
         let content = self.keys.open(self.ticket_binding(), sealed).ok()?;
-        let Wire { session, generation, nonce, token } = postcard::from_bytes(&content).ok()?;
-        Some(RefreshTicket { session, generation, nonce, token: Secret::new(token.to_owned()) })
+        let Wire { session, generation, nonce, userinfo, token } = postcard::from_bytes(&content).ok()?;
+        Some(RefreshTicket { session, generation, nonce, userinfo, token: Secret::new(token.to_owned()) })
     }
 
     /// The `Set-Cookie` field that takes the ticket away, where the browser has one.
@@ -111,11 +116,13 @@ mod tests {
         let keys = KeyRing::new(&[KeyRing::generate_key()]).ok().unwrap();
         let names = CookieNames::new(true, None);
         let sealed = SealedSessions { keys: &keys, names: &names, scope: "a.example/royalty" };
-        let ticket = RefreshTicket::first(SessionId::new(), "nonce", Secret::new("token".to_owned()));
+        let mut ticket = RefreshTicket::first(SessionId::new(), "nonce", Secret::new("token".to_owned()));
+        ticket.userinfo = vec!["groups".into(), "department".into()];
         let sent = request(&sealed.seal_ticket(&ticket).unwrap());
         let opened = sealed.ticket(&sent).unwrap();
         assert_eq!((opened.session, opened.generation, opened.nonce), (ticket.session, 0, RefreshTicket::tag("nonce")));
         assert_eq!(opened.token.expose(), "token");
+        assert_eq!(opened.userinfo, ticket.userinfo);
         assert_eq!((opened.next(None).generation, opened.next(None).token.expose().as_str()), (1, "token"));
         assert!(SealedSessions { scope: "b.example/royalty", ..sealed }.ticket(&sent).is_none());
         let value = cookie::find(&sent, "__Host-lychgate-refresh").unwrap();

@@ -123,6 +123,11 @@ impl Snapshot {
         self.routes.path_switches(host)
     }
 
+    /// The application that has all of a host, where one has: whatever the path is, the request is for it.
+    pub fn alone_on(&self, host: &HostName) -> Option<&Arc<Application>> {
+        self.routes.alone_on(host)
+    }
+
     /// The names to take out of every request.
     pub fn scrub_set(&self) -> &ScrubSet {
         &self.scrub

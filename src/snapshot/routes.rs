@@ -95,6 +95,14 @@ impl Routes {
         Some(Route { host, application, neighbours })
     }
 
+    /// The application that has all paths of a host, and shares it with nobody.
+    pub(super) fn alone_on(&self, host: &HostName) -> Option<&Arc<Application>> {
+        match self.0.get(host)? {
+            Here::One(only) => Some(only).filter(|only| only.policy().prefix() == "/"),
+            Here::Several(_) => None,
+        }
+    }
+
     /// What any application on a host wants kept in paths.
     pub(super) fn path_switches(&self, host: &HostName) -> PathSwitches {
         let here = self.0.get(host).into_iter().flat_map(Here::all);

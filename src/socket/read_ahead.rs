@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 /// Room for the first piece that is read.
 const FIRST: usize = 8 << 10;
 /// Bytes that are read at once; whoever does not take what was read makes the gateway keep a few times as much.
-const MOST: usize = 128 << 10;
+pub const MOST: usize = 128 << 10;
 
 /// What was read from a stream and is not used yet.
 pub struct ReadAhead {
@@ -18,6 +18,8 @@ pub struct ReadAhead {
     pub bytes: BytesMut,
     /// How much to read at once; more where there was more.
     room: usize,
+    /// What may be read at once before as many bytes have come.
+    untried: usize,
     /// Bytes that came since this was begun.
     came: usize,
     /// How much to read at first: the next answer is often as long as the last one.
@@ -26,15 +28,16 @@ pub struct ReadAhead {
 
 impl Default for ReadAhead {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), room: FIRST, came: 0, usual: FIRST }
+        Self { bytes: BytesMut::new(), room: FIRST, untried: MOST, came: 0, usual: FIRST }
     }
 }
 
 impl ReadAhead {
-    /// Begins anew: what comes now has nothing to do with what came before.
-    pub fn begin(&mut self) {
-        self.room = self.usual;
-        self.came = 0;
+    /// Begins anew: what comes now has nothing to do with what came before. No more is read at once than `untried` bytes, or as many as have
+    /// come: whoever takes what was read may get more at once than somebody who has taken nothing yet.
+    pub fn begin(&mut self, untried: usize) {
+        (self.untried, self.came) = (untried, 0);
+        self.room = self.usual.min(self.most());
     }
 
     /// Ends what was begun, and lets go of the room.
@@ -48,7 +51,7 @@ impl ReadAhead {
     pub fn expect(&mut self, bytes: Option<u64>) {
         if let Some(bytes) = bytes {
             let left = usize::try_from(bytes).unwrap_or(MOST).saturating_sub(self.bytes.len());
-            self.room = left.clamp(FIRST, MOST);
+            self.room = left.max(FIRST).min(self.most());
         }
     }
 
@@ -71,11 +74,16 @@ impl ReadAhead {
         }
         let room = self.bytes.capacity() - self.bytes.len();
         let more = ready!(pin!(stream.read_buf(&mut self.bytes)).poll(context))?;
-        if more == room && self.room < MOST {
-            self.room *= 2;
-        }
         self.came = self.came.saturating_add(more);
+        if more == room {
+            self.room = (self.room * 2).min(self.most());
+        }
         Poll::Ready(Ok(more))
+    }
+
+    /// Bytes that may be read at once now.
+    fn most(&self) -> usize {
+        self.came.max(self.untried).min(MOST)
     }
 }
 
@@ -138,20 +146,20 @@ mod tests {
         let mut ahead = ReadAhead::default();
         let long = vec![7; 64 << 10];
         assert_eq!(ahead.room, FIRST);
-        ahead.begin();
+        ahead.begin(MOST);
         assert!(read_all(&mut ahead, &long) > 1);
         ahead.end();
-        ahead.begin();
+        ahead.begin(MOST);
         assert!(ahead.room > FIRST);
         assert_eq!(read_all(&mut ahead, &long), 1);
         assert_eq!(ahead.bytes, long);
         ahead.end();
         assert_eq!(ahead.bytes.capacity(), 0);
         // One short answer, and no more room than that is made.
-        ahead.begin();
+        ahead.begin(MOST);
         assert_eq!(read_all(&mut ahead, &long[..100]), 1);
         ahead.end();
-        ahead.begin();
+        ahead.begin(MOST);
         assert_eq!(ahead.room, FIRST);
     }
 
@@ -161,10 +169,34 @@ mod tests {
         let endless = vec![7; 1 << 20];
         read_all(&mut ahead, &endless);
         ahead.end();
-        ahead.begin();
+        ahead.begin(MOST);
         ahead.expect(Some(u64::MAX));
         let (mut stream, mut context) = (&endless[..], Context::from_waker(Waker::noop()));
         assert!(matches!(ahead.poll_more(&mut stream, &mut context), Poll::Ready(Ok(1..))));
         assert!(ahead.bytes.len() <= MOST, "{}", ahead.bytes.len());
+    }
+
+    #[test]
+    fn d01_no_more_is_held_than_was_taken_and_a_first_piece() {
+        let untried = 16 << 10;
+        let endless = vec![7; 1 << 20];
+        let mut ahead = ReadAhead::default();
+        ahead.begin(MOST);
+        read_all(&mut ahead, &endless);
+        ahead.end();
+        // The answer before was long, and this one says that it is.
+        ahead.begin(untried);
+        let (mut stream, mut context) = (&endless[..], Context::from_waker(Waker::noop()));
+        let (mut taken, mut pieces) = (0, Vec::new());
+        while !stream.is_empty() {
+            assert!(matches!(ahead.poll_more(&mut stream, &mut context), Poll::Ready(Ok(1..))));
+            let most = untried.max(taken).min(MOST);
+            assert!(ahead.bytes.capacity() <= most, "{} after {taken}", ahead.bytes.capacity());
+            taken += ahead.bytes.len();
+            pieces.push(ahead.bytes.split().freeze());
+            ahead.expect(Some(1 << 20));
+        }
+        let lengths: Vec<_> = pieces.iter().map(|piece| piece.len() >> 10).collect();
+        assert_eq!(lengths, [16, 16, 32, 64, 128, 128, 128, 128, 128, 128, 128]);
     }
 }

@@ -78,12 +78,16 @@ impl AnswerBody {
             let broken = Some(Err(BodyError::Broken)).filter(|_| !self.decoder.is_done());
             return Poll::Ready(broken);
         };
-        if let Some(sending) = &mut self.sending
-            && let Poll::Ready(sent) = sending.poll(&mut connection.socket, context)
-        {
-            // Whoever answers early need not take the rest; what counts is the answer.
-            self.keeps &= sent.is_ok();
-            self.sending = None;
+        if let Some(sending) = &mut self.sending {
+            let before = sending.sent();
+            if let Poll::Ready(sent) = sending.poll(&mut connection.socket, context) {
+                // Whoever answers early need not take the rest; what counts is the answer.
+                self.keeps &= sent.is_ok();
+                self.sending = None;
+            } else if sending.sent() != before || sending.waits_for_client() {
+                // An application that still takes the request is not silent; a client that sends nothing has a limit of its own.
+                self.silence.broken();
+            }
         }
         let data = ready!(connection.poll_data(&mut self.decoder, context));
         Poll::Ready(data.map(|data| data.map_err(|_| BodyError::Broken)))

@@ -1,7 +1,8 @@
 //! The head of an answer: status, fields, and how its body is framed.
 //!
 //! Interim answers are passed over (RFC 9110 section 15.2). What could be framed in two ways is no answer: two
-//! lengths, another coding than one `chunked`, a coding of an HTTP/1.0 server (H08).
+//! lengths, another coding than one `chunked`, a coding of an HTTP/1.0 server (H08). A connection is not used again after an answer that has
+//! no body by rule and whose head announces one: a careless application sends it all the same, perhaps a moment later (decision 87).
 //!
 //! Trust boundary: the application may be hostile. Bounds: [`MAX_HEAD`] bytes, [`MAX_FIELDS`] fields, [`MAX_INTERIM`] interim answers.
 //! Specification: RFC 9112 sections 4 to 6.
@@ -146,7 +147,7 @@ fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let decoder = hop.framing(version, status, to_head)?;
-    let keeps = hop.keeps(version) && decoder != Decoder::UntilClose;
+    let keeps = hop.keeps(version) && decoder != Decoder::UntilClose && !hop.may_run_over(status, to_head);
     let mut response = Response::new(());
     (*response.status_mut(), *response.version_mut(), *response.headers_mut()) = (status, version, headers);
     if status.canonical_reason().map(str::as_bytes) != Some(reason)
@@ -255,6 +256,16 @@ impl Hop {
     fn keeps(&self, version: Version) -> bool {
         let doubtful = self.codings > 0 && self.length.is_some();
         !self.connection.close && !doubtful && (version == Version::HTTP_11 || self.connection.keep_alive)
+    }
+
+    /// Whether an application that does not know when an answer has no body (RFC 9112 section 6.3) would send one behind this head. What it
+    /// would send then looks like the answer to the next request.
+    fn may_run_over(&self, status: StatusCode, to_head: bool) -> bool {
+        match status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => self.codings > 0 || self.length.unwrap_or(0) > 0,
+            // Without a length it would go on until the connection is closed.
+            _ => to_head && self.length != Some(0),
+        }
     }
 }
 

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
 use super::connection::Connection;
 use super::socket::Socket;
+use crate::socket::connect_to;
 
 /// Numbers of servers; those in clear text by their authority, so that connections to one are shared by all applications that run there, and
 /// stay when policies are loaded anew. Over TLS whom to trust is an application's own affair. Bound: the servers that policies ever named.
@@ -113,7 +113,7 @@ impl Target {
 
     /// Opens a connection; the caller limits the time.
     pub(super) async fn open(&self) -> Result<Connection, UpstreamError> {
-        let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(|_| UpstreamError::Connect)?;
+        let stream = connect_to(&self.host, self.port).await.map_err(|_| UpstreamError::Connect)?;
         stream.set_nodelay(true).map_err(|_| UpstreamError::Connect)?;
         match &self.tls {
             None => Ok(Connection::new(Socket::Clear(stream))),

@@ -7,10 +7,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite as _, ReadBuf};
+use tokio::io::AsyncWrite as _;
 
 use super::socket::Socket;
 use super::tunnel::Stream;
@@ -31,10 +31,10 @@ impl Connection {
         Self { socket, read: ReadAhead::default(), heard: false }
     }
 
-    /// Begins anew: a request is about to be sent.
-    pub(super) fn begin(&mut self) {
+    /// Begins anew: a request is about to be sent. Of its answer no more is read at once than `untried` bytes, or as many as have come.
+    pub(super) fn begin(&mut self, untried: usize) {
         self.heard = false;
-        self.read.begin();
+        self.read.begin(untried);
     }
 
     /// Whether a byte of an answer came (H07).
@@ -87,10 +87,8 @@ impl Connection {
 
     /// Whether an idle connection is still there: the application has neither ended it nor said anything on it.
     pub(super) fn is_idle(&mut self) -> bool {
-        let mut byte = [0];
-        let mut context = Context::from_waker(Waker::noop());
         // A readiness that the runtime has not heard of is told by the next request.
-        Pin::new(&mut self.socket).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        self.socket.has_nothing()
     }
 }
 
@@ -100,5 +98,50 @@ pub type Upgraded = Box<dyn Stream>;
 impl From<Connection> for Upgraded {
     fn from(connection: Connection) -> Self {
         Box::new(Prefixed::new(connection.read.bytes, connection.socket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+
+    use super::*;
+
+    /// Uses up what the task may do before others have their turn.
+    fn use_up_the_turn(context: &mut Context<'_>) {
+        while let Poll::Ready(proceeded) = poll_proceed(context) {
+            proceeded.made_progress();
+        }
+        assert!(!has_budget_remaining());
+    }
+
+    #[tokio::test]
+    async fn h08_what_came_unasked_is_seen_by_a_task_whose_turn_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for says in [&b"HTTP/1.1 200 OK\r\n"[..], b""] {
+            let (accepted, socket) =
+                tokio::join!(listener.accept(), TcpStream::connect(listener.local_addr().unwrap()));
+            let (mut application, _) = accepted.unwrap();
+            let mut connection = Connection::new(Socket::Clear(socket.unwrap()));
+            poll_fn(|context| {
+                use_up_the_turn(context);
+                assert!(connection.is_idle());
+                Poll::Ready(())
+            })
+            .await;
+            // Says something, or goes.
+            application.write_all(says).await.unwrap();
+            drop(application);
+            poll_fn(|context| connection.socket.poll_readable(context)).await.unwrap();
+            let idle = tokio::spawn(poll_fn(move |context| {
+                use_up_the_turn(context);
+                Poll::Ready(connection.is_idle())
+            }));
+            assert!(!idle.await.unwrap(), "{says:?}");
+        }
     }
 }

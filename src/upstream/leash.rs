@@ -1,8 +1,8 @@
-//! What an answer or a tunnel is held by: whoever asked must still be allowed to get it.
+//! What a request, its answer or a tunnel is held by: whoever asked must still be allowed to get it.
 //!
-//! A request is authorised once, and its answer may go on for hours. While it does, the leash is asked once a second, and every
-//! [`FRAMES`] pieces where it comes without a pause; a short answer that needs no waiting never asks. No task and no timer is made for
-//! it: the waiting body's own timer wakes for both.
+//! A request is authorised once, and may wait or go on for hours. While it does, the leash is asked once a second, and every
+//! [`FRAMES`] pieces where an answer comes without a pause; a short answer that needs no waiting never asks. No task and no timer is made for
+//! it: the timer of whoever waits wakes for both.
 //!
 //! May touch: memory only. Trust boundary: none; what is asked is the gateway's.
 
@@ -20,6 +20,43 @@ const FRAMES: u8 = 16;
 pub trait Leash: Send + Sync {
     /// Asked now and then; must be cheap.
     fn holds(&self) -> bool;
+}
+
+/// What holds a request until its answer begins.
+pub(super) struct Watch<'l> {
+    leash: Option<&'l dyn Leash>,
+    next: Instant,
+    has_looked: bool,
+}
+
+impl<'l> Watch<'l> {
+    /// From `began` on; without a leash everything goes on.
+    pub(super) fn new(leash: Option<&'l dyn Leash>, began: Instant) -> Self {
+        Self { leash, next: began + LOOK, has_looked: false }
+    }
+
+    /// When to look, `until` at the latest.
+    pub(super) fn wake_at(&self, until: Instant) -> Instant {
+        if self.leash.is_some() { self.next.min(until) } else { until }
+    }
+
+    /// Looks when it is time to; false when it does not hold any more.
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        if now < self.next {
+            return true;
+        }
+        (self.next, self.has_looked) = (now + LOOK, true);
+        self.holds()
+    }
+
+    /// Whether an answer that is there now may be handed on; one that was there at once may.
+    pub(super) fn lets_through(&self) -> bool {
+        !self.has_looked || self.holds()
+    }
+
+    fn holds(&self) -> bool {
+        self.leash.is_none_or(Leash::holds)
+    }
 }
 
 /// One leash, and when it is looked at next.
@@ -62,5 +99,51 @@ impl Held {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Holds for the first so many questions.
+    struct Counting {
+        asked: AtomicUsize,
+        holds: usize,
+    }
+
+    impl Leash for Counting {
+        fn holds(&self) -> bool {
+            self.asked.fetch_add(1, Ordering::Relaxed) < self.holds
+        }
+    }
+
+    fn counting(holds: usize) -> (Arc<Counting>, Held) {
+        let leash = Arc::new(Counting { asked: AtomicUsize::new(0), holds });
+        (Arc::clone(&leash), Held::by(leash))
+    }
+
+    #[test]
+    fn l04_pieces_without_a_pause_are_looked_at_every_sixteenth() {
+        let (leash, mut held) = counting(2);
+        let passed: Vec<bool> = (0..48).map(|_| held.passed()).collect();
+        assert_eq!(leash.asked.load(Ordering::Relaxed), 3);
+        assert_eq!(passed.iter().position(|passes| !passes), Some(47), "the first sixteenth piece that may not go on");
+    }
+
+    #[test]
+    fn l04_what_waits_is_looked_at_once_a_second() {
+        let (leash, mut held) = counting(1);
+        let now = Instant::now();
+        let asked = || leash.asked.load(Ordering::Relaxed);
+        assert!(held.look(now) && held.look(now + LOOK / 2));
+        assert_eq!(asked(), 0, "nothing was waited for yet");
+        assert!(held.look(now + LOOK));
+        assert!(held.look(now + LOOK + LOOK / 2));
+        assert_eq!(asked(), 1);
+        assert!(!held.look(now + LOOK * 2));
+        assert_eq!(held.next(now + LOOK * 2), now + LOOK * 3);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Layer 3. A request is sent on an idle connection or a new one; no task is started for it: whoever waits for the answer drives the
 //! connection ([decision 66](../../../docs/decisions/0066-an-http-1-1-client-of-our-own.md)). A connection goes back to the pool
-//! only when its answer was read to a clean end and no upgrade was asked for (H07). A request is sent again only where that cannot
+//! only when its answer was read to a clean end, no upgrade was asked for (H07) and nobody signed in on it (decision 87). A request is sent again only where that cannot
 //! do anything twice: the connection had not taken it, or the method is idempotent, there was no body, and the kept
 //! connection closed before a byte of the answer came.
 //!
@@ -87,6 +87,8 @@ pub enum UpstreamError {
     RequestStalled,
     /// The client's body broke off.
     RequestBroken,
+    /// Whoever asked may not have the answer any more.
+    Recalled,
 }
 
 impl UpstreamError {
@@ -103,12 +105,8 @@ impl UpstreamError {
             Self::RequestTooLarge => "request_too_large",
             Self::RequestStalled => "request_stalled",
             Self::RequestBroken => "request_broken",
+            Self::Recalled => "session_over",
         }
-    }
-
-    /// Whether there was no connection on which the application could have seen anything of a request.
-    pub const fn is_before_sending(self) -> bool {
-        matches!(self, Self::Connect | Self::ConnectTimeout | Self::Tls | Self::Busy)
     }
 }
 
@@ -167,3 +165,6 @@ impl Upstream {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ pub(super) fn send(mut sending: Box<Sending>, mut lease: Lease, stall: Duration,
             let before = sending.sent();
             match sending.poll(&mut connection.socket, context) {
                 Poll::Ready(sent) => return Poll::Ready(sent.is_ok()),
-                Poll::Pending if sending.sent() != before => silence.broken(),
+                Poll::Pending if sending.sent() != before || sending.waits_for_client() => silence.broken(),
                 Poll::Pending => {}
             }
             silence.poll_over(context, held.as_mut()).map(|_| false)

@@ -11,10 +11,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer_head::{AnswerHead, HeadReader};
 use super::connection::{Connection, Upgraded};
+use super::leash::{Leash, Watch};
 use super::pool::Lease;
 use super::sending::{SendError, Sending};
 use super::{AnswerBody, BodyError, BodyProgress, Pool, RequestBody, Upstream, UpstreamError};
 use crate::forward::UpstreamRequest;
+use crate::socket::MOST_AT_ONCE;
+
+/// Bytes of an answer in a small piece: as many as a TLS record or a frame of HTTP/2 may have.
+const SMALL_PIECE: usize = 16 << 10;
 
 /// An application's answer, and who gave it.
 pub struct Answer {
@@ -39,40 +44,58 @@ struct Conversation<'a> {
 pub struct Outgoing {
     sending: Sending,
     upgrade: bool,
+    /// Whether the connection is this request's alone, because a person signs in on it.
+    own_connection: bool,
     to_head: bool,
     repeatable: bool,
+    /// Bytes of the answer that are read at once before as many have come.
+    untried: usize,
 }
 
 impl Outgoing {
     /// A request that nothing was sent of.
     pub fn new(request: UpstreamRequest<RequestBody>) -> Self {
-        let (upgrade, method) = (request.is_upgrade(), request.method());
+        let (upgrade, own_connection) = (request.is_upgrade(), request.signs_connection_in());
+        let method = request.method();
         let (to_head, idempotent) = (*method == Method::HEAD, is_idempotent(method));
         let (head, body, length) = request.into_parts();
         let sending = Sending::new(head, body, length);
         let repeatable = sending.is_without_body() && idempotent;
-        Self { sending, upgrade, to_head, repeatable }
+        Self { sending, upgrade, own_connection, to_head, repeatable, untried: MOST_AT_ONCE }
+    }
+
+    /// For a client that may let many answers lie at once: this one is read in small pieces until the client has taken some.
+    pub fn in_small_pieces(&mut self) {
+        self.untried = SMALL_PIECE;
+    }
+
+    /// Whether the application may have got something of it; until it has answered.
+    pub fn has_gone(&self) -> bool {
+        !self.sending.is_whole()
     }
 }
 
 impl Upstream {
-    /// Sends a request, once. `progress` is that of its body; `began` is the present moment.
+    /// Sends a request, once, for as long as `leash` holds. `progress` is that of its body; `began` is the present moment.
     ///
     /// # Errors
-    /// Says whose fault it was that there is no answer. 101 that was not asked for is none.
+    /// Says whose fault it was that there is no answer. 101 that was not asked for is none, nor is one that came when the leash did not hold
+    /// any more.
     pub async fn send(
         &self,
         pool: &Arc<Pool>,
         began: Instant,
         outgoing: &mut Outgoing,
         progress: Option<&BodyProgress>,
+        leash: Option<&dyn Leash>,
     ) -> Result<Answer, UpstreamError> {
+        let mut watch = Watch::new(leash, began);
         let mut fresh_only = false;
         for _ in 0..3 {
             let (mut lease, target) = self.lease(pool, began, fresh_only).await?;
             // What was kept is there at once.
             let began = if lease.reused && !fresh_only { began } else { Instant::now() };
-            let tried = self.attempt(&mut lease, outgoing, (progress, began)).await;
+            let tried = self.attempt(&mut lease, outgoing, (progress, began), &mut watch).await;
             let again = outgoing.repeatable || (outgoing.sending.is_whole() && lease.is_exact());
             match tried {
                 Ok((head, keeps)) => return self.answer(head, (lease, keeps), outgoing, target),
@@ -99,7 +122,8 @@ impl Upstream {
             return Ok(Answer { response: response.map(|()| AnswerBody::empty()), upgraded, target });
         }
         let rest = outgoing.sending.take_rest().map(Box::new);
-        let body = AnswerBody::new(decoder, (lease, keeps && !outgoing.upgrade), rest, self.limits.stall);
+        let keeps = keeps && !outgoing.upgrade && !outgoing.own_connection;
+        let body = AnswerBody::new(decoder, (lease, keeps), rest, self.limits.stall);
         Ok(Answer { response: response.map(|()| body), upgraded: None, target })
     }
 
@@ -138,25 +162,40 @@ impl Upstream {
         lease: &mut Lease,
         outgoing: &mut Outgoing,
         (progress, began): (Option<&BodyProgress>, Instant),
+        watch: &mut Watch<'_>,
     ) -> Result<(AnswerHead, bool), UpstreamError> {
+        // To connect takes its time.
+        if !watch.look(began) {
+            return Err(UpstreamError::Recalled);
+        }
         let connection = lease.connection().ok_or(UpstreamError::Closed)?;
-        connection.begin();
+        connection.begin(outgoing.untried);
         let (reader, sending) = (HeadReader::new(outgoing.to_head), &mut outgoing.sending);
         let mut conversation = Conversation { connection, sending, reader, refused: false };
-        let mut until = began + self.limits.first_byte;
+        let (mut until, mut seen) = (began + self.limits.first_byte, conversation.sending.sent());
         loop {
-            let seen = conversation.sending.sent();
-            match timeout_at(until, poll_fn(|context| conversation.poll(context))).await {
+            match timeout_at(watch.wake_at(until), poll_fn(|context| conversation.poll(context))).await {
+                Ok(_) if !watch.lets_through() => return Err(UpstreamError::Recalled),
                 Ok(Ok(head)) => {
                     let keeps = head.keeps && !conversation.refused;
                     return Ok((head, keeps));
                 }
                 Ok(Err(error)) => return Err(progress.and_then(BodyProgress::failure).map_or(error, of_body)),
-                // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
-                Err(_) if conversation.sending.sent() != seen || conversation.sending.waits_for_client() => {
-                    until = Instant::now() + self.limits.first_byte;
+                Err(_) => {}
+            }
+            let now = Instant::now();
+            if !watch.look(now) {
+                return Err(UpstreamError::Recalled);
+            }
+            if now < until {
+                continue;
+            }
+            // The limit counts from the last byte of the request; a body that still moves has a limit of its own.
+            match conversation.sending.sent() {
+                sent if sent != seen || conversation.sending.waits_for_client() => {
+                    (until, seen) = (now + self.limits.first_byte, sent);
                 }
-                Err(_) => return Err(UpstreamError::FirstByteTimeout),
+                _ => return Err(UpstreamError::FirstByteTimeout),
             }
         }
     }

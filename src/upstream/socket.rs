@@ -2,12 +2,14 @@
 //!
 //! May touch: the network. Trust boundary: bytes are not looked at.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 /// A connected socket.
@@ -22,6 +24,22 @@ impl Socket {
         match self {
             Self::Clear(stream) => stream.poll_read_ready(context),
             Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether there is neither a byte to be read nor an end. A task that has used up its turn is told nothing of its sockets; this does not
+    /// ask whose turn it is.
+    pub(super) fn has_nothing(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Clear(stream) => {
+                stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(stream) => {
+                let mut byte = ReadBuf::new(&mut byte);
+                let reading = unconstrained(poll_fn(|context| Pin::new(&mut **stream).poll_read(context, &mut byte)));
+                pin!(reading).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ async fn every_request_is_one_line_that_says_what_happened_to_it() {
         json!(["GET", "/.lychgate/unknown", 404, null, "reserved", null, "reserved_unknown", null]),
         json!(["POST", "/statements", 401, "app", "sign_in", "#3", "session_absent", null]),
         json!(["GET", "/", 404, null, "refused", null, "host_unknown", null]),
-        json!(["GET", null, 400, null, "refused", null, "path_control", null]),
+        json!(["GET", null, 400, "app", "refused", null, "path_control", null]),
     ];
     let sorted = |mut lines: Vec<Value>| {
         lines.sort_by_key(Value::to_string);
@@ -136,6 +136,57 @@ async fn a_request_that_is_no_sound_one_is_logged_too_and_breaks_no_line() {
     }
     let log = site.gateway.stop().await;
     assert!(log.iter().all(|line| line["who"] == Value::Null && line["status"] != 200), "{log:#?}");
+}
+
+/// Two applications on one host, and one that has its host for itself.
+fn shared(path: &str) -> String {
+    format!(
+        "[app]\nhosts = [\"shared.localhost\"]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:9\"\n\
+         [[rules]]\naccess = \"public\"\n"
+    )
+}
+
+#[tokio::test]
+async fn a_request_with_a_refused_path_is_traced_to_its_host_application_and_client() {
+    let settings = "trusted_proxies = [\"127.0.0.1\"]\nlog = { replay = true }";
+    let site = Site::with(policy, |setup| {
+        setup.settings(settings).policy("one", &shared("/one")).policy("rest", &shared("/"))
+    })
+    .await;
+    let app = (Some(HOST), Some("app"));
+    let cases = [
+        ("GET /job/a%2Fb", HOST, "path_encoded_slash", app),
+        ("GET /x;jsessionid=1", HOST, "path_parameter", app),
+        ("TRACE /", HOST, "method_unsupported", app),
+        ("GET /one/a%2Fb", "shared.localhost", "path_encoded_slash", (Some("shared.localhost"), None)),
+        ("GET /a%2Fb", "unknown.localhost", "path_encoded_slash", (Some("unknown.localhost"), None)),
+        ("GET /a%2Fb", "a@b", "host_invalid", (None, None)),
+    ];
+    for (request, host, ..) in cases {
+        let mut wire = Wire::connect(site.gateway.address()).await;
+        let fields = format!("Host: {host}\r\nX-Forwarded-For: 192.0.2.77\r\nConnection: close");
+        wire.send(format!("{request} HTTP/1.1\r\n{fields}\r\n\r\n")).await.unwrap();
+        assert_eq!(wire.reply(false).await.unwrap().status, 400, "{request}");
+    }
+    let mut wire = Wire::connect(site.gateway.address()).await;
+    let fields = format!("Host: {HOST}\r\nX-Forwarded-For: nobody\r\nConnection: close");
+    wire.send(format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n")).await.unwrap();
+    assert_eq!(wire.reply(false).await.unwrap().status, 400);
+    let metrics = Browser::new().get(&format!("http://{}/metrics", site.gateway.admin())).await.text();
+    let counted = r#"lychgate_refused_total{app="app",reason="path_encoded_slash"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    let log = site.gateway.stop().await;
+    assert_eq!(log.len(), cases.len() + 1);
+    for (request, _, reason, (host, app)) in cases {
+        let of_it = |line: &&Value| (line["reason"].as_str(), line["host"].as_str()) == (Some(reason), host);
+        let line = log.iter().find(of_it).unwrap_or_else(|| panic!("{request}: {log:#?}"));
+        assert_eq!(line["app"].as_str(), app, "{request}: {line}");
+        let client = if host.is_some() { "192.0.2.77" } else { "127.0.0.1" };
+        assert_eq!(line["client"], client, "{request}: {line}");
+        assert!(line.get("path").is_none() && line.get("replay").is_none(), "{request}: {line}");
+    }
+    let doubtful = log.iter().find(|line| line["reason"] == "forwarded_unreadable").unwrap();
+    assert_eq!((doubtful["host"].as_str(), doubtful["app"].as_str()), app, "{doubtful}");
 }
 
 /// Everything that must stay between browser, gateway and provider, as it was seen on the wire.

@@ -1,6 +1,9 @@
 //! Several applications behind one gateway: two on one host by path, two on hosts of their own, and what they share.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
+use lychgate::clock::ManualClock;
 use serde_json::json;
 
 use crate::harness::application::Application;
@@ -18,6 +21,7 @@ fn below(path: &str, upstream: &str) -> String {
 }
 
 struct Pair {
+    clock: ManualClock,
     provider: FakeProvider,
     ledger: Application,
     reports: Application,
@@ -33,7 +37,7 @@ async fn pair(policies: impl Fn(&str, &str) -> (String, String)) -> Pair {
     let (first, second) = policies(&ledger.url(), &reports.url());
     let setup = Setup::new(&clock).provider(&provider).policy("ledger", &first).policy("reports", &second);
     let gateway = setup.start().await;
-    Pair { provider, ledger, reports, gateway }
+    Pair { clock, provider, ledger, reports, gateway }
 }
 
 async fn on_one_host() -> Pair {
@@ -227,5 +231,58 @@ async fn r08_an_address_that_cannot_be_kept_leads_to_its_own_application_and_to_
             assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
         }
         assert_eq!(pair.ledger.seen().len(), 0);
+    }
+}
+
+/// Two applications on one host, and a person with so many groups that a session takes several cookies.
+async fn with_large_sessions() -> Pair {
+    // The groups stay here: the applications' own limits are not the matter.
+    let quiet = |path: &str, upstream: &str| {
+        below(path, upstream).lines().filter(|line| !line.starts_with("X-Remote-Groups")).collect::<Vec<_>>().join("\n")
+    };
+    let pair = pair(|ledger, reports| (quiet("/ledger", ledger), quiet("/reports", reports))).await;
+    let groups = (0..80).map(|index| format!("{index:04}-{}", "g".repeat(90)));
+    pair.provider.script().person[1].1 = json!(std::iter::once("staff".to_owned()).chain(groups).collect::<Vec<_>>());
+    pair
+}
+
+#[tokio::test]
+async fn c05_a_large_session_at_one_application_keeps_nobody_from_its_neighbour() {
+    let pair = with_large_sessions().await;
+    let url = |path: &str| pair.gateway.url(path);
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&url("/ledger/2026")).await.text(), "hello");
+    assert!(browser.cookie(HOST, "lychgate-app-ledger.2").is_some());
+    // At once, while the browser remembers that it was given a large session.
+    assert_eq!(browser.open(&url("/reports/1")).await.text(), "hello");
+    // One that was ended is none that the browser did not keep.
+    let own = url("");
+    let old = browser.clone();
+    browser.post(&url("/.lychgate/logout"), "everywhere=1", &[("origin", &own)]).await;
+    pair.clock.advance(Duration::from_secs(1));
+    assert_eq!(old.clone().open(&url("/reports/1")).await.text(), "hello");
+    // Nor does it matter which of the two a browser did not keep.
+    let mut forgetful = Browser::new();
+    assert_eq!(forgetful.open(&url("/reports/1")).await.text(), "hello");
+    forgetful.cookies.get_mut(HOST).unwrap().retain(|name, _| !name.starts_with("lychgate-app-reports"));
+    let reply = forgetful.get(&url("/reports/1")).await;
+    assert_eq!((reply.status, reply.location()), (StatusCode::INTERNAL_SERVER_ERROR, None));
+    assert!(forgetful.get(&url("/ledger/2026")).await.location().is_some());
+}
+
+#[tokio::test]
+async fn c08_logins_at_the_neighbour_of_a_large_session_do_not_lock_the_browser_out() {
+    let pair = with_large_sessions().await;
+    let url = |path: &str| pair.gateway.url(path);
+    let mut browser = Browser::new();
+    browser.open(&url("/ledger/2026")).await;
+    let mut begun = Vec::new();
+    for tab in 0..8 {
+        let reply = browser.get(&url(&format!("/reports/{tab}?{}", "x".repeat(1950)))).await;
+        begun.push(reply.location().unwrap_or_else(|| panic!("tab {tab}: {}", reply.status)));
+    }
+    assert_eq!(browser.open(begun.last().unwrap()).await.text(), "hello");
+    for path in ["/ledger/", "/reports/"] {
+        assert_eq!(browser.fetch(Method::GET, &url(path)).await.status, StatusCode::OK, "{path}");
     }
 }

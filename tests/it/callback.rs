@@ -9,8 +9,10 @@ use crate::harness::application::Application;
 use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
 use crate::harness::keys::Signing;
-use crate::harness::provider::{CLIENT_ID, Claim, Script};
+use crate::harness::program::Program;
+use crate::harness::provider::{CLIENT_ID, Claim, FakeProvider, Script};
 use crate::harness::site::{IDENTITY, SESSION, Site, ada, line_of, parameter, policy, with_parameter};
+use lychgate::clock::Clock;
 use lychgate::oidc::pending::LIFETIME;
 
 /// A login that must fail: nobody is signed in, nothing reached the application, and the page and the log say so.
@@ -253,9 +255,7 @@ async fn r09_the_issuer_in_the_response_is_compared_and_must_be_there_when_promi
 }
 
 /// Two applications, each with a provider of its own.
-async fn two_providers(
-    metadata: &[(&str, Value)],
-) -> (Vec<crate::harness::provider::FakeProvider>, Vec<Application>, TestGateway) {
+async fn two_providers(metadata: &[(&str, Value)]) -> (Vec<FakeProvider>, Vec<Application>, TestGateway) {
     let clock = clock();
     let (mut providers, mut applications) = (Vec::new(), Vec::new());
     for _ in 0..2 {
@@ -309,4 +309,52 @@ async fn r10_a_response_of_one_provider_is_never_redeemed_at_the_other() {
             assert_eq!(applications[index].seen().len(), 1);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r06_why_a_login_failed_is_in_the_program_s_own_log_with_the_number_of_its_page() {
+    let provider = FakeProvider::start(Clock::system()).await;
+    let setup = Setup::new(&clock()).provider(&provider).policy("app", &policy("http://127.0.0.1:9"));
+    let program = Program::start(&setup.write());
+    let port = program.address().port();
+    let url = |path: &str| format!("http://{HOST}:{port}{path}");
+    program.says("provider discovered");
+    let long = format!("AADSTS50105: not assigned\n\u{1b}[31m \"{}", "x".repeat(300));
+    let long: String = url::form_urlencoded::byte_serialize(long.as_bytes()).collect();
+    let mut pages = Vec::new();
+    let mut fail = async |change: &dyn Fn(&str) -> String| {
+        let mut browser = Browser::new();
+        let begun = browser.get(&url("/")).await.location().unwrap();
+        let back = browser.get(&begun).await.location().unwrap();
+        let reply = browser.get(&change(&back)).await;
+        assert!(reply.status.is_client_error() || reply.status.is_server_error(), "{}", reply.status);
+        pages.push(reply.text());
+    };
+    provider.script().error = Some("access_denied");
+    fail(&str::to_owned).await;
+    fail(&|back| with_parameter(back, "error_description", None) + "&error_description=" + &long).await;
+    // What comes with a state that this browser does not have is not repeated.
+    fail(&|back| with_parameter(back, "state", Some("unknown"))).await;
+    provider.script().error = None;
+    for claims in [Claim::At("exp", -3600), Claim::Set("iss", json!("https://other.example"))] {
+        provider.script().claims = vec![claims];
+        fail(&str::to_owned).await;
+    }
+    program.terminate();
+    let (code, _, said) = tokio::task::spawn_blocking(move || program.wait()).await.unwrap();
+    assert_eq!(code, 0, "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("a login failed")).collect();
+    assert_eq!(lines.len(), 4, "{said}");
+    let reasons = ["access_denied", "access_denied", "id_token_expired", "id_token_issuer"];
+    let shown = [&pages[0], &pages[1], &pages[3], &pages[4]];
+    for ((line, reason), page) in lines.iter().zip(reasons).zip(shown) {
+        let number = line.split_once("request_id=\"").unwrap().1.split('"').next().unwrap();
+        assert!(number.len() >= 16 && page.contains(number), "{number}: {page}");
+        assert!(line.contains(reason) && line.contains("\"app\"") && line.contains("\"idp\""), "{line}");
+        assert_eq!(line.contains("help="), reason.starts_with("id_token"), "{line}");
+    }
+    assert!(lines[0].contains("described=\"<b>call 555-0100</b>\""), "{}", lines[0]);
+    let start = "described=\"AADSTS50105: not assigned\\n\\u{1b}[31m \\\"xxx";
+    assert!(lines[1].contains(start) && !lines[1].contains(&"x".repeat(200)), "{}", lines[1]);
+    assert_eq!(said.matches("555-0100").count(), 1, "{said}");
 }

@@ -155,3 +155,236 @@ fn a_secret_of_a_policy_that_everybody_can_read_is_warned_of() {
     );
     assert!(!said.contains("a-proof"), "{said}");
 }
+
+/// The gateway's settings with a provider, a listener and these further lines on top.
+fn settings(top: &str, listener: &str, secret: &str) -> String {
+    format!(
+        "policies = [\"policies/*.toml\"]\n{top}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n\
+         [providers.idp]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_secret = {secret}\n"
+    )
+}
+
+const SIGNS_IN: &str = "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n\
+    [login]\nprovider = \"idp\"\n[[rules]]\nallow = \"true\"\n";
+const PUBLIC: &str =
+    "[app]\nhosts = [\"app.example\"]\nupstream = \"http://127.0.0.1:9\"\n[[rules]]\naccess = \"public\"\n";
+
+/// A folder with these settings, a session key and a client secret.
+fn complete(settings: &str, policy: &str) -> Folder {
+    let folder = folder(settings, policy);
+    folder.write("session.key", &ended(&mut lychgate(&["keygen"])).1);
+    folder.write("idp.secret", "s3cret\n");
+    folder
+}
+
+const SECRET: &str = "{ file = \"idp.secret\" }";
+const KEYS: &str = "keys = { session = [{ file = \"session.key\" }] }\n";
+
+#[test]
+fn l04_a_gateway_that_would_forget_at_a_restart_which_sessions_ended_warns() {
+    let behind = "scheme = \"https\"";
+    let warned = |top: &str, more: &str, policy: &str| {
+        let text = settings(&format!("{KEYS}trusted_proxies = [\"10.0.0.1\"]\n{top}"), behind, SECRET);
+        let (code, out, err) = check(&complete(&(text + more), policy), &["--deny-warnings"]);
+        assert_eq!(code, i32::from(err.contains("warning: ")), "{out}{err}");
+        err.matches("a restart forgets").count()
+    };
+    assert_eq!(warned("", "", SIGNS_IN), 1);
+    assert_eq!(warned("", "events = {}\n", SIGNS_IN), 1);
+    assert_eq!(warned("state = \"state\"", "events = {}\n", SIGNS_IN), 0);
+    assert_eq!(warned("", "", PUBLIC), 0);
+}
+
+#[test]
+fn a_load_balancer_that_nobody_is_told_of_is_warned_of() {
+    let warned = |top: &str, listener: &str| {
+        let text = settings(&format!("state = \"state\"\n{top}"), listener, SECRET);
+        let (code, out, err) = check(&complete(&text, PUBLIC), &[]);
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(!err.contains("warning: ") || err.contains("lychgate.toml:"), "{err}");
+        err.matches("every client has the load balancer's address").count()
+    };
+    assert_eq!(warned("", "scheme = \"https\""), 1);
+    for told in ["trusted_proxies = [\"127.0.0.1\"]", "trusted_proxies = []"] {
+        assert_eq!(warned(told, "scheme = \"https\""), 0, "{told}");
+    }
+    assert_eq!((warned("", ""), warned("", "scheme = \"http\"")), (0, 0));
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_says_why_and_what_to_do() {
+    for (secret, found, help) in [
+        ("{ env = \"IDP_SECRET\" }", "`IDP_SECRET` is not set", "export IDP_SECRET=…"),
+        ("{ file = \"secrets/none\" }", "secrets/none: No such file", "relative to the file that names it"),
+        ("{ file = \"empty\" }", "empty is empty", "put the secret there"),
+        ("{ file = \"policies\" }", "policies: Is a directory", "name a file that holds the secret"),
+    ] {
+        let folder = complete(&settings("state = \"state\"", "", secret), PUBLIC);
+        folder.write("empty", "\n");
+        let (code, out, err) = check(&folder, &[]);
+        assert_eq!(code, 64, "{out}{err}");
+        assert!(err.contains(found) && err.contains(help), "{err}");
+        assert!(!err.contains("expected { file"), "{err}");
+    }
+}
+
+/// `lychgate check` with variables: what it says.
+fn check_with(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
+    let config = folder.path().join("lychgate.toml");
+    let mut command = lychgate(&["check", "--config", config.to_str().unwrap()]);
+    let (code, _, err) = ended(command.envs(variables.iter().copied()));
+    (code, err)
+}
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_told_its_name() {
+    let folder = complete(&settings("state = \"state\"", "", SECRET), PUBLIC);
+    for (name, meant) in [
+        ("LYCHGATE_ADMIN_ADDRESS", "LYCHGATE_ADMIN__ADDRESS"),
+        ("LYCHGATE_LIMITS_HEADER_BYTES", "LYCHGATE_LIMITS__HEADER_BYTES"),
+        ("LYCHGATE_LIMITS_STRANGERS_BURST", "LYCHGATE_LIMITS__STRANGERS__BURST"),
+        ("LYCHGATE_LIMITS__STRANGERS_BURST", "LYCHGATE_LIMITS__STRANGERS__BURST"),
+        ("LYCHGATE_PROVIDERS_IDP_CLIENT_ID", "LYCHGATE_PROVIDERS__IDP__CLIENT_ID"),
+    ] {
+        let (code, err) = check_with(&folder, &[(name, "1")]);
+        assert_eq!(code, 64, "{err}");
+        assert!(err.contains(name) && err.contains(&format!("did you mean `{meant}`?")), "{err}");
+    }
+    let (code, err) = check_with(&folder, &[("LYCHGATE_LISTENERS_ADDRESS", "127.0.0.1:1")]);
+    assert!(code == 64 && err.contains("unknown key") && !err.contains("LISTENERS__"), "{err}");
+}
+
+#[test]
+fn a_variable_that_is_broken_toml_says_so() {
+    let folder = complete(&settings("state = \"state\"", "", SECRET), PUBLIC);
+    for (name, value) in [
+        ("LYCHGATE_LISTENERS", "[{ address = \"127.0.0.1:0\" "),
+        ("LYCHGATE_LIMITS", "{ body = 1MiB }"),
+        ("LYCHGATE_PROVIDERS__IDP__CLIENT_SECRET", "{ file = hunter2"),
+        ("LYCHGATE_POLICIES", "[policies/*.toml]"),
+    ] {
+        let (code, err) = check_with(&folder, &[(name, value)]);
+        assert_eq!(code, 64, "{err}");
+        assert!(err.contains(name) && err.contains("is no TOML: ") && !err.contains("hunter2"), "{name}: {err}");
+    }
+    // An address of IPv6 opens like a list, and is a text.
+    assert_eq!(check_with(&folder, &[("LYCHGATE_ADMIN__ADDRESS", "[::1]:0")]).0, 0);
+    let (code, err) = check_with(&folder, &[("LYCHGATE_LISTENERS", "127.0.0.1:0")]);
+    assert!(code == 64 && err.contains("is a string: expected a list of tables"), "{err}");
+}
+
+#[test]
+fn a_file_for_the_access_log_is_written_as_a_table() {
+    for (value, help) in [
+        ("/var/log/x.log", "write a file as { file = \"/var/log/x.log\" }"),
+        ("stduot", "did you mean `stdout`?"),
+        ("access.log", "write a file as { file = \"access.log\" }"),
+    ] {
+        let text = settings("state = \"state\"", "", SECRET) + &format!("[log]\naccess = \"{value}\"\n");
+        let (code, _, err) = check(&complete(&text, PUBLIC), &[]);
+        assert_eq!(code, 64, "{err}");
+        assert!(err.contains("\"off\" or { file = \"…\" }") && err.contains(help), "{err}");
+    }
+}
+
+#[test]
+fn headers_that_look_like_expressions_and_claims_that_nobody_sends_are_warned_of() {
+    let told = |value: &str| {
+        let policy = SIGNS_IN.replace("[[rules]]", &format!("[headers]\nX-User = \"{value}\"\n[[rules]]"));
+        let text = settings("state = \"state\"\ntrusted_proxies = []", "scheme = \"https\"", SECRET);
+        let (code, out, err) = check(&complete(&text, &policy), &["--deny-warnings"]);
+        assert_eq!(code, i32::from(err.contains("warning: ")), "{out}{err}");
+        err
+    };
+    for (value, written) in [
+        ("{user.email}", "{user.email}"),
+        ("user {user.email}!", "{user.email}"),
+        ("$user.email", "$user.email"),
+        ("$USER", "$USER"),
+        ("%{REMOTE_USER}", "{REMOTE_USER}"),
+        ("${user.sub} $remote_user", "$remote_user"),
+        ("user.email", "user.email"),
+        ("{session.acr}", "{session.acr}"),
+    ] {
+        let err = told(value);
+        assert!(err.contains(&format!("`{written}` is no expression: it is sent as it stands")), "{value}: {err}");
+    }
+    for plain in
+        ["${user.sub}", "$${user.email}", "user", "{}", "a user.name", "users.example", "$5", "user.app.example"]
+    {
+        assert_eq!(told(plain), "", "{plain}");
+    }
+    for (claim, near) in [("emial", "email"), ("subb", "sub"), ("prefered_username", "preferred_username")] {
+        let err = told(&format!("${{user.{claim}}}"));
+        assert!(err.contains(&format!("did you mean `{near}`?")), "{err}");
+    }
+    for own in ["mail", "dept", "role", "team", "uid", "oid", "upn"] {
+        assert_eq!(told(&format!("${{user.{own}}}")), "", "{own}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_headers_that_a_rule_with_a_mistake_may_send() {
+    let policy = SIGNS_IN.replace("[[rules]]", "[headers]\nX-User = \"${user.sub}\"\n[[rules]]");
+    let policy = policy.replace("allow = \"true\"", "allow = \"user.\"");
+    let text = settings("state = \"state\"\ntrusted_proxies = []", "scheme = \"https\"", SECRET);
+    let (code, _, err) = check(&complete(&text, &policy), &[]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("error: ") && !err.contains("never sent"), "{err}");
+    let public = policy.replace("allow = \"user.\"", "access = \"public\"");
+    assert!(check(&complete(&text, &public), &[]).2.contains("never sent"));
+}
+
+#[test]
+fn a_pattern_of_hosts_is_told_that_there_are_none() {
+    let policy = PUBLIC.replace("app.example", "*.example");
+    let (code, _, err) = check(&complete(&settings("state = \"state\"", "", SECRET), &policy), &[]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("hosts are exact names, and `*` stands for none of them"), "{err}");
+    assert!(err.contains("name each host by itself"), "{err}");
+}
+
+/// `lychgate check` for whom files that are for their owner only are another user's: as nobody where this is root.
+fn check_as_another(folder: &Folder) -> Option<(i32, String, String)> {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let config = folder.path().join("lychgate.toml");
+    let mut command = lychgate(&["check", "--config", config.to_str().unwrap()]);
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().ok()?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Some((output.status.code()?, text(output.stdout), text(output.stderr)))
+}
+
+#[test]
+fn a_file_of_another_user_is_to_be_given_to_this_one_and_not_thrown_away() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = complete(&settings("state = \"state\"", "", SECRET), PUBLIC);
+    let key = folder.write("state/session.key", &ended(&mut lychgate(&["keygen"])).1);
+    let secret = folder.path().join("idp.secret");
+    let set = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for name in ["lychgate.toml", "policies/app.toml"] {
+        set(&folder.path().join(name), 0o644);
+    }
+    // Root's are another user's for nobody; one's own are so without a mode.
+    let mut seen = 0;
+    for (closed, open) in [(&key, &secret), (&secret, &key)] {
+        set(open, 0o644);
+        for mode in [0o600, 0o000] {
+            set(closed, mode);
+            let Some((code, _, err)) = check_as_another(&folder) else { return };
+            if !err.contains("Permission denied") {
+                continue;
+            }
+            seen += 1;
+            assert_eq!(code, 64, "{err}");
+            assert!(err.contains("chown USER ") && err.contains(closed.to_str().unwrap()), "{err}");
+            assert!(!err.contains("remove the file") && !err.contains("expected { file"), "{err}");
+        }
+    }
+    assert!(seen >= 2, "nothing was closed");
+}

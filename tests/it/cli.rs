@@ -89,6 +89,32 @@ fn an_address_that_is_taken_is_named() {
 }
 
 #[test]
+fn what_cannot_be_bound_or_opened_is_named_with_its_key_and_its_own_advice() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = Folder::new();
+    let config = sound(&folder);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let started = |text: String| {
+        std::fs::write(&config, text).unwrap();
+        let (code, out, err) = command("run", &config);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        err
+    };
+    let err = started(text.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{address}\"")));
+    assert!(err.contains(&format!("cannot listen on {address} (`admin.address`)")), "{err}");
+    assert!(err.contains("stop what listens there"), "{err}");
+    let err = started(text.replacen("127.0.0.1:0", "192.0.2.1:8080", 1));
+    assert!(err.contains("192.0.2.1:8080 (`listeners.address`)") && err.contains("no such address"), "{err}");
+    assert!(!err.contains("stop what listens"), "{err}");
+    let log = folder.path().join("log");
+    std::fs::create_dir(&log).unwrap();
+    let err = started(format!("{text}[log]\naccess = {{ file = \"log\" }}\n"));
+    assert!(err.contains(&format!("the access log {} (`log.access`)", log.display())), "{err}");
+    assert!(err.contains("help: "), "{err}");
+}
+
+#[test]
 fn a_second_gateway_on_the_same_address_is_refused() {
     let folder = Folder::new();
     let first = Program::start(&sound(&folder));
@@ -176,6 +202,23 @@ fn keygen_prints_a_fresh_key_that_can_be_used() {
     folder.write("lychgate.toml", &text);
     let (code, _, err) = command("check", &config);
     assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn the_exit_code_of_a_policy_whose_own_test_fails_is_that_of_wrong_files() {
+    let folder = Folder::new();
+    let policy = POLICY.replace("UPSTREAM", "http://127.0.0.1:9").replace("expect = \"public\"", "expect = \"deny\"");
+    let (code, _, err) = command("run", &configuration(&folder, "127.0.0.1:0", &policy));
+    assert_eq!(code, 64, "{err}");
+    assert!(!folder.path().join("state").exists(), "{err}");
+}
+
+#[test]
+fn help_says_where_results_go() {
+    for name in ["check", "doctor", "explain", "replay"] {
+        let (code, out, _) = ended(&mut lychgate(&[name, "--help"]));
+        assert!(code == 0 && !out.contains("on standard error"), "{name}: {out}");
+    }
 }
 
 #[test]

@@ -131,6 +131,7 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
     ] {
         of(&findings, check);
     }
+    assert!(of(&findings, "metadata")["found"].as_str().unwrap().contains("endpoints are http, "), "{findings:#?}");
     let redirect = of(&findings, "redirect_uri")["found"].as_str().unwrap();
     assert!(redirect.contains("http://app.localhost:") && redirect.contains("/.lychgate/callback"), "{redirect}");
     let asked = ward.provider.requests("/authorize").remove(0);
@@ -144,7 +145,9 @@ async fn doctor_names_what_is_wrong_with_a_provider_and_what_to_do() {
     let ward = Ward::new().await;
     type Case = (&'static str, fn(&mut Script), &'static str, &'static str, &'static str);
     let cases: &[Case] = &[
-        ("500", |s| s.discovery_answer = Answer::Status(500), "metadata", "problem", "`issuer`"),
+        ("500", |s| s.discovery_answer = Answer::Status(500), "metadata", "problem", "status page"),
+        ("404", |s| s.discovery_answer = Answer::Status(404), "metadata", "problem", "`issuer`"),
+        ("403", |s| s.discovery_answer = Answer::Status(403), "metadata", "problem", "turns this machine away"),
         (
             "another issuer",
             |s| s.metadata = vec![("issuer".into(), json!("https://x"))],

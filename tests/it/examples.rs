@@ -5,10 +5,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lychgate::app::Plan;
 use lychgate::config::{Environment, load};
 use lychgate::crypto::{KeyRing, Secret};
 use lychgate::diagnostic::{Report, SourceFile};
 use lychgate::policy::{self, Policy, ProviderFacts, SecretSource, compile};
+
+use crate::harness::gateway::Folder;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -86,4 +89,19 @@ fn the_policy_in_the_kubernetes_manifest_compiles() {
     let manifest = root().join("deploy/kubernetes/sidecar.yaml");
     let policy = sound_policy(&block(&manifest, "royalty.toml: |", "---", 4), &["idp"]);
     assert_eq!(policy.hosts().first().map(|host| host.as_str()), Some("royalty.gmr.example"));
+}
+
+#[test]
+fn the_configuration_in_the_kubernetes_manifest_has_no_finding() {
+    let manifest = root().join("deploy/kubernetes/sidecar.yaml");
+    let folder = Folder::new();
+    let place = |path: &str| folder.path().join(path).display().to_string();
+    let text = block(&manifest, "lychgate.toml: |", "---", 4).text().to_owned();
+    let text =
+        text.replace("/etc/lychgate-policies", &place("policies")).replace("/run/secrets/lychgate", &place("secrets"));
+    folder.write("policies/royalty.toml", block(&manifest, "royalty.toml: |", "---", 4).text());
+    folder.write("secrets/session.key", KeyRing::generate_key().expose());
+    folder.write("secrets/idp.secret", "s3cret");
+    let (plan, report) = Plan::read(&folder.write("lychgate.toml", &text), &environment(), &[]);
+    assert!(plan.is_some() && report.findings().is_empty(), "{report}");
 }

@@ -219,3 +219,13 @@ fn what_cannot_be_asked_is_refused_with_its_reason() {
     }
     assert_eq!(told(&folder, "explain", &["/", "--app", "royalty", "--time", "noon"]).0, 64);
 }
+
+#[test]
+fn a_file_that_holds_no_certificate_is_told_so() {
+    let folder = folder();
+    let file = folder.write("no.pem", "nothing of the kind");
+    let (code, _, err) =
+        explain(&folder, &["GET", "/", "--app", "royalty", "--client-certificate", file.to_str().unwrap()]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("no.pem holds no certificate in PEM"), "{err}");
+}

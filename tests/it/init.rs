@@ -59,6 +59,27 @@ fn nothing_is_overwritten_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_refused_start_leaves_no_folder_that_was_not_there() {
+    let folder = Folder::new();
+    let run = |there: &str| {
+        let there = folder.path().join(there);
+        ended(&mut lychgate(&["init", there.to_str().unwrap(), "--issuer", "no address"])).0
+    };
+    assert_eq!(run("new/gateway"), 64);
+    assert!(!folder.path().join("new").exists());
+    // What was there before stays, and so does what somebody else has in it.
+    folder.write("old/notes", "mine");
+    std::fs::create_dir(folder.path().join("old/policies")).unwrap();
+    assert_eq!(run("old"), 64);
+    let left = |name: &str| std::fs::read_dir(folder.path().join(name)).unwrap().count();
+    assert_eq!((left("old"), left("old/policies")), (2, 0));
+    // A file where a folder should be: nothing is left either.
+    folder.write("other/policies", "a file");
+    assert_eq!(run("other"), 1);
+    assert_eq!(left("other"), 1);
+}
+
+#[test]
 fn flags_say_what_stands_in_the_files_and_what_cannot_be_used_is_refused() {
     let folder = Folder::new();
     let there = folder.path().join("x");
@@ -88,7 +109,11 @@ fn flags_say_what_stands_in_the_files_and_what_cannot_be_used_is_refused() {
     let _ = std::fs::remove_dir_all(&there);
     let (code, out, err) = run(&flags);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("https://royalty.gmr.example/.lychgate/callback"), "{out}");
-    assert_eq!(command("check", &there.join("lychgate.toml")).0, 0);
+    for address in ["callback", "signed-out"] {
+        assert!(out.contains(&format!("https://royalty.gmr.example/.lychgate/{address}\n")), "{out}");
+    }
+    let config = there.join("lychgate.toml");
+    let checked = ended(&mut lychgate(&["check", "--deny-warnings", "--config", config.to_str().unwrap()]));
+    assert_eq!(checked.0, 0, "{}", checked.2);
     assert_eq!(command("test", &there.join("lychgate.toml")).0, 0);
 }

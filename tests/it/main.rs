@@ -26,6 +26,7 @@ mod limits;
 mod login;
 mod logout;
 mod oidc;
+mod out_of_reach;
 mod policy_tests;
 mod proxying;
 mod published;

@@ -182,6 +182,32 @@ fn what_cannot_be_read_or_used_ends_with_64() {
     assert_eq!(replay(&empty, &[]).0, 64);
 }
 
+#[test]
+fn a_log_of_which_nothing_can_be_read_is_no_log_without_differences() {
+    let junk = folder(&["not a line of any log".to_owned(), "{}".to_owned()], BEFORE);
+    for (of, what) in [(&folder(&[], BEFORE), "0 lines"), (&junk, "2 lines")] {
+        for options in [&[][..], &["--format", "json"]] {
+            let (code, out, err) = replay(of, options);
+            assert_eq!((code, out.as_str()), (64, ""), "{err}");
+            assert!(err.contains("no request can be read") && err.contains(what), "{err}");
+        }
+    }
+    let mut some = lines();
+    some.push("not a line of any log".to_owned());
+    assert_eq!(replay(&folder(&some, BEFORE), &[]).0, 0);
+}
+
+#[test]
+fn the_usage_of_replay_is_an_order_that_works() {
+    let folder = folder(&lines(), BEFORE);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (log, new) = (path("access.log"), path("new"));
+    let (code, _, err) = told(&folder, "replay", &["--policies", &new, &log]);
+    assert_eq!(code, 64);
+    assert!(err.contains("Usage: lychgate replay [OPTIONS] <ACCESS_LOG>... --policies <PATH>..."), "{err}");
+    assert_eq!(told(&folder, "replay", &[&log, "--policies", &new]).0, 0);
+}
+
 /// A policy that reads a query parameter and claims, and whose headers read more.
 fn selecting(upstream: &str) -> String {
     let printing = "[[rules]]\nname = \"printing\"\npaths = [\"/reports/**\"]\nquery = { view = \"print\" }\nallow = \"'staff' in user.groups && !has(user.locked)\"\n[[rules]]\nallow = ";

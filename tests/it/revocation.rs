@@ -11,6 +11,7 @@ mod me;
 mod okta;
 mod signing_out;
 mod streams;
+mod transmitters;
 
 use std::time::Duration;
 

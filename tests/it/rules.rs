@@ -237,8 +237,8 @@ fn a_shadow_needs_the_one_policy_that_it_stands_beside() {
 async fn s08_expressions_see_the_scrubbed_head_and_one_value_of_each_parameter() {
     let rules = r#"
 [[rules]]
-paths = "/forged"
-allow = "'x-remote-user' in request.headers && 'staff' in user.groups"
+paths = "/hop"
+allow = "'referer' in request.headers && has(user.sub)"
 [[rules]]
 paths = "/print"
 allow = "request.params.view == 'print' && request.headers['accept-language'] == 'de' && request.tls.version == '' && has(user.sub)"
@@ -250,7 +250,9 @@ allow = "request.params.view == 'print' && request.headers['accept-language'] ==
     let mut ask = async |target: &str, head: &[(&str, &str)]| {
         browser.send(Method::GET, &site.url(target), head, bytes::Bytes::new()).await.status
     };
-    assert_eq!(ask("/forged", &[("x-remote-user", "root")]).await, StatusCode::FORBIDDEN);
+    // What a policy emits cannot be read at all; what `Connection` lists is gone before rules are asked.
+    assert_eq!(ask("/hop", &[("referer", "a")]).await, StatusCode::OK);
+    assert_eq!(ask("/hop", &[("referer", "a"), ("connection", "referer")]).await, StatusCode::FORBIDDEN);
     assert_eq!(ask("/print?view=print", &[("accept-language", "de")]).await, StatusCode::OK);
     assert_eq!(ask("/print?view=print", &[("accept-language", "en")]).await, StatusCode::FORBIDDEN);
     assert_eq!(
@@ -261,7 +263,7 @@ allow = "request.params.view == 'print' && request.headers['accept-language'] ==
     let log = site.gateway.stop().await;
     let reasons: Vec<_> = told(&log, &["path", "reason"]).iter().map(ToString::to_string).collect();
     for expected in [
-        r#"["/forged","not_allowed"]"#,
+        r#"["/hop","not_allowed"]"#,
         r#"["/print","not_allowed"]"#,
         r#"["/print","request_header_ambiguous"]"#,
         r#"["/","query_ambiguous"]"#,

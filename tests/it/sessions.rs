@@ -4,9 +4,12 @@ mod caches;
 mod forms;
 mod forms_due;
 mod forms_refused;
+mod forms_under_way;
 mod groups;
+mod many_tabs;
 mod optional;
 mod refresh;
+mod refresh_slow;
 mod superseded;
 
 use std::time::Duration;

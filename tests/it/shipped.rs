@@ -200,3 +200,22 @@ fn the_table_of_templates_has_each_of_them_once() {
         assert!(text.contains(&format!("\n{header} ")), "{name} sends no `{header}`");
     }
 }
+
+#[test]
+fn no_policy_that_is_shown_lets_anybody_through_without_the_name_that_it_tells() {
+    let policies = shipped().into_iter().filter(|path| !is_configuration(path));
+    let pages = ["README.md", "deploy/kubernetes/sidecar.yaml"].map(|name| root().join(name));
+    let mut seen = 0;
+    for path in policies.chain(pages) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let Some((name, value)) = line.split_once('=') else { continue };
+            if !name.trim().to_lowercase().ends_with("remote-user") || !value.contains("${user.preferred_username}") {
+                continue;
+            }
+            assert!(value.contains("missing = \"deny\""), "{}: {line}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "only {seen} were found");
+}

@@ -140,7 +140,8 @@ fn headers(texts: &[String]) -> Result<HeaderMap, String> {
 /// What the first certificate of a PEM file says.
 fn certificate(file: &Path) -> Result<Certificate, String> {
     let bytes = std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let der = CertificateDer::from_pem_slice(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+    let der = CertificateDer::from_pem_slice(&bytes)
+        .map_err(|_| format!("{} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", file.display()))?;
     Certificate::parse(&der).map_err(|error| format!("{}: {error}", file.display()))
 }
 

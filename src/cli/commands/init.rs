@@ -31,32 +31,59 @@ pub(super) fn run(options: &InitOptions) -> ExitCode {
         eprintln!("  = help: name another folder: lychgate init FOLDER; nothing is ever overwritten");
         return ExitCode::FAILURE;
     }
-    let mut written = Vec::new();
+    let mut made = Made::default();
     for page in &pages {
         let path = options.folder.join(page.name);
-        if let Err(error) = write(&path, page) {
+        if let Err(error) = made.write(&path, page) {
             eprintln!("error: cannot write {}: {error}", path.display());
-            take_away(&written);
+            made.take_away();
             return ExitCode::FAILURE;
         }
-        written.push(path);
     }
     let config = options.folder.join("lychgate.toml");
     let (plan, report) = Plan::read(&config, &Environment::of_process(), &[]);
     if plan.is_none() {
         eprint!("{}", report.render());
-        take_away(&written);
+        made.take_away();
         return ExitCode::from(USAGE);
     }
-    written.iter().for_each(|path| println!("wrote {}", path.display()));
+    made.files.iter().for_each(|path| println!("wrote {}", path.display()));
     print!("{}", next_steps(options, &config));
     ExitCode::SUCCESS
 }
 
-fn write(path: &Path, page: &Page) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
+/// What was made so far.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+    /// Folders that were not there before, outer ones first.
+    folders: Vec<PathBuf>,
+}
+
+impl Made {
+    fn write(&mut self, path: &Path, page: &Page) -> io::Result<()> {
+        let missing = path.ancestors().skip(1).take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let missing: Vec<&Path> = missing.collect();
+        for folder in missing.into_iter().rev() {
+            std::fs::create_dir(folder)?;
+            self.folders.push(folder.to_owned());
+        }
+        // Noted as soon as it is made: one that was written only in part is taken away too, and one that was there is not ours.
+        write(path, page, || self.files.push(path.to_owned()))
     }
+
+    /// Takes everything away again; a folder in which somebody put something meanwhile stays.
+    fn take_away(&self) {
+        for path in &self.files {
+            let _ = std::fs::remove_file(path);
+        }
+        for folder in self.folders.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+fn write(path: &Path, page: &Page, made: impl FnOnce()) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -64,14 +91,9 @@ fn write(path: &Path, page: &Page) -> io::Result<()> {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     let mut file = options.open(path)?;
+    made();
     file.write_all(page.text.as_bytes())?;
     file.sync_all()
-}
-
-fn take_away(written: &[PathBuf]) {
-    for path in written {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 fn pages(options: &InitOptions) -> [Page; 4] {
@@ -94,15 +116,21 @@ fn quoted(text: &str) -> String {
 }
 
 fn configuration(options: &InitOptions) -> String {
-    let scheme = if is_loopback(&options.host) {
-        "# Clear text, for trying out on this machine."
+    let (proxies, scheme) = if is_loopback(&options.host) {
+        ("", "# Clear text, for trying out on this machine.")
     } else {
-        "# A load balancer in front ends TLS. Without one: tls = { certificate = \"…\", key = \"…\" }\nscheme = \"https\""
+        (
+            "\n# Who is believed when it says who the client is: the load balancer, here one on this machine. For one elsewhere put its address, and\n# below an `address` at which it can reach the listener.\ntrusted_proxies = [\"127.0.0.1\"]\n",
+            "# A load balancer in front ends TLS. Without one: tls = { certificate = \"…\", key = \"…\" }\nscheme = \"https\"",
+        )
     };
     format!(
         r#"# Lychgate: every key is documented in docs/configuration.md. `lychgate check` says what is wrong.
 policies = ["policies/*.toml"]
 
+# Which sessions were ended is kept here, so that a restart does not forget it.
+state = "state"
+{proxies}
 [[listeners]]
 address = "127.0.0.1:8080"
 {scheme}
@@ -172,7 +200,7 @@ fn next_steps(options: &InitOptions, config: &Path) -> String {
         format!("https://{}", options.host)
     };
     format!(
-        "\nnext\n  1. register the client `{}` at {} with the redirect URI {origin}/.lychgate/callback\n  2. put its secret into {} (a fresh one is there, for a provider that takes yours)\n  3. lychgate check --config {config} && lychgate test --config {config} && lychgate run --config {config}\n",
+        "\nnext\n  1. register the client `{}` at {} with\n       redirect address      {origin}/.lychgate/callback\n       address after logout  {origin}/.lychgate/signed-out\n  2. put its secret into {} (a fresh one is there, for a provider that takes yours)\n  3. lychgate check --config {config} && lychgate test --config {config} && lychgate run --config {config}\n",
         options.client_id,
         options.issuer,
         options.folder.join("client.secret").display(),

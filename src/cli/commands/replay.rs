@@ -30,6 +30,13 @@ pub(super) fn run(options: &ReplayOptions) -> ExitCode {
             eprintln!("error: cannot read the log {error}");
             ExitCode::from(USAGE)
         }
+        Ok(replay) if replay.lines == replay.broken => {
+            eprintln!("error: no request can be read: {} lines, none of them a line of an access log", replay.lines);
+            eprintln!(
+                "  = help: docs/access-log.md says what one is; a packed log is unpacked first: zcat FILE | lychgate replay - …"
+            );
+            ExitCode::from(USAGE)
+        }
         Ok(replay) => {
             match options.format {
                 Format::Human => print!("{}", replayed::text(&replay)),

@@ -176,8 +176,8 @@ mod tests {
         let at = |one: &Dated, day: i64| one.validity(Timestamp::from_seconds(day * DAY));
         let year = valid(DAY, 366 * DAY);
         assert_eq!(
-            [0, 1, 351, 353, 366].map(|day| at(&year, day)),
-            [Validity::NotYet, Validity::Good, Validity::Good, Validity::EndsSoon, Validity::EndsSoon]
+            [0, 1, 351, 352, 353, 366].map(|day| at(&year, day)),
+            [Validity::NotYet, Validity::Good, Validity::Good, Validity::Good, Validity::EndsSoon, Validity::EndsSoon]
         );
         assert_eq!(at(&year, 367), Validity::Over);
         let week = valid(0, 7 * DAY);

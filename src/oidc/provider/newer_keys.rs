@@ -39,23 +39,33 @@ impl Provider {
     }
 
     /// Fetches the key set again because no key that `seen` has is that of a token. None: the window is not over, or
-    /// the provider did not answer.
+    /// the provider did not answer. Once begun, the fetch is finished whoever leaves: it is the only one in its window.
     pub(in crate::oidc) async fn newer_keys(&self, seen: &Arc<Discovered>) -> Option<Arc<Discovered>> {
-        let mut asking = self.asking.lock().await;
-        let current = self.discovered.load_full()?;
+        let mut asking = Arc::clone(&self.learned.asking).lock_owned().await;
+        let current = self.learned.discovered.load_full()?;
         if !Arc::ptr_eq(&current, seen) {
             return Some(current);
         }
         if !window_is_over(&mut asking.keys, self.now(), KEY_WINDOW) {
             return None;
         }
+        let fetching = self.apart(|provider| async move {
+            let newer = provider.fetch_keys(&current).await;
+            // Whoever waits for the lock finds them.
+            drop(asking);
+            newer
+        });
+        fetching.await.flatten()
+    }
+
+    async fn fetch_keys(&self, current: &Discovered) -> Option<Arc<Discovered>> {
         let answer = self.read(Endpoint::Keys, current.metadata.jwks_uri.as_str()).await;
         let answer = answer.and_then(|answer| KeySet::parse(answer.body()));
         match answer {
             Ok(keys) => {
                 let metadata = current.metadata.clone();
                 let newer = Arc::new(Discovered { metadata, keys, at: current.at, good_for: current.good_for });
-                self.discovered.store(Some(Arc::clone(&newer)));
+                self.learned.discovered.store(Some(Arc::clone(&newer)));
                 Some(newer)
             }
             Err(error) => {

@@ -5,14 +5,15 @@
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 
 use super::Kind;
-use super::check::{Walk, is_name, text_literal};
+use super::check::{Walk, claim_path, is_name, text_literal};
 use super::functions::{FUNCTIONS, Function, MACROS, NAMESPACES, Style};
 use super::lower::of_request;
 use super::named_check::GROUP_FUNCTIONS;
 use super::scope::ROOTS;
+use super::spelled::spelled;
 use crate::diagnostic::nearest;
 
 /// How many comprehensions may run inside one another.
@@ -68,6 +69,9 @@ impl<'a> Walk<'a> {
     /// `x in list`, and `'claim' in user`.
     fn membership(&mut self, call: &'a CallExpr) -> Option<Kind> {
         let [item, list] = call.args.as_slice() else { return None };
+        if let Expr::List(literals) = &list.expr {
+            literals.elements.iter().for_each(|literal| self.unlike_claims("in", item, literal));
+        }
         match text_literal(item) {
             Some(claim) if is_name(list, "user") => {
                 self.claim(item, claim);
@@ -84,7 +88,31 @@ impl<'a> Walk<'a> {
         Some(Kind::Bool)
     }
 
+    /// A literal that a claim is compared with, and that none is ever like.
+    fn unlike_claims(&mut self, operator: &str, claim: &IdedExpr, literal: &IdedExpr) {
+        let Expr::Literal(value) = &literal.expr else { return };
+        if claim_path(claim).is_none() {
+            return;
+        }
+        let name = spelled(claim);
+        match value {
+            LiteralValue::Double(_) => {
+                let help = format!("write double({name}), which is a number whatever the provider sends");
+                self.mistake(claim, "a claim with a decimal point is kept as a text, which is no number", Some(help));
+            }
+            LiteralValue::Null if matches!(operator, operators::EQUALS | operators::NOT_EQUALS) => {
+                let help = format!("write has({name}) or !has({name})");
+                self.mistake(claim, "a claim that is `null` counts as absent", Some(help));
+            }
+            _ => {}
+        }
+    }
+
     fn operator(&mut self, name: &str, call: &'a CallExpr) -> Option<Kind> {
+        if let ([one, other], true) = (call.args.as_slice(), compares(name)) {
+            self.unlike_claims(name, one, other);
+            self.unlike_claims(name, other, one);
+        }
         let kinds: Vec<_> = call.args.iter().map(|argument| self.kind(argument)).collect();
         let conditions = match name {
             operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => call.args.len(),
@@ -212,6 +240,18 @@ impl<'a> Walk<'a> {
         // `exists_one` counts and then compares; the others end in their accumulator.
         result.or(accumulator)
     }
+}
+
+fn compares(name: &str) -> bool {
+    matches!(
+        name,
+        operators::EQUALS
+            | operators::NOT_EQUALS
+            | operators::LESS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS
+    )
 }
 
 fn is_operator(name: &str) -> bool {

@@ -273,6 +273,8 @@ impl Walk<'_> {
     /// A field of `request.tls`, or of the certificate there.
     fn tls(&mut self, node: &IdedExpr, select: &SelectExpr, of: &str, fields: &[&str]) -> Option<Kind> {
         self.found.reads.request = true;
+        // The version is the client's choice; a certificate was verified.
+        self.found.reads.surroundings |= of == "request.tls.client";
         if select.test {
             let help = "request fields are always there; an unset one is ''".to_owned();
             self.mistake(node, "`has` asks for a claim of `user` only", Some(help));

@@ -2,7 +2,9 @@
 //!
 //! - Functions of ours are called by a name that no text can spell, with the budget as last argument, and literals that were
 //!   read when the expression was checked ([`Constant`]) in their place.
-//! - What could grow or run long asks the budget: `+`, every list that is gone over, and what is compared in every step.
+//! - `==`, `!=` and `in` become functions that do not compare values of two kinds.
+//! - What could grow or run long asks the budget: `+`, every list that is gone over, what is put into a list or map, and what is
+//!   compared in every step.
 //! - `list.exists(x, x == 'text')` becomes `'text' in list`, which costs a fiftieth of it.
 //! - `memberOf('x')` and `aliases()` become variables, which the scope looks up as it does conditions.
 //! - `request.params.NAME` and `request.headers['NAME']` become variables of their own.
@@ -69,17 +71,25 @@ impl Lowering {
                 }
                 None => self.comprehension(loops),
             },
-            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.node(element)),
+            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.copied(element)),
             Expr::Map(map) => {
                 for entry in &mut map.entries {
                     if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                        self.node(&mut entry.key);
-                        self.node(&mut entry.value);
+                        self.copied(&mut entry.key);
+                        self.copied(&mut entry.value);
                     }
                 }
             }
             Expr::Select(select) => self.node(&mut select.operand),
             Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+
+    /// A node whose value is copied into a list or map.
+    fn copied(&mut self, node: &mut IdedExpr) {
+        if !is_literal(node) {
+            self.node(node);
+            guard(functions::WEIGH, node);
         }
     }
 
@@ -100,7 +110,6 @@ impl Lowering {
                 let budget = budget(left.id);
                 call.args.push(budget);
             }
-            (operators::ADD, [_, appended]) => appended_weighs(appended),
             (operators::IN, [_, list]) if self.loops() && !matches!(list.expr, Expr::List(_)) => {
                 guard(functions::RANGE, list);
             }
@@ -111,6 +120,9 @@ impl Lowering {
             }
             ("contains", _) if self.loops() => call.target.iter_mut().for_each(|text| guard(functions::WEIGH, text)),
             _ => {}
+        }
+        if let Some(compares) = comparison(&call.func_name) {
+            compares.clone_into(&mut call.func_name);
         }
     }
 
@@ -249,17 +261,18 @@ fn membership(loops: &ComprehensionExpr) -> Option<(IdedExpr, IdedExpr)> {
     (is_exists && is_literal(item)).then(|| (item.clone(), loops.iter_range.clone()))
 }
 
-fn is_literal(node: &IdedExpr) -> bool {
-    matches!(node.expr, Expr::Literal(_))
+/// What an operator that compares becomes.
+fn comparison(operator: &str) -> Option<&'static str> {
+    match operator {
+        operators::EQUALS => Some(functions::EQUALS),
+        operators::NOT_EQUALS => Some(functions::DIFFERS),
+        operators::IN => Some(functions::WITHIN),
+        _ => None,
+    }
 }
 
-/// What `map` copies into its result in every step.
-fn appended_weighs(list: &mut IdedExpr) {
-    let Expr::List(list) = &mut list.expr else { return };
-    list.elements
-        .iter_mut()
-        .filter(|element| !is_literal(element))
-        .for_each(|element| guard(functions::WEIGH, element));
+fn is_literal(node: &IdedExpr) -> bool {
+    matches!(node.expr, Expr::Literal(_))
 }
 
 /// Puts a guard around a node.

@@ -16,6 +16,7 @@ mod check;
 mod constant;
 mod functions;
 mod json;
+mod looked_up;
 mod lower;
 mod named;
 mod named_check;
@@ -125,7 +126,7 @@ pub(super) struct Reads {
     pub(super) request: bool,
     /// Whether it looks at the request's path.
     pub(super) path: bool,
-    /// Whether it looks at the session, the client's address or the time: what no client chooses.
+    /// Whether it looks at the session, the client's address, its certificate or the time: what no client chooses.
     pub(super) surroundings: bool,
 }
 

@@ -102,6 +102,9 @@ pub(super) fn failure(error: ExecutionError) -> Failure {
 fn operator_name(name: &str) -> &str {
     match name {
         functions::ADD => "+",
+        functions::EQUALS => "==",
+        functions::DIFFERS => "!=",
+        functions::WITHIN => "in",
         "_[_]" => "[]",
         "_._" => ".",
         "_?_:_" => "?:",

@@ -12,6 +12,7 @@ use cel::common::ast::{Expr, operators};
 
 use super::check::{claim_path, text_literal};
 use super::claim_in;
+use super::functions::{DIFFERS, EQUALS, WITHIN};
 use crate::claims::{ClaimValue, Claims};
 
 /// A condition in this form.
@@ -37,11 +38,9 @@ impl Plain {
             return None;
         }
         match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::IN, [item, list]) => {
-                Some(Self::Member { text: text_literal(item)?.into(), list: claim_path(list)? })
-            }
-            (operators::EQUALS, [left, right]) => Self::equal(left, right).or_else(|| Self::equal(right, left)),
-            (operators::NOT_EQUALS, [left, right]) => {
+            (WITHIN, [item, list]) => Some(Self::Member { text: text_literal(item)?.into(), list: claim_path(list)? }),
+            (EQUALS, [left, right]) => Self::equal(left, right).or_else(|| Self::equal(right, left)),
+            (DIFFERS, [left, right]) => {
                 let equal = Self::equal(left, right).or_else(|| Self::equal(right, left));
                 equal.map(|equal| Self::Not(Box::new(equal)))
             }

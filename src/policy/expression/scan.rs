@@ -174,3 +174,6 @@ fn escape(here: &str) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use cel::context::VariableResolver;
 use super::Failure;
 use super::constant::Constant;
 use super::functions::{BUDGET, Budget};
+use super::looked_up::LookedUp;
 use super::named::{Definitions, Found, Meaning, meaning};
 use super::tls;
 use crate::claims::{ClaimValue, Claims};
@@ -137,7 +138,7 @@ impl BoundClaims {
     /// The claims that are wanted, brought into form where they are not yet.
     fn map(&self, claims: &Claims, wanted: &BTreeSet<Box<str>>) -> &CelMap<'static> {
         self.0.get_or_init(|| {
-            let wanted = claims.iter().filter(|(name, _)| wanted.contains(*name));
+            let wanted = claims.iter().filter(|(name, value)| wanted.contains(*name) && !is_null(value));
             let bound: HashMap<CelMapKey<'static>, _> =
                 wanted.map(|(name, value)| (CelMapKey::from(name.to_owned()), bind(value))).collect();
             Box::new(CelMap::from(bound))
@@ -164,8 +165,17 @@ fn bind(value: &ClaimValue) -> Box<dyn Val> {
 
 fn bind_object(members: &BTreeMap<Box<str>, ClaimValue>) -> CelMap<'static> {
     let bound: HashMap<CelMapKey<'static>, _> =
-        members.iter().map(|(name, value)| (CelMapKey::from(name.to_string()), bind(value))).collect();
+        present(members).map(|(name, value)| (CelMapKey::from(name.to_string()), bind(value))).collect();
     CelMap::from(bound)
+}
+
+/// A claim or member that is `null` is absent: some providers write that for what others leave away.
+fn is_null(value: &ClaimValue) -> bool {
+    matches!(value, ClaimValue::Null)
+}
+
+fn present(members: &BTreeMap<Box<str>, ClaimValue>) -> impl Iterator<Item = (&Box<str>, &ClaimValue)> {
+    members.iter().filter(|(_, value)| !is_null(value))
 }
 
 /// An integer where nothing is lost by it, otherwise the exact text (S06).
@@ -189,11 +199,12 @@ pub(super) struct Scope<'a> {
 pub(super) struct Shared {
     budget: Budget,
     found: Found,
+    looked_up: LookedUp,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { budget: Budget::full(), found: Found::default() }
+        Self { budget: Budget::full(), found: Found::default(), looked_up: LookedUp::default() }
     }
 }
 
@@ -245,23 +256,21 @@ impl<'a> Scope<'a> {
     fn chosen(&self, variable: &str) -> Option<CowVal<'_, '_>> {
         let chosen = Chosen::of_variable(variable)?;
         let request = self.view.request?;
-        let found = match chosen.of {
+        let look = || match chosen.of {
             Many::Params => match parameter(request.query, chosen.name) {
-                Parameter::One(value) => Some(value),
+                Parameter::One(value) => Some(value.into_owned()),
                 Parameter::Absent | Parameter::Ambiguous => None,
             },
             Many::Headers => match field(request.headers, chosen.name) {
-                Field::One(value) => Some(value),
+                Field::One(value) => Some(value.into_owned()),
                 Field::Absent | Field::Ambiguous => None,
             },
         };
+        let found = self.shared.looked_up.get_or_look(variable, look);
         if chosen.presence {
             return Some(truth(found.is_some()));
         }
-        Some(match found? {
-            Cow::Borrowed(value) => text(value),
-            Cow::Owned(value) => CowVal::owned(CelString::from(value)),
-        })
+        found.map(|value| CowVal::Borrowed(value as &dyn Val))
     }
 
     /// Whether the provider says that the person's address is theirs; some providers write it as a text.

@@ -71,7 +71,7 @@ fn s06_numbers_keep_their_exact_text_in_every_kind() {
         (r#"{ json = "${user.groups}" }"#, r#"["staff",20000000000000000002,0.10,false]"#),
         (r#"{ json = "${user.address}" }"#, r#"{"city":"\\u540d","n":12345678901234567890.50,"zip":8010}"#),
         (r#"{ json = "${user.id}" }"#, "10000000000000000001"),
-        (r#"{ json = "${user.groups.filter(g, g == 'staff')}" }"#, r#"["staff"]"#),
+        (r#"{ json = "${user.groups.filter(g, string(g) == 'staff')}" }"#, r#"["staff"]"#),
         (r#"{ json = "${{'b': user.on, 'a': [1, 2u, null]}}" }"#, r#"{"a":[1,2,null],"b":true}"#),
     ] {
         // The helper shows a backslash twice.
@@ -265,6 +265,91 @@ fn every_form() -> Vec<String> {
     }
     forms.push("{ jwt = { audience = \"a\", subject = \"${user.c}\", claims = \"c\" } }".to_owned());
     forms
+}
+
+#[test]
+fn why_a_header_is_not_sent_is_told_for_every_form() {
+    for (form, why) in [
+        ("{ jwt = { audience = \"a\" } }", "`sub` is absent"),
+        ("{ jwt = { audience = \"a\", subject = \"${user.gone}\" } }", "`gone` is absent"),
+        ("\"a ${user.gone}\"", "`gone` is absent"),
+        ("{ json = \"${user.none}\" }", "`none` is absent"),
+        ("{ list = \"${user.empty}\" }", "the list is empty"),
+        (
+            "{ value = \"${user.c}\", max = \"1B\", too_long = \"omit\" }",
+            "it is longer than its `max`, and the policy then omits it",
+        ),
+        (
+            "{ value = \"${user.c}\", encoding = \"latin1\", unencodable = \"omit\" }",
+            "its value does not fit, and the policy then omits it",
+        ),
+    ] {
+        let policy = with(&format!("[headers]\nX-A = {form}"));
+        let who = policy.prepare(Arc::new(subject(r#"{"c": "名前", "none": null, "empty": []}"#)));
+        let path = CanonicalPath::parse("/").unwrap();
+        let explained = policy.explain(&facts(&policy, &path), Some(&who), NOW);
+        let told: Vec<_> =
+            explained.headers.iter().map(|header| (header.value.clone(), header.why.as_deref())).collect();
+        assert_eq!(told, [(None, Some(why))], "{form}");
+    }
+}
+
+#[test]
+fn s06_no_two_people_have_one_value_where_the_whole_is_percent_encoded() {
+    let encodings = ["utf-8", "utf-8-percent", "percent", "latin1", "base64", "rfc2047"];
+    let list = "list = \"${[user.c]}\", separator = \";\"";
+    let forms = |value: &str| {
+        let form = |encoding: &&str| format!("{{ {value}, encoding = \"{encoding}\", unencodable = \"percent\" }}");
+        encodings.iter().map(form).collect::<Vec<_>>()
+    };
+    let texts = [
+        "名",
+        "%E5%90%8D",
+        "a b",
+        "a%20b",
+        " a",
+        "%20a",
+        "a ",
+        "a%20",
+        "50%",
+        "50%25",
+        "a\u{a0}",
+        "a%C2%A0",
+        "a,b",
+        "a%2Cb",
+        "ada",
+        "ë",
+        "%C3%AB",
+        "\u{a0}a",
+        "%C2%A0a",
+        "\"",
+        "%22",
+        "=?UTF-8?B?YQ==?=",
+        "%3D?",
+    ];
+    for table in ["headers", "cookies"] {
+        for form in [
+            forms("value = \"${user.c}\""),
+            forms("json = \"${user.c}\""),
+            forms(list),
+            forms(&format!("{list}, contains = \"percent\"")),
+        ]
+        .concat()
+        {
+            let policy = with(&format!("[{table}]\nX = {form}"));
+            let mut sent = std::collections::BTreeMap::new();
+            for text in texts {
+                let claims = serde_json::json!({ "c": text }).to_string();
+                let Ok(fields) = headers(&policy, &claims) else { continue };
+                let before = sent.insert(fields, text);
+                assert_eq!(before, None, "[{table}] {form}: and {text}");
+            }
+            assert!(sent.len() > 10, "[{table}] {form}: {sent:?}");
+        }
+    }
+    let partly = r#"{ value = "${user.c}", encoding = "latin1", unencodable = "percent" }"#;
+    assert_eq!(header(partly, r#"{"c": "50%"}"#), Ok(Some("50%25".to_owned())));
+    assert_eq!(header(partly, r#"{"c": "Zo\u00eb a"}"#), Ok(Some("Zo\\xeb a".to_owned())));
 }
 
 proptest! {

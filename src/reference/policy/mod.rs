@@ -131,6 +131,19 @@ pub static APP: Table = Table::new(
         )
         .examples(&["\"http://10.20.0.11:7001\"", "[\"http://10.20.0.11:7001\", \"http://10.20.0.12:7001\"]"]),
         Key::optional(
+            "title",
+            Kind::Text("text"),
+            "What people read on the gateway's pages (\"You have been signed out of Royalty statements.\"). Logs, metrics and commands have the file's name.",
+        )
+        .otherwise("the file's name without `.toml`")
+        .examples(&["\"Royalty statements\""]),
+        Key::optional(
+            "contact",
+            Kind::Text("text"),
+            "Whom people ask: it stands on pages that tell of a refusal or a failure, above the request id that they should quote.",
+        )
+        .examples(&["\"the royalty desk, royalty-desk@gmr.example\""]),
+        Key::optional(
             "ignore_case",
             Kind::Boolean,
             "Whether path patterns match regardless of the case of ASCII letters.",

@@ -408,3 +408,16 @@ impl Marks {
         self.0.into_iter().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l06_a_word_is_cut_between_two_characters() {
+        assert_eq!(&*cut(&format!("x{}", "ä".repeat(200))), format!("x{}", "ä".repeat(159)));
+        assert_eq!(&*cut(&"ä".repeat(160)), "ä".repeat(160));
+        assert_eq!(&*cut(&"a".repeat(400)), "a".repeat(MAX_WORD));
+        assert_eq!(&*cut(""), "");
+    }
+}

@@ -230,7 +230,7 @@ impl List {
     }
 }
 
-/// Of two entries for the same the later date holds, with what becomes of the sessions. The cause is that of the later one in the stronger
+/// Of two entries for the same the later date holds, with what becomes of the sessions; of one date, the end. The cause is that of the later one in the stronger
 /// pool, because the pool goes by it: what was proved is not to be pushed out by what was not, whichever came last.
 fn widen(entry: &mut Entry, known: &Entry) {
     let known_is_later = known.before >= entry.before;
@@ -242,8 +242,11 @@ fn widen(entry: &mut Entry, known: &Entry) {
     if keeps_cause {
         entry.cause = known.cause;
     }
-    if known_is_later {
-        (entry.before, entry.effect) = (known.before, known.effect);
+    match known.before.cmp(&entry.before) {
+        std::cmp::Ordering::Greater => (entry.before, entry.effect) = (known.before, known.effect),
+        // Two events of one moment, in whichever order they came.
+        std::cmp::Ordering::Equal if known.effect == Effect::Ended => entry.effect = Effect::Ended,
+        std::cmp::Ordering::Equal | std::cmp::Ordering::Less => {}
     }
     entry.until = entry.until.max(known.until);
 }
@@ -374,5 +377,51 @@ mod tests {
         list.sweep(at(100), &mut changes);
         assert_eq!(changes.all, [Change::Remove(ada.0)]);
         assert!(list.has(grace.0) && !list.has(ada.0));
+    }
+
+    #[test]
+    fn l06_people_who_sign_out_push_out_nothing_that_was_proved() {
+        let mut list = List::default();
+        let admin = entry("ada", Cause::Admin, 0, 10);
+        add(&mut list, admin.clone());
+        for number in 0..=250_000 {
+            let cause = if number % 2 == 0 { Cause::SignedOut } else { Cause::RefreshRefused };
+            add(&mut list, entry(&format!("s{number}"), cause, 0, 100_000));
+        }
+        assert!(list.has(admin.0));
+        assert_eq!((list.len(), list.dropped()), (250_001, 1));
+    }
+
+    #[test]
+    fn l06_what_may_stand_in_the_file_leaves_it_however_often_it_was_written() {
+        for (first, second) in [(true, true), (true, false), (false, true)] {
+            let mut list = List::default();
+            let ada = entry("ada", Cause::Admin, 0, 10);
+            for is_written in [first, second] {
+                list.add(ada.0, ada.1.clone(), NOW, &mut Changes::new(is_written));
+            }
+            let mut changes = Changes::new(false);
+            list.sweep(at(10), &mut changes);
+            assert_eq!(changes.all, [Change::Remove(ada.0)], "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn l02_of_two_events_of_one_moment_the_one_that_ends_wins() {
+        for effects in [[Effect::AskAgain, Effect::Ended], [Effect::Ended, Effect::AskAgain], [Effect::Ended; 2]] {
+            let mut list = List::default();
+            let (tag, ada) = entry("ada", Cause::SecurityEvent, 5, 100);
+            for effect in effects {
+                list.add(tag, Entry { effect, ..ada.clone() }, NOW, &mut Changes::new(true));
+            }
+            assert_eq!(list.newest(1)[0].effect, Effect::Ended, "{effects:?}");
+        }
+        // A later one says what became of it since.
+        let mut list = List::default();
+        for (before, effect) in [(5, Effect::Ended), (6, Effect::AskAgain)] {
+            let (tag, ada) = entry("ada", Cause::SecurityEvent, before, 100);
+            list.add(tag, Entry { effect, ..ada }, NOW, &mut Changes::new(true));
+        }
+        assert_eq!(list.newest(1)[0].effect, Effect::AskAgain);
     }
 }

@@ -74,10 +74,39 @@ fn h04_what_an_answer_says_of_its_connection_goes_no_further() {
 fn h07_a_connection_is_kept_where_both_say_so() {
     let keeps = |text: &str| heard(&[text.as_bytes()], false).unwrap().unwrap().keeps;
     assert!(keeps("HTTP/1.1 204 No Content\r\n\r\n"));
-    assert!(keeps("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"));
+    assert!(keeps("HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n"));
     assert!(keeps("HTTP/1.0 204 No Content\r\nConnection: x, Keep-Alive\r\n\r\n"));
     assert!(!keeps("HTTP/1.0 204 No Content\r\n\r\n"));
     assert!(!keeps("HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nconnection: Close\r\n\r\n"));
+}
+
+#[test]
+fn h08_a_connection_is_not_kept_where_a_body_may_come_that_must_not() {
+    let long = "Content-Length: 9\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for (status, fields, to_head, kept) in [
+        (200, long, true, false),
+        (200, chunked, true, false),
+        (200, "", true, false),
+        (200, "Content-Length: 0\r\n", true, true),
+        (200, "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", true, false),
+        (404, long, true, false),
+        (200, long, false, true),
+        (204, "", false, true),
+        (204, "", true, true),
+        (204, "Content-Length: 0\r\n", false, true),
+        (204, long, false, false),
+        (204, chunked, false, false),
+        (304, "", false, true),
+        (304, "", true, true),
+        (304, long, false, false),
+        (304, long, true, false),
+        (304, chunked, false, false),
+    ] {
+        let text = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
+        let head = heard(&[text.as_bytes()], to_head).unwrap().unwrap();
+        assert_eq!(head.keeps, kept, "{text:?} to HEAD: {to_head}");
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ use super::{AUDIENCE, Api, ask, assert_refused};
 use crate::harness::browser::Browser;
 use crate::harness::gateway::HOST;
 use crate::harness::provider::{Answer, Mutation};
+use crate::harness::soon;
+use crate::harness::wire::RawApplication;
 
 async fn revoke(api: &Api, body: Value) {
     let address = format!("http://127.0.0.1:{}/revocations", api.gateway.admin().port());
@@ -50,6 +52,25 @@ async fn l04_tokens_of_whoever_is_named_are_refused_and_those_of_others_are_not(
         let log = api.gateway.stop().await;
         assert_eq!(log.iter().filter(|line| line["reason"] == "token_revoked").count(), if refused { 2 } else { 0 });
     }
+}
+
+#[tokio::test]
+async fn l04_a_request_that_waits_for_its_answer_is_refused_when_its_token_is() {
+    let application = RawApplication::start().await;
+    let policy = super::policy(&application.url(), HOST, "");
+    let api = Api::with("", |setup, _| setup.policy("app", &policy)).await;
+    let token = api.token(json!({}));
+    let (reply, ()) = soon(async {
+        tokio::join!(api.bearer("/", &token), async {
+            let mut waiting = application.accept().await;
+            assert!(waiting.request_head().await.is_some());
+            revoke(&api, json!({"who": "ada"})).await;
+            assert_eq!(waiting.rest().await, b"");
+        })
+    })
+    .await;
+    assert_refused(&reply, 401, "invalid_token", "waiting");
+    assert_eq!(api.gateway.stop().await[0]["reason"], "token_revoked");
 }
 
 #[tokio::test]

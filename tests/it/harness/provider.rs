@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use url::{Url, form_urlencoded};
 
@@ -153,6 +154,8 @@ pub(crate) struct Script {
     pub(crate) response_issuer: Option<String>,
     pub(crate) discovery_answer: Answer,
     pub(crate) jwks_answer: Answer,
+    /// Each key set waits for a permit before it is answered.
+    pub(crate) jwks_held: Option<Arc<Semaphore>>,
     pub(crate) token_answer: Answer,
     pub(crate) userinfo_answer: Answer,
     /// What is said of these opaque tokens; of others, that they are not active.
@@ -355,6 +358,10 @@ impl Shared {
                 self.cached(self.scripted(|script| &mut script.discovery_answer, || self.metadata()).await)
             }
             (&Method::GET, "/jwks") => {
+                let held = self.script.lock().unwrap().jwks_held.clone();
+                if let Some(held) = held {
+                    held.acquire().await.unwrap().forget();
+                }
                 self.cached(self.scripted(|script| &mut script.jwks_answer, || self.key_set()).await)
             }
             (&Method::POST, "/token") if value(&request.form, "grant_type") == Some("refresh_token") => {

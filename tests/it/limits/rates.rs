@@ -143,6 +143,35 @@ rate = [{ per = "address", requests = 2, every = "2s" }, { per = "address", requ
 }
 
 #[tokio::test]
+async fn d03_what_a_rule_refuses_of_a_person_counts_for_nobody_at_the_same_address() {
+    let rule = r#"[[rules]]
+name = "exports"
+paths = ["/exports"]
+access = "session"
+limits = { rate = [{ per = "address", requests = 3, every = "1h" }, { per = "person", requests = 1, every = "1m" }] }"#;
+    let site = site("").await;
+    let mut eager = site.signed_in().await;
+    site.provider.script().claims = vec![crate::harness::provider::Claim::Set("sub", json!("somebody-else"))];
+    let mut other = site.signed_in().await;
+    site.change_tables(rule).await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(site.get_from(&mut eager, "192.0.2.7", "/exports").await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 429, 429, 429, 429]);
+    assert_eq!(site.get_from(&mut other, "192.0.2.7", "/exports").await.status, StatusCode::OK);
+    site.clock.advance(Duration::from_secs(60));
+    assert_eq!(site.get_from(&mut eager, "192.0.2.7", "/exports").await.status, StatusCode::OK);
+    // Nor does what is refused of the address count for the person; and the longer wait is told.
+    site.clock.advance(Duration::from_secs(60));
+    let told = site.get_from(&mut eager, "192.0.2.7", "/exports").await;
+    assert_eq!((told.status.as_u16(), told.header("retry-after")), (429, Some("1080")));
+    assert_eq!(site.get_from(&mut eager, "192.0.2.8", "/exports").await.status, StatusCode::OK);
+    let told = site.get_from(&mut eager, "192.0.2.7", "/exports").await;
+    assert_eq!((told.status.as_u16(), told.header("retry-after")), (429, Some("1080")));
+}
+
+#[tokio::test]
 async fn d03_a_limit_that_observes_refuses_nobody_and_says_whom_it_would() {
     let site = site("[limits]\nmode = \"observe\"\nrate = { per = \"address\", requests = 2, every = \"1m\" }").await;
     assert_eq!(site.flood("192.0.2.7", "/public/x", 5).await, [200; 5]);

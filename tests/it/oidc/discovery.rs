@@ -9,6 +9,7 @@ use lychgate::clock::ManualClock;
 use lychgate::http::ReturnTo;
 use lychgate::oidc::{LoginRequest, Provider, Readiness};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{CALLBACK, NOW, Pair, header, params, settings_for};
 use crate::harness::keys::{KEYS, Signing};
@@ -155,6 +156,45 @@ async fn r14_keys_rotate_without_restart_and_a_flood_of_unknown_keys_asks_once_a
         assert_eq!(pair.refusal().await, "id_token_unknown_key");
     }
     assert_eq!(pair.asked("/jwks"), 3);
+}
+
+#[tokio::test]
+async fn r14_a_fetch_of_keys_is_finished_though_whoever_caused_it_leaves() {
+    let pair = Pair::new().await;
+    let held = Arc::new(Semaphore::new(0));
+    pair.play(|s| {
+        s.jwks = Some(vec![KEYS.stranger_jwk("new")]);
+        s.signing = Signing::Stranger;
+        s.header = header("kid", "new");
+        s.jwks_held = Some(Arc::clone(&held));
+    });
+    let begun = pair.begin().await;
+    let back = params(&pair.fake.authorize(&begun.authorize_url)).ok().unwrap();
+    let provider = Arc::clone(&pair.provider);
+    let leaving = tokio::spawn(async move { provider.finish(&begun.pending, &back, CALLBACK).await.is_ok() });
+    while pair.asked("/jwks") == 1 {
+        tokio::task::yield_now().await;
+    }
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    held.add_permits(1);
+    assert_eq!((pair.refusal().await, pair.asked("/jwks")), ("signed in", 2));
+}
+
+#[tokio::test]
+async fn r16_a_provider_is_discovered_though_whoever_wanted_it_leaves() {
+    let held = Arc::new(Semaphore::new(0));
+    let pair = Pair::strangers(|_| {}, |s| s.jwks_held = Some(Arc::clone(&held))).await;
+    let provider = Arc::clone(&pair.provider);
+    let leaving = tokio::spawn(async move { provider.discovered_now().await.is_ok() });
+    while pair.asked("/jwks") == 0 {
+        tokio::task::yield_now().await;
+    }
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    held.add_permits(1);
+    assert!(pair.provider.discovered_now().await.is_ok());
+    assert_eq!(pair.asked("/jwks"), 1);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
         ("authenticated in time", vec![Claim::At("auth_time", -600)], "signed in"),
         ("authenticated too long ago", vec![Claim::At("auth_time", -661)], "authentication_too_old"),
         ("authenticated in the future", vec![Claim::At("auth_time", 61)], "authentication_too_old"),
-        ("no auth_time", vec![Claim::Remove("auth_time")], "authentication_too_old"),
+        ("no auth_time", vec![Claim::Remove("auth_time")], "auth_time_missing"),
     ];
     for (name, claims, code) in cases {
         pair.play(|s| s.claims = claims.clone());

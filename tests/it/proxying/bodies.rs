@@ -120,7 +120,14 @@ async fn h06_answers_without_a_body_keep_what_their_head_says() {
     soon(client.reply(false)).await.unwrap();
     for (method, answer, status, length) in cases {
         client.send(anonymous(&format!("{method} /public/x"), "If-None-Match: \"e\"\r\n", "")).await.unwrap();
-        let seen = soon(upstream.request()).await.unwrap();
+        let seen = match soon(upstream.request()).await {
+            Some(seen) => seen,
+            // Where a body was announced the connection is not used again.
+            None => {
+                upstream = soon(a.accept()).await;
+                soon(upstream.request()).await.unwrap()
+            }
+        };
         assert_eq!(seen.all("if-none-match"), ["\"e\""]);
         upstream.send(answer).await.unwrap();
         let reply = soon(client.reply(true)).await.unwrap();

@@ -1,8 +1,14 @@
 //! A stop loses nothing that was accepted (D05).
 
+use std::time::Duration;
+
+use super::floods::Door;
 use super::{Plan, Site, anonymous, site};
+use crate::harness::frames::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, frame, frames, head, opening,
+};
 use crate::harness::soon;
-use crate::harness::wire::RawApplication;
+use crate::harness::wire::{RawApplication, Wire};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -132,4 +138,30 @@ async fn d05_the_drain_has_an_end() {
     assert_eq!(soon(client.rest()).await, b"");
     assert_eq!(soon(upstream.rest()).await, b"");
     assert_eq!((log[0]["status"].as_u64(), log[0]["complete"].as_bool()), (Some(499), Some(false)));
+}
+
+#[tokio::test]
+async fn d05_an_answer_on_http_2_that_is_on_its_way_is_finished() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let mut client = Wire::over(door.connect().await);
+    let one_byte = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]);
+    let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    client.send([opening(), one_byte, asked].concat()).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer").await.unwrap();
+    let mut read = Vec::new();
+    while !frames(&read).iter().any(|frame| frame.kind == DATA) {
+        read.extend(soon(client.bytes()).await);
+    }
+    let stopping = door.site.begin_stop().await;
+    // Longer than a connection has that nothing is on its way on.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    client.send(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 5])).await.unwrap();
+    read.extend(soon(client.rest()).await);
+    let answer: Vec<u8> =
+        frames(&read).into_iter().filter(|frame| frame.kind == DATA).flat_map(|frame| frame.payload).collect();
+    assert_eq!(answer, b"answer");
+    soon(stopping).await.unwrap();
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::floods::Door;
 use super::{Plan, Site, anonymous, site};
+use crate::harness::frames::{DATA, RST_STREAM, frame, opening, request};
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
@@ -178,4 +180,64 @@ async fn l04_an_upload_that_was_answered_early_ends_with_its_session() {
     // Nothing is sent meanwhile, and both sides would wait for long.
     assert_eq!(soon(upstream.rest()).await, b"");
     let _ = soon(client.rest()).await;
+}
+
+#[tokio::test]
+async fn h05_an_upload_that_was_answered_early_and_is_taken_back_is_not_whole_over_http2() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let mut client = Wire::over(door.connect().await);
+    client.send([opening(), request(1, "POST", "/public/x"), frame(DATA, 0, 1, b"half")].concat()).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await.unwrap(), b"half");
+    upstream.send(OK).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"ok") {
+        read.extend(soon(client.bytes()).await);
+    }
+    client.send(frame(RST_STREAM, 0, 1, &[0; 4])).await.unwrap();
+    assert_eq!(soon(upstream.rest()).await, b"");
+}
+
+#[tokio::test]
+async fn h06_an_answer_that_waits_for_its_upload_is_not_silent() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1s\" }");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    // Three times as long as the application may be silent.
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        client.send("1\r\nx\r\n").await.unwrap();
+        assert_eq!(soon(upstream.chunk()).await.as_deref(), Some(&b"x"[..]));
+    }
+    client.send("0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(upstream.chunk()).await, None);
+    upstream.send("ok").await.unwrap();
+    assert_eq!(soon(client.bytes()).await, b"ok");
+}
+
+#[tokio::test]
+async fn h06_an_answer_is_silent_when_its_upload_is_not_taken_any_more() {
+    let application = slow().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"300ms\" }");
+    let settings = "[timeouts]\nbody_stall = \"1h\"\n";
+    let site = Plan { upstream: &upstream, app, settings, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    let much = vec![b'x'; 1 << 20];
+    client.send(format!("{:x}\r\n", 1usize << 30)).await.unwrap();
+    soon(async { while client.send(&much).await.is_ok() {} }).await;
+    drop(client);
+    assert_eq!(site.log().await[0]["reason"], "upstream_broke_off");
 }

@@ -156,3 +156,78 @@ async fn h08_an_answer_too_many_is_nobodys() {
     second.send(OK).await.unwrap();
     assert_eq!(soon(client.reply(false)).await.unwrap().body, b"ok");
 }
+
+/// Asks for `line` with these fields, and is answered on a connection that the gateway must not use again.
+async fn answered_and_ended(application: &RawApplication, client: &mut Wire, line: &str, fields: &str, answer: &str) {
+    client.send(anonymous(line, fields, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send(answer).await.unwrap();
+    let reply = soon(client.reply(line.starts_with("HEAD "))).await.unwrap();
+    assert!(answer.contains(&reply.status.to_string()), "{answer:?}: {}", reply.head);
+    assert_eq!(soon(upstream.rest()).await, b"", "{line}: {fields}: {answer:?}");
+}
+
+#[tokio::test]
+async fn h08_a_body_that_an_answer_must_not_have_is_nobodys_answer() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut client = site.connect().await;
+    let long = "Content-Length: 42\r\n\r\n";
+    let chunks = "Transfer-Encoding: chunked\r\n\r\n";
+    for (line, status, rest) in [
+        ("HEAD /public/x", "200 OK", long),
+        ("HEAD /public/x", "200 OK", chunks),
+        // The body of such an answer ends with its connection.
+        ("HEAD /public/x", "200 OK", "\r\n"),
+        ("HEAD /public/x", "404 Not Found", long),
+        ("HEAD /public/x", "304 Not Modified", long),
+        ("GET /public/x", "204 No Content", long),
+        ("GET /public/x", "204 No Content", chunks),
+        ("GET /public/x", "304 Not Modified", long),
+        ("GET /public/x", "304 Not Modified", chunks),
+    ] {
+        // It may come a moment later, when the connection is idle or somebody else's.
+        let answer = format!("HTTP/1.1 {status}\r\n{rest}");
+        answered_and_ended(&application, &mut client, line, "", &answer).await;
+    }
+}
+
+#[tokio::test]
+async fn h07_an_answer_that_is_empty_by_its_head_too_keeps_its_connection() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut client = site.connect().await;
+    let mut upstream = kept(&application, &mut client).await;
+    for (line, answer) in [
+        ("HEAD /public/x", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("HEAD /public/x", "HTTP/1.1 304 Not Modified\r\n\r\n"),
+        ("GET /public/x", "HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n"),
+        ("GET /public/x", "HTTP/1.1 304 Not Modified\r\n\r\n"),
+        ("GET /public/x", "HTTP/1.1 204 No Content\r\n\r\n"),
+    ] {
+        client.send(anonymous(line, "", "")).await.unwrap();
+        assert!(soon(upstream.request()).await.unwrap().line().starts_with(line));
+        upstream.send(answer).await.unwrap();
+        soon(client.reply(true)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn h07_a_connection_that_a_person_signs_in_on_is_nobody_elses() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut client = site.connect().await;
+    for value in ["NTLM TlRMTVNTUAAB", "Negotiate YII=", "negotiate\tYII=", "ntlm", "Nego2 x", "Kerberos x"] {
+        let field = format!("Authorization: {value}\r\n");
+        answered_and_ended(&application, &mut client, "GET /public/x", &field, OK).await;
+    }
+    // Schemes that say with each request who asks leave the connection as it was.
+    let mut upstream = kept(&application, &mut client).await;
+    for value in ["Basic eDp5", "Bearer x", "NTLMv9 x", "Negotiated x", ""] {
+        client.send(anonymous("GET /public/x", &format!("Authorization: {value}\r\n"), "")).await.unwrap();
+        soon(upstream.request()).await.unwrap();
+        upstream.send(OK).await.unwrap();
+        assert_eq!(soon(client.reply(false)).await.unwrap().status, 200, "{value}");
+    }
+}

@@ -1,4 +1,6 @@
-//! Heads of requests on HTTP/2, sound and not: what is refused on HTTP/1.1 reaches nobody here either (H02, H03, H06, P01, S01, C06, D01).
+//! Requests on HTTP/2, sound and not: what is refused on HTTP/1.1 reaches nobody here either (H02, H03, H05, H06, P01, S01, C06, D01).
+
+use std::time::Duration;
 
 use super::IDENTITY;
 use super::floods::Door;
@@ -12,7 +14,9 @@ use crate::harness::frames::{
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
+use bytes::Bytes;
 use http::Method;
+use http_body_util::{BodyExt as _, Full};
 
 /// What HPACK has for `:status: 200` and `:status: 400` (RFC 7541 appendix A).
 const OK: u8 = 0x88;
@@ -314,4 +318,70 @@ async fn d01_an_upload_over_http2_that_was_answered_early_is_no_idle_connection(
     assert_eq!(soon(upstream.chunk()).await, None);
     // Then it is.
     soon(client.rest()).await;
+}
+
+/// NO_ERROR, INTERNAL_ERROR and CANCEL (RFC 9113 section 7).
+const WHYS: [u32; 3] = [0, 2, 8];
+
+#[tokio::test]
+async fn h05_an_upload_that_is_taken_back_is_never_whole_whatever_the_reason_over_http2() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let length = fields(&[("content-length", b"8")]);
+    for (why, more) in WHYS.into_iter().flat_map(|why| [(why, &[][..]), (why, &length)]) {
+        let mut client = Wire::over(door.connect().await);
+        let block = [head("POST", "/public/x"), more.to_vec()].concat();
+        let begun = [opening(), frame(HEADERS, END_HEADERS, 1, &block), frame(DATA, 0, 1, b"half")].concat();
+        client.send(begun).await.unwrap();
+        let mut upstream = soon(application.accept()).await;
+        soon(upstream.request_head()).await.unwrap();
+        let mut sent = Vec::new();
+        while !String::from_utf8_lossy(&sent).contains("half") {
+            sent.extend(soon(upstream.bytes()).await);
+        }
+        client.send(frame(RST_STREAM, 0, 1, &why.to_be_bytes())).await.unwrap();
+        // Where chunks are, nothing says that they are over; and the connection ends.
+        sent.extend(soon(upstream.rest()).await);
+        let chunks = String::from_utf8_lossy(&sent).into_owned();
+        assert_eq!(chunks, if more.is_empty() { "4\r\nhalf\r\n" } else { "half" }, "{why}");
+    }
+    let log = door.site.log().await;
+    assert_eq!(log.len(), 2 * WHYS.len());
+    assert!(log.iter().all(|line| line["reason"] == "request_broken" && line["bytes_in"] == 4), "{log:#?}");
+}
+
+#[tokio::test]
+async fn h05_an_upload_with_trailers_is_whole_over_http2() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let mut client = Wire::over(door.connect().await);
+    let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(&[("x-sum", b"7")]));
+    let whole =
+        [opening(), frame(HEADERS, END_HEADERS, 1, &head("POST", "/public/x")), frame(DATA, 0, 1, b"whole"), trailers];
+    client.send(whole.concat()).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    assert_eq!(soon(upstream.request()).await.unwrap().body, b"whole");
+}
+
+#[tokio::test]
+async fn d01_an_upload_that_is_not_taken_leaves_room_for_others_over_http2() {
+    let application = RawApplication::start_with_room(4 << 10).await;
+    let (site, authority) = secure(&application.url(), "").await;
+    let sender = http2(&site, &authority).await;
+    let upload = || {
+        let body = Full::new(Bytes::from(vec![b'x'; 8 << 20])).boxed();
+        let mut sender = sender.clone();
+        async move { sender.send_request(request(Method::POST, "/public/x", &[]).body(body).unwrap()).await }
+    };
+    let stuck = tokio::spawn(upload());
+    let mut first = soon(application.accept()).await;
+    soon(first.request_head()).await.unwrap();
+    // As much of it has come as will.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let other = tokio::spawn(upload());
+    let mut second = soon(application.accept()).await;
+    assert_eq!(soon(second.request()).await.unwrap().body.len(), 8 << 20);
+    second.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(other).await.unwrap().unwrap().status(), 200);
+    stuck.abort();
 }

@@ -1,8 +1,9 @@
 //! One reading of target and host: decided on, logged and forwarded (P01, P04, P05, H02).
 
+use lychgate::http::CanonicalPath;
 use serde::Deserialize;
 
-use super::{IDENTITY, anonymous, site};
+use super::{IDENTITY, Plan, anonymous, site};
 use crate::harness::application::Application;
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
@@ -72,13 +73,42 @@ async fn p01_p04_what_is_decided_on_is_what_is_forwarded() {
             client.send(anonymous(&format!("GET {from}"), "", "")).await.unwrap();
             assert_eq!(soon(client.reply(false)).await.unwrap().status, 200, "{from}");
             assert_eq!(application.last().target, to, "{from}");
-            paths.push(to.split('?').next().unwrap().to_owned());
+            // What rules see has no escapes of what may stand raw.
+            let path = CanonicalPath::parse(to.split('?').next().unwrap()).unwrap();
+            paths.push(path.as_str().to_owned());
         }
     }
     drop(client);
     let log = site.log().await;
     let logged: Vec<_> = log.iter().map(|line| line["path"].as_str().unwrap()).collect();
     assert_eq!(logged, paths);
+}
+
+#[tokio::test]
+async fn p01_an_escape_walks_past_no_rule_and_arrives_as_it_was_sent() {
+    let application = Application::start(IDENTITY).await;
+    let rule = "[[rules]]\npaths = [\"/public/$metadata\", \"/public/root@corp.example/**\", \"/public/*:delete\"]\nrespond = 403\n";
+    let plan = Plan { upstream: &format!("\"{}\"", application.url()), app: rule, ..Plan::default() };
+    let site = plan.start().await;
+    for path in [
+        "/public/$metadata",
+        "/public/%24metadata",
+        "/public/root@corp.example/x",
+        "/public/root%40corp.example/x",
+        "/public/root%40corp%2eexample",
+        "/public/7:delete",
+        "/public/7%3Adelete",
+        "/public/%2A%3adelete",
+    ] {
+        assert_eq!(site.ask(anonymous(&format!("GET {path}"), "", "")).await.status, 403, "{path}");
+    }
+    assert_eq!(application.seen().len(), 0);
+    for (path, forwarded) in
+        [("/public/%24x%2b+", "/public/%24x%2B+"), ("//public/7%3adeleted?%3a", "/public/7%3Adeleted?%3a")]
+    {
+        assert_eq!(site.ask(anonymous(&format!("GET {path}"), "", "")).await.status, 200, "{path}");
+        assert_eq!(application.last().target, forwarded, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! Each silence that ends a connection is counted as what it is (D01).
 
+use std::time::Duration;
+
 use super::floods::Door;
 use super::limits::timeouts;
 use super::{IDENTITY, Plan, Site, anonymous, site};
 use crate::harness::application::Application;
-use crate::harness::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, head, opening};
+use crate::harness::frames::{
+    END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, frames, head, opening,
+};
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
@@ -114,6 +118,106 @@ async fn d01_an_answer_on_http_2_that_is_not_taken_is_counted() {
     let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
     client.send([opening(), shut, request].concat()).await.unwrap();
     is_counted(&door.site, "answer").await;
+}
+
+/// Settings by which a client takes one byte of each answer.
+fn one_byte() -> Vec<u8> {
+    frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])
+}
+
+#[tokio::test]
+async fn d01_an_answer_that_lies_with_h2_to_its_end_does_not_lie_there_for_ever() {
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 4 << 10].into())).await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    client.send([opening(), one_byte(), request].concat()).await.unwrap();
+    // Whoever asks now and then is not idle.
+    let mut read = Vec::new();
+    let ended = async {
+        for stream in (3..).step_by(2) {
+            let asked = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("HEAD", "/public/x"));
+            if client.send(asked).await.is_err() {
+                return;
+            }
+            match tokio::time::timeout(Duration::from_millis(100), client.bytes()).await {
+                Ok(bytes) if bytes.is_empty() => return,
+                Ok(bytes) => read.extend(bytes),
+                Err(_) => {}
+            }
+        }
+    };
+    soon(ended).await;
+    let told = frames(&read).iter().find_map(Frame::goes_away);
+    assert_eq!(told, Some(0), "others went on, and no more began");
+    is_counted(&door.site, "answer").await;
+}
+
+#[tokio::test]
+async fn d01_a_connection_where_many_answers_lie_ends_though_one_request_goes_on() {
+    let application = RawApplication::start().await;
+    let trusted = "trusted_proxies = [\"127.0.0.0/8\"]\n";
+    // A proxy of ours carries many clients, and some of them must not end what others are given.
+    for (settings, lying, ends) in [("", 16, false), ("", 17, true), (trusted, 40, false)] {
+        let door = Door::open(&application.url(), &format!("{settings}{}", timeouts("body_stall"))).await;
+        let mut client = Wire::over(door.connect().await);
+        let ask = |number: u32| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &head("GET", "/public/x"));
+        client.send([opening(), one_byte(), (0..=lying).flat_map(ask).collect()].concat()).await.unwrap();
+        let mut upstreams = Vec::new();
+        for number in 0..=lying {
+            let mut upstream = soon(application.accept()).await;
+            soon(upstream.request()).await.unwrap();
+            // One is not answered yet.
+            if number < lying {
+                upstream.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nanswer").await.unwrap();
+            }
+            upstreams.push(upstream);
+        }
+        let mut last = upstreams.pop().unwrap();
+        let mut read = Vec::new();
+        while !frames(&read).iter().any(|frame| frame.kind == GOAWAY) {
+            let more = soon(client.bytes()).await;
+            if more.is_empty() {
+                break;
+            }
+            read.extend(more);
+        }
+        if ends {
+            soon(client.rest()).await;
+            assert_eq!(soon(last.rest()).await, b"", "what is under way ends with the connection");
+            continue;
+        }
+        let open = frame(WINDOW_UPDATE, 0, 2 * lying + 1, &[0, 0, 1, 0]);
+        client.send(open).await.unwrap();
+        last.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nanswer").await.unwrap();
+        let of_last = |frame: &Frame| frame.stream == 2 * lying + 1 && frame.flags & END_STREAM != 0;
+        while !frames(&read).iter().any(of_last) {
+            let more = soon(client.bytes()).await;
+            assert!(!more.is_empty(), "what is under way goes on");
+            read.extend(more);
+        }
+        soon(client.rest()).await;
+    }
+}
+
+#[tokio::test]
+async fn d01_an_answer_that_is_taken_byte_by_byte_is_not_silent() {
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 12].into())).await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    client.send([opening(), one_byte(), request].concat()).await.unwrap();
+    let mut read = Vec::new();
+    // Four times as long as it may stand still.
+    while !frames(&read).iter().any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])).await.unwrap();
+        let more = soon(client.bytes()).await;
+        assert!(!more.is_empty());
+        read.extend(more);
+    }
+    assert!(!frames(&read).iter().any(|frame| matches!(frame.kind, GOAWAY | RST_STREAM)));
+    assert!(!door.site.metrics().await.contains("lychgate_connections_timed_out_total{"));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Logout tokens: OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.8.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -73,7 +75,12 @@ async fn l01_what_breaks_a_rule_is_refused_with_400_and_ends_nothing() {
         ("2.4, jti is a number", set("jti", json!(7))),
     ];
     for (paragraph, mutation) in cases {
-        let reply = logout(&site, &mutation).await;
+        let mut reply = logout(&site, &mutation).await;
+        if reply.status.as_u16() == 503 {
+            // What newer keys might verify is undecided until they can be asked for again.
+            site.clock.advance(Duration::from_secs(60));
+            reply = logout(&site, &mutation).await;
+        }
         assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (400, Some("no-store")), "{paragraph}");
         assert_eq!(reply.json()["error"], "invalid_request", "{paragraph}");
     }
@@ -135,8 +142,10 @@ async fn l01_accepted_tokens_end_what_they_name_and_nothing_else() {
         ("2.4 other claims are ignored", Mutation::set("trace", json!({"x": [1]})), ended),
         ("2.4 the event's value SHOULD be empty", Mutation::set("events", event(json!({"x": 1}))), ended),
         ("2.6 rule 3 leeway", Mutation::at("iat", 59), ended),
-        // Good still, for sessions that began before it was made.
-        ("2.6 rule 3 the oldest", Mutation::at("iat", -660), 200),
+        // A provider's clock may be behind.
+        ("2.6 rule 3 the oldest", Mutation::at("iat", -660), ended),
+        ("2.6 rule 3 the oldest, by sid alone", Mutation::at("iat", -660).and(Mutation::remove("sub")), ended),
+        ("2.6 rule 3 the oldest, by sub alone", Mutation::at("iat", -660).and(Mutation::remove("sid")), ended),
         ("2.6 rule 2 ES256", Mutation::signed(Signing::Es256), ended),
         ("2.6 rule 2 EdDSA", Mutation::signed(Signing::EdDsa), ended),
         ("2.6 rule 2 PS256", Mutation::signed(Signing::Ps256), ended),
@@ -235,8 +244,10 @@ async fn l06_junk_does_not_stand_in_the_way_of_a_real_token() {
         held.push(wire);
     }
     for number in 0..40 {
-        let junk = Mutation::header("kid", json!(format!("k{number}")));
-        assert_eq!(logout(&site, &junk).await.status.as_u16(), 400);
+        let unknown = Mutation::header("kid", json!(format!("k{number}")));
+        let junk = if number % 2 == 0 { unknown } else { Mutation::signed(Signing::Broken) };
+        // The first is refused by the newest keys. Of the others nobody knows.
+        assert_eq!(logout(&site, &junk).await.status.as_u16(), if number == 0 { 400 } else { 503 });
     }
     assert_eq!(site.provider.requests("/jwks").len(), 2, "at most one fetch of keys for all of them");
     assert_eq!(logout(&site, &Mutation::default()).await.status.as_u16(), 200);
@@ -244,12 +255,38 @@ async fn l06_junk_does_not_stand_in_the_way_of_a_real_token() {
     drop(held);
 }
 
+/// Signed with the key that another provider's set would have under this name.
+fn by_new_key(kid: &Value) -> Mutation {
+    Mutation { header: vec![("kid", kid.clone())], ..Mutation::signed(Signing::Stranger) }
+}
+
 #[tokio::test]
-async fn r14_a_logout_token_by_a_new_key_is_verified_with_it() {
-    let site = site().await;
-    let mut browser = site.signed_in().await;
-    site.provider.script().jwks = Some(vec![KEYS.stranger_jwk("new")]);
-    let signed = Mutation { header: vec![("kid", json!("new"))], ..Mutation::signed(Signing::Stranger) };
-    assert_eq!(logout(&site, &signed).await.status.as_u16(), 200);
-    assert_eq!(site.status(&mut browser).await, 401);
+async fn r14_a_logout_token_by_a_new_key_is_verified_with_it_whatever_its_name() {
+    for kid in [json!("new"), json!("rsa"), json!(null)] {
+        let site = site().await;
+        let mut browser = site.signed_in().await;
+        site.provider.script().jwks = Some(vec![KEYS.stranger_jwk(kid.as_str().unwrap_or("rsa"))]);
+        assert_eq!(logout(&site, &by_new_key(&kid)).await.status.as_u16(), 200, "{kid}");
+        assert_eq!(site.status(&mut browser).await, 401, "{kid}");
+        assert_eq!(site.provider.requests("/jwks").len(), 2, "{kid}");
+    }
+}
+
+#[tokio::test]
+async fn l06_a_real_token_that_junk_leaves_no_keys_for_is_to_be_sent_again() {
+    for kid in [json!("new"), json!("rsa")] {
+        let site = site().await;
+        let mut browser = site.signed_in().await;
+        assert_eq!(logout(&site, &Mutation::header("kid", json!("nobody"))).await.status.as_u16(), 400);
+        site.provider.script().jwks = Some(vec![KEYS.stranger_jwk(kid.as_str().unwrap())]);
+        let token = form(&site.provider.logout_token(&by_new_key(&kid)));
+        let reply = post(&site, PATH, FORM, &[], token.as_str()).await;
+        assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, Some("5")), "{kid}");
+        assert_eq!(site.status(&mut browser).await, 200);
+        site.clock.advance(Duration::from_secs(60));
+        assert_eq!(post(&site, PATH, FORM, &[], token.as_str()).await.status.as_u16(), 200, "{kid}");
+        assert_eq!(site.status(&mut browser).await, 401);
+        let log = site.gateway.stop().await;
+        assert!(log.iter().any(|line| line["path"] == PATH && line["reason"] == "signal_unavailable"), "{log:#?}");
+    }
 }

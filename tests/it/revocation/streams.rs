@@ -50,10 +50,22 @@ impl Live {
     }
 
     async fn ask(&self, more: &str) -> Wire {
+        self.ask_by("GET", more).await
+    }
+
+    async fn ask_by(&self, method: &str, more: &str) -> Wire {
         let mut wire = Wire::connect(self.gateway.address()).await;
-        let head = format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\n{more}\r\n", self.cookie);
+        let head = format!("{method} /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\n{more}\r\n", self.cookie);
         wire.send(head).await.unwrap();
         wire
+    }
+
+    /// A request for which the application lets wait, and the application's side of it.
+    async fn waiting(&self, method: &str, more: &str) -> (Wire, Wire) {
+        let client = self.ask_by(method, more).await;
+        let mut application = soon(self.application.accept()).await;
+        soon(application.request_head()).await.unwrap();
+        (client, application)
     }
 
     /// An open WebSocket: the client's side and the application's.
@@ -104,6 +116,52 @@ async fn l04_a_websocket_and_a_stream_of_an_ended_session_are_closed_on_both_sid
     assert_eq!((line["status"].as_u64(), line["complete"].as_bool()), (Some(200), Some(false)));
 }
 
+/// That a request was told that its session is over, and the application that nobody waits for it any more.
+async fn assert_over((mut client, mut application): (Wire, Wire), case: &str) {
+    let reply = soon(client.head()).await.unwrap_or_else(|| panic!("{case}: no answer"));
+    assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer realm=\"app\"")), "{case}");
+    soon(application.rest()).await;
+}
+
+#[tokio::test]
+async fn l04_a_request_whose_answer_has_not_begun_ends_with_its_session() {
+    let live = Live::new().await;
+    let asked = live.waiting("GET", "").await;
+    let upgrading = live.waiting("GET", ASKED).await;
+    let (mut client, mut application) = live.waiting("POST", "Transfer-Encoding: chunked\r\n").await;
+    client.send("1\r\nx\r\n").await.unwrap();
+    assert_eq!(soon(application.chunk()).await.unwrap(), b"x");
+    live.logout().await;
+    assert_over(asked, "a long poll").await;
+    assert_over(upgrading, "an upgrade").await;
+    // An upload that never pauses, and that the application takes.
+    let mut taken = 0;
+    let ended = async {
+        while application.chunk().await.is_some() {
+            taken += 1;
+            if client.send("1\r\nx\r\n").await.is_err() {
+                break;
+            }
+        }
+    };
+    soon(ended).await;
+    assert_over((client, application), "an upload").await;
+    let log = live.gateway.stop().await;
+    let over = log.iter().filter(|line| line["reason"] == "session_over" && line["status"] == 401);
+    assert_eq!(over.count(), 3, "{taken} pieces went on");
+}
+
+#[tokio::test]
+async fn l04_an_answer_that_comes_late_and_after_the_end_of_its_session_is_not_handed_on() {
+    let live = Live::new().await;
+    let (mut client, mut application) = live.waiting("GET", "").await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    live.logout().await;
+    application.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await.unwrap();
+    assert_eq!(soon(client.reply(false)).await.unwrap().status, 401);
+    assert_eq!(soon(application.rest()).await, b"");
+}
+
 #[tokio::test]
 async fn l04_a_stream_that_never_pauses_is_closed_too() {
     let live = Live::new().await;
@@ -119,6 +177,8 @@ async fn c09_the_absolute_limit_closes_what_is_open_and_the_idle_limit_does_not(
     let live = Live::new().await;
     let (mut socket, mut socket_app) = live.websocket().await;
     let (mut stream, mut stream_app) = live.stream().await;
+    let (mut asked, mut asked_app) = live.waiting("GET", "").await;
+    let late = live.waiting("GET", "").await;
     // Longer than the idle limit: something that is open counts as use. Longer than the gateway's looks, too.
     live.clock.advance(Duration::from_secs(3600));
     for _ in 0..3 {
@@ -128,7 +188,10 @@ async fn c09_the_absolute_limit_closes_what_is_open_and_the_idle_limit_does_not(
         stream_app.send("4\r\nmore\r\n").await.unwrap();
         assert_eq!(soon(stream.chunk()).await.unwrap(), b"more");
     }
+    asked_app.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(asked.reply(false)).await.unwrap().status, 200);
     live.clock.advance(Duration::from_secs(7 * 3600));
+    assert_over(late, "a request that still waits").await;
     assert_eq!(soon(socket.rest()).await, b"");
     assert_eq!(soon(stream.rest()).await, b"");
 }
@@ -170,4 +233,24 @@ async fn l04_what_is_open_is_closed_when_the_provider_refuses_to_refresh_its_ses
     for reason in ["session_refresh_refused", "session_revoked"] {
         assert_eq!(log.iter().filter(|line| line["reason"] == reason).count(), 1, "{reason}");
     }
+}
+
+#[tokio::test]
+async fn l04_c11_a_session_of_a_clock_that_was_an_hour_ahead_outlives_no_end_of_its_person() {
+    let live = Live::new().await;
+    let (mut stream, mut stream_app) = live.stream().await;
+    // The clock was an hour ahead when the session began, and is set right.
+    live.clock.set_back(Duration::from_secs(3600));
+    assert_eq!(soon(stream.rest()).await, b"");
+    assert_eq!(soon(stream_app.rest()).await, b"");
+    assert_eq!(soon(live.ask("").await.reply(false)).await.unwrap().status, 401);
+    // An end of all that the person has would not mean a session that seems to begin later.
+    let address = format!("http://127.0.0.1:{}/revocations", live.gateway.admin().port());
+    let headers = [("content-type", "application/json")];
+    let body = bytes::Bytes::from_static(b"{\"who\": \"ada\"}");
+    let reply = Browser::new().send(http::Method::POST, &address, &headers, body).await;
+    assert_eq!(reply.status.as_u16(), 200);
+    assert_eq!(soon(live.ask("").await.reply(false)).await.unwrap().status, 401);
+    let log = live.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "session_from_future").count(), 2);
 }

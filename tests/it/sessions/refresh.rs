@@ -204,6 +204,31 @@ async fn c10_without_a_new_id_token_what_the_first_one_said_stays() {
 }
 
 #[tokio::test]
+async fn c10_a_claim_that_userinfo_stops_sending_is_gone_at_the_next_refresh() {
+    let site = Site::with(refreshing, |setup| setup.provider_settings("userinfo = true")).await;
+    site.provider.script().refresh_tokens = true;
+    let sent = || vec![Claim::Set("groups", json!(["staff"]))];
+    // At the login only userinfo knows the groups, or both do.
+    for id_token in [vec![Claim::Remove("groups")], Vec::new()] {
+        site.provider.script().claims = id_token;
+        site.provider.script().userinfo = sent();
+        site.provider.script().refresh_without_id_token = true;
+        let mut browser = site.signed_in().await;
+        for _ in 0..2 {
+            site.clock.advance(EVERY);
+            assert_eq!(site.status(&mut browser).await, 200, "userinfo still sends them");
+        }
+        site.provider.script().userinfo = Vec::new();
+        site.clock.advance(EVERY);
+        assert_eq!(site.status(&mut browser).await, 403, "as if they had been taken away");
+        site.provider.script().userinfo = sent();
+        site.clock.advance(EVERY);
+        assert_eq!(site.status(&mut browser).await, 200, "given again");
+    }
+    assert_eq!((site.provider.refreshes(), site.provider.grants().any_revoked()), (8, false));
+}
+
+#[tokio::test]
 async fn groups_that_userinfo_leaves_out_at_a_refresh_are_not_those_from_before() {
     let site = Site::with(refreshing, |setup| setup.provider_settings("userinfo = true")).await;
     site.provider.script().refresh_tokens = true;
@@ -521,4 +546,31 @@ async fn r17_no_refresh_token_is_in_a_log_or_in_a_cookie() {
     assert_eq!(site.status(&mut browser).await, 200);
     let log = serde_json::to_string(&site.gateway.stop().await).unwrap();
     assert!(!log.contains("refresh-0-") && !format!("{:?}", browser.cookies).contains("refresh-0-"));
+}
+
+#[tokio::test]
+async fn s09_an_address_that_userinfo_alone_says_is_not_vouched_for_by_the_old_id_token() {
+    let policy = |upstream: &str| {
+        refreshing(upstream).replace("'admins' in user.groups", "domainOf(user.email) == 'gmr.example'")
+    };
+    let site = Site::with(policy, |setup| setup.provider_settings("userinfo = true")).await;
+    site.provider.script().refresh_tokens = true;
+    site.provider.script().refresh_without_id_token = true;
+    let verified = || Claim::Set("email_verified", json!(true));
+    site.provider.script().claims = vec![Claim::Set("email", json!("ada@old.example")), verified()];
+    site.provider.script().userinfo = vec![Claim::Remove("email")];
+    let mut browser = site.signed_in().await;
+    let admin = async |browser: &mut Browser| browser.fetch(Method::GET, &site.url("/admin/x")).await.status.as_u16();
+    assert_eq!(admin(&mut browser).await, 403);
+    site.provider.script().userinfo = vec![Claim::Set("email", json!("ada@gmr.example"))];
+    site.clock.advance(EVERY);
+    assert_eq!((admin(&mut browser).await, site.provider.refreshes()), (403, 1), "nobody verified this address");
+    site.provider.script().userinfo.push(verified());
+    site.clock.advance(EVERY);
+    assert_eq!((admin(&mut browser).await, site.provider.refreshes()), (200, 2));
+    // Nor is the ID token's address vouched for by userinfo at a login.
+    site.provider.script().claims = vec![Claim::Set("email", json!("ada@gmr.example"))];
+    site.provider.script().userinfo = vec![Claim::Set("email", json!("ada@old.example")), verified()];
+    let mut other = site.signed_in().await;
+    assert_eq!(admin(&mut other).await, 403);
 }

@@ -1,14 +1,14 @@
 //! What an evaluation may cost, and the guards that [`lower`](super::super::lower) builds into every tree.
 //!
-//! An evaluation has [`MAX_STEPS`] steps: one for each element that a comprehension or a function goes over, and one for each
-//! 64 bytes of text that a function reads or makes. So no expression runs long, whatever the claims hold.
+//! An evaluation has [`MAX_STEPS`] steps: one for each element that a comprehension or a function goes over or copies, whatever it lies
+//! in, and one for each 64 bytes of text that is read, made or copied. So no expression runs long or builds much, whatever the claims hold.
 //!
 //! May touch: nothing but memory.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use cel::common::types::{CelString, DYN_TYPE, INT_TYPE, Type};
+use cel::common::types::{CelList, CelMap, CelString, DYN_TYPE, INT_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
@@ -75,7 +75,7 @@ impl StaticVal for Budget {}
 /// Declares the guards.
 pub(super) fn declare(to: &mut Env) -> Result<(), DeclarationError> {
     to.add_overload(ADD, "lychgate_add", vec![DYN_TYPE, DYN_TYPE, DYN_TYPE], add)?;
-    to.add_overload(RANGE, "lychgate_range", vec![DYN_TYPE, DYN_TYPE], range)?;
+    to.add_overload(RANGE, "lychgate_range", vec![DYN_TYPE, DYN_TYPE], weigh)?;
     to.add_overload(WEIGH, "lychgate_weigh", vec![DYN_TYPE, DYN_TYPE], weigh)
 }
 
@@ -87,7 +87,11 @@ fn add<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         return Err(ExecutionError::function_error("+", "the result is too large"));
     }
     if let Some(budget) = budget.downcast_ref::<Budget>() {
-        if is_text { budget.spend_bytes(size)? } else { budget.spend(size)? }
+        if is_text {
+            budget.spend_bytes(size)?;
+        } else {
+            budget.spend(weight(left.as_ref()).saturating_add(weight(right.as_ref())))?;
+        }
     }
     let overload = || {
         let types = [left, right].map(|value| value.get_type().name().to_owned());
@@ -97,31 +101,30 @@ fn add<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     Ok(CowVal::Owned(adder.add(right.as_ref()).map_err(|_| overload())?.into_owned()))
 }
 
-/// Spends a step for each element.
-fn range<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
-    guarded(arguments, |value, budget| budget.spend(size_of(value)))
-}
-
-/// Spends what comparing or copying the value costs.
+/// Spends what going over, comparing or copying the value costs.
 fn weigh<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
-    guarded(arguments, |value, budget| match value.downcast_ref::<CelString>() {
-        Some(text) => budget.spend(text.inner().len() / BYTES_A_STEP),
-        None => budget.spend(size_of(value)),
-    })
-}
-
-fn guarded<'b, 'v>(
-    arguments: Arguments<'b, 'v>,
-    spend: impl FnOnce(&(dyn Val + 'v), &Budget) -> Result<(), ExecutionError>,
-) -> Answer<'b, 'v> {
     let mut arguments = arguments.into_iter();
     let (Some(value), Some(budget)) = (arguments.next(), arguments.next()) else {
         return Err(ExecutionError::missing_argument_or_target());
     };
     if let Some(budget) = budget.downcast_ref::<Budget>() {
-        spend(value.as_ref(), budget)?;
+        budget.spend(weight(value.as_ref()))?;
     }
     Ok(value)
+}
+
+/// How many steps a copy of the value takes: its elements, theirs, and the texts in them.
+pub(super) fn weight(value: &(dyn Val + '_)) -> usize {
+    if let Some(text) = value.downcast_ref::<CelString>() {
+        return text.inner().len() / BYTES_A_STEP;
+    }
+    if let Some(list) = value.downcast_ref::<CelList>() {
+        return list.inner().iter().fold(0, |sum, item| sum.saturating_add(1).saturating_add(weight(&**item)));
+    }
+    let members = value.downcast_ref::<CelMap>().into_iter().flat_map(|map| map.inner());
+    members.fold(0, |sum, (key, member)| {
+        sum.saturating_add(1).saturating_add(weight(key.inner())).saturating_add(weight(&**member))
+    })
 }
 
 /// The bytes of a text, the items of a list or map; 0 for what has no size.

@@ -8,6 +8,8 @@ use cel::ExecutionError;
 use cel::common::types::{CelList, CelString};
 use cel::common::value::Val;
 
+use super::budget::weight;
+use super::equal::{are_comparable, incomparable};
 use super::{Answer, Arguments, Call, MAX_TEXT, copied, give_bool};
 
 pub(super) fn first<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
@@ -45,7 +47,11 @@ pub(super) fn has_any<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let call = Call::new("hasAny", &arguments)?;
     let (held, wanted) = (Items::of(&call, 0)?, Items::of(&call, 1)?);
     let held = held.index(&call, wanted.0.len())?;
-    give_bool(wanted.0.iter().any(|item| held.contains(*item)))
+    if wanted.0.iter().any(|item| held.contains(*item)) {
+        return give_bool(true);
+    }
+    wanted.0.iter().try_for_each(|item| held.lacks("hasAny", *item))?;
+    give_bool(false)
 }
 
 /// Whether the first list has all elements of the second.
@@ -53,7 +59,12 @@ pub(super) fn has_all<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let call = Call::new("hasAll", &arguments)?;
     let (held, wanted) = (Items::of(&call, 0)?, Items::of(&call, 1)?);
     let held = held.index(&call, wanted.0.len())?;
-    give_bool(wanted.0.iter().all(|item| held.contains(*item)))
+    let mut missing = wanted.0.iter().filter(|item| !held.contains(**item)).peekable();
+    if missing.peek().is_none() {
+        return give_bool(true);
+    }
+    missing.try_for_each(|item| held.lacks("hasAll", *item))?;
+    give_bool(false)
 }
 
 /// The elements of a list, or a text alone: providers send a claim of one value as that.
@@ -80,7 +91,8 @@ impl<'a, 'v> Items<'a, 'v> {
                 None => index.others.push(item),
             }
         }
-        call.budget.spend(index.others.len().saturating_mul(questions))?;
+        let others = index.others.iter().map(|other| 1 + weight(*other)).sum::<usize>();
+        call.budget.spend(others.saturating_mul(questions))?;
         Ok(index)
     }
 }
@@ -95,6 +107,17 @@ impl<'v> Index<'_, 'v> {
         match wanted.downcast_ref::<CelString>() {
             Some(text) => self.texts.contains(text.inner()),
             None => self.others.contains(&wanted),
+        }
+    }
+
+    /// An error where what is not contained is of another kind than what is, so that nothing follows from it.
+    fn lacks(&self, function: &str, wanted: &(dyn Val + 'v)) -> Result<(), ExecutionError> {
+        let texts = self.texts.iter().next().map(|text| CelString::from(*text));
+        let text = texts.as_ref().map(|text| text as &(dyn Val + '_));
+        let mut held = self.others.iter().map(|other| *other as &(dyn Val + '_)).chain(text);
+        match held.find(|held| !are_comparable(*held, wanted)) {
+            Some(held) => Err(incomparable(function, held, wanted)),
+            None => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@
 mod address;
 mod budget;
 mod encode;
+mod equal;
 mod list;
 mod text;
 mod time;
@@ -21,9 +22,11 @@ use cel::common::types::{CelInt, CelList, CelString, DYN_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
+use self::budget::weight;
 use super::Kind;
 
 pub(super) use budget::{ADD, BUDGET, Budget, RANGE, WEIGH};
+pub(super) use equal::{DIFFERS, EQUALS, WITHIN};
 pub(super) use time::{TimeText, time_of};
 
 /// The longest text that an expression can build, in bytes.
@@ -229,6 +232,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
         let mut environment = Env::stdlib().with_optional_support(false);
         // A name that is already declared is a programming error; the tests call every function once.
         let declared = budget::declare(&mut environment)
+            .and_then(|()| equal::declare(&mut environment))
             .and_then(|()| FUNCTIONS.iter().try_for_each(|function| function.declare(&mut environment)));
         debug_assert!(declared.is_ok(), "{declared:?}");
         Arc::new(environment)
@@ -263,9 +267,10 @@ impl<'a, 'b, 'v> Call<'a, 'b, 'v> {
         Ok(text)
     }
 
+    /// The list at a place; what it costs to go over or to copy it is spent.
     fn list(&self, at: usize) -> Result<&'a CelList<'v>, ExecutionError> {
         let list = self.any(at)?.downcast_ref::<CelList>().ok_or_else(|| self.wrong_type())?;
-        self.budget.spend(list.inner().len())?;
+        self.budget.spend(weight(list))?;
         Ok(list)
     }
 

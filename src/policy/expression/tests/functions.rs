@@ -315,6 +315,8 @@ fn s08_what_only_clients_say_is_known() {
     assert!(!alone("'x-app' in request.headers && 'staff' in user.groups"));
     assert!(!alone("'x-app' in request.headers && inCidr(request.client, '10.0.0.0/8')"));
     assert!(!alone("request.path == '/x'"));
+    assert!(!alone("request.tls.client.verified && request.headers['x-a'] == 'b'"));
+    assert!(alone("request.tls.version == '1.3' && request.headers['x-a'] == 'b'"));
 }
 
 #[test]

@@ -228,3 +228,60 @@ fn d01_whoever_reads_the_rest_of_a_body_does_not_take_the_writers_turn() {
         assert_eq!(client.get().took, format!("{said}HTTP/1.1 200 OK\r\n\r\n").as_bytes());
     }
 }
+
+#[test]
+fn d01_no_more_of_a_next_request_is_read_than_what_comes_at_once() {
+    let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+    client.get().pieces.extend([&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"x", b"y"]);
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    let _body = next(&wire, &mut context);
+    for _ in 0..3 {
+        assert!(wire.lock().poll_left(&mut context).is_pending());
+    }
+    assert_eq!(client.get().pieces, [&b"y"[..]]);
+
+    let client = Held::default();
+    client.get().pieces.extend([POST, b"1\r\nx\r\n"]);
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    let _body = next(&wire, &mut context);
+    assert!(wire.lock().poll_left(&mut context).is_pending());
+    assert_eq!(client.get().pieces.len(), 1, "what comes is the body's");
+}
+
+#[test]
+fn d01_of_a_body_that_nobody_wants_only_so_much_is_read() {
+    static PIECE: [u8; 4096] = [7; 4096];
+    for (pieces, goes_on) in [(8, true), (64, true), (65, false), (80, false)] {
+        let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", pieces * PIECE.len());
+        client.get().pieces.push_back(head.leak().as_bytes());
+        let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+        drop(next(&wire, &mut context));
+        client.get().pieces.extend(std::iter::repeat_n(&PIECE[..], pieces));
+        assert_eq!(wire.lock().may_go_on(&mut context), goes_on, "{pieces}");
+    }
+    // A part of it is not all of it.
+    let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+    client.get().pieces.extend([POST, b"4\r\nda"]);
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    drop(next(&wire, &mut context));
+    assert!(!wire.lock().may_go_on(&mut context));
+}
+
+#[test]
+fn d01_what_waits_within_a_tls_session_is_no_answer_yet() {
+    let limits = Timeouts { body_stall: Duration::from_secs(2), ..Timeouts::default() };
+    let (client, mut watchman) = (Held::default(), Watchman::new(limits));
+    let (wire, watch) = connected(&client, &watchman);
+    let _in_flight = watch.begin_request();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut silences = 0;
+    for _ in 0..5 {
+        assert!(wire.lock().poll_flush(&mut context).is_pending());
+        watchman.grow_older(Duration::from_secs(1));
+        watchman.look(|_| silences += 1);
+    }
+    assert_eq!((watch.order(Waker::noop()), silences), (Order::Drop, 1));
+    client.takes(1);
+    assert!(wire.lock().poll_flush(&mut context).is_ready());
+}

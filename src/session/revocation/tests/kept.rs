@@ -247,3 +247,12 @@ fn l06_what_means_nothing_any_more_leaves_the_file_when_it_is_opened() {
     disk.write();
     assert_eq!((disk.rows(), restarted.count()), (1, 1));
 }
+
+#[tokio::test]
+async fn l06_what_was_refused_is_not_kept_with_whatever_it_is_told_of() {
+    let refused = || Keeping::refused();
+    for both in [refused().and(Keeping::default()), Keeping::default().and(refused()), refused().and(refused())] {
+        assert!(!both.is_kept().await);
+    }
+    assert!(Keeping::default().and(Keeping::default()).is_kept().await);
+}
