@@ -337,7 +337,7 @@ fn prefix(exchange: &Exchange<'_>) -> &'static str {
 
 /// What a form is sealed for.
 pub(super) fn binding<'a>(name: &'a str, host: &'a HostName) -> Binding<'a> {
-    Binding { purpose: "kept-form/1", name, scope: host.as_str() }
+    Binding { purpose: "kept-form/2", name, scope: host.as_str() }
 }
 
 /// The cookie of a form, without a value.

@@ -346,9 +346,11 @@ impl Watch {
         } else {
             let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
             // What the kernel has for the client is on its way as long as the client says that it takes it.
-            let began = self.finish_since.load(Ordering::Relaxed).max(since);
-            let moved = self.moved.load(Ordering::Relaxed).max(began);
-            if finishing && quiet && blocked == 0 && (over(moved, LAST_WORDS) || over(began, limits.idle)) {
+            let asked = self.finish_since.load(Ordering::Relaxed);
+            let last = self.moved.load(Ordering::Relaxed).max(asked);
+            // Requests that came after that put the end off for a while only.
+            let silent = over(last, LAST_WORDS) && (over(since, LAST_WORDS) || over(asked, limits.body_stall));
+            if finishing && quiet && blocked == 0 && (silent || over(asked, limits.idle.max(LAST_WORDS))) {
                 // What it did not do in time is counted already, or it is the gateway that leaves.
                 self.give(Order::Drop);
             } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
