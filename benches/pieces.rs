@@ -96,7 +96,7 @@ fn withhold_our_cookies(bencher: Bencher) {
 fn shipped() -> Policy {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/royalty.toml");
     let source = SourceFile::new(path, std::fs::read_to_string(path).unwrap());
-    let secrets = |_: &policy::SecretSource| Err("none".to_owned());
+    let secrets = |_: &policy::SecretSource| Err(policy::NoSecret { message: "none".to_owned(), help: String::new() });
     let identity = Arc::default();
     let providers = [policy::ProviderFacts { name: "demo", scopes: None }];
     let environment = policy::Environment {

@@ -67,7 +67,8 @@ fn text(number: usize, rules: usize) -> String {
 }
 
 fn compiled(number: usize, source: &Arc<SourceFile>) -> Policy {
-    let secrets = |_: &SecretSource| Err("none".to_owned());
+    let secrets =
+        |_: &SecretSource| Err(lychgate::policy::NoSecret { message: "none".to_owned(), help: String::new() });
     let providers = [ProviderFacts { name: "idp", scopes: None }];
     let environment = Environment { secrets: &secrets, files: &no_files, providers: &providers, identity: None };
     let mut report = Report::default();

@@ -151,7 +151,13 @@ pub(crate) fn session(data: &[u8]) {
 pub(crate) fn pending_login(data: &[u8]) {
     assert!(pending::open("__Host-lychgate-login-AAAAAAAA", data, &ring(), "app.example").is_err());
     let names = [("__Host-lychgate-login-AAAAAAAA", data)];
-    let gone = pending::to_drop(names.into_iter(), &ring(), ("app.example", true), (7, 0), Timestamp::from_seconds(0));
+    let gone = pending::to_drop(
+        names.into_iter(),
+        &ring(),
+        ("app.example", true),
+        (7, 0, 24 << 10),
+        Timestamp::from_seconds(0),
+    );
     assert_eq!(gone, ["__Host-lychgate-login-AAAAAAAA"]);
 }
 

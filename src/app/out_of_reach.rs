@@ -14,6 +14,7 @@ use http::HeaderName;
 use super::plan::{line_of, source_named};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::forward::ScrubSet;
+use crate::http::fold::fold;
 use crate::http::{CanonicalPath, HostName};
 use crate::policy::{ForgedHeaders, Policy, TestedRequest};
 use crate::reference;
@@ -37,7 +38,7 @@ pub(super) fn check(sources: &[Arc<SourceFile>], policies: &[Policy], report: &m
         };
         for name in policy.headers_read() {
             if HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| removed.covers(&name)) {
-                say(reads(name), &|source| place(source, name).unwrap_or_else(|| policy.hosts_at()));
+                say(reads(name, policies), &|source| place(source, name).unwrap_or_else(|| policy.hosts_at()));
             }
         }
         for test in policy.requests_tested() {
@@ -49,15 +50,30 @@ pub(super) fn check(sources: &[Arc<SourceFile>], policies: &[Policy], report: &m
     }
 }
 
-fn reads(name: &str) -> Diagnostic {
-    Diagnostic::error(format!("the header `{name}` is removed from every request before rules are asked: it never has a value"))
+fn reads(name: &str, policies: &[Policy]) -> Diagnostic {
+    let sends = |policy: &&Policy| {
+        let mut emitted = policy.emitted_headers();
+        emitted.any(|sent| fold(sent.as_str()) == fold(name))
+    };
+    let why = match policies.iter().find(sends) {
+        Some(policy) => format!("because policy `{}` sends it", policy.name()),
+        None => "as applications take it for a gateway's word".to_owned(),
+    };
+    Diagnostic::error(format!("the header `{name}` is removed from every request before rules are asked, {why}: it never has a value"))
         .help("clients cannot say what applications take for the gateway's word; forged_headers = \"reject\" refuses those who try")
         .docs(reference::policy::EXPRESSIONS_AT)
 }
 
-/// Where a header's name first stands in quotes, as expressions have it.
+/// Where a header's name first stands in quotes, as expressions have it, and not in a comment.
 fn place(source: &SourceFile, name: &str) -> Option<Range<usize>> {
-    let start = source.text().to_ascii_lowercase().find(&format!("'{name}'"))? + 1;
+    let text = source.text().to_ascii_lowercase();
+    let quoted = format!("'{name}'");
+    let is_code = |at: &usize| {
+        !text
+            .get(..*at)
+            .is_some_and(|before| before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('#')))
+    };
+    let start = text.match_indices(&quoted).map(|(at, _)| at).find(is_code)? + 1;
     Some(start..start + name.len())
 }
 
@@ -67,7 +83,9 @@ fn elsewhere(policy: &Policy, hosts: &Hosts<'_>, test: TestedRequest<'_>) -> Opt
     let has = |path: &CanonicalPath, other: &Policy| bare(other).len() > own && path.is_below(other.prefix());
     let other_reading = test.path.other_reading();
     let readings = || [Some(test.path), other_reading.as_ref()].into_iter().flatten();
-    let other = hosts.get(test.host)?.iter().find(|other| readings().any(|path| has(path, other)))?;
+    let others = hosts.get(test.host)?.iter().filter(|other| readings().any(|path| has(path, other)));
+    // The one that gets it, which is the deepest.
+    let other = others.max_by_key(|other| bare(other).len())?;
     let message =
         format!("`{}` on {} is for application `{}`: no rule here is asked", test.path, test.host, other.name());
     Some(Diagnostic::error(message).help(format!("move the test to the policy `{}`", other.name())))

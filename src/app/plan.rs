@@ -61,6 +61,7 @@ impl Origin {
         check_schemes(&config, &policies, &mut report);
         check_response_modes(&config, &policies, &mut report);
         check_forgetting(&config, &policies, &mut report);
+        check_sign_in_times(&config, &policies, &mut report);
         certificates::check(&config, &policies, Clock::system().now(), &mut report);
         let plan = Plan { config, policies, origin: self.clone(), files: Arc::clone(&files) };
         Reading { plan: Some(plan).filter(|_| !report.has_errors()), report, files }
@@ -82,7 +83,7 @@ impl Origin {
                 let wanted = source_of(wanted);
                 open_to_all.borrow_mut().extend(config::readable_by_all(&wanted, &folder));
                 let read = config::read_secret(&wanted, &folder, &self.environment, (files, &part));
-                read.map_err(|error| error.to_string())
+                read.map_err(|error| policy::NoSecret { message: error.to_string(), help: error.help() })
             };
             let included = |wanted: &Path| read_file(&folder.join(wanted), files, &part);
             let surroundings = policy::Environment { secrets: &secrets, files: &included, providers, identity };
@@ -310,13 +311,35 @@ fn check_response_modes(config: &Config, policies: &[Policy], report: &mut Repor
     }
 }
 
+/// A provider says when somebody signed in where it is asked to, and otherwise as it likes.
+fn check_sign_in_times(config: &Config, policies: &[Policy], report: &mut Report) {
+    let asks = |login: &policy::Login| {
+        let provider = config.providers.iter().find(|provider| provider.name == login.provider);
+        login.max_age.or_else(|| provider.and_then(|provider| provider.asking.max_age)).is_some()
+    };
+    for policy in policies.iter().filter(|policy| policy.reads_sign_in()) {
+        if policy.login().is_some_and(|login| !asks(login)) {
+            let message = format!(
+                "a rule of policy `{}` asks when people signed in, and logins do not ask the provider to say it",
+                policy.name()
+            );
+            let help =
+                "where it does not, they signed in in 1970: set max_age in [login], for example max_age = \"8h\"";
+            report.push(Diagnostic::warning(message).help(help).docs(reference::policy::EXPRESSIONS_AT));
+        }
+    }
+}
+
 /// A session that was ended comes back with the next start where there is no place to keep that it was: its cookie still opens.
 fn check_forgetting(config: &Config, policies: &[Policy], report: &mut Report) {
     if config.state.is_some() || !policies.iter().any(Policy::knows_people) {
         return;
     }
-    let message =
-        "without `state` a restart forgets which sessions were ended, and a copied cookie of one is good again";
+    let message = if policies.iter().any(|policy| policy.login().is_some()) {
+        "without `state` a restart forgets which sessions were ended, and a copied cookie of one is good again"
+    } else {
+        "without `state` a restart forgets whose access tokens were ended, and those are good again until they expire"
+    };
     let help = "set `state` to a folder that survives restarts, one for each gateway; `[keys]` may stand beside it";
     report.push(Diagnostic::warning(message).help(help).docs(reference::gateway::FILE.docs));
 }

@@ -270,6 +270,7 @@ fn common(
         trusted_proxies: config.trusted_proxies.clone(),
         body: BodyLimits { size: config.limits.body, stall: config.timeouts.body_stall },
         header_count: config.limits.header_count,
+        cookie_room: crate::oidc::pending::cookie_room(config.limits.header_bytes),
         strangers: RateCounter::new(config.limits.strangers),
         records: config.log.replay,
         memory: SessionMemory::default(),

@@ -128,6 +128,11 @@ impl Known {
         Arc::ptr_eq(&self.application, application) && self.scheme == scheme && self.host == *host
     }
 
+    /// Whether its provider is still the one that the application has.
+    pub(super) fn is_of_its_provider(&self) -> bool {
+        self.fits != Err(NoSession::OtherProvider)
+    }
+
     /// Whether the session is good now.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), NoSession> {
         self.fits?;

@@ -162,7 +162,13 @@ fn pending_cookies(
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
     let sealed = pending::seal(&begun.pending, &home(application), keys, host.as_str(), secure);
     let coming = cookie_bytes(sealed.name.len() + sealed.value.len());
-    let stale = pending::to_drop(cookies(headers), keys, (host.as_str(), secure), (MAX_PENDING - 1, coming), now);
+    let stale = pending::to_drop(
+        cookies(headers),
+        keys,
+        (host.as_str(), secure),
+        (MAX_PENDING - 1, coming, exchange.gateway.common.cookie_room),
+        now,
+    );
     let new = pending_cookie(exchange, &sealed.name, &sealed.value);
     // A response that a page of the provider posts brings no other cookies of ours than such (`response_mode = "form_post"`).
     let new = if posts_back(application) { new.header_across_sites() } else { new.header() };
@@ -185,7 +191,13 @@ pub(super) fn make_room(
     };
     let stay = cookies(headers).filter(|(name, _)| !is_set(name));
     let (keys, secure) = (&exchange.gateway.common.keys, exchange.is_secure());
-    let gone = pending::to_drop(stay, keys, (host.as_str(), secure), (usize::MAX, coming), now);
+    let gone = pending::to_drop(
+        stay,
+        keys,
+        (host.as_str(), secure),
+        (usize::MAX, coming, exchange.gateway.common.cookie_room),
+        now,
+    );
     for field in removals(exchange, application, gone) {
         response.headers_mut().append(SET_COOKIE, field);
     }

@@ -160,6 +160,24 @@ impl Flights {
         Boarding::Lead(Lead { flights: Arc::clone(self), key, failures, landed, until })
     }
 
+    /// What is to reach the browser now in place of this: what a later refresh brought, or the same; none where the browser has had what is
+    /// newer for a while, or the session is over.
+    pub(super) fn newest(&self, brought: Arc<Brought>, now: Timestamp) -> Option<Arc<Brought>> {
+        let table = self.table();
+        let flight = table.sessions.peek(&brought.session.id);
+        let Some(flight) = flight.filter(|flight| flight.generation >= brought.ticket.generation) else {
+            return Some(brought);
+        };
+        match &flight.state {
+            State::Landed(Landing::Renewed(newer), at) if !newer.is_over(*at, now) => Some(Arc::clone(newer)),
+            State::Landed(Landing::Renewed(_) | Landing::Ended, _) | State::Past => None,
+            // It is what is being exchanged, and good meanwhile.
+            State::Flying(_) | State::Landed(Landing::Kept(_), _) => {
+                (flight.generation == brought.ticket.generation).then_some(brought)
+            }
+        }
+    }
+
     /// Lets go of results whose grace is over; to be called now and then.
     pub(super) fn tidy(&self, now: Timestamp) {
         self.table().tidy(now);

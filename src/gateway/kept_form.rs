@@ -229,7 +229,7 @@ pub(super) async fn keep(
         id,
         browser: &browser,
         at: exchange.gateway.now(),
-        app: application.policy().title(),
+        app: application.name(),
         person: person.as_deref(),
         path: &path,
         query: exchange.head.query.as_deref(),
@@ -291,7 +291,7 @@ pub(super) fn page_under_way(
     sealed: &str,
     room: Room,
 ) -> Response<Content> {
-    let (app, action) = (application.name(), addresses::RESEND);
+    let (app, action) = (application.policy().title(), addresses::RESEND);
     show(exchange, application, &Page::FormUnderWay { app, path, action, token: sealed }, room)
 }
 
@@ -337,7 +337,7 @@ fn prefix(exchange: &Exchange<'_>) -> &'static str {
 
 /// What a form is sealed for.
 pub(super) fn binding<'a>(name: &'a str, host: &'a HostName) -> Binding<'a> {
-    Binding { purpose: "kept-form/1", name, scope: host.as_str() }
+    Binding { purpose: "kept-form/2", name, scope: host.as_str() }
 }
 
 /// The cookie of a form, without a value.

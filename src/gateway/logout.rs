@@ -154,8 +154,10 @@ async fn revoke(exchange: &Exchange<'_>, sessions: &[Arc<Known>], everywhere: bo
     let cause = if everywhere { Cause::SignedOutEverywhere } else { Cause::SignedOut };
     let wanted = sessions.iter().flat_map(|known| {
         let Session { id, provider, subject, .. } = known.session();
-        let whom = if everywhere { Whom::Person { provider, subject } } else { Whom::Session(id) };
-        let group = known.application().policy().session().group.as_deref().filter(|_| !everywhere);
+        // A name that stands for another provider by now calls somebody else so.
+        let is_known = known.is_of_its_provider();
+        let whom = if everywhere && is_known { Whom::Person { provider, subject } } else { Whom::Session(id) };
+        let group = known.application().policy().session().group.as_deref().filter(|_| !everywhere && is_known);
         let group = group.map(|group| Whom::GroupPerson { group, provider, subject });
         std::iter::once(whom).chain(group).map(|whom| Wanted::new(&whom, now, cause, Effect::Ended))
     });

@@ -120,6 +120,8 @@ pub struct Common {
     pub body: BodyLimits,
     /// Fields that a request's head may have; the server counts them on HTTP/1.1 only.
     pub header_count: usize,
+    /// Bytes that all cookies of a browser may have before its logins under way go.
+    pub cookie_room: usize,
     /// What strangers may make the gateway do.
     pub strangers: RateCounter,
     /// Whether the access log keeps what rules decided by.

@@ -126,7 +126,7 @@ pub(super) async fn forward(
     if let Ok(known) = &who {
         account.recognised(known);
     }
-    let mut brought = Brought { scrubbed, token, sent };
+    let mut brought = Brought { scrubbed, token, sent, carries: !carried.is_nothing() };
     // A refresh takes its time.
     let now = if carried.is_nothing() { now } else { exchange.gateway.now() };
     let answered = decide(exchange, application, host, &mut brought, &who, now, account).await;
@@ -135,7 +135,7 @@ pub(super) async fn forward(
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    carry(&mut response, carried.leaving(exchange.gateway.now()));
+    carry(&mut response, carried.leaving(exchange, application, host));
     Ok(response)
 }
 
@@ -164,6 +164,8 @@ struct Brought<'s> {
     /// An accepted token.
     token: Option<BearerToken>,
     sent: &'s mut Sent,
+    /// Whether the answer takes a session to the browser that was refreshed.
+    carries: bool,
 }
 
 /// Decides, and does what was decided. What is rare is on the heap: a future has room for everything that it may ever wait for, and it is moved.
@@ -186,7 +188,9 @@ async fn decide(
         Decision::Allow(permit) => {
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
-                Some(known) if !permit.is_public() => known.renew(exchange, brought.scrubbed.headers(), now),
+                Some(known) if !permit.is_public() && !brought.carries => {
+                    known.renew(exchange, brought.scrubbed.headers(), now)
+                }
                 _ => Vec::new(),
             };
             send(exchange, application, brought, &permit, renewal, account).await

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::authenticate::{Known, give, sealed};
@@ -31,23 +32,34 @@ pub(super) type Outcome = (Result<Arc<Known>, NoSession>, Carried);
 
 /// What an answer takes to the browser.
 #[derive(Default)]
-pub(super) struct Carried {
-    cookies: Vec<HeaderValue>,
-    brought: Option<Arc<Brought>>,
+pub(super) struct Carried(Option<Box<Cargo>>);
+
+struct Cargo {
+    brought: Arc<Brought>,
+    /// The cookies that came.
+    came: HeaderMap,
 }
 
 impl Carried {
     /// Whether it is nothing.
     pub(super) fn is_nothing(&self) -> bool {
-        self.cookies.is_empty()
+        self.0.is_none()
     }
 
-    /// The cookies, of an answer that leaves now: from here on the ones from before are good for a while only.
-    pub(super) fn leaving(self, now: Timestamp) -> Vec<HeaderValue> {
-        if let Some(brought) = &self.brought {
-            brought.arrives(now);
-        }
-        self.cookies
+    /// The cookies, of an answer that leaves now: from here on the ones from before are good for a while only. Of a later refresh, where there
+    /// was one meanwhile; none where that has reached the browser long ago, or the session is over.
+    pub(super) fn leaving(
+        self,
+        exchange: &Exchange<'_>,
+        application: &Arc<Application>,
+        host: &HostName,
+    ) -> Vec<HeaderValue> {
+        let now = exchange.gateway.now();
+        let Some(cargo) = self.0 else { return Vec::new() };
+        let newest = exchange.gateway.common.memory.flights.newest(cargo.brought, now);
+        let Some(brought) = newest else { return Vec::new() };
+        brought.arrives(now);
+        cookies(exchange, application, host, (&brought, now), &cargo.came)
     }
 }
 
@@ -75,8 +87,8 @@ pub(super) async fn refresh(
             },
         }
     }
-    let cookies = carried.as_deref().map(|brought| cookies(exchange, application, host, brought, headers));
-    (Ok(known), Carried { cookies: cookies.unwrap_or_default(), brought: carried })
+    let came = || headers.get_all(COOKIE).into_iter().map(|field| (COOKIE, field.clone())).collect();
+    (Ok(known), Carried(carried.map(|brought| Box::new(Cargo { brought, came: came() }))))
 }
 
 /// What one refresh brings; nothing where the session goes on as it is.
@@ -195,12 +207,14 @@ fn cookies(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
     host: &HostName,
-    brought: &Brought,
+    (brought, now): (&Brought, Timestamp),
     headers: &HeaderMap,
 ) -> Vec<HeaderValue> {
     let scope = application.session_scope(host);
     let ticket = sealed(exchange, application, &scope).seal_ticket(&brought.ticket);
-    match (give(exchange, application, host, &brought.session, headers), ticket) {
+    // It is in use still.
+    let session = Session { seen_at: now, ..brought.session.clone() };
+    match (give(exchange, application, host, &session, headers), ticket) {
         (Ok(mut fields), Some(ticket)) => {
             fields.push(ticket);
             fields

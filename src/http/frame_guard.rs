@@ -77,12 +77,13 @@ pub struct FrameGuard {
     account: u64,
     /// Up to when time has been counted, in milliseconds.
     counted: u64,
+    gave_room: bool,
 }
 
 impl FrameGuard {
     /// A guard at the beginning of a connection; `now` in milliseconds of any clock that does not go back.
     pub fn new(now: u64) -> Self {
-        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL * THOUSANDTHS, counted: now }
+        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL * THOUSANDTHS, counted: now, gave_room: false }
     }
 
     /// Counts time, and work of this worth.
@@ -91,6 +92,11 @@ impl FrameGuard {
         let earned = worth.saturating_mul(THOUSANDTHS).saturating_add(by_time);
         self.account = self.account.saturating_add(earned).min(FULL * THOUSANDTHS);
         self.counted = now;
+    }
+
+    /// Whether the client said that it has taken something, since this was last asked.
+    pub fn gave_room(&mut self) -> bool {
+        std::mem::take(&mut self.gave_room)
     }
 
     /// Looks at bytes that came, in order and each once.
@@ -146,6 +152,7 @@ impl FrameGuard {
         self.pass = length(self.head);
         let Some((price, flood)) = price(kind) else { return Ok(()) };
         self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
+        self.gave_room |= flood == Flood::WindowUpdate;
         Ok(())
     }
 }
@@ -332,5 +339,15 @@ mod tests {
             }
             prop_assert_eq!((whole.account, whole.pass, whole.have), (apart.account, 0, 0));
         }
+    }
+
+    #[test]
+    fn d01_who_takes_something_says_so_once() {
+        let mut guard = opened();
+        assert!(!guard.gave_room());
+        guard.inspect(&[frame(4, 0, b""), frame(6, 0, b"12345678")].concat()).unwrap();
+        assert!(!guard.gave_room());
+        guard.inspect(&[frame(8, 0, &[0, 0, 1, 0]), frame(6, 0, b"12345678")].concat()).unwrap();
+        assert!(guard.gave_room() && !guard.gave_room());
     }
 }

@@ -25,6 +25,6 @@ pub mod seen;
 
 pub use head::{HeadError, Query, RequestHead, Scheme};
 pub use host::HostName;
-pub use path::{CanonicalPath, PathError, PathSwitches};
+pub use path::{CanonicalPath, PathError, PathSwitches, as_rules_see};
 pub use return_to::ReturnTo;
 pub use seen::Seen;

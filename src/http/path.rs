@@ -288,13 +288,17 @@ const fn may_stand_raw(byte: u8) -> bool {
         || matches!(byte, b'/' | b'[' | b']' | b'|' | b'^')
 }
 
-/// The path with the characters that may stand raw for their escapes; a slash stays what it is.
+/// A text as it can stand in [`CanonicalPath::as_str`]: with the characters that may stand raw for their escapes. A slash stays what it is.
+pub fn as_rules_see(text: &str) -> Cow<'_, str> {
+    undone(text)
+}
+
 fn undone(path: &str) -> Cow<'_, str> {
     let mut parts = path.split('%');
     let mut out = parts.next().unwrap_or_default().to_owned();
     let mut is_undone = false;
     for part in parts {
-        // Escapes have been checked.
+        // Escapes of a path have been checked.
         let value = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (value, part.get(2..)) {
             (Some(value), Some(rest)) if value != b'/' && may_stand_raw(value) => {

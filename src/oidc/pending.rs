@@ -29,7 +29,13 @@ pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub const MAX_PENDING: usize = 8;
 
 /// Bytes of all cookies of a browser beyond which logins under way go: a request must have room for them in its head.
-pub const MAX_COOKIES: usize = 24 * 1024;
+const MAX_COOKIES: usize = 24 * 1024;
+
+/// How many bytes all cookies of a browser may have where a head may have so many.
+pub const fn cookie_room(header_bytes: usize) -> usize {
+    let room = header_bytes / 4 * 3;
+    if room < MAX_COOKIES { room } else { MAX_COOKIES }
+}
 
 const PURPOSE: &str = "pending-login/4";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
@@ -164,13 +170,13 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
 }
 
 /// Which of a browser's `cookies` must go: of its logins under way all that do not open or are expired, and the oldest until there are at
-/// most `keep`, and all cookies together with the `coming` bytes of new ones have at most [`MAX_COOKIES`]. Costs one opening per pending
+/// most `keep`, and all cookies together with the `coming` bytes of new ones have at most `most`. Costs one opening per pending
 /// cookie; of more than 32 the rest goes unopened.
 pub fn to_drop<'a>(
     cookies: impl Iterator<Item = (&'a str, &'a [u8])>,
     ring: &KeyRing,
     (host, secure): (&str, bool),
-    (keep, coming): (usize, usize),
+    (keep, coming, most): (usize, usize, usize),
     now: Timestamp,
 ) -> Vec<&'a str> {
     let mut gone = Vec::new();
@@ -194,7 +200,7 @@ pub fn to_drop<'a>(
     alive.sort_unstable();
     let mut left = alive.len();
     for (_, name, length) in alive {
-        if left <= keep && bytes <= MAX_COOKIES {
+        if left <= keep && bytes <= most {
             break;
         }
         gone.push(name);
@@ -307,7 +313,7 @@ mod tests {
         let other = SealedCookie { name: "__Host-lychgate".to_owned(), value: "x".to_owned() };
         cookies.extend([expired.clone(), torn.clone(), other]);
         let jar = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
-        let mut dropped = to_drop(jar, &ring, ("a.example", true), (MAX_PENDING - 1, 0), NOW);
+        let mut dropped = to_drop(jar, &ring, ("a.example", true), (MAX_PENDING - 1, 0, MAX_COOKIES), NOW);
         let mut expected: Vec<&str> = cookies[7..12].iter().map(|cookie| cookie.name.as_str()).collect();
         expected.extend([expired.name.as_str(), torn.name.as_str()]);
         dropped.sort_unstable();
@@ -319,7 +325,7 @@ mod tests {
     fn c06_a_thousand_planted_cookies_are_all_dropped() {
         let names: Vec<String> = (0..1000).map(|number| name_for_state(&number.to_string(), true)).collect();
         let jar = names.iter().map(|name| (name.as_str(), &b"planted"[..]));
-        assert_eq!(to_drop(jar, &ring(), ("a.example", true), (MAX_PENDING - 1, 0), NOW).len(), 1000);
+        assert_eq!(to_drop(jar, &ring(), ("a.example", true), (MAX_PENDING - 1, 0, MAX_COOKIES), NOW).len(), 1000);
     }
 
     #[test]
@@ -337,7 +343,7 @@ mod tests {
             let other = vec![b'x'; others - cookie_bytes("session".len())];
             let ours = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
             let jar = ours.chain([("session", &other[..])]);
-            to_drop(jar, &ring, ("a.example", true), (usize::MAX, coming), NOW).len()
+            to_drop(jar, &ring, ("a.example", true), (usize::MAX, coming, MAX_COOKIES), NOW).len()
         };
         let room = MAX_COOKIES - all;
         assert_eq!((dropped(room, 0), dropped(room - 500, 500)), (0, 0), "just enough");
@@ -346,7 +352,7 @@ mod tests {
         assert_eq!((dropped(room + oldest, 0), dropped(room + oldest + 1, 0)), (1, 2));
         assert_eq!(dropped(MAX_COOKIES + 1, 0), 4, "what others take is not ours to take away");
         let ours = cookies.iter().map(|cookie| (cookie.name.as_str(), cookie.value.as_bytes()));
-        let first = to_drop(ours, &ring, ("a.example", true), (usize::MAX, MAX_COOKIES - oldest), NOW);
+        let first = to_drop(ours, &ring, ("a.example", true), (usize::MAX, MAX_COOKIES - oldest, MAX_COOKIES), NOW);
         assert_eq!(first, [&cookies[0].name, &cookies[2].name, &cookies[1].name]);
     }
 }

@@ -197,7 +197,9 @@ fn read_prefix(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Box<str>> {
     let trimmed = if text.text.len() > 1 { text.text.strip_suffix('/').unwrap_or(text.text) } else { text.text };
     let problem = match CanonicalPath::parse(trimmed) {
         Err(why) => format!("`path` could never match: {why}"),
-        Ok(path) if path.as_str() != trimmed => format!("`path` is not in canonical form, which is \"{path}\""),
+        Ok(path) if path.as_str() != trimmed => {
+            format!("`path` is not in canonical form, which is \"{}\"", path.as_str())
+        }
         Ok(path) if path.is_below("/.lychgate") => "`path` is reserved for the gateway".to_owned(),
         Ok(_) if trimmed.contains('*') => "`path` is a plain prefix and has no `*`".to_owned(),
         Ok(_) => return Some(trimmed.into()),

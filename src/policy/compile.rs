@@ -17,7 +17,7 @@ use super::doubt::Doubtful;
 use super::expression::{Expression, Named};
 use super::header_choice::{Choices, SetTable};
 use super::header_set::HeaderSet;
-use super::header_table::SecretSource;
+use super::header_table::{NoSecret, SecretSource};
 use super::hurdles::{Hurdles, LoginAccepts};
 use super::limits::{self, LimitsRead};
 use super::networks::{self, Networks};
@@ -41,7 +41,7 @@ pub(super) const MAX_RULES: usize = 1000;
 /// What a policy takes from outside its file.
 pub struct Environment<'a> {
     /// Reads what a policy names as `{ file = … }` or `{ env = … }`; its error text is shown.
-    pub secrets: &'a dyn Fn(&SecretSource) -> Result<Secret<String>, String>,
+    pub secrets: &'a dyn Fn(&SecretSource) -> Result<Secret<String>, NoSecret>,
     /// Reads a file of definitions that a policy includes, named as in the policy and relative to it; its error text is shown.
     pub files: &'a dyn Fn(&Path) -> Result<Arc<SourceFile>, String>,
     /// The configured providers.
@@ -289,6 +289,7 @@ impl Parts {
         let selected = rules.iter().flat_map(|rule| rule.selector().parameters()).map(Into::into);
         let read = rules.iter().flat_map(Rule::conditions).flat_map(|one| one.expression().reads().parameters.iter());
         let asked_parameters: BTreeSet<Box<str>> = selected.chain(read.cloned()).collect();
+        let reads_sign_in = rules.iter().flat_map(Rule::conditions).any(|one| one.expression().reads().sign_in);
         let login = LoginAccepts::new(self.login.as_ref(), self.bearer.as_ref(), &rules);
         let hurdles = Hurdles { networks: self.networks, doubtful, login }.kept();
         Policy {
@@ -313,6 +314,7 @@ impl Parts {
             conditions: places.count(),
             asked_parameters: asked_parameters.into_iter().collect(),
             observed_doubtful,
+            reads_sign_in,
             observes: self.observes,
         }
     }

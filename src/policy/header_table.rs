@@ -23,7 +23,7 @@ use crate::diagnostic::Diagnostic;
 use crate::http::cookie;
 use crate::http::fold::fold;
 use crate::reference;
-pub use secret::SecretSource;
+pub use secret::{NoSecret, SecretSource};
 
 const ENCODINGS: [(&str, Encoding); 6] = [
     ("utf-8", Encoding::Utf8),

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::compile::{Environment, MAX_FILE};
-use super::header_table::SecretSource;
+use super::header_table::{NoSecret, SecretSource};
 use super::reader::{Reading, Section};
 use crate::crypto::Secret;
 use crate::diagnostic::{Diagnostic, SourceFile};
@@ -81,7 +81,7 @@ impl Included {
         &self,
         source: &SecretSource,
         environment: &Environment<'_>,
-    ) -> Result<Secret<String>, String> {
+    ) -> Result<Secret<String>, NoSecret> {
         match source {
             SecretSource::File(path) => (environment.secrets)(&SecretSource::File(self.folder.join(path))),
             SecretSource::Environment(_) => (environment.secrets)(source),

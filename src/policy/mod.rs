@@ -82,7 +82,7 @@ pub use decision::{
 pub use explain::{Check, Explained, ExplainedHeader, ExplainedLimit, ExplainedRule, Standing, printed};
 pub use expression::Seen;
 pub use header::MAX_HEADER_VALUE;
-pub use header_table::SecretSource;
+pub use header_table::{NoSecret, SecretSource};
 pub use limits::{Limits, Per, PolicyLimits, RateLimit};
 pub use networks::Networks;
 pub use prepared::Prepared;
@@ -118,6 +118,7 @@ pub struct Policy {
     asked_parameters: Vec<Box<str>>,
     /// The same for the rules that only observe.
     observed_doubtful: doubt::Doubtful,
+    reads_sign_in: bool,
     /// Whether the whole policy only observes.
     observes: bool,
 }
@@ -212,6 +213,11 @@ impl Policy {
     /// Whether it asks who somebody is, by a session or by a token.
     pub fn knows_people(&self) -> bool {
         self.door.knows_people
+    }
+
+    /// Whether a rule asks when the person signed in (`session.age`, `session.authenticated_at`).
+    pub fn reads_sign_in(&self) -> bool {
+        self.reads_sign_in
     }
 
     /// Authentication contexts that rules ask for in `step_up`: good enough for the application at large, too.

@@ -37,6 +37,8 @@ pub(super) enum PatternError {
     Path(PathError),
     /// Not in canonical form; this is the form.
     NotCanonical(String),
+    /// A star that a path itself has.
+    Star,
     /// `**` together with other text in one segment.
     RestInSegment,
     /// Longer than [`MAX_PATTERN`].
@@ -52,6 +54,7 @@ impl std::fmt::Display for PatternError {
             Self::QueryOrFragment => write!(f, "a path pattern has no `?` and no `#`: rules see the path only"),
             Self::Path(why) => write!(f, "the path pattern could never match: {why}"),
             Self::NotCanonical(_) => write!(f, "the path pattern is not in canonical form and could never match"),
+            Self::Star => write!(f, "a path pattern cannot name a star that stands in a path"),
             Self::RestInSegment => write!(f, "`**` must stand alone between slashes"),
             Self::TooLong => write!(f, "the path pattern is longer than {MAX_PATTERN} bytes"),
         }
@@ -73,6 +76,7 @@ impl PatternError {
             }
             Self::Path(_) => "requests with such a path are refused before any rule is asked".to_owned(),
             Self::NotCanonical(form) => format!("write \"{form}\""),
+            Self::Star => "`*` would stand for any text within a segment; ask for that one path in a condition: request.path == '/a/*'".to_owned(),
             Self::RestInSegment => "write `*` for text within a segment, `/**` for all below".to_owned(),
             Self::TooLong => "use `*` and `**`".to_owned(),
         }
@@ -89,6 +93,9 @@ impl Pattern {
             return Err(PatternError::QueryOrFragment);
         }
         let canonical = CanonicalPath::parse(text).map_err(PatternError::Path)?;
+        if canonical.as_str().matches('*').count() > text.matches('*').count() {
+            return Err(PatternError::Star);
+        }
         if canonical.as_str() != text {
             return Err(PatternError::NotCanonical(canonical.as_str().to_owned()));
         }
@@ -323,6 +330,8 @@ mod tests {
             ("/%61", PatternError::NotCanonical("/a".into())),
             ("/%c3%a4", PatternError::NotCanonical("/%C3%A4".into())),
             ("/odata/%24metadata", PatternError::NotCanonical("/odata/$metadata".into())),
+            ("/a/%2A", PatternError::Star),
+            ("/*/a%2ab", PatternError::Star),
             ("/a%2Bb/%40c", PatternError::NotCanonical("/a+b/@c".into())),
             ("/a**", PatternError::RestInSegment),
             ("/***", PatternError::RestInSegment),

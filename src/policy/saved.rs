@@ -1,7 +1,8 @@
 //! A person in a file: claims alone, or claims with how they signed in.
 //!
 //! Two forms: `{"preferred_username": "ada", …}`, and `{"claims": {…}, "session": {"kind", "provider", "acr", "amr",
-//! "authenticated_at"}}`, which is what the gateway says of a sign-in. Members that are not known are passed over.
+//! "authenticated_at"}}`, which is what the gateway says of a sign-in: `null` for what the provider did not say. Members that are not known are
+//! passed over.
 //!
 //! May touch: nothing. Trust boundary: the file is an administrator's, its contents a provider's.
 
@@ -49,10 +50,18 @@ struct Saved<'a> {
 struct Session<'a> {
     kind: Option<String>,
     provider: Option<String>,
-    acr: Option<String>,
+    /// `null`: the provider did not say.
+    #[serde(default, deserialize_with = "said")]
+    acr: Option<Option<String>>,
     amr: Option<Vec<String>>,
-    #[serde(borrow)]
-    authenticated_at: Option<&'a RawValue>,
+    /// The same.
+    #[serde(borrow, default, deserialize_with = "said")]
+    authenticated_at: Option<Option<&'a RawValue>>,
+}
+
+/// A member that is there, `null` or not.
+fn said<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(member: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(member).map(Some)
 }
 
 impl Subject {
@@ -65,7 +74,12 @@ impl Subject {
         let claims = Claims::from_json(saved.claims.get().as_bytes()).map_err(SavedError::Claims)?;
         let session = saved.session.map(|session| serde_json::from_str::<Session<'_>>(session.get()));
         let session = session.transpose().map_err(|why| SavedError::Session(why.to_string()))?.unwrap_or_default();
-        let authenticated_at = session.authenticated_at.map(|raw| moment(raw.get())).transpose()?;
+        let authenticated_at = match session.authenticated_at {
+            None => otherwise.authenticated_at,
+            // As long ago as can be (decision 82).
+            Some(None) => Timestamp::default(),
+            Some(Some(raw)) => moment(raw.get())?,
+        };
         let kind = match session.kind.as_deref() {
             Some("browser") => SessionKind::Browser,
             Some("bearer") => SessionKind::Bearer,
@@ -74,9 +88,9 @@ impl Subject {
         let session = SessionFacts {
             kind,
             provider: session.provider.map_or(otherwise.provider, Into::into),
-            acr: session.acr.map(Into::into).or(otherwise.acr),
+            acr: session.acr.map_or(otherwise.acr, |acr| acr.map(Into::into)),
             amr: session.amr.map_or(otherwise.amr, |methods| methods.into_iter().map(Into::into).collect()),
-            authenticated_at: authenticated_at.unwrap_or(otherwise.authenticated_at),
+            authenticated_at,
         };
         Ok(Self { claims, session })
     }
@@ -120,6 +134,8 @@ mod tests {
             assert_eq!((&*provider, acr.as_deref(), amr.len()), ("entra", Some("mfa"), 2));
             assert_eq!(authenticated_at.seconds(), seconds);
         }
+        let unsaid = read(r#"{"claims":{},"session":{"acr":null,"authenticated_at":null}}"#).unwrap();
+        assert_eq!((unsaid.session.acr, unsaid.session.authenticated_at), (None, Timestamp::default()));
         let without = read(r#"{"claims":{"sub":"1"}}"#).unwrap();
         assert_eq!((without.claims.text("sub"), without.session.acr.as_deref()), (Some("1"), Some("pwd")));
     }

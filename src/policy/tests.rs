@@ -34,7 +34,7 @@ fn no_headers() -> &'static HeaderMap {
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
-fn secrets(source: &SecretSource) -> Result<Secret<String>, String> {
+fn secrets(source: &SecretSource) -> Result<Secret<String>, NoSecret> {
     match source {
         SecretSource::File(path) if path == Path::new("app.password") => Ok(Secret::new("s3cret:pa55".to_owned())),
         SecretSource::File(path) if path == Path::new("royalty.pw") => Ok(Secret::new("pw".to_owned())),
@@ -42,7 +42,7 @@ fn secrets(source: &SecretSource) -> Result<Secret<String>, String> {
         SecretSource::File(path) if path == Path::new("app.secret") => Ok(Secret::new("proof".to_owned())),
         SecretSource::File(path) if path == Path::new("app.spaced") => Ok(Secret::new(" s3cret".to_owned())),
         SecretSource::Environment(name) if name == "CONTROL" => Ok(Secret::new("a\nb".to_owned())),
-        other => Err(format!("{other:?} is not there")),
+        other => Err(NoSecret { message: format!("{other:?} is not there"), help: "put it there".to_owned() }),
     }
 }
 

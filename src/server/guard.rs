@@ -35,7 +35,11 @@ impl Guard {
         match self {
             Self::Http2(guard, longest) => {
                 guard.earn(watch.now(), watch.take_earned());
-                if let Err(flood) = guard.inspect(bytes) {
+                let inspected = guard.inspect(bytes);
+                if guard.gave_room() {
+                    watch.took();
+                }
+                if let Err(flood) = inspected {
                     watch.refuse(Refused::Flood(flood));
                     watch.end();
                     *self = Self::Ended(guard.ending(*longest));

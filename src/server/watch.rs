@@ -102,6 +102,8 @@ pub(super) struct Watch {
     /// An [`Order`].
     order: AtomicU8,
     finish_since: AtomicU64,
+    /// When the client of a connection that is asked to end last took something, as far as is known.
+    moved: AtomicU64,
     http2: AtomicBool,
     /// Whether HTTP/1.1 waits for the first byte of a message and has read everything before it.
     between: AtomicBool,
@@ -132,6 +134,7 @@ impl Watch {
             write_blocked_since: AtomicU64::new(0),
             order: AtomicU8::new(order as u8),
             finish_since: AtomicU64::new(now),
+            moved: AtomicU64::new(now),
             http2: AtomicBool::new(false),
             between: AtomicBool::new(false),
             refused: OnceLock::new(),
@@ -225,6 +228,7 @@ impl Watch {
     pub(super) fn write_moved(&self) {
         if self.write_blocked_since.load(Ordering::Relaxed) != 0 {
             self.write_blocked_since.store(0, Ordering::Relaxed);
+            self.took();
         }
     }
 
@@ -291,6 +295,13 @@ impl Watch {
         Parked::new(&self.slot)
     }
 
+    /// The client took something; of interest where the connection is asked to end.
+    pub(super) fn took(&self) {
+        if self.is_finishing() {
+            self.moved.store(self.ticks.now(), Ordering::Relaxed);
+        }
+    }
+
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.since.store(self.ticks.now(), Ordering::Relaxed);
@@ -334,7 +345,12 @@ impl Watch {
             return self.finish();
         } else {
             let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
-            if finishing && quiet && over(self.finish_since.load(Ordering::Relaxed), LAST_WORDS) {
+            // What the kernel has for the client is on its way as long as the client says that it takes it.
+            let asked = self.finish_since.load(Ordering::Relaxed);
+            let last = self.moved.load(Ordering::Relaxed).max(asked);
+            // Requests that came after that put the end off for a while only.
+            let silent = over(last, LAST_WORDS) && (over(since, LAST_WORDS) || over(asked, limits.body_stall));
+            if finishing && quiet && blocked == 0 && (silent || over(asked, limits.idle.max(LAST_WORDS))) {
                 // What it did not do in time is counted already, or it is the gateway that leaves.
                 self.give(Order::Drop);
             } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
@@ -387,3 +403,6 @@ impl Ticks {
         self.0.store(u64::try_from(since_begin.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

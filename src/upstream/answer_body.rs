@@ -84,6 +84,8 @@ impl AnswerBody {
                 // Whoever answers early need not take the rest; what counts is the answer.
                 self.keeps &= sent.is_ok();
                 self.sending = None;
+                // From here on the application is waited for.
+                self.silence.broken();
             } else if sending.sent() != before || sending.waits_for_client() {
                 // An application that still takes the request is not silent; a client that sends nothing has a limit of its own.
                 self.silence.broken();

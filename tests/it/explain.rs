@@ -83,6 +83,26 @@ fn people_see_each_rule_what_it_asked_and_what_it_saw() {
 }
 
 #[test]
+fn r13_a_sign_in_of_which_nobody_said_when_it_was_is_not_taken_for_one_just_now() {
+    let folder = folder();
+    folder.write(
+        "ada.json",
+        &ADA.replace("\"2026-11-23T08:00:00Z\"", "null").replace("\"acr\":\"mfa\"", "\"acr\":\"phr\""),
+    );
+    let asked = ["GET http://royalty.localhost/admin/payouts", "--claims", "ADA"];
+    let (_, out, _) = explain(&folder, &asked);
+    for line in [
+        "signed in at okta nobody said when",
+        "step_up: not good enough",
+        "at most 10m ago, found that nobody said when",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let (_, out, _) = explain(&folder, &[&asked[..], &["--auth-age", "1m"]].concat());
+    assert!(out.contains("signed in at okta 1m ago") && out.contains("found 1m"), "{out}");
+}
+
+#[test]
 fn p02_s01_people_see_both_readings_of_a_path_and_the_header_for_which_a_request_is_refused() {
     let folder = folder();
     let keeping = "upstream = \"http://127.0.0.1:9\"\nencoded_slash = \"keep\"\npath_parameters = \"keep\"\n\

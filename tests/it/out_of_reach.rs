@@ -97,3 +97,62 @@ fn s01_a_forged_header_changes_no_test_or_refuses_it() {
     let explained = told(&folder, "explain", &["https://app.localhost/", "--header", "X-Remote-User: root"]);
     assert!(explained.1.contains("header_forged") || explained.2.contains("refused before"), "{explained:?}");
 }
+
+#[test]
+fn a_mistake_says_whose_doing_it_is_and_stands_where_the_name_is_read() {
+    let rule =
+        "# 'x-shelf' comes from the shelf\n[[rules]]\nallow = \"user.vip && request.headers['x-shelf'] == 'a'\"\n";
+    let err = refused(rule);
+    assert!(err.contains("because policy `archives` sends it") && err.contains("policies/app.toml:12"), "{err}");
+    assert!(refused(&rule.replace("x-shelf", "sm_user")).contains("as applications take it for a gateway's word"));
+}
+
+#[test]
+fn a_test_is_for_the_deepest_application() {
+    let folder = folder(&format!("{OPEN}request = \"GET /archives/old/x\"\nexpect = \"allow\"\n"));
+    folder.write(
+        "policies/old.toml",
+        &ARCHIVES.replace("\"/archives\"", "\"/archives/old\"").replace("X-Shelf", "X-Old"),
+    );
+    let (_, _, err) = told(&folder, "check", &[]);
+    assert!(err.contains("is for application `old`") && err.contains("move the test to the policy `old`"), "{err}");
+}
+
+#[test]
+fn r13_a_rule_that_asks_when_people_signed_in_wants_it_said() {
+    let rule = "[[rules]]\nallow = \"session.age < duration('8h')\"\n";
+    let warning = "asks when people signed in, and logins do not ask the provider to say it";
+    let (code, _, err) = told(&folder(rule), "check", &[]);
+    assert!(code == 0 && err.contains(warning) && err.contains("max_age = \"8h\""), "{err}");
+    let asking = folder(rule);
+    asking.write(
+        "policies/app.toml",
+        &format!("{HEAD}{rule}").replace("provider = \"okta\"", "provider = \"okta\"\nmax_age = \"8h\""),
+    );
+    let (code, _, err) = told(&asking, "check", &[]);
+    assert!(code == 0 && !err.contains(warning), "{err}");
+}
+
+#[test]
+fn what_a_restart_forgets_is_said_of_what_there_is() {
+    let stateless = CONFIGURATION.lines().filter(|line| !line.starts_with("state")).collect::<Vec<_>>().join("\n");
+    let keys = "\n[keys]\nsession = [{ file = \"session.key\" }]\n";
+    let folder = folder("[[rules]]\n");
+    folder.write("session.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    folder.write("lychgate.toml", &format!("{stateless}{keys}"));
+    let (_, _, err) = told(&folder, "check", &[]);
+    assert!(err.contains("a restart forgets which sessions were ended"), "{err}");
+}
+
+#[test]
+fn a_secret_that_a_policy_names_and_that_is_not_there_says_what_to_do() {
+    let header =
+        |source: &str| format!("Authorization = {{ basic = {{ user = \"u\", password = {source} }} }}\n[[rules]]\n");
+    for (source, advice) in [
+        ("{ file = \"gone.password\" }", "write the secret to"),
+        ("{ env = \"LYCHGATE_NOT_SET\" }", "export LYCHGATE_NOT_SET="),
+    ] {
+        let err = refused(&header(source));
+        assert!(err.contains("there is no password") && err.contains(advice), "{source}: {err}");
+    }
+}

@@ -149,8 +149,12 @@ fn policy_text(app: &str) -> String {
 
 fn compiled(text: String) -> Policy {
     let provider = ProviderFacts { name: "idp", scopes: None };
-    let environment =
-        Environment { secrets: &|_| Err("none".to_owned()), files: &no_files, providers: &[provider], identity: None };
+    let environment = Environment {
+        secrets: &|_| panic!("a secret is asked for"),
+        files: &no_files,
+        providers: &[provider],
+        identity: None,
+    };
     let mut report = Report::default();
     compile("app", &SourceFile::new("app.toml", text), &environment, &mut report).unwrap_or_else(|| panic!("{report}"))
 }

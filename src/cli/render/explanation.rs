@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::app::{Decided, Story};
 use crate::policy::{Check, ExplainedHeader, ExplainedLimit, ExplainedRule, Seen, Standing};
 
+/// A sign-in as long ago as this, in seconds, is one of which the provider did not say when it was (decision 82).
+const UNKNOWN: u64 = 20 * 365 * 86_400;
+
 /// The version of the JSON form.
 const VERSION: u32 = 1;
 
@@ -98,8 +101,8 @@ fn signed_in(story: &Story, out: &mut String) {
     };
     let acr = session.acr.as_ref().map_or("no acr".to_owned(), |acr| format!("acr {acr}"));
     let amr = if session.amr.is_empty() { String::new() } else { format!(", amr {}", session.amr.join(" ")) };
-    let age = humantime::format_duration(Duration::from_secs(session.age));
-    let _ = writeln!(out, "person    {who}, signed in at {} {age} ago, {acr}{amr}", session.provider);
+    let when = if session.age < UNKNOWN { format!("{} ago", span(session.age)) } else { "nobody said when".to_owned() };
+    let _ = writeln!(out, "person    {who}, signed in at {} {when}, {acr}{amr}", session.provider);
     if let Some(claims) = &story.claims {
         let _ = writeln!(out, "          the session keeps {claims}");
     }
@@ -109,6 +112,10 @@ fn signed_in(story: &Story, out: &mut String) {
     if let Some(reason) = story.not_signed_in {
         let _ = writeln!(out, "          counts as nobody here: {reason}, the application signs people in elsewhere");
     }
+}
+
+fn span(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 fn rules(rules: &[ExplainedRule], file: &str, out: &mut String) {
@@ -149,10 +156,8 @@ fn check(check: &Check, out: &mut String) {
             Ok(())
         }
         Check::StepUp { wanted, found, max_age, age, good } => {
-            let within = |max_age: &u64| {
-                let span = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
-                format!("; at most {} ago, found {}", span(*max_age), span(*age))
-            };
+            let found_age = if *age < UNKNOWN { span(*age) } else { "that nobody said when".to_owned() };
+            let within = |max_age: &u64| format!("; at most {} ago, found {found_age}", span(*max_age));
             let age = max_age.as_ref().map(within).unwrap_or_default();
             writeln!(out, "    step_up: {}{age}", acr(wanted, found.as_deref(), *good))
         }

@@ -41,7 +41,7 @@ impl Case {
         );
         let mut report = Report::default();
         let environment = Environment {
-            secrets: &|_| Err("there are none".to_owned()),
+            secrets: &|_| panic!("a secret is asked for"),
             files: &no_files,
             providers: &[ProviderFacts { name: "okta", scopes: None }],
             identity: None,

@@ -4,17 +4,20 @@
 //!
 //! May touch: nothing. Trust boundary: the text is an administrator's.
 
+use std::borrow::Cow;
+
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 
 use super::Kind;
-use super::check::{Walk, claim_path, is_name, text_literal};
+use super::check::{Walk, claim_path, is_name, literal_kind, text_literal};
 use super::functions::{FUNCTIONS, Function, MACROS, NAMESPACES, Style};
 use super::lower::of_request;
 use super::named_check::GROUP_FUNCTIONS;
 use super::scope::ROOTS;
 use super::spelled::spelled;
 use crate::diagnostic::nearest;
+use crate::http::as_rules_see;
 
 /// How many comprehensions may run inside one another.
 const MAX_LOOP_DEPTH: usize = 2;
@@ -70,15 +73,24 @@ impl<'a> Walk<'a> {
     fn membership(&mut self, call: &'a CallExpr) -> Option<Kind> {
         let [item, list] = call.args.as_slice() else { return None };
         if let Expr::List(literals) = &list.expr {
-            literals.elements.iter().for_each(|literal| self.unlike_claims("in", item, literal));
+            for literal in &literals.elements {
+                self.unlike_claims("in", item, literal);
+                self.unlike_paths(item, literal);
+            }
         }
         match text_literal(item) {
             Some(claim) if is_name(list, "user") => {
                 self.claim(item, claim);
             }
             _ => {
-                self.kind(item);
+                let item_kind = self.kind(item);
                 let kind = self.kind(list);
+                if let Expr::List(literals) = &list.expr {
+                    for literal in &literals.elements {
+                        let of_literal = literal_kind_of(literal);
+                        self.unlike_kinds(literal, item_kind, of_literal);
+                    }
+                }
                 if let Some(kind @ (Kind::Bool | Kind::Number | Kind::Text | Kind::Null)) = kind {
                     let help = "for a part of a text write x.contains('part')".to_owned();
                     self.mistake(list, format!("`in` needs a list, this is {kind}"), Some(help));
@@ -108,12 +120,49 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A text that a path is compared with, and that none holds: rules see the characters for such escapes
+    /// ([decision 91](../../../../docs/decisions/0091-rules-see-characters-and-applications-get-escapes.md)).
+    fn unlike_paths(&mut self, path: &IdedExpr, with: &IdedExpr) {
+        if !is_of_path(path) {
+            return;
+        }
+        if let Some(Cow::Owned(seen)) = text_literal(with).map(as_rules_see) {
+            let help = format!("write '{seen}': an application still gets what was sent");
+            self.mistake(with, "request.path never holds this escape: rules see the character for it", Some(help));
+        } else if makes_escapes(with) {
+            let help = "compare what is decoded: percent.decode(request.path) == '/a/' + user.email".to_owned();
+            let message =
+                "percent.encode() writes escapes that request.path never holds: rules see the characters for them";
+            self.mistake(with, message, Some(help));
+        }
+    }
+
+    /// Two kinds that are known and are not compared (decision 75): no request would have an answer.
+    fn unlike_kinds(&mut self, at: &IdedExpr, one: Option<Kind>, other: Option<Kind>) {
+        let (Some(one), Some(other)) = (one, other) else { return };
+        if one == other || one == Kind::Null || other == Kind::Null {
+            return;
+        }
+        let help = match (one, other) {
+            (Kind::Text, Kind::Number) => Some("write the number in quotes, or make the text one: int(…), double(…)"),
+            (Kind::Number, Kind::Text) => Some("write the number without quotes"),
+            (Kind::Bool, Kind::Text) => Some("leave the quotes away: true, false"),
+            _ => None,
+        };
+        self.mistake(at, format!("{one} is never compared with {other}"), help.map(str::to_owned));
+    }
+
     fn operator(&mut self, name: &str, call: &'a CallExpr) -> Option<Kind> {
         if let ([one, other], true) = (call.args.as_slice(), compares(name)) {
-            self.unlike_claims(name, one, other);
-            self.unlike_claims(name, other, one);
+            for (one, other) in [(one, other), (other, one)] {
+                self.unlike_claims(name, one, other);
+                self.unlike_paths(one, other);
+            }
         }
         let kinds: Vec<_> = call.args.iter().map(|argument| self.kind(argument)).collect();
+        if let ([_, other], [one_kind, other_kind], true) = (call.args.as_slice(), kinds.as_slice(), compares(name)) {
+            self.unlike_kinds(other, *one_kind, *other_kind);
+        }
         let conditions = match name {
             operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => call.args.len(),
             operators::CONDITIONAL => 1,
@@ -144,6 +193,9 @@ impl<'a> Walk<'a> {
             return self.namespaced(node, namespace, name, call);
         }
         let on = self.kind(target);
+        if matches!(name, "startsWith" | "endsWith" | "contains" | "matches") {
+            call.args.iter().for_each(|text| self.unlike_paths(target, text));
+        }
         if MACROS.contains(&name) {
             self.kinds(call);
             let help = "write list.exists(x, condition), list.map(x, value)".to_owned();
@@ -240,6 +292,26 @@ impl<'a> Walk<'a> {
         // `exists_one` counts and then compares; the others end in their accumulator.
         result.or(accumulator)
     }
+}
+
+/// The request's path, or what is made of it.
+fn is_of_path(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Select(select) => !select.test && select.field == "path" && is_name(&select.operand, "request"),
+        Expr::Call(call) => call.target.as_deref().is_some_and(is_of_path),
+        _ => false,
+    }
+}
+
+/// Whether a part of a text is percent-encoded.
+fn makes_escapes(node: &IdedExpr) -> bool {
+    let Expr::Call(call) = &node.expr else { return false };
+    let encodes = call.func_name == "encode" && call.target.as_deref().is_some_and(|of| is_name(of, "percent"));
+    encodes || call.target.as_deref().into_iter().chain(&call.args).any(makes_escapes)
+}
+
+fn literal_kind_of(node: &IdedExpr) -> Option<Kind> {
+    if let Expr::Literal(literal) = &node.expr { literal_kind(literal) } else { None }
 }
 
 fn compares(name: &str) -> bool {

@@ -250,6 +250,7 @@ impl<'a> Walk<'a> {
         self.found.reads.request |= of == "request" || field == "age";
         self.found.reads.path |= of == "request" && field == "path";
         self.found.reads.surroundings |= of == "session" || field == "client";
+        self.found.reads.sign_in |= of == "session" && matches!(field, "age" | "authenticated_at");
         if of_request(node).is_some() {
             let help =
                 format!("name one: request.{field}.view, request.{field}['x-name'], 'x-name' in request.{field}");
@@ -312,7 +313,7 @@ pub(super) fn text_literal(node: &IdedExpr) -> Option<&str> {
     }
 }
 
-fn literal_kind(literal: &LiteralValue) -> Option<Kind> {
+pub(super) fn literal_kind(literal: &LiteralValue) -> Option<Kind> {
     match literal {
         LiteralValue::Boolean(_) => Some(Kind::Bool),
         LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => Some(Kind::Number),

@@ -128,6 +128,8 @@ pub(super) struct Reads {
     pub(super) path: bool,
     /// Whether it looks at the session, the client's address, its certificate or the time: what no client chooses.
     pub(super) surroundings: bool,
+    /// Whether it looks at when the person signed in.
+    pub(super) sign_in: bool,
 }
 
 impl Reads {
@@ -139,6 +141,7 @@ impl Reads {
         self.request |= other.request;
         self.path |= other.path;
         self.surroundings |= other.surroundings;
+        self.sign_in |= other.sign_in;
     }
 
     /// Whether all that it looks at is fields that a client fills in as it likes.

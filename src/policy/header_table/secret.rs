@@ -25,6 +25,15 @@ pub enum SecretSource {
     Environment(String),
 }
 
+/// Why there is no secret where a policy names one.
+#[derive(Clone, Debug)]
+pub struct NoSecret {
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
 /// The secret that `value` names, called `what` in messages, and where its source stands.
 pub(super) fn read(
     what: &'static str,
@@ -63,9 +72,8 @@ pub(super) fn read(
             None
         }
         Ok(secret) => Some((secret, span)),
-        Err(why) => {
-            let help = "check the name and who may read it";
-            reading.error(format!("the {what} cannot be read: {why}"), span, help);
+        Err(NoSecret { message, help }) => {
+            reading.error(format!("there is no {what}: {message}"), span, help);
             None
         }
     }

@@ -224,6 +224,26 @@ async fn h06_an_answer_that_waits_for_its_upload_is_not_silent() {
 }
 
 #[tokio::test]
+async fn h06_an_application_has_its_time_from_the_end_of_the_upload() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1500ms\" }");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, "1\r\nx\r\n")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    // The one silence and the other are together longer than the limit.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    client.send("4\r\nlast\r\n0\r\n\r\n").await.unwrap();
+    while soon(upstream.chunk()).await.is_some() {}
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    upstream.send("ok").await.unwrap();
+    assert_eq!(soon(client.bytes()).await, b"ok");
+}
+
+#[tokio::test]
 async fn h06_an_answer_is_silent_when_its_upload_is_not_taken_any_more() {
     let application = slow().await;
     let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"300ms\" }");

@@ -85,13 +85,19 @@ async fn r10_a_provider_that_becomes_another_under_its_name_inherits_nothing() {
     assert_eq!((reply.status, other.requests("/token").len()), (StatusCode::BAD_REQUEST, 0));
     site.clock.advance(Duration::from_secs(600));
     assert_eq!((site.status(&mut browser).await, other.requests("/token").len()), (401, 0));
-    let (mut leaving, logout) = (browser.clone(), site.url("/.lychgate/logout"));
+    let (mut leaving, mut stale, logout) = (browser.clone(), browser.clone(), site.url("/.lychgate/logout"));
     let page = leaving.get(&logout).await.text();
     let (_, token) = page.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no token in {page}"));
     let form = format!("token={}", token.split('"').next().unwrap());
     let away = leaving.post(&logout, &form, &[("origin", "null")]).await.location().unwrap();
     assert!(away.starts_with(other.issuer()) && parameter(&away, "id_token_hint").is_none(), "{away}");
     assert_eq!(browser.open(&site.url("/")).await.text(), "hello");
+    assert_eq!(site.status(&mut browser).await, 200);
+    // Whom the first one called so is not who is called so now, even to sign out everywhere.
+    let page = stale.get(&logout).await.text();
+    let (_, token) = page.split_once("name=\"token\" value=\"").unwrap();
+    let form = format!("token={}&everywhere=1", token.split('"').next().unwrap());
+    stale.post(&logout, &form, &[("origin", "null")]).await;
     assert_eq!(site.status(&mut browser).await, 200);
 
     // Nor what was said to another client.

@@ -110,6 +110,20 @@ async fn c13_a_form_without_any_session_is_kept_too_and_the_button_before_signin
 }
 
 #[tokio::test]
+async fn c13_a_form_is_kept_for_an_application_whatever_it_is_called() {
+    let titled = |upstream: &str| policy(upstream).replace("[login]", "title = \"Expenses & more\"\n[login]");
+    let site = Site::with(titled, |setup| setup).await;
+    let mut browser = Browser::new();
+    let page = send(&mut browser, &site, "/pay", URLENCODED, FORM).await;
+    assert!(page.text().contains("Expenses &amp; more"), "{}", page.text());
+    let text = plain(&page);
+    let at = text.find("/.lychgate/sign-in?for=").unwrap();
+    browser.open(&site.url(text[at..].split('"').next().unwrap())).await;
+    assert_eq!(confirm(&mut browser, &site, &token(&page)).await.text(), "hello");
+    assert_eq!(site.application.only().body, FORM);
+}
+
+#[tokio::test]
 async fn c13_forms_of_several_tabs_are_kept_side_by_side() {
     let site = Site::new().await;
     let mut browser = Browser::new();

@@ -44,3 +44,14 @@ async fn c08_tabs_with_long_addresses_and_a_large_session_do_not_lock_the_browse
         assert_eq!(browser.open(&site.url("/")).await.text(), "hello");
     }
 }
+
+#[tokio::test]
+async fn c08_tabs_leave_room_in_a_head_that_may_be_short() {
+    let site = Site::with(quiet, |setup| setup.settings("[limits]\nheader_bytes = \"16KiB\"\n")).await;
+    let mut browser = Browser::new();
+    for tab in 0..8 {
+        let reply = browser.get(&site.url(&format!("/tab/{tab}?{}", "x".repeat(1950)))).await;
+        assert_eq!(reply.status, StatusCode::FOUND, "tab {tab}");
+        assert!(bytes(&browser) <= 12 * 1024, "{} bytes", bytes(&browser));
+    }
+}

@@ -106,6 +106,92 @@ async fn r03_claims_that_no_answer_has_brought_yet_are_no_older_than_the_policy_
 }
 
 #[tokio::test]
+async fn c10_a_late_answer_brings_no_older_cookie_over_a_newer_one() {
+    let application = RawApplication::start().await;
+    let every_minute = |_: &str| refreshing(&application.url()).replace("refresh = \"10m\"", "refresh = \"1m\"");
+    let site = Site::with(every_minute, |setup| setup).await;
+    site.provider.script().refresh_tokens = true;
+    let (mut browser, ()) = soon(async {
+        tokio::join!(site.signed_in(), async { waiting(&application).await.send(HELLO).await.unwrap() })
+    })
+    .await;
+    site.clock.advance(Duration::from_secs(60));
+    let (mut slow, old, url) = (browser.clone(), browser.clone(), site.url("/"));
+    let ((), ()) = soon(async {
+        tokio::join!(
+            async {
+                slow.fetch(Method::GET, &url).await;
+            },
+            async {
+                let mut late = waiting(&application).await;
+                // The other tab gets what the first refresh brought, and what the next one brings.
+                for _ in 0..2 {
+                    assert_eq!(status(&site, &application, &mut browser).await, StatusCode::OK);
+                    site.clock.advance(Duration::from_secs(61));
+                }
+                late.send(HELLO).await.unwrap();
+            }
+        )
+    })
+    .await;
+    // Both tabs have one jar: what the late answer set is what is there now.
+    for (name, cookie) in slow.cookies.remove(HOST).unwrap() {
+        if old.cookie(HOST, &name) != Some(&cookie) {
+            browser.cookies.get_mut(HOST).unwrap().insert(name, cookie);
+        }
+    }
+    for _ in 0..2 {
+        site.clock.advance(Duration::from_secs(61));
+        assert_eq!(soon(status(&site, &application, &mut browser)).await, StatusCode::OK);
+    }
+    assert!(!site.provider.grants().any_revoked());
+}
+
+#[tokio::test]
+async fn c09_an_answer_that_carries_a_refreshed_session_sets_it_once_and_as_used() {
+    let application = RawApplication::start().await;
+    let short = |_: &str| {
+        refreshing(&application.url())
+            .replace("refresh = \"10m\"", "refresh = \"1m\"")
+            .replace("idle = \"30m\"", "idle = \"2m\"")
+    };
+    let site = Site::with(short, |setup| setup).await;
+    site.provider.script().refresh_tokens = true;
+    let (mut browser, ()) = soon(async {
+        tokio::join!(site.signed_in(), async { waiting(&application).await.send(HELLO).await.unwrap() })
+    })
+    .await;
+    site.clock.advance(Duration::from_secs(62));
+    let (mut slow, url) = (browser.clone(), site.url("/"));
+    soon(async {
+        tokio::join!(
+            async {
+                slow.fetch(Method::GET, &url).await;
+            },
+            async {
+                let mut late = waiting(&application).await;
+                site.clock.advance(Duration::from_secs(48));
+                let mut asking = Box::pin(browser.fetch(Method::GET, &url));
+                let mut wire = tokio::select! {
+                    reply = &mut asking => panic!("{}", reply.status),
+                    wire = waiting(&application) => wire,
+                };
+                wire.send(HELLO).await.unwrap();
+                let reply = asking.await;
+                let set: Vec<_> =
+                    reply.headers.get_all("set-cookie").iter().map(|field| field.to_str().unwrap()).collect();
+                let names = set.iter().map(|field| field.split('=').next().unwrap());
+                assert_eq!(names.collect::<std::collections::BTreeSet<_>>().len(), set.len(), "{set:?}");
+                late.send(HELLO).await.unwrap();
+            }
+        )
+    })
+    .await;
+    site.clock.advance(Duration::from_secs(115));
+    assert_eq!(soon(status(&site, &application, &mut browser)).await, StatusCode::OK, "it was in use");
+}
+
+#[tokio::test]
 async fn r03_a_provider_that_hangs_makes_one_request_wait_and_not_every_one() {
     let site = Site::with(refreshing, |setup| setup).await;
     site.provider.script().refresh_tokens = true;

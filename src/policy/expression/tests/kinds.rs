@@ -105,3 +105,48 @@ fn a_claim_that_is_null_is_absent() {
         assert_eq!(asked(text), Ok(true), "{text}");
     }
 }
+
+#[test]
+fn two_kinds_that_are_known_are_a_mistake() {
+    for (text, message) in [
+        ("request.params.page == 1", "a text is never compared with a number"),
+        ("1 == request.params.page", "a number is never compared with a text"),
+        ("request.headers['x-version'] != 1", "a text is never compared with a number"),
+        ("session.age > '90'", "a number is never compared with a text"),
+        ("request.tls.client.verified == 'true'", "true or false is never compared with a text"),
+        ("request.path in ['/a', 1]", "a text is never compared with a number"),
+        ("session.amr == 'pwd'", "a list is never compared with a text"),
+    ] {
+        let found = mistakes(text);
+        assert!(found.iter().any(|mistake| mistake.message == message), "{text}: {found:?}");
+    }
+    for text in ["user.x == 1", "request.params.page == '1'", "int(request.params.page) == 1", "session.acr != null"] {
+        compiled(text);
+    }
+}
+
+#[test]
+fn p01_a_path_is_compared_with_characters_and_not_with_escapes_of_them() {
+    for (text, help) in [
+        ("request.path.startsWith('/y/%24metadata')", "write '/y/$metadata'"),
+        ("request.path.contains('%2B')", "write '+'"),
+        ("request.path.lower().endsWith('%3adelete')", "write ':delete'"),
+        ("request.path.matches('^/%40')", "write '^/@'"),
+        ("'/a%40b' == request.path", "write '/a@b'"),
+        ("request.path in ['/a', '/a%2Cb']", "write '/a,b'"),
+        ("request.path == '/p/' + percent.encode(user.email)", "percent.decode(request.path)"),
+        ("request.path.endsWith(percent.encode(user.email))", "percent.decode(request.path)"),
+    ] {
+        let found = mistakes(text);
+        let helps = |mistake: &Mistake| mistake.help.as_deref().is_some_and(|text| text.contains(help));
+        assert!(found.iter().any(helps), "{text}: {found:?}");
+    }
+    for text in [
+        "request.path == '/a%20b/%C3%BC%2F%25'",
+        "percent.decode(request.path) == '/p/' + user.email",
+        "user.page == '/a%40b'",
+        "request.params.next.startsWith('%40')",
+    ] {
+        compiled(text);
+    }
+}
