@@ -240,7 +240,7 @@ pub(super) async fn keep(
     };
     let content = postcard::to_allocvec(&form).map_err(|_| Refusal::Internal)?;
     let sealed = format!("{tag}.{}", exchange.gateway.common.keys.seal(binding(&name, host), &content));
-    let mut response = page(exchange, application, exchange.head.path.as_str(), &sealed, room);
+    let mut response = page(exchange, application, (exchange.head.path.as_str(), &sealed), Why::Kept, room);
     let cookie = SetCookie { value: &browser, max_age: Some(LIFETIME), ..form_cookie(exchange, &name) };
     for field in surplus(exchange, headers).into_iter().chain(cookie.header()) {
         response.headers_mut().append(SET_COOKIE, field);
@@ -258,41 +258,33 @@ async fn take_in(exchange: &Exchange<'_>, body: SentBody) -> Result<(Bytes, Room
     Ok((read(body, MAX_FORM, READING).await?, room))
 }
 
+/// Why a page holds a form.
+#[derive(Clone, Copy)]
+pub(super) enum Why {
+    /// Nobody is signed in.
+    Kept,
+    /// The application could not take it just now.
+    Unsent,
+    /// It is being sent already, and may yet not get there.
+    UnderWay,
+}
+
 /// The page that holds a form.
 pub(super) fn page(
     exchange: &Exchange<'_>,
     application: &Application,
-    path: &str,
-    sealed: &str,
+    (path, sealed): (&str, &str),
+    why: Why,
     room: Room,
 ) -> Response<Content> {
+    let (app, action, token) = (application.policy().title(), addresses::RESEND, sealed);
     let sign_in_url = sign_in::address(application);
-    let (app, action) = (application.policy().title(), addresses::RESEND);
-    show(exchange, application, &Page::FormKept { app, path, action, token: sealed, sign_in_url: &sign_in_url }, room)
-}
-
-/// The page that holds a form which the application could not take just now.
-pub(super) fn page_of_unsent(
-    exchange: &Exchange<'_>,
-    application: &Application,
-    path: &str,
-    sealed: &str,
-    room: Room,
-) -> Response<Content> {
-    let (app, action) = (application.policy().title(), addresses::RESEND);
-    show(exchange, application, &Page::FormUnsent { app, path, action, token: sealed }, room)
-}
-
-/// The page that holds a form which is being sent already, and may yet not get there.
-pub(super) fn page_under_way(
-    exchange: &Exchange<'_>,
-    application: &Application,
-    path: &str,
-    sealed: &str,
-    room: Room,
-) -> Response<Content> {
-    let (app, action) = (application.policy().title(), addresses::RESEND);
-    show(exchange, application, &Page::FormUnderWay { app, path, action, token: sealed }, room)
+    let page = match why {
+        Why::Kept => Page::FormKept { app, path, action, token, sign_in_url: &sign_in_url },
+        Why::Unsent => Page::FormUnsent { app, path, action, token },
+        Why::UnderWay => Page::FormUnderWay { app, path, action, token },
+    };
+    show(exchange, application, &page, room)
 }
 
 fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, room: Room) -> Response<Content> {

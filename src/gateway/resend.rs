@@ -76,7 +76,7 @@ pub(super) async fn answer(
         Ok(known) => known,
         Err(no_session) => {
             account.failed(no_session.code());
-            return Ok(kept_form::page(exchange, application, form.path, &sealed, room));
+            return Ok(kept_form::page(exchange, application, (form.path, &sealed), kept_form::Why::Kept, room));
         }
     };
     account.recognised(&known);
@@ -88,7 +88,7 @@ pub(super) async fn answer(
         Err(Use::Over) => return Err(refused(KeptFormError::Used)),
         Err(Use::UnderWay) => {
             account.failed("form_under_way");
-            return Ok(kept_form::page_under_way(exchange, application, form.path, &sealed, room));
+            return Ok(kept_form::page(exchange, application, (form.path, &sealed), kept_form::Why::UnderWay, room));
         }
     };
 
@@ -100,7 +100,7 @@ pub(super) async fn answer(
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
     if in_use.sent.is_whole() {
         return Ok(if may_pass(response.status()) {
-            let page = kept_form::page_of_unsent(exchange, application, form.path, &sealed, room);
+            let page = kept_form::page(exchange, application, (form.path, &sealed), kept_form::Why::Unsent, room);
             in_place_of(&response, page)
         } else {
             response

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 
-use super::error::{IdTokenError, LoginError, ProviderErrorCode};
+use super::error::{IdTokenError, LoginError};
 use super::id_token::{self, Expected, NonceRule, VerifiedIdToken};
 use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
+use super::provider_error::ProviderErrorCode;
 use super::settings::ResponseMode;
 use super::token::Tokens;
 use super::two_sources::joined;

@@ -14,11 +14,12 @@ use url::Url;
 
 use super::availability::FetchError;
 use super::endpoint::Endpoint;
-use super::error::{LoginError, ProviderErrorCode, TokenEndpointError};
+use super::error::{LoginError, TokenEndpointError};
 use super::http_client::HttpResponse;
 use super::login::LoginRequest;
 use super::metadata::Metadata;
 use super::provider::{Discovered, Provider};
+use super::provider_error::ProviderErrorCode;
 use super::settings::{ClientAuth, ProviderSettings};
 use super::token;
 use crate::clock::Timestamp;

@@ -13,68 +13,7 @@ use http::StatusCode;
 
 use super::availability::{FetchError, ProviderUnavailable};
 use super::jws::JwsError;
-
-/// What the authorization endpoint answered instead of a code, from a fixed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each name is the specification's own word")]
-pub enum ProviderErrorCode {
-    AccessDenied,
-    AccountSelectionRequired,
-    ConsentRequired,
-    InteractionRequired,
-    InvalidRequest,
-    InvalidScope,
-    LoginRequired,
-    ServerError,
-    TemporarilyUnavailable,
-    UnauthorizedClient,
-    UnmetAuthenticationRequirements,
-    UnsupportedResponseType,
-    /// Anything else; its text is not kept.
-    Other,
-}
-
-impl ProviderErrorCode {
-    /// Reads the `error` parameter.
-    pub(super) fn parse(text: &str) -> Self {
-        let known = Self::ALL.into_iter().find(|code| code.as_str() == text);
-        known.unwrap_or(Self::Other)
-    }
-
-    /// The code as the specification writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessDenied => "access_denied",
-            Self::AccountSelectionRequired => "account_selection_required",
-            Self::ConsentRequired => "consent_required",
-            Self::InteractionRequired => "interaction_required",
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidScope => "invalid_scope",
-            Self::LoginRequired => "login_required",
-            Self::ServerError => "server_error",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
-            Self::UnsupportedResponseType => "unsupported_response_type",
-            Self::Other => "other",
-        }
-    }
-
-    const ALL: [Self; 12] = [
-        Self::AccessDenied,
-        Self::AccountSelectionRequired,
-        Self::ConsentRequired,
-        Self::InteractionRequired,
-        Self::InvalidRequest,
-        Self::InvalidScope,
-        Self::LoginRequired,
-        Self::ServerError,
-        Self::TemporarilyUnavailable,
-        Self::UnauthorizedClient,
-        Self::UnmetAuthenticationRequirements,
-        Self::UnsupportedResponseType,
-    ];
-}
+use super::provider_error::ProviderErrorCode;
 
 /// Why a code brought no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -345,12 +345,7 @@ impl Watch {
             return self.finish();
         } else {
             let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
-            // What the kernel has for the client is on its way as long as the client says that it takes it.
-            let asked = self.finish_since.load(Ordering::Relaxed);
-            let last = self.moved.load(Ordering::Relaxed).max(asked);
-            // Requests that came after that put the end off for a while only.
-            let silent = over(last, LAST_WORDS) && (over(since, LAST_WORDS) || over(asked, limits.body_stall));
-            if finishing && quiet && blocked == 0 && (silent || over(asked, limits.idle.max(LAST_WORDS))) {
+            if finishing && quiet && blocked == 0 && self.has_said_all(limits, over) {
                 // What it did not do in time is counted already, or it is the gateway that leaves.
                 self.give(Order::Drop);
             } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
@@ -360,6 +355,16 @@ impl Watch {
         };
         note(silence);
         self.give(Order::Drop);
+    }
+
+    /// Whether a connection that is to end and does nothing has had its time.
+    fn has_said_all(&self, limits: &Timeouts, over: impl Fn(u64, Duration) -> bool) -> bool {
+        let asked = self.finish_since.load(Ordering::Relaxed);
+        // What the kernel has for the client is on its way as long as the client says that it takes it.
+        let last = self.moved.load(Ordering::Relaxed).max(asked);
+        // Requests that came after that put the end off for a while only.
+        let idle = over(self.since.load(Ordering::Relaxed), LAST_WORDS) || over(asked, limits.body_stall);
+        (over(last, LAST_WORDS) && idle) || over(asked, limits.idle.max(LAST_WORDS))
     }
 
     /// Asks the connection to end after what is under way.

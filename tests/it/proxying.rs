@@ -33,7 +33,7 @@ use crate::harness::browser::Browser;
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
 use crate::harness::provider::FakeProvider;
 use crate::harness::soon;
-use crate::harness::wire::{Wire, WireReply};
+use crate::harness::wire::{RawApplication, Wire, WireReply};
 
 /// The identity fields of these tests' policy.
 const IDENTITY: &[&str] = &["x-remote-user", "x-remote-groups", "x-remote-email"];
@@ -160,4 +160,14 @@ impl Site {
 /// A request of nobody: request line without version, further lines, body.
 fn anonymous(line: &str, fields: &str, body: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n{body}")
+}
+
+/// Brings `client` and the gateway to a kept connection of the application.
+async fn kept(application: &RawApplication, client: &mut Wire) -> Wire {
+    client.send(anonymous("GET /public/first", "", "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    assert_eq!(soon(client.reply(false)).await.unwrap().status, 200);
+    upstream
 }

@@ -35,6 +35,17 @@ async fn begun(site: &Site, application: &RawApplication) -> (Wire, Wire) {
     (client, upstream)
 }
 
+/// Begins an upload of which the application sends the answer's head at once, and no more.
+async fn headed(site: &Site, application: &RawApplication, sent: &str) -> (Wire, Wire) {
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", CHUNKED, sent)).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    soon(client.head()).await.unwrap();
+    (client, upstream)
+}
+
 /// Lengths of bodies of which about the last piece is more than the sockets on the way to an application take that reads nothing.
 async fn lengths(site: &Site, application: &RawApplication) -> impl Iterator<Item = usize> + use<> {
     let (mut client, upstream) = begun(site, application).await;
@@ -205,12 +216,7 @@ async fn h06_an_answer_that_waits_for_its_upload_is_not_silent() {
     let application = RawApplication::start().await;
     let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1s\" }");
     let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
-    let mut client = site.connect().await;
-    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
-    let mut upstream = soon(application.accept()).await;
-    soon(upstream.request_head()).await.unwrap();
-    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
-    soon(client.head()).await.unwrap();
+    let (mut client, mut upstream) = headed(&site, &application, "").await;
     // Three times as long as the application may be silent.
     for _ in 0..12 {
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -228,12 +234,7 @@ async fn h06_an_application_has_its_time_from_the_end_of_the_upload() {
     let application = RawApplication::start().await;
     let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1500ms\" }");
     let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
-    let mut client = site.connect().await;
-    client.send(anonymous("POST /public/x", CHUNKED, "1\r\nx\r\n")).await.unwrap();
-    let mut upstream = soon(application.accept()).await;
-    soon(upstream.request_head()).await.unwrap();
-    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
-    soon(client.head()).await.unwrap();
+    let (mut client, mut upstream) = headed(&site, &application, "1\r\nx\r\n").await;
     // The one silence and the other are together longer than the limit.
     tokio::time::sleep(Duration::from_millis(1000)).await;
     client.send("4\r\nlast\r\n0\r\n\r\n").await.unwrap();
@@ -249,12 +250,7 @@ async fn h06_an_answer_is_silent_when_its_upload_is_not_taken_any_more() {
     let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"300ms\" }");
     let settings = "[timeouts]\nbody_stall = \"1h\"\n";
     let site = Plan { upstream: &upstream, app, settings, ..Plan::default() }.start().await;
-    let mut client = site.connect().await;
-    client.send(anonymous("POST /public/x", CHUNKED, "")).await.unwrap();
-    let mut upstream = soon(application.accept()).await;
-    soon(upstream.request_head()).await.unwrap();
-    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
-    soon(client.head()).await.unwrap();
+    let (mut client, _upstream) = headed(&site, &application, "").await;
     let much = vec![b'x'; 1 << 20];
     client.send(format!("{:x}\r\n", 1usize << 30)).await.unwrap();
     soon(async { while client.send(&much).await.is_ok() {} }).await;

@@ -1,20 +1,10 @@
 //! What an application may do to its own request, and to no other (H07, H08).
 
-use super::{anonymous, site};
+use super::{anonymous, kept, site};
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// Brings `client` and the gateway to a kept connection of the application.
-async fn kept(application: &RawApplication, client: &mut Wire) -> Wire {
-    client.send(anonymous("GET /public/first", "", "")).await.unwrap();
-    let mut upstream = soon(application.accept()).await;
-    soon(upstream.request()).await.unwrap();
-    upstream.send(OK).await.unwrap();
-    assert_eq!(soon(client.reply(false)).await.unwrap().status, 200);
-    upstream
-}
 
 #[tokio::test]
 async fn h07_a_kept_connection_is_used_again() {

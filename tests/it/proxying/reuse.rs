@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use super::{anonymous, site};
+use super::{anonymous, kept, site};
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-
-/// Brings `client` and the gateway to a kept connection of the application.
-async fn kept(application: &RawApplication, client: &mut Wire) -> Wire {
-    client.send(anonymous("GET /public/first", "", "")).await.unwrap();
-    let mut upstream = soon(application.accept()).await;
-    soon(upstream.request()).await.unwrap();
-    upstream.send(OK).await.unwrap();
-    assert_eq!(soon(client.reply(false)).await.unwrap().status, 200);
-    upstream
-}
 
 /// The next request comes on a connection of its own.
 async fn is_served_anew(application: &RawApplication, client: &mut Wire) {
