@@ -130,6 +130,7 @@ fn decide_for_a_known_person(bencher: Bencher) {
         scheme: Scheme::Https,
         tls: None,
         headers: &HeaderMap::new(),
+        has_content: false,
     };
     let now = Timestamp::from_seconds(1_795_000_060);
     bencher.bench(|| matches!(policy.decide(black_box(&facts), Some(&prepared), now), policy::Decision::Allow(_)));

@@ -158,6 +158,7 @@ fn decide(bencher: Bencher, (policies, rules): (usize, usize)) {
         scheme: Scheme::Https,
         tls: None,
         headers: &HeaderMap::new(),
+        has_content: false,
     };
     for (policy, prepared) in &known {
         assert!(matches!(policy.decide(&facts, Some(prepared), NOW), Decision::Allow(_)));

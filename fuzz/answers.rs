@@ -49,7 +49,7 @@ struct Stage {
 
 static STAGE: LazyLock<Stage> = LazyLock::new(|| {
     let speaker = Arc::new(Speaker { said: Mutex::default() });
-    let running = started("answers", speaker.listen(), POLICY, Arc::default());
+    let running = started("answers", speaker.listen(), POLICY, Arc::default(), None);
     Stage { running, speaker }
 });
 
@@ -61,6 +61,8 @@ pub(crate) fn answers(data: &[u8]) {
     *stage.speaker.said() = Said { bytes: bytes.to_vec(), closes: how & 1 == 1 };
     let told = ask(stage.running.addresses()[0], method);
     let answer = Answer::read(&told, method == "HEAD");
+    answer.check_cookies();
+    assert!(told.starts_with(b"HTTP/1.1 "), "an old answer to a client that is not");
     if answer.ended {
         return;
     }
@@ -93,29 +95,32 @@ fn ask(address: SocketAddr, method: &str) -> Vec<u8> {
 }
 
 /// An answer as a strict client reads it.
-struct Answer<'a> {
-    status: u16,
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
     fields: Vec<(&'a str, &'a [u8])>,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// How many bytes it has.
-    length: usize,
+    pub(super) length: usize,
     /// Whether nothing may follow, because the end of the connection is its own.
     ended: bool,
+    /// Whether all of its body came.
+    pub(super) whole: bool,
 }
 
 impl<'a> Answer<'a> {
     /// The answer at the front of `told`; a body may be cut where the connection ends.
-    fn read(told: &'a [u8], to_head: bool) -> Self {
-        let shown = String::from_utf8_lossy(told);
-        let end = told.windows(4).position(|window| window == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no head: {shown:?}"));
+    pub(super) fn read(told: &'a [u8], to_head: bool) -> Self {
+        let shown = || String::from_utf8_lossy(told).into_owned();
+        let end = memchr::memmem::find(told, b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no head: {:?}", shown()));
         let mut lines = told[..end + 2]
             .split_inclusive(|byte| *byte == b'\n')
-            .map(|line| line.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("a lone line feed: {shown:?}")));
+            .map(|line| line.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("a lone line feed: {:?}", shown())));
         let first = lines.next().unwrap_or_default();
-        let status = status(first).unwrap_or_else(|| panic!("no status line: {shown:?}"));
-        let fields: Vec<_> = lines.map(|line| field(line).unwrap_or_else(|| panic!("no field: {shown:?}"))).collect();
-        let mut answer = Self { status, fields, body: Vec::new(), length: end + 4, ended: false };
+        let status = status(first).unwrap_or_else(|| panic!("no status line: {:?}", shown()));
+        let fields: Vec<_> =
+            lines.map(|line| field(line).unwrap_or_else(|| panic!("no field: {:?}", shown()))).collect();
+        let mut answer = Self { status, fields, body: Vec::new(), length: end + 4, ended: false, whole: true };
         answer.check(&shown);
         let bodiless = to_head || matches!(status, 204 | 304);
         if !bodiless {
@@ -125,22 +130,27 @@ impl<'a> Answer<'a> {
         answer
     }
 
-    fn all(&self, name: &str) -> Vec<&str> {
+    /// The values of all lines of a field.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
         let named = self.fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         named.map(|(_, value)| std::str::from_utf8(value).unwrap_or("?")).collect()
     }
 
     /// What no answer may have.
-    fn check(&self, shown: &str) {
+    fn check(&self, shown: &dyn Fn() -> String) {
         for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", "upgrade"] {
-            assert!(self.all(name).is_empty(), "{name}: {shown:?}");
+            assert!(self.all(name).is_empty(), "{name}: {:?}", shown());
         }
         let (lengths, codings) = (self.all("content-length"), self.all("transfer-encoding"));
-        assert!(lengths.len() + codings.len() <= 1, "framed twice: {shown:?}");
-        assert!(lengths.iter().all(|length| length.bytes().all(|byte| byte.is_ascii_digit())), "{shown:?}");
-        assert!(codings.iter().all(|coding| *coding == "chunked"), "{shown:?}");
+        assert!(lengths.len() + codings.len() <= 1, "framed twice: {:?}", shown());
+        assert!(lengths.iter().all(|length| length.bytes().all(|byte| byte.is_ascii_digit())), "{:?}", shown());
+        assert!(codings.iter().all(|coding| *coding == "chunked"), "{:?}", shown());
+    }
+
+    /// No application sets the gateway's own cookie.
+    fn check_cookies(&self) {
         let ours = |line: &&str| line.split('=').next().unwrap_or_default().trim().eq_ignore_ascii_case("lychgate");
-        assert!(!self.all("set-cookie").iter().any(ours), "the gateway's own cookie: {shown:?}");
+        assert!(!self.all("set-cookie").iter().any(ours), "the gateway's own cookie: {:?}", self.all("set-cookie"));
     }
 
     fn read_body(&mut self, told: &[u8]) {
@@ -148,6 +158,7 @@ impl<'a> Answer<'a> {
         if let Some(length) = self.all("content-length").first() {
             let length = length.parse::<usize>().unwrap_or(usize::MAX);
             self.body = rest[..length.min(rest.len())].to_vec();
+            self.whole = length <= rest.len();
             self.length = self.length.saturating_add(length).min(told.len());
         } else if self.all("transfer-encoding").is_empty() {
             assert_eq!(self.all("connection"), ["close"], "an answer without an end");
@@ -163,13 +174,15 @@ impl<'a> Answer<'a> {
                 self.body.extend_from_slice(size);
             }
             self.length = told.len();
+            self.whole = false;
         }
     }
 }
 
 /// The status of a status line; its reason may be any text, as RFC 9112 section 4 lets it be. What is above 599 means nothing, and is passed on.
 fn status(line: &[u8]) -> Option<u16> {
-    let (status, reason) = line.strip_prefix(b"HTTP/1.1 ")?.split_at_checked(3)?;
+    let (status, reason) =
+        line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?.split_at_checked(3)?;
     let status = std::str::from_utf8(status).ok()?.parse().ok()?;
     let sound = (200..1000).contains(&status) && matches!(reason, [] | [b' ', ..]);
     (sound && !reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')).then_some(status)

@@ -1,25 +1,34 @@
 //! An application that records each request as it stood on the wire, read by a parser of its own.
 //!
-//! It answers 200 to everything. What it cannot read is kept as a finding: the gateway must never send such a thing. A request that breaks
-//! off is none, because its client broke it off.
+//! It answers 200 to everything, and says in each answer to which request: the mark that begins its body is drawn for the process, so that no
+//! input can hold it. What it cannot read is kept as a finding: the gateway must never send such a thing. A request that breaks off is
+//! none, because its client broke it off.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::is_token;
+use super::is_token;
+use super::judged::drawn;
+
+/// The name of the field in which an answer names its request.
+pub(super) const ANSWERS: &str = "x-told";
 
 /// One request's head.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     line: String,
     fields: Vec<(String, String)>,
+    /// Whether it came whole and an answer was written.
+    pub(super) answered: bool,
 }
 
 /// The running application.
 pub(super) struct Recorder {
     address: SocketAddr,
+    /// What no input can hold.
+    pub(super) mark: String,
     told: Mutex<Vec<Told>>,
     /// Path by `X-Request-Id`.
     ids: Mutex<BTreeMap<String, String>>,
@@ -37,10 +46,34 @@ impl Told {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The target as it came.
+    pub(super) fn target(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or_default()
+    }
+
     /// The target without its query.
     pub(super) fn path(&self) -> &str {
-        let target = self.line.split(' ').nth(1).unwrap_or_default();
-        target.split('?').next().unwrap_or_default()
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    /// Whether its answer has no body.
+    pub(super) fn is_head(&self) -> bool {
+        self.line.starts_with("HEAD ")
+    }
+
+    /// What the gateway calls it.
+    pub(super) fn id(&self) -> String {
+        self.all("x-request-id").concat()
+    }
+
+    /// For whom the gateway says that it is.
+    pub(super) fn client(&self) -> String {
+        self.all("x-forwarded-for").concat()
+    }
+
+    /// The body of its answer.
+    pub(super) fn body(&self, mark: &str) -> String {
+        format!("{mark}\n{}\n{}\n{}", self.id(), self.client(), self.target())
     }
 }
 
@@ -48,8 +81,8 @@ impl Recorder {
     pub(super) fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (told, ids, broken) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let recorder = Arc::new(Self { address, told, ids, broken });
+        let (told, ids, broken, mark) = (Mutex::default(), Mutex::default(), Mutex::default(), drawn());
+        let recorder = Arc::new(Self { address, mark, told, ids, broken });
         let accepting = Arc::clone(&recorder);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -88,16 +121,28 @@ impl Recorder {
             if self.body(&mut reader, &told).is_none() {
                 return;
             }
-            let head_only = told.line.starts_with("HEAD ");
-            let body = if head_only { "" } else { "ok" };
-            if answering.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}").as_bytes()).is_err() {
+            let (id, body) = (told.id(), told.body(&self.mark));
+            // Before the answer, which may be at the client's as soon as it is written.
+            self.note_answered(&id);
+            let length = body.chars().count();
+            let head = format!("HTTP/1.1 200 OK\r\n{ANSWERS}: {} {id}\r\nContent-Length: {length}\r\n\r\n", self.mark);
+            let body = if told.is_head() { "" } else { &body };
+            // Each character beyond ASCII was one byte.
+            let bytes: Vec<u8> =
+                head.chars().chain(body.chars()).map(|one| u8::try_from(one).unwrap_or(b'?')).collect();
+            if answering.write_all(&bytes).is_err() {
                 return;
             }
         }
     }
 
+    fn note_answered(&self, id: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.iter_mut().rev().filter(|told| told.id() == id).for_each(|told| told.answered = true);
+    }
+
     fn record(&self, told: &Told) {
-        let id = told.all("x-request-id").concat();
+        let id = told.id();
         let before = self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id, told.path().to_owned());
         if before.is_some() {
             self.found(format!("the same request twice: {told:?}"));
@@ -123,7 +168,7 @@ impl Recorder {
         loop {
             let field = self.line(reader)?;
             if field.is_empty() {
-                return Some(Told { line, fields });
+                return Some(Told { line, fields, answered: false });
             }
             let Some((name, value)) = field.split_once(':') else {
                 self.found(format!("no field: {field:?}"));

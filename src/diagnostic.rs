@@ -6,6 +6,9 @@
 //! May touch: nothing but memory; printing is the command line's. Never put a secret's text into a message or label;
 //! the source line of a span is shown, so a span must not cover a secret value.
 
+pub mod credentials;
+pub mod unparsed;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -79,11 +82,11 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error with no place yet.
+    /// An error with no place yet. Of addresses in what is said here and below no user name or password is kept.
     pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            message: message.into(),
+            message: credentials::without(message.into()),
             place: None,
             label: None,
             help: None,
@@ -107,14 +110,14 @@ impl Diagnostic {
     /// Says what was expected.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(credentials::without(label.into()));
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(credentials::without(help.into()));
         self
     }
 
@@ -133,7 +136,8 @@ impl Diagnostic {
         let title = match self.place.as_ref().filter(|_| self.secret) {
             Some((file, span)) => {
                 let (line, column) = file.line_column(span.start);
-                format!("{} ({}:{line}:{column})", self.message, file.path().display())
+                let expected = self.label.iter().map(|label| format!(", {label}")).collect::<String>();
+                format!("{}{expected} ({}:{line}:{column})", self.message, file.path().display())
             }
             None => self.message.clone(),
         };
@@ -303,11 +307,12 @@ mod tests {
     #[test]
     fn a_line_with_a_secret_is_named_and_not_shown() {
         let file = SourceFile::new("policies/x.toml", "a = 1\npassword = \"hunter2\"\n");
-        let finding = Diagnostic { secret: true, ..Diagnostic::error("no password here").at(&file, 17..26) };
+        let error = Diagnostic::error("no password here").at(&file, 17..26).label("expected a file");
+        let finding = Diagnostic { secret: true, ..error };
         let mut report = Report::default();
         report.push(finding.docs("docs/policy.md#headers"));
         let text = report.render();
-        assert!(text.contains("error: no password here (policies/x.toml:2:12)"), "{text}");
+        assert!(text.contains("error: no password here, expected a file (policies/x.toml:2:12)"), "{text}");
         assert!(text.contains("see docs/policy.md#headers") && !text.contains("hunter2"), "{text}");
     }
 

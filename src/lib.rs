@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`certificate`], [`diagnostic`], [`finding`], [`limit`], [`network`], [`reference`](mod@reference), [`size`], [`socket`] |
+//! | 0 | [`http`], [`crypto`], [`clock`], [`claims`], [`certificate`], [`descriptors`], [`diagnostic`], [`finding`], [`limit`], [`network`], [`reference`](mod@reference), [`size`], [`socket`] |
 //! | 1 | [`config`], [`policy`], [`session`] |
 //! | 2 | [`forward`], [`pages`], [`observe`], [`ledger`] |
 //! | 3 | [`oidc`], [`upstream`], [`snapshot`] |
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod descriptors;
 pub mod diagnostic;
 pub mod doctor;
 pub mod finding;

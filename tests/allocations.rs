@@ -129,6 +129,7 @@ fn allocations(policy: &Policy, who: Option<&Prepared>, target: &str) -> (u64, b
         scheme: Scheme::Https,
         tls: None,
         headers: &headers,
+        has_content: false,
     };
     let mut allowed = false;
     let counted = allocation_counter::measure(|| {

@@ -23,8 +23,10 @@ pub(crate) fn cookie(keys: &KeyRing, provider: &Provider, host: &str, app: &str)
         "email": "ada@gmr.example",
         "groups": [provider.group, "royalty-readers", "archive-readers", "staff", "everyone"],
     });
+    let id = SessionId::new();
     let session = Session {
-        id: SessionId::new(),
+        id,
+        root: id,
         provider: "measured".into(),
         registration: Registration::new(&provider.issuer, provider.first_client.id),
         subject: "00u-ada".into(),

@@ -128,8 +128,10 @@ impl Measured {
         let claims = format!(
             r#"{{"preferred_username":"ada{number}","email":"ada@gmr.example","groups":["staff","royalty-artists"]}}"#
         );
+        let id = SessionId::new();
         let session = Session {
-            id: SessionId::new(),
+            id,
+            root: id,
             provider: "idp".into(),
             registration: Registration::new("http://127.0.0.1:1", "lychgate"),
             subject: format!("00u{number}").into(),

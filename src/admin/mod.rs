@@ -9,17 +9,21 @@
 //! | `GET /readyz` | every provider of the start is known, and the gateway is not draining | 503 with the reasons |
 //! | `GET /metrics` | counters in Prometheus's text format | |
 //! | `GET /policies` | which policies are in use, since when, and how the last attempt to replace them went | |
-//! | `GET /revocations` | the newest ended sessions | 421 a name that no operator uses |
-//! | `POST /revocations` | the sessions of what the body names are ended, and that is written down where there is a `state` | 400, 415, 421; 403 a browser's page asks; 503 not written |
+//! | `GET /revocations` | the newest ended sessions | |
+//! | `POST /revocations` | the sessions of what the body names are ended, and that is written down where there is a `state` | 400, 415; 403 a browser's page asks; 503 not written |
 //! | `POST /reload` | everything was read anew: applied or unchanged | 422 refused, 503 too many ask, 403 a browser's page asks |
 //!
+//! All but `/livez`, `/readyz` and `/metrics` are 421 under a name that no operator uses.
+//!
 //! Trust boundary: whoever reaches the socket may read this, and may have the gateway read its own files again and end sessions; nothing
-//! else can be changed here. What a page in an operator's browser sends carries `Origin` and is refused.
+//! else can be changed here. What a page in an operator's browser sends carries `Origin`, or has a name of its own in `Host`, and is refused.
 
+mod connection;
+mod host;
 mod policies;
 mod revocations;
 
-use std::convert::Infallible;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,24 +34,22 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::observe::{Metrics, Reloaded};
 use crate::oidc::{Provider, Readiness};
 use crate::session::Revocations;
 
+use connection::PATIENCE;
 use policies::json;
 pub use policies::{Attempt, Board, InUse, ReloadRequests};
 
-/// How long a client of this listener may take for a request.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections at a time; more wait in the kernel.
+/// Connections at a time. A further one takes the place of the oldest, which has waited for its client the longest: so that nobody who sits on
+/// this listener keeps probes out.
 const MAX_CONNECTIONS: usize = 64;
 
 const JSON: &str = "application/json";
@@ -92,9 +94,8 @@ struct Report {
 impl Admin {
     /// Serves the listener until the task is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let room = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
         loop {
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -103,19 +104,15 @@ impl Admin {
                     continue;
                 }
             };
+            open.retain(|connection| !connection.is_finished());
+            if open.len() >= MAX_CONNECTIONS
+                && let Some(oldest) = open.pop_front()
+            {
+                oldest.abort();
+            }
             let admin = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let admin = Arc::clone(&admin);
-                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(PATIENCE)
-                    .serve_connection(TokioIo::new(stream), service);
-                let _ = connection.await;
-                drop(place);
-            });
+            let connection = async move { connection::serve(stream, PATIENCE, |request| admin.answer(request)).await };
+            open.push_back(tokio::spawn(connection).abort_handle());
         }
     }
 
@@ -136,13 +133,14 @@ impl Admin {
             "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.readyz(),
             "/metrics" => self.metrics(),
+            _ if !host::is_operators(&request.headers) => host::refused(),
             "/policies" => answer(StatusCode::OK, JSON, self.board.show()),
             _ if request.method == Method::POST && request.headers.contains_key(ORIGIN) => {
                 text(StatusCode::FORBIDDEN, "not for pages in a browser\n".to_owned())
             }
             "/reload" => self.reload().await,
             "/revocations" if request.method == Method::POST => self.revoke(&request.headers, body).await,
-            "/revocations" => self.list_revocations(&request.headers),
+            "/revocations" => self.list_revocations(),
             _ => text(
                 StatusCode::NOT_FOUND,
                 "known here: /livez /readyz /metrics /policies /revocations, and POST /reload\n".to_owned(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::built::Built;
 use super::plan::{Origin, check_claims, check_schemes, facts_of};
-use super::{Plan, StartError};
+use super::{Plan, StartError, callbacks};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
@@ -46,6 +46,7 @@ impl Plan {
         );
         check_claims(&config.policies, &compiled, &mut report);
         check_schemes(&config, &compiled, &mut report);
+        callbacks::check(&config, &compiled, &mut report);
         let plan = Self { config, policies: compiled, origin, files };
         (Some(plan).filter(|_| !report.has_errors()), report)
     }

@@ -78,6 +78,7 @@ fn settings(provider: &config::ProviderConfig) -> ProviderSettings {
         assertion_audience: provider.assertion_audience,
         pushed_requests: provider.pushed_requests,
         response_mode: provider.response_mode,
+        callback: provider.callback,
         algorithms: provider.algorithms.clone(),
         asking: provider.asking.clone(),
         scopes: provider.scopes.clone(),

@@ -3,9 +3,10 @@
 //!
 //! May touch: memory only. Trust boundary: checked settings and compiled policies.
 
-use crate::certificate::Certificate;
 use crate::clock::Timestamp;
-use crate::config::{self, Config, Dated, Listener, ServerCertificate, ServerTls, Validity};
+use crate::config::{
+    self, ClientAuthority, Config, Dated, Listener, PassedOver, ServerCertificate, ServerTls, Validity,
+};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::http::{HostName, Scheme};
 use crate::policy::Policy;
@@ -46,14 +47,29 @@ pub(super) fn dates(all: &[Dated], now: Timestamp) -> impl Iterator<Item = Diagn
     all.iter().filter(worth).map(move |one| warning(one.tell(now)).help(one.advice(now)))
 }
 
-/// With revocation lists, every certificate up to the authority must be spoken for.
+/// With revocation lists, every certificate up to the authority must be spoken for; and of lists for the same certificates one counts.
 fn check_lists(tls: &ServerTls, report: &mut Report) {
     let Some(client) = tls.client.as_ref().filter(|client| !client.lists.is_empty()) else { return };
-    let silent = |facts: &Certificate| client.lists.iter().all(|(_, list)| list.issuer != facts.subject);
-    for (path, facts) in client.authorities.iter().filter(|(_, facts)| silent(facts)) {
-        let message = format!("{}: no list in `crl` is of the authority `{}`", path.display(), facts.subject);
+    for ClientAuthority { path, facts, .. } in client.authorities.iter().filter(|authority| !authority.listed) {
+        let named = client.lists.iter().any(|(_, list)| list.issuer == facts.subject);
+        let what = if named { "is signed with this key of" } else { "is of" };
+        let message = format!("{}: no list in `crl` {what} the authority `{}`", path.display(), facts.subject);
         report.push_once(
             warning(message).help("every certificate that it signed is refused: add its list, or leave `crl` out"),
+        );
+    }
+    for PassedOver { path, facts, newer, newer_update } in &client.passed_over {
+        let date = |seconds: i64| Timestamp::from_seconds(seconds).to_string();
+        let message = format!(
+            "{}: the revocation list of `{}` of {} does not count: {} holds one of {}",
+            path.display(),
+            facts.issuer,
+            date(facts.this_update),
+            newer.display(),
+            date(*newer_update)
+        );
+        report.push_once(
+            warning(message).help("of lists for the same certificates the newest counts: remove the others"),
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The thread beside the workers: it keeps providers discovered, serves the admin listener, and has the files read anew.
 //!
 //! Reading and compiling happen on a thread of their own, so that the admin listener answers meanwhile. A change of the files waits until they
-//! have been quiet for a moment; a signal or an operator does not wait. Whoever asks while an attempt runs gets the outcome of the next one.
+//! have been quiet for a moment and what was written to is closed; a signal or an operator does not wait. Whoever asks while an attempt runs gets the outcome of the next one.
 //!
 //! May touch: the network through `oidc`, the admin socket. Trust boundary: who may reach the admin listener or signal the process.
 //! Bounds: one attempt at a time, [`WAITING`] askers; changes of files cause at most one attempt a second.
@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::StartError;
+use super::open_files::OpenFiles;
 use super::reload::{Reloader, Tried};
 use super::watch::FileWatch;
 use crate::admin::{Admin, Attempt, Configured};
@@ -29,6 +30,8 @@ pub(super) const WAITING: usize = 16;
 const QUIET: Duration = Duration::from_millis(300);
 /// How long files that do not become quiet are waited for, and the least time between two attempts that files cause.
 const LONGEST: Duration = Duration::from_secs(1);
+/// How long files are waited for that were written to and are not closed.
+const LONGEST_OPEN: Duration = Duration::from_secs(30);
 
 /// How long after a task that ended, though it never should, it is begun again.
 const BEGUN_AGAIN: Duration = Duration::from_secs(10);
@@ -60,6 +63,7 @@ impl Control {
         let system = |error| StartError::System("the control thread cannot be started", error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
         let (stop, mut stopped) = watch::channel(false);
+        let reloader = Arc::clone(&duties.reloader);
         let run = move || {
             runtime.block_on(async move {
                 tokio::select! {
@@ -67,6 +71,9 @@ impl Control {
                     _ = stopped.wait_for(|stopped| *stopped) => {}
                 }
             });
+            // What writes files is waited for; a name that is looked up in vain is not.
+            runtime.shutdown_background();
+            reloader.finish();
         };
         let thread = std::thread::Builder::new().name("control".to_owned()).spawn(run).map_err(system)?;
         Ok(Self { stop, thread: Some(thread) })
@@ -92,12 +99,14 @@ impl Duties {
         tokio::spawn(turn_identity_keys(Arc::clone(&self.reloader)));
         tokio::spawn(look_at_dates(Arc::clone(&self.reloader)));
         let changed = Arc::new(Notify::new());
-        let mut watching = self.watched.take().and_then(|files| FileWatch::begin(&[files], &changed));
+        let open = Arc::<OpenFiles>::default();
+        let mut watching = self.watched.take().and_then(|files| FileWatch::begin(&[files], &changed, &open));
         let mut last = None;
         loop {
             let mut askers = Vec::new();
             tokio::select! {
-                () = changed.notified() => settle(&changed, last).await,
+                () = settled(&changed, &open, (last, LONGEST_OPEN)) => {}
+                // Also while files are waited for: the attempt reads what they are waited for with.
                 asker = self.asked.recv() => match asker {
                     Some(asker) => askers.push(asker),
                     None => return,
@@ -146,18 +155,32 @@ async fn look_at_dates(reloader: Arc<Reloader>) {
     }
 }
 
-/// Waits until nothing has changed for a moment, but not for ever, and not sooner than a second after the last attempt.
-async fn settle(changed: &Notify, last: Option<Instant>) {
-    let now = Instant::now();
-    let latest = now + LONGEST;
+/// Waits for a change, then until nothing has changed for a moment and no file is open any more; neither for ever, and not sooner than a second after the
+/// `last` attempt. Files that are open are given up after `patience`.
+async fn settled(changed: &Notify, open: &OpenFiles, (last, patience): (Option<Instant>, Duration)) {
+    changed.notified().await;
+    let began = Instant::now();
+    let earliest = last.map_or(began, |last| last + LONGEST);
+    let mut latest = earliest.max(began + LONGEST);
+    let mut was_open = false;
     loop {
         let quiet = tokio::time::timeout(QUIET, changed.notified()).await.is_err();
-        if quiet || Instant::now() >= latest {
+        let now = Instant::now();
+        if open.are_some() && now < began + patience {
+            was_open = true;
+            continue;
+        }
+        if std::mem::take(&mut was_open) {
+            // What comes after it was closed is waited for as at the beginning.
+            latest = earliest.max(now + LONGEST);
+        }
+        if (quiet && now >= earliest) || now >= latest {
             break;
         }
     }
-    if let Some(last) = last {
-        tokio::time::sleep_until(last + LONGEST).await;
+    if began.elapsed() >= patience && open.are_some() {
+        let files = open.give_up().join(", ");
+        tracing::warn!(%files, "still open for writing after {} s, and read all the same", patience.as_secs());
     }
 }
 
@@ -203,6 +226,39 @@ async fn kept_up<F: Future<Output = ()> + Send + 'static>(pause: Duration, begin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_never_closed_is_read_all_the_same_and_what_is_closed_is_read_when_it_is_quiet() {
+        use notify::event::{AccessKind, AccessMode, DataChange, EventKind, ModifyKind};
+
+        let (changed, open) = (Notify::new(), OpenFiles::default());
+        let hear = |kind| {
+            open.hear(&notify::Event::new(kind).add_path("/p/a".into()), |_| true);
+            changed.notify_one();
+        };
+        let patience = Duration::from_millis(700);
+        hear(EventKind::Modify(ModifyKind::Data(DataChange::Any)));
+        let began = Instant::now();
+        settled(&changed, &open, (None, patience)).await;
+        assert!(began.elapsed() >= patience && !open.are_some());
+
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        for kind in [closed, EventKind::Modify(ModifyKind::Data(DataChange::Any))] {
+            hear(kind);
+        }
+        let closes = async {
+            tokio::time::sleep(2 * QUIET).await;
+            hear(closed);
+            Instant::now()
+        };
+        let waits = async {
+            settled(&changed, &open, (None, 100 * patience)).await;
+            Instant::now()
+        };
+        let (is_closed, is_over) = tokio::join!(closes, waits);
+        let after = is_over.duration_since(is_closed);
+        assert!(after >= QUIET && after < 50 * patience, "{after:?}");
+    }
 
     #[tokio::test]
     async fn r16_what_keeps_a_provider_discovered_is_begun_again_after_a_panic_and_ends_when_it_is_let_go() {

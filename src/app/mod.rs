@@ -7,9 +7,11 @@
 
 mod beside;
 mod built;
+mod callbacks;
 mod certificates;
 mod control;
 mod fronts;
+mod open_files;
 mod out_of_reach;
 mod plan;
 mod reload;

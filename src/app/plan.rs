@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{certificates, out_of_reach};
+use super::{callbacks, certificates, out_of_reach};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, FilesRead, Override, Part};
 use crate::crypto::IdentityKeys;
@@ -60,6 +60,7 @@ impl Origin {
         let Ok(config) = config else { return Reading { plan: None, report, files } };
         check_schemes(&config, &policies, &mut report);
         check_response_modes(&config, &policies, &mut report);
+        callbacks::check(&config, &policies, &mut report);
         check_forgetting(&config, &policies, &mut report);
         check_sign_in_times(&config, &policies, &mut report);
         certificates::check(&config, &policies, Clock::system().now(), &mut report);

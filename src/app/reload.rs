@@ -23,6 +23,7 @@ use crate::config::{self, Dated, FilesRead, Identity, Part, Settings};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::gateway::Common;
 use crate::observe::{Metrics, Reloaded, Reopen};
+use crate::oidc::Readiness;
 use crate::snapshot::Snapshot;
 
 /// Reads everything anew when it is told to.
@@ -52,6 +53,8 @@ pub(super) struct State {
     pub(super) identity: Identity,
     /// Until when what the listeners show is good.
     pub(super) dated: Vec<Dated>,
+    /// Whether the gateway has stopped.
+    pub(super) over: bool,
 }
 
 /// How an attempt ended, and what to watch from now on.
@@ -71,6 +74,10 @@ impl Reloader {
     /// Reads everything anew and puts it in use if nothing is wrong; the access log's file is opened anew in any case. Blocks for as long as that takes.
     pub(super) fn attempt(&self) -> Tried {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.over {
+            let attempt = self.note(Reloaded::Unchanged, None, &Report::default());
+            return Tried { attempt, files: [Arc::clone(&state.files), Arc::clone(&state.files)] };
+        }
         let began = Instant::now();
         self.log.ask();
         let Reading { plan, mut report, files } = self.origin.read();
@@ -111,6 +118,8 @@ impl Reloader {
         }
         state.identity = identity;
         state.dated = config::dated(&plan.config.listeners);
+        state.dated.extend(fronts.dated_behind().cloned());
+        fronts.tell(report);
         for key in self.waiting(&plan) {
             report.push(Diagnostic::warning(format!("`{key}` changed and takes effect at the next start")));
         }
@@ -137,7 +146,7 @@ impl Reloader {
     /// Makes or turns a key that signs assertions where that is due, once such keys are in use. Blocks for as long as that takes.
     pub(super) fn turn_identity_keys(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.common.identity.are_there() {
+        if state.over || !self.common.identity.are_there() {
             return;
         }
         match state.identity.ensure(&self.common.identity, self.common.clock.now().seconds()) {
@@ -145,6 +154,11 @@ impl Reloader {
             Ok(Some(notice)) => tracing::warn!("{}", notice.message),
             Err(error) => tracing::error!("the keys in use stay: {}", error.message),
         }
+    }
+
+    /// Waits for what is under way; nothing is read or written any more after it.
+    pub(super) fn finish(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).over = true;
     }
 
     /// Tells the log of certificates and revocation lists that are over, or soon will be.
@@ -176,8 +190,9 @@ impl Reloader {
             let before = self.providers.load();
             before.iter().any(|known| {
                 known.required && known.provider.name() == name && {
-                    let now = providers.get(name);
-                    now.is_some_and(|now| Arc::ptr_eq(now, &known.provider))
+                    // What was a reason stays one until it was known: other settings make no provider of the start a new one.
+                    let is_unknown = matches!(known.provider.readiness(), Readiness::NotYet { .. });
+                    is_unknown || providers.get(name).is_some_and(|now| Arc::ptr_eq(now, &known.provider))
                 }
             })
         };

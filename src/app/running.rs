@@ -16,6 +16,7 @@ use crate::admin::{Admin, Attempt, Board, Configured};
 use crate::clock::Clock;
 use crate::config::{self, Admits, Config, Listener, Reload};
 use crate::crypto::{IdentityKeys, KeyRing};
+use crate::descriptors::Room;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doctor;
 use crate::gateway::{Common, Gateway, SessionMemory};
@@ -23,6 +24,7 @@ use crate::ledger;
 use crate::limit::RateCounter;
 use crate::observe::{AccessLog, AccessLogTarget, Metrics};
 use crate::oidc::Provider;
+use crate::reference;
 use crate::server::{self, Bound, Front, Shared, Socket, Worker};
 use crate::session::Revocations;
 use crate::snapshot::Snapshot;
@@ -97,16 +99,17 @@ impl Plan {
         let signs = self.signs();
         let Built { providers, snapshot } = Built::new(&mut self, None, &options.clock, &metrics)?;
         let Self { config, origin, files, .. } = self;
-        let (keys, made) = config.session_keys.ensure().map_err(StartError::refused)?;
+        let (keys, made) = config.session_keys.ensure().map_err(StartError::state)?;
         made.into_iter().for_each(|notice| notices.push(notice));
         if signs {
             let made = config.identity.ensure(&origin.identity, options.clock.now().seconds());
-            made.map_err(StartError::refused)?.into_iter().for_each(|notice| notices.push(notice));
+            made.map_err(StartError::state)?.into_iter().for_each(|notice| notices.push(notice));
         }
         let board = Arc::new(Board::new(in_use(&snapshot, &files, options.clock.now().to_string())));
         // Sockets: from here on something is bound, and given back by dropping it. The list of ended sessions is opened after them: two
         // gateways that share everything are told of the address.
         let fronts = Fronts::new(&config.listeners)?;
+        let room = Room::make(config.workers, config.listeners.len());
         let mut sockets = bind_all(&config, &fronts)?;
         let keeps = config.state.is_some() || options.revocations.is_some();
         let revocations = match options.revocations {
@@ -122,7 +125,7 @@ impl Plan {
         let listener = config.admin.map(bind_admin).transpose()?;
         let admin = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let target = options.access_log.unwrap_or_else(|| log_target(&config));
-        let access_log = open_log(target)?;
+        let access_log = open_log(target, &metrics)?;
         // Threads.
         let (stop, stopped) = watch::channel(false);
         let draining = Arc::new(AtomicBool::new(false));
@@ -141,7 +144,11 @@ impl Plan {
         };
         let dated = config::dated(&config.listeners);
         tell_dates(&dated, &metrics);
-        let shared = Shared::new(config.limits, config.timeouts, config.trusted_proxies.clone(), metrics);
+        if let Some((found, advice)) = room.falls_short_of(config.limits.connections) {
+            notices.push(Diagnostic::warning(found).help(advice).docs(reference::gateway::LIMITS.docs));
+        }
+        let (limits, timeouts) = (config.limits, config.timeouts);
+        let shared = Shared::new(limits, room.connections(), timeouts, config.trusted_proxies.clone(), metrics);
         let shared = Arc::new(shared);
         let reloader = Reloader {
             origin,
@@ -154,7 +161,13 @@ impl Plan {
             skip_tests: options.skip_tests,
             set_level: options.set_level,
             log: access_log.reopen(),
-            state: Mutex::new(State { files: Arc::clone(&files), providers, identity: config.identity.clone(), dated }),
+            state: Mutex::new(State {
+                files: Arc::clone(&files),
+                providers,
+                identity: config.identity.clone(),
+                dated,
+                over: false,
+            }),
         };
         let control = Control::start(Duties {
             providers: Arc::clone(&configured),
@@ -245,8 +258,10 @@ impl Drop for Running {
 fn revocations(config: &Config, clock: &Clock) -> Result<Revocations, StartError> {
     match &config.state {
         None => Ok(Revocations::default()),
-        Some(state) => ledger::open(state, clock.now())
-            .map_err(|error| StartError::refused(Diagnostic::error(error.to_string()).help(error.help()))),
+        Some(state) => ledger::open(state, clock.now()).map_err(|error| {
+            let finding = Diagnostic::error(error.to_string()).help(error.help());
+            if error.is_of_the_file() { StartError::refused(finding) } else { StartError::state(finding) }
+        }),
     }
 }
 
@@ -286,12 +301,12 @@ fn log_target(config: &Config) -> AccessLogTarget {
     }
 }
 
-fn open_log(target: AccessLogTarget) -> Result<AccessLog, StartError> {
+fn open_log(target: AccessLogTarget, metrics: &Metrics) -> Result<AccessLog, StartError> {
     let file = match &target {
         AccessLogTarget::File(path) => Some(path.clone()),
         _ => None,
     };
-    AccessLog::open(target).map_err(|error| match file {
+    AccessLog::open(target, metrics.log_lines_lost.clone()).map_err(|error| match file {
         Some(file) => StartError::AccessLog(file, error),
         None => StartError::System("the access log cannot be opened", error),
     })

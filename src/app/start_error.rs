@@ -12,8 +12,10 @@ use crate::diagnostic::{Diagnostic, Report};
 /// Why a gateway did not start; nothing stays behind.
 #[derive(Debug)]
 pub enum StartError {
-    /// The files do not fit together, or a key could not be made.
+    /// The files do not fit together, or one of them is damaged.
     Refused(Report),
+    /// The state directory could not be used: its disk is full, or another gateway has it.
+    State(Report),
     /// An address could not be bound.
     Bind {
         /// The key that names it.
@@ -34,7 +36,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(report) => report.fmt(f),
+            Self::Refused(report) | Self::State(report) => report.fmt(f),
             Self::Bind { key, address, error } => {
                 write!(f, "error: cannot listen on {address} (`{key}`): {error}\n  = help: {}", about_address(error))
             }
@@ -73,6 +75,12 @@ impl StartError {
         Self::Refused(report)
     }
 
+    pub(super) fn state(finding: Diagnostic) -> Self {
+        let mut report = Report::default();
+        report.push(finding);
+        Self::State(report)
+    }
+
     /// Whether the files are at fault, so that trying again without changing them is no use.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Tls(_))
@@ -81,7 +89,7 @@ impl StartError {
     /// The same as findings, to be shown with others.
     pub fn into_report(self) -> Report {
         match self {
-            Self::Refused(report) => report,
+            Self::Refused(report) | Self::State(report) => report,
             other => {
                 let text = other.to_string();
                 let mut report = Report::default();

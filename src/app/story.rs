@@ -237,8 +237,12 @@ impl Question {
         let nowhere = || ("path_unknown", format!("no application on {} has this path", head.host));
         let application = route.application.ok_or_else(nowhere)?;
         story.route = Some(place(application, route.neighbours));
+        let has_content = RequestFacts::announces_content(&parts.headers);
         let sent: Vec<HeaderName> = parts.headers.keys().cloned().collect();
         let scrubbed = scrub(parts.headers, snapshot.scrub_set());
+        if has_content && scrubbed.upgrade().is_some() {
+            return Err(("upgrade_with_body", "a request for another protocol must not have a body".to_owned()));
+        }
         let seen = scrubbed.headers().clone();
         let facts = RequestFacts {
             method: &head.method,
@@ -249,6 +253,7 @@ impl Question {
             scheme: self.scheme,
             tls: self.tls.as_ref(),
             headers: &seen,
+            has_content,
         };
         let gone = sent.into_iter().filter(|name| !scrubbed.headers().contains_key(name));
         story.scrubbed = gone.map(|name| taken(&name, snapshot)).collect();
@@ -267,6 +272,7 @@ impl Question {
                 cookies: application.cookies_told(),
                 spelling: application.spelling(),
                 authorization: None,
+                keep_alive: application.policy().keep_alive(),
             };
             let request = UpstreamRequest::new(scrubbed, permit, &head, telling, (), BodyLength::Nothing);
             story.receives = request.map(|request| receives(&request));

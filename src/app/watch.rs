@@ -18,6 +18,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+use super::open_files::OpenFiles;
 use crate::config::FilesRead;
 
 /// How many folders are watched; a system allows some thousands to each user.
@@ -42,13 +43,18 @@ pub(super) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Begins to watch; `changed` is notified. None, and a warning, when the system does not let us.
-    pub(super) fn begin(files: &[Arc<FilesRead>], changed: &Arc<Notify>) -> Option<Self> {
+    /// Begins to watch; `changed` is notified, and `open` knows by then which files are not closed yet. None, and a warning, when the system
+    /// does not let us.
+    pub(super) fn begin(files: &[Arc<FilesRead>], changed: &Arc<Notify>, open: &Arc<OpenFiles>) -> Option<Self> {
         let names = Arc::new(ArcSwap::from_pointee(Names::default()));
-        let (known, told) = (Arc::clone(&names), Arc::clone(changed));
+        let (known, told, open) = (Arc::clone(&names), Arc::clone(changed), Arc::clone(open));
         let hear = move |event: notify::Result<Event>| {
+            let known = known.load();
+            if let Ok(event) = &event {
+                open.hear(event, |path| known.have(path));
+            }
             // What went wrong while watching may have hidden a change.
-            if event.map_or(true, |event| counts(&event, &known.load())) {
+            if event.map_or(true, |event| counts(&event, &known)) {
                 told.notify_one();
             }
         };
@@ -99,14 +105,18 @@ fn counts(event: &Event, names: &Names) -> bool {
         EventKind::Access(_) => true,
         _ => false,
     };
-    // No hidden file is a policy: editors keep their own there.
-    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let listed = |path: &Path| !hidden(path) && path.parent().is_some_and(|folder| names.folders.contains(folder));
-    let ours = |path: &PathBuf| names.paths.contains(path) || listed(path);
-    event.need_rescan() || (!harmless && event.paths.iter().any(ours))
+    event.need_rescan() || (!harmless && event.paths.iter().any(|path| names.have(path)))
 }
 
 impl Names {
+    /// Whether this path counts.
+    fn have(&self, path: &Path) -> bool {
+        // No hidden file is a policy: editors keep their own there.
+        let hidden = || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let listed = || path.parent().is_some_and(|folder| self.folders.contains(folder));
+        self.paths.contains(path) || (listed() && !hidden())
+    }
+
     fn of(readings: &[Arc<FilesRead>]) -> Self {
         let mut names = Self::default();
         for reading in readings {

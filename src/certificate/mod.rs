@@ -20,6 +20,9 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 
 pub use revocation::RevocationList;
 
+/// The largest certificate of a client, in bytes; rustls takes chains of up to 64 KiB.
+const MAX_OF_CLIENT: usize = 16 * 1024;
+
 /// What a certificate says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
@@ -70,6 +73,11 @@ impl fmt::Display for CertificateError {
 impl std::error::Error for CertificateError {}
 
 impl Certificate {
+    /// Reads what a client showed, where it may be told to policies: at most 16 KiB, and no name in doubt.
+    pub fn of_client(der: &[u8]) -> Option<Self> {
+        Some(der).filter(|der| der.len() <= MAX_OF_CLIENT).and_then(|der| Self::parse(der).ok())
+    }
+
     /// Reads a certificate in DER.
     pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = x509_cert::Certificate::from_der(der).map_err(|_| CertificateError::Encoding)?;

@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_count_has_at_most_32_bits_and_five_bytes_whatever_stands_behind_it() {
+        for behind in [0, 1, 2, 3, 40] {
+            let count = |bytes: &[u8]| WireReader::new(&[bytes, &vec![0xff; behind]].concat()).count();
+            assert_eq!(count(&[0x7f]), Some(127));
+            assert_eq!(count(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Some(u32::MAX));
+            assert_eq!(count(&[0x80, 0x80, 0x80, 0x80, 0x10]), None);
+            assert_eq!(count(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]), None, "{behind}");
+        }
+    }
+
+    #[test]
     fn names_that_come_in_any_order_and_twice_stand_in_order_and_once() {
         let wild = [("b", true), ("c", true), ("a", true), ("b", false), ("d", true)];
         let wild: Vec<_> = wild.map(|(name, truth)| (name, ClaimValue::Bool(truth))).into();

@@ -5,6 +5,7 @@
 mod arguments;
 mod commands;
 mod render;
+mod streams;
 
 use std::process::ExitCode;
 
@@ -20,8 +21,8 @@ pub fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(arguments) => commands::run(arguments),
         Err(error) => {
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+            let printed = error.print();
+            if error.use_stderr() { ExitCode::from(USAGE) } else { streams::printed(printed, ExitCode::SUCCESS) }
         }
     }
 }

@@ -8,6 +8,7 @@
 //! secrets and has therefore no `Debug`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 /// What every variable of the gateway opens with.
 const PREFIX: &str = "LYCHGATE_";
@@ -18,7 +19,11 @@ const FOREIGN_PREFIXES: &[&str] = &["PORT_", "SERVICE_PORT_"];
 
 /// Environment variables, as they were when it was made.
 #[derive(Clone)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// The names of those whose values are no text.
+    not_text: Vec<String>,
+}
 
 /// A setting given on the command line; stronger than the environment.
 #[derive(Clone)]
@@ -39,28 +44,47 @@ pub(super) struct Variable<'a> {
 }
 
 impl Environment {
-    /// The environment of this process; variables that are no UTF-8 are left out.
+    /// The environment of this process. Of variables whose values are no UTF-8 only the names are kept.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        Self::of(std::env::vars_os())
+    }
+
+    fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self { variables: BTreeMap::new(), not_text: Vec::new() };
+        for (name, value) in variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
+            match value.into_string() {
+                Ok(value) => drop(environment.variables.insert(name, value)),
+                Err(_) => environment.not_text.push(name),
+            }
+        }
+        environment
     }
 
     /// The value of one variable.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// Whether a variable is set to what is no UTF-8.
+    pub(super) fn is_not_text(&self, name: &str) -> bool {
+        self.not_text.iter().any(|found| found == name)
+    }
+
+    /// The variables that would set keys, were their values UTF-8.
+    pub(super) fn broken_settings(&self) -> impl Iterator<Item = &str> {
+        self.not_text.iter().map(String::as_str).filter(|name| variable(name, "").is_some())
     }
 
     /// The variables that set keys, without those in `used`, which the file names as the source of a secret.
     pub(super) fn settings(&self, used: &[String]) -> Vec<Variable<'_>> {
-        let settings = self.0.iter().filter(|(name, _)| !used.contains(name));
+        let settings = self.variables.iter().filter(|(name, _)| !used.contains(name));
         settings.filter_map(|(name, value)| variable(name, value)).collect()
     }
 }
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self(variables.into_iter().collect())
+        Self { variables: variables.into_iter().collect(), not_text: Vec::new() }
     }
 }
 
@@ -96,5 +120,18 @@ mod tests {
         let settings = environment.settings(&["LYCHGATE_SECRET".to_owned()]);
         assert_eq!(settings.len(), 1);
         assert_eq!(settings[0].path, ["admin", "address"]);
+    }
+
+    #[test]
+    fn variables_that_are_no_text_are_known_by_name() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let broken = |name: &str| (OsString::from(name), OsString::from_vec(vec![b'1', 0xff]));
+        let sound = (OsString::from("LYCHGATE_LOG__LEVEL"), OsString::from("info"));
+        let names = ["LYCHGATE_LIMITS__BODY", "LYCHGATE_PORT", "CLIENT_SECRET"];
+        let environment = Environment::of(names.into_iter().map(broken).chain([sound]));
+        assert_eq!(environment.broken_settings().collect::<Vec<_>>(), ["LYCHGATE_LIMITS__BODY"]);
+        assert_eq!(environment.settings(&[]).len(), 1);
+        assert!(environment.is_not_text("CLIENT_SECRET") && !environment.is_not_text("LYCHGATE_LOG__LEVEL"));
+        assert_eq!(environment.value("CLIENT_SECRET"), None);
     }
 }

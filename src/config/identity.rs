@@ -11,11 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::{private_folder, write_private};
+use super::private_file::{beside, write_first, write_private};
 use super::reader::{Findings, Section};
 use super::secrets::{self, warn_if_readable_by_all};
 use super::source::{Node, Origin, Value};
-use crate::crypto::{DatedKey, IdentityKeys, KeySet, Secret, SigningKey, random, turn};
+use crate::crypto::{DatedKey, IdentityKeys, KeySet, Secret, SigningKey, turn};
 use crate::diagnostic::Diagnostic;
 
 /// The file in the state directory.
@@ -48,7 +48,8 @@ impl Identity {
         }
     }
 
-    /// Puts the keys in use, after making or turning one where that is due at `now`; the notice says that a first one was made.
+    /// Puts the keys in use, after making or turning one where that is due at `now`; the notice says that a first one was made, or that none
+    /// could be turned and those that are there stay in use.
     pub fn ensure(&self, keys: &IdentityKeys, now: i64) -> Result<Option<Diagnostic>, Diagnostic> {
         let path = match self {
             Self::Configured(configured) => {
@@ -59,11 +60,16 @@ impl Identity {
             Self::Nowhere => return Ok(None),
         };
         let is_first = !path.exists();
-        let set = turned(path, now).map_err(|what| {
+        let (set, unturned) = turned(path, now).map_err(|what| {
             Diagnostic::error(format!("the identity keys in {} cannot be used: {what}", path.display()))
                 .help("make the state directory writable, or configure [identity] keys")
         })?;
         keys.replace(set);
+        if let Some(what) = unturned {
+            let found = format!("the identity keys in {} cannot be turned, and stay in use: {what}", path.display());
+            let help = "see that the state directory is writable and its disk not full; it is tried again every hour";
+            return Ok(Some(Diagnostic::warning(found).help(help)));
+        }
         let notice = || {
             Diagnostic::warning(format!("a key that signs identity assertions was made in {}", path.display()))
                 .help("gateways that serve the same hosts need the same key: give it to all of them as [identity] keys")
@@ -115,16 +121,28 @@ fn read_key(node: &Node, found: &mut Findings<'_>) -> Option<Arc<SigningKey>> {
     }
 }
 
-/// The keys of the file, after making or turning one where that is due.
-fn turned(path: &Path, now: i64) -> Result<KeySet, String> {
+/// The keys of the file, after making or turning one where that is due, and why that was not possible.
+fn turned(path: &Path, now: i64) -> Result<(KeySet, Option<String>), String> {
     let is_first = !path.exists();
-    let mut keys = if is_first { Vec::new() } else { read_file(path)? };
-    if turn(&mut keys, now).map_err(|error| error.to_string())? {
-        write_file(path, &keys, is_first).map_err(|error| error.to_string())?;
-        // Another process may have come first.
-        keys = read_file(path)?;
+    let kept = if is_first { Vec::new() } else { read_file(path)? };
+    let (keys, unturned) = match renewed(path, &kept, now) {
+        Ok(keys) => (keys, None),
+        Err(what) if is_first => return Err(what),
+        Err(what) => (kept, Some(what)),
+    };
+    let set = KeySet::dated(&keys).map_err(|error| error.to_string())?;
+    Ok((set, unturned))
+}
+
+/// What stands in the file once a key was made or turned where that is due.
+fn renewed(path: &Path, kept: &[DatedKey], now: i64) -> Result<Vec<DatedKey>, String> {
+    let mut keys = kept.to_vec();
+    if !turn(&mut keys, now).map_err(|error| error.to_string())? {
+        return Ok(keys);
     }
-    KeySet::dated(&keys).map_err(|error| error.to_string())
+    write_file(path, &keys, kept.is_empty()).map_err(|error| error.to_string())?;
+    // Another process may have come first.
+    read_file(path)
 }
 
 /// One key on each line, oldest first: when it was made, and its PKCS #8 in Base64.
@@ -140,23 +158,25 @@ fn read_file(path: &Path) -> Result<Vec<DatedKey>, String> {
 
 /// Writes beside `path` and brings it there whole; a first file never takes the place of another.
 fn write_file(path: &Path, keys: &[DatedKey], is_first: bool) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    private_folder(folder)?;
     let lines: Vec<String> = keys.iter().map(|key| format!("{} {}", key.made, key.text.expose())).collect();
     let text = zeroize::Zeroizing::new(lines.join("\n"));
-    let beside = folder.join(format!(".{FILE}.{}", random::token()));
-    let written = write_private(&beside, &text)
-        .and_then(|()| if is_first { std::fs::hard_link(&beside, path) } else { std::fs::rename(&beside, path) });
-    let removed = if is_first { std::fs::remove_file(&beside) } else { Ok(()) };
-    match written {
-        Err(error) if is_first && error.kind() == io::ErrorKind::AlreadyExists => removed,
-        other => other.and(removed),
+    if is_first {
+        return match write_first(path, &text) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        };
     }
+    let beside = beside(path);
+    // What a full disk took of a private key is not left.
+    write_private(&beside, &text).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::random;
 
     fn folder() -> PathBuf {
         std::env::temp_dir().join(format!("lychgate-identity-{}", random::token()))
@@ -196,6 +216,35 @@ mod tests {
         kept.ensure(&restarted, 92 * day).unwrap();
         assert_eq!(restarted.published(92 * day), format!("{{\"keys\":[{}]}}", second.public_jwk()));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn keys_that_cannot_be_turned_stay_in_use_and_nothing_is_left_beside_them() {
+        let folder = folder();
+        let path = folder.join(FILE);
+        let keys = IdentityKeys::default();
+        Identity::Kept(path.clone()).ensure(&keys, 0).unwrap();
+        let (due, first) = (90 * 24 * 60 * 60, keys.published(0));
+        // A place where the file can be read and nothing be written beside it, whoever we are.
+        let file = std::fs::File::open(&path).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let readable = Identity::Kept(PathBuf::from(format!("/proc/self/fd/{number}")));
+        let restarted = IdentityKeys::default();
+        for keys in [&keys, &restarted] {
+            let notice = readable.ensure(keys, due).unwrap().unwrap();
+            assert!(notice.message.contains("cannot be turned, and stay in use"), "{}", notice.message);
+            assert_eq!(keys.published(due), first);
+        }
+        // What was written, and cannot be brought to its place.
+        let taken = folder.join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let kept = read_file(&path).unwrap();
+        assert!(write_file(&taken, &kept, false).is_err());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "the file and the folder");
+        // Without a key there is nothing that could stay.
+        let nowhere = Identity::Kept(PathBuf::from("/proc/self/fd/none"));
+        assert!(nowhere.ensure(&IdentityKeys::default(), 0).is_err());
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,18 +1,19 @@
 //! The session keys: configured ones, or one that the gateway makes for itself in its state directory.
 //!
 //! There is no default key. Without `[keys]` a first start makes `state/session.key`, readable by its owner only, and
-//! says so; without a state directory either, starting is refused. The file appears whole or not at all (written beside,
-//! then linked), and when two processes start at once, both use the one that came first.
+//! says so; without a state directory either, starting is refused. The file appears whole or not at all
+//! (`private_file`, where the file system has links), and when two processes start at once, both use the one that came first.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::private_file::write_first;
 use super::reader::{Findings, Section};
 use super::secrets::{self, SecretSource, read_secret, warn_if_readable_by_all};
 use super::source::{Node, Origin, Value};
 use super::{Environment, FilesRead, Part};
-use crate::crypto::{KeyRing, KeyText, random};
+use crate::crypto::{KeyRing, KeyText};
 use crate::diagnostic::Diagnostic;
 
 /// The file in the state directory that holds a key made by the gateway.
@@ -113,37 +114,10 @@ fn read_generated(path: &Path) -> Result<Arc<KeyRing>, Diagnostic> {
     KeyRing::new(&[text]).map(Arc::new).map_err(|(_, error)| bad(error))
 }
 
-/// Writes a fresh key beside `path` and links it there; a file that is there already stays as it is.
+/// Writes a fresh key; a file that is there already stays as it is.
 fn generate(path: &Path) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    private_folder(folder)?;
-    let beside = folder.join(format!(".{FILE}.{}", random::token()));
-    let written =
-        write_private(&beside, KeyRing::generate_key().expose()).and_then(|()| std::fs::hard_link(&beside, path));
-    let removed = std::fs::remove_file(&beside);
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => removed,
-        other => other.and(removed),
+    match write_first(path, KeyRing::generate_key().expose()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => Ok(()),
+        other => other,
     }
-}
-
-#[cfg(unix)]
-pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-pub(super) fn private_folder(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }

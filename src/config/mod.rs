@@ -21,6 +21,7 @@ mod limits;
 mod listener;
 mod log;
 mod policy_files;
+mod private_file;
 mod provider;
 mod proxies;
 mod reader;
@@ -49,14 +50,15 @@ pub use keys::SessionKeys;
 pub use limits::{Limits, Timeouts};
 pub use listener::{Admits, Listener};
 pub use log::{AccessLog, Log};
-pub use provider::{Asking, AssertionAudience, ClientAuth, ProviderConfig, ResponseMode};
+pub use provider::{Asking, AssertionAudience, CALLBACK, Callback, ClientAuth, ProviderConfig, ResponseMode};
 pub use proxies::Networks;
 pub use redirect::HttpsRedirect;
 pub use reload::Reload;
 pub use secrets::{NoSecret, SecretSource, read_secret, readable_by_all};
 pub use signals::{Signals, Transmitter};
 pub use tls::{
-    CertificateNames, Certificates, ClientCertificates, Dated, ServerCertificate, ServerTls, Validity, dated,
+    CertificateNames, Certificates, ClientAuthority, ClientCertificates, Dated, PassedOver, ServerCertificate,
+    ServerTls, Validity, dated, dated_of,
 };
 
 use reader::{Findings, Section};
@@ -127,6 +129,7 @@ pub fn load_noting(
         Err(report) => return (nothing(), report),
     };
     let mut found = Findings::new(file, path, environment, files);
+    found.note_broken_variables();
     let top = Section::open("", &root, &root.origin, &reference::gateway::FILE, &mut found);
     let policies = policy_files::read(&top, &mut found);
     let config = read(path, &top, Settings::of(&root), &policies, &mut found);

@@ -13,9 +13,11 @@ use super::reader::{Findings, Section, Text};
 use super::source::{Origin, Value};
 use super::{Signals, asking, client, signals, tls};
 use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, credentials};
 use crate::http::HostName;
 use crate::reference;
+
+const CALLBACKS: [(&str, Callback); 2] = [("shared", Callback::Shared), ("own", Callback::Own)];
 
 const RESPONSE_MODES: [(&str, ResponseMode); 2] =
     [("query", ResponseMode::Query), ("form_post", ResponseMode::FormPost)];
@@ -56,6 +58,29 @@ pub enum ResponseMode {
     FormPost,
 }
 
+/// Where on each host the responses of those providers come that have no address of their own.
+pub const CALLBACK: &str = "/.lychgate/callback";
+
+/// Where on each host a provider's responses come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Callback {
+    /// [`CALLBACK`], where others' may come too.
+    #[default]
+    Shared,
+    /// Its own address below that, with its name.
+    Own,
+}
+
+impl Callback {
+    /// The path for the provider `name`, whose letters, digits, `-` and `_` need no escape there.
+    pub fn path(self, name: &str) -> String {
+        match self {
+            Self::Shared => CALLBACK.to_owned(),
+            Self::Own => format!("{CALLBACK}/{name}"),
+        }
+    }
+}
+
 /// One provider.
 #[derive(Clone)]
 pub struct ProviderConfig {
@@ -81,6 +106,8 @@ pub struct ProviderConfig {
     pub pushed_requests: bool,
     /// How responses come back.
     pub response_mode: ResponseMode,
+    /// Where they come back.
+    pub callback: Callback,
     /// What every login asks for.
     pub asking: Asking,
     /// With what tokens may be signed; empty for all.
@@ -139,6 +166,7 @@ fn read_one(providers: &Section<'_>, name: &str, found: &mut Findings<'_>) -> Op
         assertion_audience: section.choice("client_assertion_audience", &client::AUDIENCES, found).unwrap_or_default(),
         pushed_requests: section.boolean("pushed_requests", found).unwrap_or(false),
         response_mode: section.choice("response_mode", &RESPONSE_MODES, found).unwrap_or_default(),
+        callback: section.choice("callback", &CALLBACKS, found).unwrap_or_default(),
         asking: asking::read(&section, found),
         algorithms: client::algorithms(&section, found),
         ca,
@@ -154,6 +182,13 @@ fn check_name(name: &str, origin: &Origin, found: &mut Findings<'_>) {
 }
 
 fn issuer(section: &Section<'_>, text: Text<'_>, found: &mut Findings<'_>) -> Option<Url> {
+    // What stands before an `@` may be a password, unless that is in the path.
+    if credentials::stand_in("issuer", text.value) {
+        let message = format!("`{}` holds a user name or a password", section.path("issuer"));
+        let error = Diagnostic::error(message).help("expected scheme, host, port and path alone");
+        found.note(text.origin, Diagnostic { secret: true, ..error });
+        return None;
+    }
     let url = match Url::parse(text.value) {
         Ok(url) => url,
         Err(error) => {
@@ -184,8 +219,6 @@ fn issuer_wrong(url: &Url, text: &str) -> Option<(&'static str, &'static str)> {
         Some(("has no host name that can be used", "expected an address such as \"https://login.example\""))
     } else if url.scheme() == "http" && !loopback {
         Some(("is not encrypted", "expected https:// (http:// is for loopback addresses only)"))
-    } else if !url.username().is_empty() || url.password().is_some() {
-        Some(("holds a user name or a password", "expected scheme, host, port and path alone"))
     } else if url.query().is_some() || url.fragment().is_some() {
         Some(("has a query or a fragment", "expected scheme, host, port and path alone"))
     } else if is_many_tenants(url) {

@@ -49,6 +49,14 @@ impl<'e> Findings<'e> {
         self.note(origin, Diagnostic::error(message).label(expected));
     }
 
+    /// Notes the variables that set keys, or would, were they text.
+    pub(super) fn note_broken_variables(&mut self) {
+        self.findings.extend(self.environment.broken_settings().map(|name| {
+            Diagnostic::error(format!("the environment variable `{name}` is set to what is no UTF-8"))
+                .help("set it to text, or unset it")
+        }));
+    }
+
     /// Notes where a place of the file is documented.
     fn link(&mut self, origin: &Origin, docs: &'static str) {
         if let Origin::File(span) = origin {

@@ -2,7 +2,7 @@
 //!
 //! A secret is named by its source: `{ file = "…" }`, `{ env = "…" }`, or, with a warning, `{ value = "…" }`. Only
 //! [`read_secret`] reads it, into a [`Secret`]. The text of a file that is kept for showing its lines has every string
-//! that is or could be a secret replaced by asterisks of the same length, so that places stay right.
+//! that is, could be or holds a secret replaced by asterisks of the same length, so that places stay right.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::reader::{Findings, Section, described};
 use super::source::{Node, Value};
 use super::{Environment, FilesRead, Part};
 use crate::crypto::Secret;
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, credentials, nearest};
 use crate::reference;
 
 /// Where a secret is to be read.
@@ -35,6 +35,8 @@ pub enum SecretSource {
 pub enum NoSecret {
     /// This environment variable is not set.
     Unset(String),
+    /// This environment variable is set to what is no UTF-8.
+    NotText(String),
     /// This file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// Nothing stands in what is called so.
@@ -45,6 +47,7 @@ impl fmt::Display for NoSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unset(name) => write!(f, "the environment variable `{name}` is not set"),
+            Self::NotText(name) => write!(f, "the environment variable `{name}` is set to what is no UTF-8"),
             Self::Unreadable(path, error) => write!(f, "cannot read the secret file {}: {error}", path.display()),
             Self::Empty(place) => write!(f, "{place} is empty"),
         }
@@ -58,6 +61,7 @@ impl NoSecret {
     pub fn help(&self) -> String {
         match self {
             Self::Unset(name) => format!("export {name}=… where the gateway is started, or name a file"),
+            Self::NotText(_) => "set it to text, or name a file".to_owned(),
             Self::Unreadable(path, error) if error.kind() == io::ErrorKind::PermissionDenied => owned_by_another(path),
             Self::Unreadable(path, error) if error.kind() == io::ErrorKind::NotFound => {
                 format!("write the secret to {}; a relative path is relative to the file that names it", path.display())
@@ -98,7 +102,8 @@ pub fn read_secret(
             (text, format!("the secret file {}", path.display()))
         }
         SecretSource::Environment(name) => {
-            let text = environment.value(name).ok_or_else(|| NoSecret::Unset(name.clone()))?;
+            let none = if environment.is_not_text(name) { NoSecret::NotText } else { NoSecret::Unset };
+            let text = environment.value(name).ok_or_else(|| none(name.clone()))?;
             (text.to_owned(), format!("the environment variable `{name}`"))
         }
         SecretSource::Value(value) => (value.expose().clone(), "the value".to_owned()),
@@ -229,9 +234,9 @@ fn is_secret_key(key: &str) -> bool {
     nearest(key, SECRET_KEYS.iter().copied()).is_some()
 }
 
-/// The text with every string that could be a secret turned into asterisks of the same length.
+/// The text with every string that could be a secret, or an address with one in it, turned into asterisks of the same length.
 pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
-    let mut spans: Vec<Range<usize>> = Vec::new();
+    let mut spans: Vec<Range<usize>> = credentials::spans(table);
     visit(table, false, &mut |key, value, secret| {
         let source = key == "file" || key == "env";
         match value.get_ref().as_str() {
@@ -243,29 +248,6 @@ pub(super) fn mask(text: &str, table: &DeTable<'_>) -> String {
     let keep = |byte: u8| matches!(byte, b'\n' | b'\r' | b'"' | b'\'');
     let masked = text.bytes().enumerate().map(|(at, byte)| if hidden(at) && !keep(byte) { b'*' } else { byte });
     String::from_utf8(masked.collect()).unwrap_or_default()
-}
-
-/// The text of a file that does not parse, with everything after the equals sign masked on lines that speak of secrets, and every key in PEM.
-pub(super) fn mask_lines(text: &str) -> String {
-    let word = |character: char| !character.is_alphanumeric() && character != '_';
-    let mut inside = false;
-    let masked = text.split_inclusive('\n').map(|line| {
-        let (continues, begins) = (inside, line.contains(PEM));
-        inside = (continues || begins) && !line.contains("-----END");
-        match line.split_once('=') {
-            _ if continues => stars(line),
-            Some((key, _)) if key.contains(PEM) => stars(line),
-            Some((key, value)) if begins || line.split(word).any(is_secret_key) => format!("{key}={}", stars(value)),
-            _ if begins => stars(line),
-            _ => line.to_owned(),
-        }
-    });
-    masked.collect()
-}
-
-fn stars(text: &str) -> String {
-    let star = |byte: u8| if byte == b'\n' || byte == b'\r' { char::from(byte) } else { '*' };
-    text.bytes().map(star).collect()
 }
 
 /// What is called for an entry: its key, its value, and whether it stands under a key of secrets.

@@ -17,7 +17,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{Environment, Override};
 use super::secrets;
-use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::diagnostic::{Report, SourceFile, unparsed};
+use crate::reference;
 
 /// Where a value came from.
 #[derive(Clone, Debug)]
@@ -62,31 +63,16 @@ pub(super) fn read(
 ) -> Result<(Arc<SourceFile>, Node), Report> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(syntax_errors(&SourceFile::new(path, secrets::mask_lines(text)), &errors));
+        let mut report = Report::default();
+        let known = reference::gateway::FILE.all_names();
+        unparsed::findings(path, text, &errors, &known).into_iter().for_each(|finding| report.push(finding));
+        return Err(report);
     }
     let file = SourceFile::new(path, secrets::mask(text, table.get_ref()));
     let merged = merge(table.get_ref(), environment, overrides);
     let root = DeValue::Table(table.get_ref().clone());
     let settings = merged.find_value("").unwrap_or_else(|_| Merged::Dict(Tag::Default, Dict::new()));
     Ok((file, join(&settings, Some(&Spanned::new(0..0, root)), &merged)))
-}
-
-/// The first error of each line; what follows on the same line comes from the first.
-fn syntax_errors(file: &Arc<SourceFile>, errors: &[toml::de::Error]) -> Report {
-    let mut report = Report::default();
-    let mut errors: Vec<(usize, &toml::de::Error)> =
-        errors.iter().map(|error| (file.line_column(error.span().unwrap_or_default().start).0, error)).collect();
-    errors.sort_by_key(|(line, _)| *line);
-    errors.dedup_by_key(|(line, _)| *line);
-    for (_, error) in errors {
-        let message = error.message().replace('\n', ", ");
-        let finding = Diagnostic::error(format!("this is no TOML: {message}"));
-        report.push(match error.span() {
-            Some(span) => finding.at(file, span),
-            None => finding,
-        });
-    }
-    report
 }
 
 /// A layer for figment: its name for people, and what it sets.

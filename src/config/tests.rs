@@ -3,6 +3,7 @@
 //! `tests/data/configs/bad/*.toml` holds one mistake each; its first lines say which findings must come, with line and
 //! column: `# error: 4:1 unknown key`. Each file is read in a folder with the certificates, keys and policies below.
 
+mod digests;
 mod secrets;
 mod tree;
 
@@ -207,6 +208,21 @@ fn every_key_reaches_its_place() {
 }
 
 #[test]
+fn an_at_sign_in_the_path_of_an_issuer_is_no_password() {
+    let folder = Folder::new();
+    for (issuer, fits) in [
+        ("https://idp.example/realms/a@b", true),
+        ("https://a@idp.example/", false),
+        ("joe:hunter2@idp.example", false),
+    ] {
+        let provider = format!("[providers.okta]\nissuer = \"{issuer}\"\nclient_id = \"x\"\nclient_auth = \"none\"\n");
+        let (config, report) = folder.load(&format!("{SMALLEST}{provider}"), &[]);
+        assert_eq!(config.is_ok(), fits, "{report}");
+        assert!(!report.render().contains("hunter2"), "{report}");
+    }
+}
+
+#[test]
 fn providers_keep_their_issuer_to_the_letter() {
     let folder = Folder::new();
     let (config, report) = folder.load(&data("good")[0].1, &[]);
@@ -242,6 +258,7 @@ fn what_a_provider_is_asked_for_and_how_reaches_its_place() {
     assert_eq!(entra.client_key_id.as_deref(), Some("2026-11"));
     assert_eq!(entra.assertion_audience, AssertionAudience::Issuer);
     assert!(entra.pushed_requests && entra.response_mode == ResponseMode::FormPost);
+    assert_eq!((entra.callback, entra.callback.path(&entra.name)), (Callback::Own, "/.lychgate/callback/entra".into()));
     assert_eq!(entra.algorithms, [SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256]);
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let asking = Asking {
@@ -255,6 +272,7 @@ fn what_a_provider_is_asked_for_and_how_reaches_its_place() {
     let public = &config.providers[2];
     assert_eq!((public.asking.clone(), public.response_mode), (Asking::default(), ResponseMode::Query));
     assert!(public.algorithms.is_empty() && !public.pushed_requests);
+    assert_eq!((public.callback, public.callback.path(&public.name)), (Callback::Shared, CALLBACK.into()));
 }
 
 #[test]

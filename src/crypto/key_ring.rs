@@ -14,6 +14,7 @@
 //! Trust boundary: sealed bytes come from the wire. A stranger can make the gateway derive a key (about 1 us) by
 //! inventing salts; derived keys are kept in a list of at most 64, and only when something opened with them.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,8 +49,8 @@ pub enum KeyTextError {
     NotBase64,
     /// Base64, but of this many bytes instead of 32.
     WrongLength(usize),
-    /// All bytes are the same: nobody generated this.
-    Degenerate,
+    /// Text, bytes that count up, or few different ones: nobody generated this.
+    NotRandom,
     /// No key at all, or more than 16.
     Count(usize),
 }
@@ -59,7 +60,7 @@ impl std::fmt::Display for KeyTextError {
         match self {
             Self::NotBase64 => write!(f, "a key is 32 bytes in base64, and this is no base64"),
             Self::WrongLength(found) => write!(f, "a key has 32 bytes, and this one has {found}"),
-            Self::Degenerate => write!(f, "all bytes of this key are the same"),
+            Self::NotRandom => write!(f, "this key was not made by chance: it is text, counts, or repeats itself"),
             Self::Count(found) => write!(f, "a key ring has 1 to 16 keys, and this one has {found}"),
         }
     }
@@ -243,10 +244,19 @@ fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyTextError> {
     let standard = Zeroizing::new(text.trim().replace('-', "+").replace('_', "/"));
     let bytes = Zeroizing::new(STANDARD.decode(standard.as_bytes()).map_err(|_| KeyTextError::NotBase64)?);
     let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyTextError::WrongLength(bytes.len()))?;
-    if key.iter().all(|byte| *byte == key[0]) {
-        return Err(KeyTextError::Degenerate);
+    if is_contrived(&key) {
+        return Err(KeyTextError::NotRandom);
     }
     Ok(Zeroizing::new(key))
+}
+
+/// Whether a key is one that no generator gives, but once in some 10^13: printable text, bytes that count, or fewer than 16 different ones.
+fn is_contrived(key: &[u8; 32]) -> bool {
+    let is_text = key.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let mut steps = key.iter().zip(key.iter().skip(1)).map(|(byte, next)| next.wrapping_sub(*byte));
+    let step = steps.next();
+    let counts = steps.all(|one| Some(one) == step);
+    is_text || counts || key.iter().collect::<BTreeSet<_>>().len() < 16
 }
 
 /// Appends the associated data: version, key id, purpose, name and scope, each after its length, so that no two bindings share a text.

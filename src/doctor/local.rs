@@ -4,7 +4,8 @@
 //! removed; each listener's address, which is bound for a moment. Trust boundary: none; the machine is the operator's.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::{Access, access};
 use crate::clock::Timestamp;
 use crate::config::{self, Config, Dated, FilesRead, Part, SessionKeys, Validity};
 use crate::crypto::random;
+use crate::descriptors::Room;
 use crate::finding::Finding;
 
 /// No clock that is right shows less: 2026-01-01.
@@ -62,6 +64,17 @@ fn age(path: &Path, now: Timestamp) -> Option<Finding> {
     })
 }
 
+/// Whether as many clients as are let in can be served.
+pub(super) fn open_files(config: &Config) -> Finding {
+    let (room, connections) = (Room::foresee(config.workers, config.listeners.len()), config.limits.connections);
+    match room.falls_short_of(connections) {
+        None => Finding::ok("open_files", room.suffices_for(connections)),
+        Some((found, advice)) => {
+            Finding::warning("open_files", found, format!("{advice}; a service's limit may be another than this one"))
+        }
+    }
+}
+
 /// The state directory: there, ours, and writable.
 pub(super) fn state(folder: &Path) -> Vec<Finding> {
     let shown = folder.display();
@@ -91,7 +104,10 @@ pub(super) fn state(folder: &Path) -> Vec<Finding> {
 
 fn writable(folder: &Path) -> Finding {
     let probe = folder.join(format!(".doctor-{}", random::token()));
-    let written = std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe));
+    let written = File::create_new(&probe).and_then(|file| {
+        let taken = takes_a_block(&file);
+        std::fs::remove_file(&probe).and(taken)
+    });
     match written {
         Ok(()) => Finding::ok("state_writable", format!("{} can be written to", folder.display())),
         Err(error) => Finding::problem(
@@ -100,6 +116,12 @@ fn writable(folder: &Path) -> Finding {
             "make it belong to the user that the gateway runs as, and see that the file system is not full or read-only",
         ),
     }
+}
+
+/// Whether there is room: an empty file needs none.
+fn takes_a_block(mut file: &File) -> std::io::Result<()> {
+    file.write_all(&[0; 4096])?;
+    file.sync_all()
 }
 
 fn permissions(check: &'static str, path: &Path, mode: &str) -> Finding {
@@ -164,6 +186,18 @@ mod tests {
     fn a_clock_of_the_past_is_a_problem() {
         assert_eq!(clock(Timestamp::from_seconds(0)).verdict, Verdict::Problem);
         assert_eq!(clock(Timestamp::from_seconds(1_800_000_000)).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_disk_without_room_is_a_problem() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(takes_a_block(&full).unwrap_err().kind(), ErrorKind::StorageFull);
+        let folder = std::env::temp_dir().join(format!("lychgate-doctor-{}", random::token()));
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(writable(&folder).verdict, Verdict::Ok);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(writable(Path::new("/proc/self/fd")).verdict, Verdict::Problem);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Subject<'a> {
 /// The findings about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// What kind of thing: `provider`, `application`, `keys`, `state`, `clock`, `listener`, `certificates`.
+    /// What kind of thing: `provider`, `application`, `keys`, `limits`, `state`, `clock`, `listener`, `certificates`.
     pub kind: &'static str,
     /// Which one; empty where there is one only.
     pub name: String,
@@ -67,6 +67,7 @@ pub async fn examine(subject: &Subject<'_>) -> Vec<Examined> {
         Examined::new("clock", "", vec![local::clock(subject.clock.now())]),
         Examined::new("keys", "", local::keys(config, subject.files, subject.clock.now())),
     ];
+    all.push(Examined::new("limits", "", vec![local::open_files(config)]));
     if let Some(state) = state {
         all.push(Examined::new("state", &state.display().to_string(), local::state(state)));
     }
@@ -111,11 +112,11 @@ async fn examine_provider(provider: &Arc<Provider>, subject: &Subject<'_>) -> Ve
 fn redirect_uris(provider: &Arc<Provider>, subject: &Subject<'_>) -> BTreeSet<String> {
     let ours = |application: &&Arc<Application>| application.provider().is_some_and(|one| Arc::ptr_eq(one, provider));
     let hosts = subject.applications.iter().filter(ours).flat_map(|application| application.policy().hosts());
-    hosts.map(|host| format!("{}{}", origin(subject.config, host.as_str()), "/.lychgate/callback")).collect()
+    hosts.map(|host| format!("{}{}", origin(subject.config, host.as_str()), provider.callback_path())).collect()
 }
 
 /// Where browsers reach a host, as far as the listeners tell: a load balancer in front is taken to listen at 443.
-fn origin(config: &Config, host: &str) -> String {
+pub fn origin(config: &Config, host: &str) -> String {
     match port(config) {
         (scheme, None) => format!("{scheme}://{host}"),
         (scheme, Some(port)) => format!("{scheme}://{host}:{port}"),

@@ -13,8 +13,13 @@ use crate::http::hop;
 
 /// Names by which applications, agents and frameworks are told who asks, whatever policies are loaded.
 const IDENTITIES: &[&str] = &[
+    "Auth-Groups",
+    "Auth-Mail",
     "Auth-Type",
     "Auth-User",
+    "CAS-User",
+    "Client-Cert",
+    "Client-Cert-Chain",
     "Gap-Auth",
     "Logon-User",
     "OIDC-Claim-Sub",
@@ -24,27 +29,46 @@ const IDENTITIES: &[&str] = &[
     "Remote-Ident",
     "Remote-Name",
     "Remote-User",
+    "X-Arr-ClientCert",
+    "X-Authenticated-User",
     "X-Client-Cert",
     "X-Forwarded-Access-Token",
     "X-Forwarded-Email",
     "X-Forwarded-Groups",
     "X-Forwarded-Preferred-Username",
     "X-Forwarded-User",
+    "X-Proxy-Roles",
+    "X-Proxy-User",
     "X-User",
     "X-Username",
 ];
 
 /// Names by which they are told from where a request comes, where it goes and what it is. Proxies on the way write some of them.
+///
+/// gunicorn cuts what `SCRIPT_NAME` holds off the path that was decided on, and so does Flask's well-known snippet for `X-Script-Name`;
+/// Pyramid puts `X-Vhm-Root` before it.
 const WAYS: &[&str] = &[
+    "CF-Connecting-Ip",
+    "Client-Ip",
+    "Fastly-Client-Ip",
     "Forwarded",
+    "Forwarded-For",
+    "Front-End-Https",
     "Http-Client-Ip",
     "Http-Method-Override",
+    "Path-Info",
+    "Path-Translated",
     "Proxy",
+    "Proxy-Client-Ip",
     "Remote-Addr",
     "Remote-Host",
+    "Script-Name",
     "True-Client-Ip",
     "X-Client-Ip",
     "X-Cluster-Client-Ip",
+    "X-Forwarded",
+    "X-Host",
+    "X-Http-Host-Override",
     "X-Http-Method",
     "X-Http-Method-Override",
     "X-Method-Override",
@@ -55,24 +79,37 @@ const WAYS: &[&str] = &[
     "X-Real-Ip",
     "X-Request-Id",
     "X-Rewrite-Url",
+    "X-Scheme",
+    "X-Script-Name",
+    "X-Traversal-Path",
+    "X-Url-Scheme",
+    "X-Vhm-Host",
+    "X-Vhm-Root",
 ];
 
-/// What the names of whole families of such ways begin with.
-const WAY_FAMILIES: &[&str] = &["X-Forwarded-"];
+/// What the names of whole families of such ways begin with, and of what clouds in front of the gateway say of a person without signing it.
+const WAY_FAMILIES: &[&str] =
+    &["CF-Access-Authenticated-User-", "X-Amzn-Oidc-Identity", "X-Forwarded-", "X-Goog-Authenticated-User-"];
 
 /// What the names of whole families of identities begin with.
 const IDENTITY_FAMILIES: &[&str] = &[
     "$WS", // WebSphere's plug-in
     "iv-",
+    "Mellon_",
     "OAM_",
     "OIDC_",
     "Ping-",
+    "Shib_",
     "SM_",
     "SSL_Client_",
+    "WL-Proxy-", // WebLogic's
     "X-Auth-Request-",
+    "X-Authentik-",
     "X-Ms-Client-Principal",
+    "X-Pomerium-",
     "X-Remote-",
     "X-SSL-Client-",
+    "X-Vouch-",
     "X-Webauth-",
 ];
 
@@ -222,6 +259,17 @@ mod tests {
             "proxy",
             "forwarded",
             "x-request-id",
+            "script_name",
+            "script-name",
+            "path.info",
+            "x-script-name",
+            "x_vhm_root",
+            "client-ip",
+            "x-forwarded",
+            "client-cert",
+            "wl-proxy-client-cert",
+            "x-goog-authenticated-user-email",
+            "x-pomerium-claim-email",
             "user-agent",
         ];
         assert_eq!(left(&[], &sent), ["user-agent"]);
@@ -254,7 +302,9 @@ mod tests {
         for name in ["x_royalty.role", "remote-user", "sm_user", "x-forwarded-user", "iv-user", "content_type"] {
             assert_eq!(forged(name).as_deref(), Some(name));
         }
-        for name in ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip", "x-request-id", "proxy"] {
+        for name in
+            ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip", "x-request-id", "proxy", "script_name"]
+        {
             assert_eq!(forged(name), None, "{name}");
         }
         for name in ["authorization", "cookie", "content-type", "x-royalty-roles", "x-http-method-override"] {

@@ -3,7 +3,7 @@
 //! [`UpstreamRequest::new`] takes the scrubbed fields and a permit, keeps the gateway's cookies back, and writes what the application is told:
 //! the client's fields, the forwarding fields, the request's identifier, the permit's identity fields, in that order, each once (S03), and
 //! the framing of the body, which is the gateway's own (H04). The target is the canonical path that the policy decided on, and the query
-//! as sent (P01). The bytes are written once, from the fields as they came, and stay for a second try.
+//! as sent (P01). Where nothing may follow on the connection, it says so (decision 78). The bytes are written once, from the fields as they came, and stay for a second try.
 //!
 //! Trust boundary: nothing a client sent can change a field that is set here, because no [`Scrubbed`] holds one of that name.
 //! Specification: RFC 9110 section 7, RFC 9112 sections 3 and 6, RFC 7239.
@@ -20,7 +20,7 @@ use crate::http::authorization::signs_a_connection_in;
 use crate::http::cookie::{self, IdentityCookies};
 use crate::http::forwarded::Origin;
 use crate::http::{RequestHead, Scheme, Seen};
-use crate::policy::Permit;
+use crate::policy::{KeepAlive, Permit};
 
 /// Room for most heads.
 const ROOM: usize = 1536;
@@ -52,6 +52,8 @@ pub struct Telling<'a> {
     pub spelling: &'a Spelling,
     /// The client's own `Authorization`, accepted here and to be seen by the application.
     pub authorization: Option<&'a HeaderValue>,
+    /// Which requests leave their connection for others.
+    pub keep_alive: KeepAlive,
 }
 
 /// How long a request's body is (RFC 9112 section 6).
@@ -65,21 +67,28 @@ pub enum BodyLength {
     Chunked,
 }
 
+impl BodyLength {
+    /// Whether bytes may follow the head that an application could take for a request.
+    const fn is_of_some(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Known(0))
+    }
+}
+
 /// A request that was scrubbed, allowed, and told who asks.
 pub struct UpstreamRequest<B> {
     head: Vec<u8>,
     body: B,
     length: BodyLength,
     method: Method,
-    upgrade: bool,
-    signs_connection_in: bool,
+    upgrade: Option<Box<HeaderValue>>,
+    own_connection: bool,
     /// Where values stand in the head that are not to be shown.
     secrets: Vec<Range<usize>>,
 }
 
 impl<B> UpstreamRequest<B> {
     /// Writes the request's head; `length` is that of `body`. None where something of it cannot be written, which nothing that was read
-    /// and checked before leads to.
+    /// and checked before leads to: an upgrade with a body is refused before.
     pub fn new(
         scrubbed: Scrubbed,
         permit: &Permit<'_>,
@@ -89,6 +98,9 @@ impl<B> UpstreamRequest<B> {
         length: BodyLength,
     ) -> Option<Self> {
         let (headers, upgrade) = scrubbed.into_parts();
+        if upgrade.is_some() && length.is_of_some() {
+            return None;
+        }
         let mut out = Head {
             bytes: Vec::with_capacity(ROOM),
             spelling: telling.spelling,
@@ -105,15 +117,19 @@ impl<B> UpstreamRequest<B> {
         for (name, value) in permit.headers().iter().filter(|(name, _)| *name != header::COOKIE) {
             out.told(name, value);
         }
+        let closes = closes(telling.keep_alive, &head.method, length);
         if let Some(protocol) = &upgrade {
             out.bytes.extend_from_slice(b"Connection: upgrade\r\n");
             out.field(&header::UPGRADE, protocol);
+        } else if closes {
+            out.bytes.extend_from_slice(b"Connection: close\r\n");
         }
         out.framing(length, &head.method);
         out.bytes.extend_from_slice(b"\r\n");
         let Head { bytes, signs_connection_in, secrets, .. } = out;
-        let (method, upgrade) = (head.method.clone(), upgrade.is_some());
-        Some(Self { head: bytes, body, length, method, upgrade, signs_connection_in, secrets })
+        let (method, upgrade) = (head.method.clone(), upgrade.map(Box::new));
+        let own_connection = signs_connection_in || closes;
+        Some(Self { head: bytes, body, length, method, upgrade, own_connection, secrets })
     }
 
     /// The request line.
@@ -146,14 +162,15 @@ impl<B> UpstreamRequest<B> {
         &self.method
     }
 
-    /// Whether the client asked for another protocol.
-    pub fn is_upgrade(&self) -> bool {
-        self.upgrade
+    /// The protocol that the client asks to switch to.
+    pub fn upgrade(&self) -> Option<&HeaderValue> {
+        self.upgrade.as_deref()
     }
 
-    /// Whether the application may take what comes on its connection afterwards for the same person's.
-    pub fn signs_connection_in(&self) -> bool {
-        self.signs_connection_in
+    /// Whether it has a connection to itself: the application may take what comes on it afterwards for the same person's, or what comes with
+    /// it for another request (decisions 87 and 78).
+    pub fn has_own_connection(&self) -> bool {
+        self.own_connection
     }
 
     /// Head, body and the body's length, for the wire.
@@ -298,6 +315,36 @@ impl Head<'_> {
             self.secrets.push(self.bytes.len()..self.bytes.len() + value.len());
         }
     }
+}
+
+/// Whether nothing else may be sent on the request's connection. An application that does not read a body takes it for the next request
+/// (RFC 9110 section 9.3.1), unless it was told that there will be none.
+fn closes(keep_alive: KeepAlive, method: &Method, length: BodyLength) -> bool {
+    match keep_alive {
+        KeepAlive::Always => length.is_of_some() && !takes_bodies(method),
+        KeepAlive::WithoutBody => length.is_of_some(),
+        KeepAlive::Never => true,
+    }
+}
+
+/// Whether a method has a use for a body, so that whoever implements it reads one: RFC 9110 and 5789, QUERY, WebDAV (RFC 4918) and what
+/// came of it (RFC 3253, 3744, 4791, 5323).
+fn takes_bodies(method: &Method) -> bool {
+    matches!(
+        method.as_str(),
+        "POST"
+            | "PUT"
+            | "PATCH"
+            | "QUERY"
+            | "PROPFIND"
+            | "PROPPATCH"
+            | "MKCOL"
+            | "MKCALENDAR"
+            | "LOCK"
+            | "REPORT"
+            | "SEARCH"
+            | "ACL"
+    )
 }
 
 /// Whether the gateway writes this field by itself, whatever the client said.

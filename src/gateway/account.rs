@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use serde_json::value::RawValue;
 
@@ -57,6 +57,8 @@ pub(super) struct Account {
     status: u16,
     bytes_out: u64,
     complete: bool,
+    /// Whether the answer is an error of the gateway's own: there is a reason then, and it is counted.
+    refuses: bool,
     /// Whether counters know of it.
     counted: bool,
     /// What the answer carries, once there is one.
@@ -100,6 +102,7 @@ impl Account {
             status: CLIENT_LEFT,
             bytes_out: 0,
             complete: false,
+            refuses: false,
             counted: false,
             content: Content::empty(),
             held: None,
@@ -230,10 +233,30 @@ impl Account {
             content = content.without_body(&mut head.headers);
         }
         self.status = head.status.as_u16();
+        if !matches!(content, Content::App(_)) {
+            self.answered_by_us(head.status);
+        }
         // HEAD and answers without a body are whole as soon as their head is.
         self.complete = content.is_end_stream();
         self.content = content;
         Response::from_parts(head, Body(self))
+    }
+
+    /// Every answer of 4xx or 5xx that is no application's and that no rule's `respond` asked for comes by here, and has a reason: whoever makes
+    /// such an answer has noted it before.
+    fn answered_by_us(&mut self, status: StatusCode) {
+        let is_error = status.is_client_error() || status.is_server_error();
+        self.refuses = is_error && self.decision != Decision::Respond;
+        let lacks_reason = self.refuses && self.reason().is_none();
+        debug_assert!(!lacks_reason, "an answer of {status} has no reason");
+        if lacks_reason {
+            self.failed("unexplained");
+        }
+    }
+
+    /// Why: what the request itself lacked comes before what became of its answer.
+    fn reason(&self) -> Option<&'static str> {
+        self.progress.as_deref().and_then(BodyProgress::reason).or(self.reason)
     }
 
     /// What rules decided by, where that is recorded.
@@ -258,7 +281,7 @@ impl Account {
             app: self.application.as_deref().map(Application::name),
             rule: self.rule.as_deref(),
             decision: self.decision.as_str(),
-            reason: self.reason,
+            reason: self.reason(),
             observed: self.observed.as_deref().map(Observed::event),
             auth: if self.by_token { Some("bearer") } else { known.map(|_| "cookie") },
             who: known.map(Caller::who),
@@ -282,7 +305,8 @@ impl Account {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        if let Some(reason) = self.reason.filter(|_| self.decision == Decision::Refused) {
+        let refuses = self.refuses || self.decision == Decision::Refused;
+        if let Some(reason) = refuses.then(|| self.reason()).flatten() {
             let app = self.application.as_ref().map_or("-", |application| application.name());
             self.gateway.common.metrics.refused(app, reason);
         }

@@ -1,10 +1,11 @@
 //! The gateway's own addresses on every application's host.
 
+use crate::config;
 use crate::http::CanonicalPath;
 
 const PREFIX: &str = "/.lychgate";
-/// Where the provider sends people back to; registered there as the redirect URI.
-pub(super) const CALLBACK: &str = "/.lychgate/callback";
+/// Where providers send people back to, or below it by the provider's name; registered there as the redirect URI.
+pub(super) const CALLBACK: &str = config::CALLBACK;
 /// Where people sign out.
 pub(super) const LOGOUT: &str = "/.lychgate/logout";
 /// Where the provider sends people after its own logout; registered there as the post-logout redirect URI.

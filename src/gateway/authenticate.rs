@@ -25,7 +25,7 @@ pub(super) struct Known {
     /// How browsers reach the listener: its cookies have other names than those of the other kind.
     scheme: Scheme,
     session: Session,
-    /// The session's short identifier, and behind it the name for logs and pages.
+    /// The short identifier of the session's root, and behind it the name for logs and pages.
     called: Box<str>,
     prepared: Prepared,
     /// The same for the policy that only observes.
@@ -54,8 +54,7 @@ impl Known {
             },
         };
         let subject = Arc::new(subject);
-        let name = session.claims.text("preferred_username").unwrap_or(&session.subject);
-        let called = session.id.short_before(name).into();
+        let called = session.root.short_before(name_of(&session)).into();
         Self {
             standing: Standing::new(&session),
             revocations: Arc::clone(&common.revocations),
@@ -100,7 +99,7 @@ impl Known {
         self.called.get(SessionId::SHORT..).unwrap_or_default()
     }
 
-    /// The session's short identifier for logs.
+    /// The session's short identifier for logs: that of its root, so that it stays over step-ups.
     pub(super) fn session_label(&self) -> &str {
         self.called.get(..SessionId::SHORT).unwrap_or_default()
     }
@@ -188,8 +187,8 @@ pub(super) fn authenticate(
     Ok(known)
 }
 
-/// The session that a browser holds, good or not, unless it is over for all its copies: one that was not used here for long may be in use
-/// elsewhere.
+/// The session that a browser holds, good or not, unless it is over for all its copies and for what it grew out of: one that was not used here for
+/// long may be in use elsewhere, and one that was ended alone, because its refresh was refused or its session at the provider ended, has elders.
 pub(super) fn held(
     exchange: &Exchange<'_>,
     application: &Arc<Application>,
@@ -202,7 +201,8 @@ pub(super) fn held(
     let session = sealed.open(&sealed.text(headers).ok()?).ok()?;
     let known = Known::new(exchange, application, host, session);
     match known.check(now) {
-        Err(NoSession::Expired | NoSession::Revoked) => None,
+        Err(NoSession::Expired) => None,
+        Err(NoSession::Revoked) if exchange.gateway.common.revocations.has_ended(&known.session().root) => None,
         _ => Some(Arc::new(known)),
     }
 }
@@ -218,6 +218,11 @@ pub(super) fn last_person(
     let sealed = sealed(exchange, application, &scope);
     let session = sealed.open(&sealed.text(headers).ok()?).ok()?;
     Some(person(&session))
+}
+
+/// What somebody stands under in logs.
+pub(super) fn name_of(session: &Session) -> &str {
+    session.claims.text("preferred_username").unwrap_or(&session.subject)
 }
 
 /// A person of one provider, in one text.

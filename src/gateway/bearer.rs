@@ -13,11 +13,12 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::Exchange;
+use super::limits::Stranger;
 use crate::clock::Timestamp;
 use crate::http::authorization::{self, Authorization, AuthorizationError, BearerToken};
 use crate::http::{HostName, RequestHead};
 use crate::observe::TokenOutcome;
-use crate::oidc::{self, Standing, Stands, TokenError, TokenFacts, TokenFault};
+use crate::oidc::{self, Provider, Standing, Stands, TokenError, TokenFacts, TokenFault};
 use crate::policy::{Bearer, Prepared, SessionFacts, SessionKind, Subject};
 use crate::session::{self, Revocations, SessionCache, TokenMarks};
 use crate::snapshot::{Application, BearerAccess};
@@ -67,7 +68,7 @@ impl TokenHolder {
         (facts, standing): (TokenFacts, Standing),
     ) -> Self {
         let label = label(&facts);
-        let revoked = revoked(access.provider.name(), &facts, &label);
+        let revoked = revoked(&access.provider, &facts, &label);
         let client: Option<Box<str>> = facts.client.as_deref().map(Into::into);
         let counted = facts.subject.as_deref().map(Into::into).or_else(|| client.clone()).unwrap_or_default();
         let subject = Arc::new(subject(application, access.provider.name(), facts));
@@ -126,12 +127,14 @@ impl Leash for TokenHolder {
     }
 }
 
-/// By what the token's bearer can be meant in the list of ended sessions. A token that does not say when it was issued counts as older
-/// than any of its entries.
-fn revoked(provider: &str, facts: &TokenFacts, name: &str) -> session::TokenStanding {
+/// By what the token's bearer can be meant in the list of ended sessions. It may have been issued as much earlier than it says as the provider's
+/// clock may be ahead. A token that does not say when it was issued counts as older than any entry.
+fn revoked(provider: &Provider, facts: &TokenFacts, name: &str) -> session::TokenStanding {
     let (subject, claims) = (facts.subject.as_deref(), &facts.claims);
+    let issued_at = facts.issued_at.map(|at| at.before(provider.clock_skew()));
+    let provider = provider.name();
     let marks = TokenMarks { provider, subject, sid: claims.text("sid"), email: claims.text("email"), name };
-    session::TokenStanding::new(&marks, facts.issued_at.unwrap_or_default())
+    session::TokenStanding::new(&marks, issued_at.unwrap_or_default())
 }
 
 /// The most telling name: of the person, else of the client.
@@ -204,7 +207,7 @@ pub(super) async fn authenticate(
     access.metrics.count(match outcome.as_ref().map_err(|error| error.fault()) {
         Ok(_) => TokenOutcome::Accepted,
         Err(TokenFault::Unavailable) => TokenOutcome::Unavailable,
-        Err(TokenFault::Invalid | TokenFault::Scope) => TokenOutcome::Refused,
+        Err(TokenFault::Invalid | TokenFault::Scope | TokenFault::TooMany) => TokenOutcome::Refused,
     });
     outcome.map_err(BearerError::Token)
 }
@@ -235,7 +238,7 @@ async fn accept(
     token: &BearerToken,
 ) -> Result<Arc<TokenHolder>, TokenError> {
     access.metrics.validations.inc();
-    let (facts, standing) = access.provider.accept(token.text(), terms).await?.into_facts();
+    let (facts, standing) = access.provider.accept(token.text(), terms, &Stranger(exchange)).await?.into_facts();
     // Rules would decide as if there were nothing, and most of the claims that tell are not kept.
     if place.0.claims_read().iter().any(|claim| oidc::left_out(&facts.claims, claim)) {
         return Err(TokenError::ClaimLeftOut);
@@ -277,6 +280,7 @@ impl BearerError {
                 TokenFault::Invalid => (StatusCode::UNAUTHORIZED, Some("invalid_token")),
                 TokenFault::Scope => (StatusCode::FORBIDDEN, Some("insufficient_scope")),
                 TokenFault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, None),
+                TokenFault::TooMany => (StatusCode::TOO_MANY_REQUESTS, None),
             },
         }
     }

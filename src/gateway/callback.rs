@@ -1,6 +1,7 @@
 //! The provider's response comes back: a login becomes a session, or ends with a reason.
 //!
-//! The pending login's cookie is found by the response's `state`, used once and removed. A login that is only stale begins again by itself at the
+//! The pending login's cookie is found by the response's `state`, used once and removed; a response at another address than that of the provider where
+//! the login began is refused before anything is asked (R10). A login that is only stale begins again by itself at the
 //! page asked for, at most once (R08); so does one that is too old for the rule that wanted it, then with a demand for credentials
 //! (R13). The person then goes to a path on this host, and nowhere else (O01).
 //!
@@ -21,7 +22,7 @@ use super::challenge::{begin, front_door, home, login_of, make_room};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, kept_form, logout, provider_of, refresh, sign_in};
+use super::{Exchange, begun, kept_form, logout, provider_of, refresh, sign_in};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
@@ -38,6 +39,13 @@ const AGAIN: Duration = Duration::from_secs(120);
 const DESCRIBED: usize = 200;
 /// How long a browser remembers that it was given a large session.
 const ARRIVED: Duration = Duration::from_secs(30);
+
+/// Whether responses may come to this address: the one for all of a host, or that of a provider that people sign in at here.
+pub(super) fn is_address(path: &str, route: &Route<'_>) -> bool {
+    let Some(below) = path.strip_prefix(CALLBACK) else { return false };
+    let Some(name) = below.strip_prefix('/') else { return below.is_empty() };
+    route.neighbours.iter().filter_map(|application| application.provider()).any(|provider| provider.name() == name)
+}
 
 /// Finishes a login whose response came in a redirect.
 pub(super) async fn answer(
@@ -69,7 +77,7 @@ pub(super) async fn answer_posted(
     let mut response = match params.state() {
         Some(state) if !known => {
             let state: String = byte_serialize(state.as_bytes()).collect();
-            redirect(&format!("{CALLBACK}?state={state}"))?
+            redirect(&format!("{}?state={state}", exchange.head.path))?
         }
         _ => finish(exchange, route, headers, &params, account).await?,
     };
@@ -121,21 +129,24 @@ async fn finish(
     let metrics = exchange.gateway.common.metrics.provider(provider.name());
     let spent = pending_cookie(&cookie_name, exchange);
     let spent = if provider.posts_back() { spent.removal_across_sites() } else { spent.removal() };
-    let finished = provider.finish(&pending, params, &exchange.redirect_uri()).await;
+    // Whose response it is, its address says, and not `state`, which any provider may have passed on (RFC 9700 section 4.4).
+    let finished = match exchange.head.path.as_str() == provider.callback_path() {
+        true => provider.finish(&pending, params, &exchange.redirect_uri(provider)).await,
+        false => Err(LoginError::CallbackMismatch),
+    };
     let finished = finished.and_then(|signed_in| young_enough(signed_in, &pending, exchange.gateway.now()));
     match finished.and_then(|signed_in| complete(signed_in, application)) {
         Ok(signed_in) => {
-            let mut response =
-                match begin_session(exchange, route, application, (&signed_in, &pending.nonce), headers, now) {
-                    Ok(fields) => {
-                        metrics.succeeded.inc();
-                        arrived(exchange, (&pending, provider), headers, fields)?
-                    }
-                    Err(refusal) => {
-                        metrics.failed.inc();
-                        refusal.answer(exchange.form.read(), account)
-                    }
-                };
+            let mut response = match begin_session(exchange, route, application, (&signed_in, &pending), headers, now) {
+                Ok(fields) => {
+                    metrics.succeeded.inc();
+                    arrived(exchange, (&pending, provider), headers, fields)?
+                }
+                Err(refusal) => {
+                    metrics.failed.inc();
+                    refusal.answer(exchange.form.read(), account)
+                }
+            };
             append(&mut response, spent);
             make_room(exchange, (application, route.host), &mut response, headers, now);
             Ok(response)
@@ -291,17 +302,19 @@ async fn begin_again(
     again: Again,
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
-    let redirect_uri = exchange.redirect_uri();
+    let provider = provider_of(application)?;
+    let redirect_uri = exchange.redirect_uri(provider);
     let request = LoginRequest {
         acr: &pending.acr,
+        also_good: &pending.also_good,
         max_age: pending.max_age,
         force: again.force,
+        origin: pending.origin,
         ..login_of(application, &redirect_uri, pending.return_to.clone())
     };
     let mut response = begin(exchange, application, route.host, request, headers, now).await?;
     let counted = again_cookie(exchange);
-    let posts_back = application.provider().is_some_and(|provider| provider.posts_back());
-    let counted = if posts_back { counted.header_across_sites() } else { counted.header() };
+    let counted = if provider.posts_back() { counted.header_across_sites() } else { counted.header() };
     append(&mut response, again.spent.into_iter().chain(counted.filter(|_| again.counts)));
     Ok(response)
 }
@@ -311,13 +324,15 @@ fn begin_session(
     exchange: &Exchange<'_>,
     route: &Route<'_>,
     application: &Arc<Application>,
-    (signed_in, nonce): (&SignedIn, &str),
+    (signed_in, pending): (&SignedIn, &PendingLogin),
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Vec<HeaderValue>, Refusal> {
     let provider = provider_of(application)?;
+    let id = SessionId::new();
     let mut session = Session {
-        id: SessionId::new(),
+        id,
+        root: id,
         provider: provider.name().into(),
         registration: provider.registration(),
         subject: signed_in.subject.as_str().into(),
@@ -332,12 +347,16 @@ fn begin_session(
         claims: Claims::default(),
         absent_claims: Vec::new(),
     };
+    session.root = begun::root(exchange, application, route.host, (&session, pending.origin), headers, now);
     session.take_claims(signed_in.claims.clone(), application.claims_read());
-    let ticket = refresh::provide(exchange, application, route.host, &mut session, (signed_in, nonce), headers);
+    begun::refuse_ended(exchange, application, &session)?;
+    let ticket =
+        refresh::provide(exchange, application, route.host, &mut session, (signed_in, &pending.nonce), headers);
     let mut fields = give(exchange, application, route.host, &session, headers).map_err(|error| {
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
+    exchange.gateway.common.memory.successors.took_over(&session, exchange.gateway.now());
     fields.extend(ticket);
     fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{Method, Response, StatusCode};
 
+use super::begun::origin;
 use super::callback::arrived_cookie;
 use super::content::{Content, redirect};
 use super::refusal::Refusal;
@@ -64,7 +65,7 @@ pub(super) async fn ordinary(
     now: Timestamp,
 ) -> Result<Response<Content>, Refusal> {
     let acr = application.policy().login().map(|login| login.acr.as_slice()).unwrap_or_default();
-    let redirect_uri = exchange.redirect_uri();
+    let redirect_uri = exchange.redirect_uri(provider_of(application)?);
     let also_good = application.policy().stronger_acr();
     let silent = application.policy().session().group.is_some();
     let request = LoginRequest { acr, also_good, silent, ..login_of(application, &redirect_uri, return_to) };
@@ -96,7 +97,7 @@ pub(super) async fn step_up(
     if !is_navigation(exchange, scrubbed) {
         return Ok(unauthorised(exchange, application, scrubbed, &insufficient(requirement)));
     }
-    let redirect_uri = exchange.redirect_uri();
+    let redirect_uri = exchange.redirect_uri(provider_of(application)?);
     let login = login_of(application, &redirect_uri, asked_for(exchange, application));
     let max_age = requirement.max_age.or(login.max_age);
     let request = LoginRequest { acr: requirement.acr, also_good: requirement.also_good, max_age, ..login };
@@ -117,7 +118,7 @@ pub(super) fn login_of<'a>(
 /// Begins a login: a redirect to the provider, and a cookie that remembers what it is for.
 pub(super) async fn begin(
     exchange: &Exchange<'_>,
-    application: &Application,
+    application: &Arc<Application>,
     host: &HostName,
     request: LoginRequest<'_>,
     headers: &HeaderMap,
@@ -125,6 +126,8 @@ pub(super) async fn begin(
 ) -> Result<Response<Content>, Refusal> {
     limits::stranger(exchange)?;
     let provider = provider_of(application)?;
+    let origin = origin(exchange, application, host, headers, now).or(request.origin);
+    let request = LoginRequest { origin, ..request };
     let begun = match provider.begin(request.clone()).await {
         Err(LoginError::Unavailable(_)) => {
             provider.discovered_now().await.map_err(|_| Refusal::provider_unavailable(&request.return_to))?;

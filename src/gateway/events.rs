@@ -32,10 +32,10 @@ use crate::clock::Timestamp;
 use crate::oidc::okta_hook::{self, HookEvent};
 use crate::oidc::{LogoutToken, MAX_SIGNAL, Meant, Provider, SecurityEvent, SignalError, UnverifiedToken};
 use crate::pages;
-use crate::session::{Cause, Effect, Order, Revoked, Tag, Wanted, Whom};
+use crate::session::{Cause, Effect, Order, Revoked, Sender, Tag, Wanted, Whom};
 use crate::snapshot::Application;
 use crate::upstream::BodyError;
-use fault::Fault;
+pub(super) use fault::Fault;
 
 /// How long a sender may take for a message.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,10 +79,11 @@ async fn take_logout(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBod
     let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
     let (Some((_, token)), None) = (tokens.next(), tokens.next()) else { return Err(Fault::NoToken) };
     let token = UnverifiedToken::parse(&token)?;
+    let sender = Sender::Logout { issuer: token.issuer().unwrap_or_default() };
     let (mut orders, mut fault) = (Vec::new(), None);
     for provider in addressed(exchange, |provider| provider.is_addressed(&token))? {
         match provider.verify_logout_token(&token).await {
-            Ok(said) => orders.push(logout_order(provider.name(), &said, exchange.gateway.now())),
+            Ok(said) => orders.push(logout_order(provider.name(), sender, &said, exchange.gateway.now())),
             Err(error) => fault = fault.or(Some(error)),
         }
     }
@@ -91,7 +92,7 @@ async fn take_logout(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBod
 
 /// By sid that login, by sub all of the person's, whatever began before now: a provider's clock may be behind, and a logout without effect is
 /// worse than a sign-in too many. A session for which the provider named no sid cannot be told from the one meant.
-fn logout_order(provider: &str, said: &LogoutToken, now: Timestamp) -> Order {
+fn logout_order(provider: &str, sender: Sender<'_>, said: &LogoutToken, now: Timestamp) -> Order {
     let LogoutToken { jti, sid, subject } = said;
     let person = subject.as_deref().map(|subject| Whom::Person { provider, subject });
     let ended = |whom: &Whom<'_>| Wanted::new(whom, now, Cause::BackChannel, Effect::Ended);
@@ -104,7 +105,7 @@ fn logout_order(provider: &str, said: &LogoutToken, now: Timestamp) -> Order {
         }
         (None, _) => person.iter().map(ended).collect(),
     };
-    Order { wanted, message: Some(Tag::message(provider, jti)) }
+    Order { wanted, message: Some(Tag::message(provider, sender, jti)) }
 }
 
 /// Takes a security event token (RFC 8935 section 2).
@@ -164,12 +165,13 @@ async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) 
     if !for_whom.iter().all(|provider| may_send(provider)) {
         return Err(Fault::Unauthorised);
     }
+    let sender = Sender::Events { issuer: token.issuer().unwrap_or_default() };
     let (mut orders, mut fault, mut of_nobody) = (Vec::new(), None, true);
     for provider in for_whom {
         match provider.verify_security_event(&token).await {
             Ok(said) => {
                 of_nobody &= said.is_of_nobody();
-                orders.push(event_order(provider.name(), &said));
+                orders.push(event_order(provider.name(), sender, &said));
             }
             Err(error) => fault = fault.or(Some(error)),
         }
@@ -178,11 +180,11 @@ async fn take_set(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) 
     Ok(if of_nobody { Heard::OfNobody } else { Heard::OfSomebody })
 }
 
-fn event_order(provider: &str, said: &SecurityEvent) -> Order {
+fn event_order(provider: &str, sender: Sender<'_>, said: &SecurityEvent) -> Order {
     let wanted = said.asked.iter().flat_map(|asked| {
         who(&asked.meant, provider, |whom| Wanted::new(whom, asked.before, Cause::SecurityEvent, asked.effect))
     });
-    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, &said.jti)) }
+    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, sender, &said.jti)) }
 }
 
 /// A subject's entries in the list: the session where one is named, of the person where one is named too.
@@ -195,15 +197,12 @@ fn who(meant: &Meant, provider: &str, wanted: impl Fn(&Whom<'_>) -> Wanted) -> V
     meant.people.iter().map(|person| session.clone().and(&person.at(provider))).collect()
 }
 
-const NO_CHALLENGE: &str = "there is no X-Okta-Verification-Challenge, or it is too long";
-
-#[derive(Serialize)]
-struct HookError {
-    error: &'static str,
-}
-
 /// Answers Okta's one-time question whether this address expects its hooks.
-pub(super) fn okta_challenge(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<Response<Content>, Refusal> {
+pub(super) fn okta_challenge(
+    exchange: &Exchange<'_>,
+    headers: &HeaderMap,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
     #[derive(Serialize)]
     struct Verification<'a> {
         verification: &'a str,
@@ -213,7 +212,8 @@ pub(super) fn okta_challenge(exchange: &Exchange<'_>, headers: &HeaderMap) -> Re
     }
     let challenge = headers.get(&CHALLENGE).and_then(|value| value.to_str().ok());
     let Some(verification) = challenge.filter(|value| value.len() <= MAX_CHALLENGE) else {
-        return Ok(said(StatusCode::BAD_REQUEST, serde_json::to_vec(&HookError { error: NO_CHALLENGE }).ok()));
+        note(exchange, account, "events_okta", Some(Fault::NoChallenge.code()));
+        return Ok(no_hook(&Fault::NoChallenge));
     };
     Ok(said(StatusCode::OK, serde_json::to_vec(&Verification { verification }).ok()))
 }
@@ -232,8 +232,16 @@ pub(super) async fn okta(
     note(exchange, account, "events_okta", taken.as_ref().err().map(Fault::code));
     match taken {
         Ok(()) => Ok(said(StatusCode::OK, None)),
-        Err(fault) => Ok(said(fault.status(), serde_json::to_vec(&HookError { error: fault.text() }).ok())),
+        Err(fault) => Ok(no_hook(&fault)),
     }
+}
+
+fn no_hook(fault: &Fault) -> Response<Content> {
+    #[derive(Serialize)]
+    struct Error {
+        error: &'static str,
+    }
+    said(fault.status(), serde_json::to_vec(&Error { error: fault.text() }).ok())
 }
 
 async fn take_hook(exchange: &Exchange<'_>, headers: &HeaderMap, body: SentBody) -> Result<(), Fault> {
@@ -259,7 +267,7 @@ fn hook_order(provider: &str, event: &HookEvent, now: Timestamp) -> Order {
     let before = event.at.map_or(now, |at| at.after(LEEWAY)).min(now);
     let people = event.people.iter().map(|subject| Whom::Person { provider, subject });
     let wanted = people.map(|whom| Wanted::new(&whom, before, Cause::OktaHook, event.effect));
-    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, &event.uuid)) }
+    Order { wanted: wanted.collect(), message: Some(Tag::message(provider, Sender::OktaHook, &event.uuid)) }
 }
 
 /// Ends the sessions of all orders at once, then waits until that is written; what came before changes nothing and is accepted when it is
@@ -342,7 +350,7 @@ async fn read(headers: &HeaderMap, kinds: &[&str], body: SentBody, most: usize) 
 }
 
 /// What became of a message, for log and metrics; `odd` is what else than that it was accepted.
-fn note(exchange: &Exchange<'_>, account: &mut Account, endpoint: &'static str, odd: Option<&'static str>) {
+pub(super) fn note(exchange: &Exchange<'_>, account: &mut Account, endpoint: &'static str, odd: Option<&'static str>) {
     account.failed(odd.unwrap_or("signal_accepted"));
     exchange.gateway.common.metrics.signal(endpoint, odd.unwrap_or("accepted"));
 }

@@ -6,8 +6,8 @@
 //! push out what was proved (`session::revocation`). When our cookie does come along and is of that session, it is ended for good, like a
 //! sign-out.
 //!
-//! The answer may be framed by the provider, and by nobody else. Trust boundary: anybody. Specification: Front-Channel Logout 1.0
-//! sections 2 and 3.
+//! The answer may be framed by the provider, and by nobody else; it is 503 where what was ended could not be written down. Trust boundary:
+//! anybody. Specification: Front-Channel Logout 1.0 sections 2 and 3.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,15 @@ use url::form_urlencoded;
 
 use super::account::Account;
 use super::content::Content;
+use super::events::{self, Fault};
 use super::refusal::Refusal;
-use super::{Exchange, events, logout};
+use super::{Exchange, logout};
 use crate::pages;
 use crate::session::{Cause, Effect, Keeping, Wanted, Whom};
 use crate::snapshot::Route;
 
+/// What it is called in the metrics.
+const ENDPOINT: &str = "frontchannel_logout";
 /// The longest `sid`.
 const MAX_SID: usize = 512;
 
@@ -43,11 +46,11 @@ pub(super) async fn answer(
     let mut senders = events::providers(exchange);
     let named = named(exchange.head.query.as_deref().unwrap_or_default());
     senders.retain(|provider| named.as_ref().is_some_and(|named| named.issuer == provider.issuer()));
-    let (metrics, now) = (&exchange.gateway.common.metrics, exchange.gateway.now());
+    let now = exchange.gateway.now();
     let Some(named) = named.filter(|_| !senders.is_empty()) else {
-        account.failed("signal_front_channel");
-        metrics.signal("frontchannel_logout", "signal_front_channel");
-        return Ok(said(StatusCode::BAD_REQUEST, "'none'", "This is no sign-out of a provider that is known here."));
+        let fault = Fault::FrontChannel;
+        events::note(exchange, account, ENDPOINT, Some(fault.code()));
+        return Ok(said(fault.status(), "'none'", fault.text()));
     };
     let mut wanted = Vec::new();
     for provider in &senders {
@@ -61,18 +64,20 @@ pub(super) async fn answer(
             && senders.iter().any(|provider| *provider.name() == *session.provider);
         if of_it {
             account.recognised(&known);
-            let own = Wanted::new(&Whom::Session(&session.id), now, Cause::SignedOut, Effect::Ended);
+            let own = Wanted::new(&Whom::Session(&session.root), now, Cause::SignedOut, Effect::Ended);
             // In a writing of its own: it does not share the fate of hearsay.
             keeping = keeping.and(revocations.revoke(vec![own], now));
         }
     }
     let kept = keeping.and(revocations.revoke(wanted, now)).is_kept().await;
-    account.failed(if kept { "signal_accepted" } else { "signal_not_kept" });
-    metrics.revoked(Cause::FrontChannel);
-    metrics.signal("frontchannel_logout", "accepted");
+    exchange.gateway.common.metrics.revoked(Cause::FrontChannel);
+    let fault = (!kept).then_some(Fault::NotKept);
+    events::note(exchange, account, ENDPOINT, fault.as_ref().map(Fault::code));
+    let status = fault.as_ref().map_or(StatusCode::OK, Fault::status);
+    let text = if kept { "Signed out." } else { "Signed out, but this could not be written down." };
     let frames: BTreeSet<String> = senders.iter().flat_map(|provider| provider.origins()).collect();
     let frames = frames.into_iter().collect::<Vec<_>>().join(" ");
-    Ok(said(StatusCode::OK, &frames, "Signed out."))
+    Ok(said(status, &frames, text))
 }
 
 /// Section 3: `iss` and `sid` come together; each once.

@@ -6,7 +6,7 @@
 //! that no other site can put words into anybody's mouth. No script, no storage that a script could read.
 //!
 //! Bounds: [`MAX_FORM`] bytes a form; [`AT_ONCE`] forms in memory, [`OF_ONE`] of one address, each at most about five times its size while its page is being
-//! made, given back when the page was sent; [`MAX_KEPT`] cookies in a browser; [`USED`] identifiers of forms that were sent.
+//! made, given back when the page was taken, or was not taken for too long; [`MAX_KEPT`] cookies in a browser; [`USED`] identifiers of forms that were sent.
 //! Trust boundary: body and fields are a stranger's; nothing of them is shown but the path, which is canonical.
 
 use std::net::IpAddr;
@@ -150,15 +150,6 @@ impl Forms {
     }
 }
 
-/// A page that holds its room until it was sent.
-struct Held(Bytes, #[expect(dead_code, reason = "dropping it gives the room back")] Room);
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// Whether the policy wants the form of this request kept, and a page of this origin sent it for a person.
 pub(super) fn is_own_form(exchange: &Exchange<'_>, application: &Application, headers: &HeaderMap) -> bool {
     exchange.head.method == Method::POST
@@ -295,7 +286,7 @@ fn show(exchange: &Exchange<'_>, application: &Application, page: &Page<'_>, roo
     if response.status() == StatusCode::UNAUTHORIZED {
         set(&mut response, &challenge(application));
     }
-    response.map(|body| Content::own(Bytes::from_owner(Held(body, room))))
+    response.map(|page| Content::holding(page, room))
 }
 
 fn not_kept(exchange: &Exchange<'_>, application: &Application, why: NotKept) -> Response<Content> {

@@ -3,7 +3,8 @@
 //! What costs least is asked first. [`at_the_door`], before anything is opened: the client's network, then the application's rates per
 //! address. [`of_person`], once it is known who asks and before a provider is: its rates per person. [`of_rule`], once a rule has decided,
 //! whatever it decided: the rule's own. [`enter`], before a request goes out: how many are in the application. [`stranger`] holds for the
-//! whole gateway, where somebody unknown makes it work: logins that begin and come back, forms that are kept, addresses of nothing.
+//! whole gateway, where somebody unknown makes it work: logins that begin and come back, forms that are kept, addresses of nothing; and
+//! [`Stranger`] where they make a provider work: questions about tokens that are not good.
 //!
 //! Whoever is over a limit of their own gets 429 and is told when to come again; where the application is full, everybody gets 503
 //! (decision 0049). A limit that observes is counted like others and refuses nobody. An application without limits costs one branch each time.
@@ -22,6 +23,7 @@ use super::{Exchange, Gateway};
 use crate::http::CanonicalPath;
 use crate::limit::{CrowdPlace, Moment, Place, Who};
 use crate::observe::Decision;
+use crate::oidc::Questioner;
 use crate::policy::Per;
 use crate::snapshot::{Application, Limiter, Route};
 
@@ -147,9 +149,22 @@ pub(super) fn enter(
 
 /// Counts what a stranger makes the gateway do.
 pub(super) fn stranger(exchange: &Exchange<'_>) -> Result<(), Refusal> {
-    let common = &exchange.gateway.common;
-    let taken = common.strangers.take(Who::at(exchange.origin.client), moment(exchange.gateway));
-    taken.map_err(|wait| Refusal::Over(Over::Rate(wait)))
+    Stranger(exchange).asks().map_err(|wait| Refusal::Over(Over::Rate(wait)))
+}
+
+/// Whoever sends a request, as long as nobody knows who they are.
+pub(super) struct Stranger<'a>(pub(super) &'a Exchange<'a>);
+
+impl Questioner for Stranger<'_> {
+    fn asks(&self) -> Result<(), Duration> {
+        let Exchange { gateway, origin, .. } = self.0;
+        gateway.common.strangers.take(Who::at(origin.client), moment(gateway))
+    }
+
+    fn asked_for_nothing(&self) {
+        let Exchange { gateway, origin, .. } = self.0;
+        gateway.common.strangers.give_back(Who::at(origin.client), moment(gateway));
+    }
 }
 
 /// Whose request it is, for limits that count people.

@@ -1,8 +1,9 @@
 //! The end of a session by the person's own wish.
 //!
-//! A plain link only asks (C14): the page's form carries a sealed token made for this session, and the POST must bring it or come from our own
-//! origin. Then every session cookie of the host goes, the sessions themselves are ended so that a copy of the cookie is worth nothing (L07), and
-//! the browser is sent to the provider's logout where there is one. Coming back proves nothing and changes nothing (R04). With `everywhere`
+//! A plain link only asks (C14): the page's form carries a sealed token made for the session that it shows, and the POST must bring one that was made
+//! for a session that this browser holds here, or come from our own origin. Then every session cookie of the host goes, the sessions themselves are ended
+//! so that a copy of the cookie is worth nothing (L07), and the browser is sent to the provider's logout where there is one. Coming back proves nothing
+//! and changes nothing (R04). With `everywhere`
 //! in the form all of the person's sessions behind this gateway end.
 //!
 //! The ID token for `id_token_hint` is kept in a sealed cookie of its own that browsers send to this address only, so that it does not travel
@@ -66,14 +67,14 @@ pub(super) async fn end(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let sessions: Vec<Arc<Known>> = all_held(exchange, route, headers).collect();
-    let known = sessions.first();
-    if let Some(known) = known {
-        account.recognised(known);
+    let mut known = sessions.first();
+    if let Some(first) = known {
+        account.recognised(first);
         let form = read_form(exchange, body).await;
-        let ours = is_own_origin(exchange, headers) || token_fits(exchange, route, known, &form);
-        if !ours {
-            return Err(Refusal::ForeignSignOut);
-        }
+        // The page shows a session that is good, which the first one need not be.
+        let shown = sessions.iter().find(|session| token_fits(exchange, route, session, &form));
+        known = shown.or(known.filter(|_| is_own_origin(exchange, headers)));
+        account.recognised(known.ok_or(Refusal::ForeignSignOut)?);
         revoke(exchange, &sessions, form_value(&form, "everywhere").is_some()).await;
     }
     let mut response = match known.and_then(|known| provider_logout(exchange, route, known.application(), headers)) {
@@ -81,7 +82,8 @@ pub(super) async fn end(
         None => redirect(SIGNED_OUT)?,
     };
     let sessions = route.neighbours.iter().flat_map(|application| take_away(exchange, application, headers));
-    let hint = hint_cookie(exchange, "").removal();
+    // A form of another site comes without our cookies, and what its answer takes away is gone.
+    let hint = cookie::find(headers, hint_name(exchange)).and_then(|_| hint_cookie(exchange, "").removal());
     let arrived = arrived_cookie(exchange, "");
     let arrived = cookie::find(headers, arrived.name).and_then(|_| arrived.removal());
     for field in sessions.chain(hint).chain(arrived) {
@@ -153,10 +155,10 @@ async fn revoke(exchange: &Exchange<'_>, sessions: &[Arc<Known>], everywhere: bo
     let (common, now) = (&exchange.gateway.common, exchange.gateway.now());
     let cause = if everywhere { Cause::SignedOutEverywhere } else { Cause::SignedOut };
     let wanted = sessions.iter().flat_map(|known| {
-        let Session { id, provider, subject, .. } = known.session();
+        let Session { root, provider, subject, .. } = known.session();
         // A name that stands for another provider by now calls somebody else so.
         let is_known = known.is_of_its_provider();
-        let whom = if everywhere && is_known { Whom::Person { provider, subject } } else { Whom::Session(id) };
+        let whom = if everywhere && is_known { Whom::Person { provider, subject } } else { Whom::Session(root) };
         let group = known.application().policy().session().group.as_deref().filter(|_| !everywhere && is_known);
         let group = group.map(|group| Whom::GroupPerson { group, provider, subject });
         std::iter::once(whom).chain(group).map(|whom| Wanted::new(&whom, now, cause, Effect::Ended))

@@ -12,14 +12,14 @@ use serde_json::value::RawValue;
 
 use super::account::Account;
 use super::addresses::LOGOUT;
-use super::authenticate::Known;
+use super::authenticate::{Known, authenticate};
 use super::content::Content;
 use super::refusal::Refusal;
 use super::{Exchange, logout};
 use crate::claims::Text;
 use crate::clock::Timestamp;
 use crate::pages::{self, Form, Me, Page};
-use crate::session::Session;
+use crate::session::{NoSession, Session};
 use crate::snapshot::Route;
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -58,7 +58,7 @@ pub(super) fn answer(
 ) -> Result<Response<Content>, Refusal> {
     let form = form(exchange, headers);
     let Some(known) = logout::signed_in(exchange, route, headers).next() else {
-        return nobody(exchange, route, form);
+        return nobody(exchange, route, headers, form, account);
     };
     account.recognised(&known);
     match form {
@@ -75,9 +75,17 @@ fn form(exchange: &Exchange<'_>, headers: &HeaderMap) -> Form {
     }
 }
 
-fn nobody(exchange: &Exchange<'_>, route: &Route<'_>, form: Form) -> Result<Response<Content>, Refusal> {
+fn nobody(
+    exchange: &Exchange<'_>,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+    form: Form,
+    account: &mut Account,
+) -> Result<Response<Content>, Refusal> {
     let signs_in = route.neighbours.iter().rev().find(|application| application.provider().is_some());
     let application = signs_in.ok_or(Refusal::UnknownReserved)?;
+    let no_session = authenticate(exchange, application, route.host, headers, exchange.gateway.now()).err();
+    account.failed(no_session.unwrap_or(NoSession::Absent).code());
     let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: application.policy().prefix() };
     let mut response = page.answer(form, exchange.request_id.as_str()).map(Content::own);
     let challenge = HeaderValue::try_from(format!("Bearer realm=\"{}\"", application.name()))?;

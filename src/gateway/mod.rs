@@ -15,6 +15,7 @@ mod account;
 mod addresses;
 mod authenticate;
 mod bearer;
+mod begun;
 mod callback;
 mod caller;
 mod challenge;
@@ -39,6 +40,7 @@ mod request_id;
 mod resend;
 mod reserved;
 mod sign_in;
+mod successors;
 mod transport;
 
 use std::net::SocketAddr;
@@ -58,6 +60,7 @@ use crate::http::forwarded::{ChainError, Origin};
 use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
 use crate::observe::{Decision, LogLane, Metrics};
+use crate::oidc::Provider;
 use crate::pages::Form;
 use crate::session::{CacheKey, Revocations, SessionCache};
 use crate::snapshot::{Application, Route, Snapshot};
@@ -76,6 +79,7 @@ pub use observed::decided;
 use proxy::Sent;
 use refusal::Refusal;
 use request_id::{RequestId, RequestIds};
+use successors::Successors;
 pub use transport::{ListenerRules, TlsConnection};
 
 /// Sessions that a worker keeps open, of those that were brought to it twice.
@@ -130,11 +134,12 @@ pub struct Common {
     pub memory: SessionMemory,
 }
 
-/// What a process remembers of sessions beside the browsers' cookies: refreshes under way, kept forms that were sent. Only requests that
+/// What a process remembers of sessions beside the browsers' cookies: refreshes under way, sessions that took another's place, kept forms that were sent. Only requests that
 /// need it look.
 #[derive(Default)]
 pub struct SessionMemory {
     flights: Arc<Flights>,
+    successors: Successors,
     forms: Forms,
 }
 
@@ -240,6 +245,7 @@ impl Gateway {
         if parts.headers.len() > self.common.header_count && fields(&parts.headers) > self.common.header_count {
             return Err(Refusal::HeadTooLarge);
         }
+        RequestHead::check_scheme(parts, connection.scheme, connection.tls.is_some()).map_err(Refusal::Head)?;
         let head = RequestHead::parse_on(&connection.seen, parts, &|host| self.common.state.load().path_switches(host));
         let head = Arc::new(head.map_err(Refusal::Head)?);
         let origin = self.origin(connection, parts).map_err(Refusal::Forwarded)?;
@@ -328,8 +334,8 @@ impl Exchange<'_> {
     }
 
     /// The callback's address on this host, as it is registered at the provider.
-    fn redirect_uri(&self) -> String {
-        format!("{}{}", self.outer_origin(), addresses::CALLBACK)
+    fn redirect_uri(&self, provider: &Provider) -> String {
+        format!("{}{}", self.outer_origin(), provider.callback_path())
     }
 
     /// Sessions and tokens do not travel in clear text: whoever comes that way to a host where people sign in is sent to https.
@@ -362,7 +368,7 @@ impl Exchange<'_> {
 }
 
 /// The provider of an application that a rule wants a session for; the policy room makes sure that there is one.
-fn provider_of(application: &Application) -> Result<&Arc<crate::oidc::Provider>, Refusal> {
+fn provider_of(application: &Application) -> Result<&Arc<Provider>, Refusal> {
     application.provider().ok_or(Refusal::NoProvider)
 }
 

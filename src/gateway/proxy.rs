@@ -38,6 +38,8 @@ pub(super) struct Sent {
     upgrade: Option<Upgrade>,
     /// Whether somebody may have got something of the body.
     has_gone: bool,
+    /// Whether it is a form that was kept and met nobody again: whoever sends it shows its page again.
+    pub(super) met_nobody: bool,
 }
 
 /// A request on its way to the application. Dropped, also because the client left, it says whether the application may have got something of it.
@@ -61,18 +63,12 @@ pub(super) enum SentBody {
 impl Sent {
     /// A form that was kept.
     pub(super) fn kept(body: Bytes) -> Self {
-        Self { body: SentBody::Kept(body), upgrade: None, has_gone: false }
+        Self { body: SentBody::Kept(body), upgrade: None, has_gone: false, met_nobody: false }
     }
 
     /// Whether nobody got anything of the body.
     pub(super) fn is_whole(&self) -> bool {
         !self.has_gone
-    }
-
-    /// The body, to be given to somebody who keeps it.
-    fn hand_over(&mut self) -> SentBody {
-        self.has_gone = true;
-        self.body.take()
     }
 }
 
@@ -80,6 +76,14 @@ impl SentBody {
     /// The body; nothing stays.
     pub(super) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Kept(Bytes::new()))
+    }
+
+    /// Whether nothing comes.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Coming(body) => body.is_empty(),
+            Self::Kept(bytes) => bytes.is_empty(),
+        }
     }
 
     /// The fewest bytes that it may have.
@@ -95,7 +99,7 @@ impl SentBody {
 pub(super) fn split(request: Request<ClientBody>) -> (Sent, Parts) {
     let (parts, mut body) = request.into_parts();
     let upgrade = body.take_upgrade();
-    (Sent { body: SentBody::Coming(body), upgrade, has_gone: false }, parts)
+    (Sent { body: SentBody::Coming(body), upgrade, has_gone: false, met_nobody: false }, parts)
 }
 
 /// Sends the request to the application if the policy allows it; takes the fields and what was sent behind them.
@@ -110,13 +114,18 @@ pub(super) async fn forward(
     limits::at_the_door(exchange, application, account)?;
     let token = token_of(application, headers, exchange, account)?;
     let scrubbed = scrub(std::mem::take(headers), exchange.snapshot.scrub_set());
+    if scrubbed.upgrade().is_some() && !sent.body.is_empty() {
+        return Err(Refusal::UpgradeWithBody);
+    }
     let now = account.at();
     let found = Caller::find(exchange, application, host, scrubbed.headers(), token.as_ref(), now).await;
     limits::of_person(exchange, application, found.as_ref().ok(), account)?;
     let (who, carried) = match found {
-        Err(Nobody::Token(error)) => return Err(Refusal::Bearer(error)),
+        Err(Nobody::Token(error)) => return Err(error.into()),
         Err(Nobody::Session(no_session)) => (Err(no_session), Carried::default()),
-        Ok(Caller::Browser(known)) if known.is_due(now) && counts(exchange, host, &known, &scrubbed, now) => {
+        Ok(Caller::Browser(known))
+            if known.is_due(now) && counts(&facts(exchange, host, &scrubbed, sent), &known, now) =>
+        {
             let refreshing = refresh(exchange, application, host, known, scrubbed.headers(), now);
             let (who, carried) = Box::pin(refreshing).await;
             (who.map(Caller::Browser), carried)
@@ -135,17 +144,20 @@ pub(super) async fn forward(
     }
     // What was refreshed reaches the browser whatever became of the request: the old cookie will not be good for long.
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
-    carry(&mut response, carried.leaving(exchange, application, host));
+    // But not where the person has signed out meanwhile.
+    if who.as_ref().is_ok_and(|caller| caller.leash().holds()) {
+        carry(&mut response, carried.leaving(exchange, application, host));
+    }
     Ok(response)
 }
 
 /// Whether it matters who `known` is; else no session is refreshed for the request, and no cookie goes out with its answer.
-fn counts(exchange: &Exchange<'_>, host: &HostName, known: &Known, scrubbed: &Scrubbed, now: Timestamp) -> bool {
-    !known.application().policy().asks_nobody(&facts(exchange, host, scrubbed), known.prepared(), now)
+fn counts(facts: &RequestFacts<'_>, known: &Known, now: Timestamp) -> bool {
+    !known.application().policy().asks_nobody(facts, known.prepared(), now)
 }
 
 /// What rules are asked about.
-fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrubbed) -> RequestFacts<'a> {
+fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrubbed, sent: &Sent) -> RequestFacts<'a> {
     RequestFacts {
         method: &exchange.head.method,
         host,
@@ -155,6 +167,7 @@ fn facts<'a>(exchange: &'a Exchange<'_>, host: &'a HostName, scrubbed: &'a Scrub
         scheme: exchange.connection.scheme,
         tls: exchange.connection.tls.as_ref().map(|tls| &tls.facts),
         headers: scrubbed.headers(),
+        has_content: !sent.body.is_empty(),
     }
 }
 
@@ -179,7 +192,7 @@ async fn decide(
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let known = who.as_ref().ok();
-    let facts = facts(exchange, host, &brought.scrubbed);
+    let facts = facts(exchange, host, &brought.scrubbed, brought.sent);
     let decision = application.policy().decide(&facts, known.map(Caller::prepared), now);
     account.decided(decided(&decision), decision.rule(), decision.reason());
     observe(application, &facts, known, now, account);
@@ -204,9 +217,13 @@ async fn decide(
                 account.failed(no_session.code());
             }
             let Brought { scrubbed, sent, .. } = brought;
+            if matches!(sent.body, SentBody::Kept(_)) {
+                sent.met_nobody = true;
+                return Err(Refusal::Denied);
+            }
             match kept_form::is_own_form(exchange, application, scrubbed.headers()) {
                 true => {
-                    let body = sent.hand_over();
+                    let body = sent.body.take();
                     Box::pin(kept_form::keep(exchange, application, host, scrubbed.headers(), body, account)).await
                 }
                 false => {
@@ -215,10 +232,11 @@ async fn decide(
                 }
             }
         }
-        Decision::StepUp(requirement) if brought.token.is_some() => {
-            Ok(challenge::step_up_token(exchange, application, &requirement))
-        }
         Decision::StepUp(requirement) => {
+            account.failed("step_up_needed");
+            if brought.token.is_some() {
+                return Ok(challenge::step_up_token(exchange, application, &requirement));
+            }
             Box::pin(challenge::step_up(exchange, application, host, &brought.scrubbed, &requirement, now)).await
         }
         Decision::Answer(said) => reply::answer(said.answer, exchange.head.query.as_deref()),
@@ -288,6 +306,7 @@ async fn send(
             stream(answer.response, leash)
         }
     };
+    let renewal = exchange.gateway.common.memory.successors.leaving(renewal, account.known(), account.at());
     finish(exchange, application, &mut response, renewal);
     Ok(response)
 }
@@ -296,9 +315,10 @@ async fn send(
 fn unanswered(application: &Application, error: UpstreamError, account: &Account) -> Refusal {
     match error {
         UpstreamError::Recalled if account.is_by_token() => Refusal::Bearer(BearerError::Token(TokenError::Revoked)),
-        UpstreamError::Recalled => Refusal::Upstream(error),
         _ => {
-            application.metrics().upstream_failures.inc();
+            if error.is_the_applications() {
+                application.metrics().upstream_failures.inc();
+            }
             Refusal::Upstream(error)
         }
     }
@@ -324,6 +344,7 @@ fn written(
         spelling: application.spelling(),
         // What is public tells nothing of anybody.
         authorization: token.filter(|_| !permit.is_public()).map(BearerToken::field),
+        keep_alive: application.policy().keep_alive(),
     };
     let length = body.length();
     UpstreamRequest::new(brought.scrubbed.take(), permit, exchange.head, telling, body, length)

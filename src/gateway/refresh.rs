@@ -36,8 +36,8 @@ pub(super) struct Carried(Option<Box<Cargo>>);
 
 struct Cargo {
     brought: Arc<Brought>,
-    /// The cookies that came.
-    came: HeaderMap,
+    /// The cookies that came, and when.
+    came: (HeaderMap, Timestamp),
 }
 
 impl Carried {
@@ -47,7 +47,7 @@ impl Carried {
     }
 
     /// The cookies, of an answer that leaves now: from here on the ones from before are good for a while only. Of a later refresh, where there
-    /// was one meanwhile; none where that has reached the browser long ago, or the session is over.
+    /// was one meanwhile; none where that has reached the browser long ago, the session is over, or another has taken its place.
     pub(super) fn leaving(
         self,
         exchange: &Exchange<'_>,
@@ -56,10 +56,12 @@ impl Carried {
     ) -> Vec<HeaderValue> {
         let now = exchange.gateway.now();
         let Some(cargo) = self.0 else { return Vec::new() };
-        let newest = exchange.gateway.common.memory.flights.newest(cargo.brought, now);
+        let (memory, (headers, came)) = (&exchange.gateway.common.memory, cargo.came);
+        let newest = memory.flights.newest(cargo.brought, now);
+        let newest = newest.filter(|brought| !memory.successors.has_other(&brought.session, came));
         let Some(brought) = newest else { return Vec::new() };
         brought.arrives(now);
-        cookies(exchange, application, host, (&brought, now), &cargo.came)
+        cookies(exchange, application, host, (&brought, now), &headers)
     }
 }
 
@@ -88,7 +90,7 @@ pub(super) async fn refresh(
         }
     }
     let came = || headers.get_all(COOKIE).into_iter().map(|field| (COOKIE, field.clone())).collect();
-    (Ok(known), Carried(carried.map(|brought| Box::new(Cargo { brought, came: came() }))))
+    (Ok(known), Carried(carried.map(|brought| Box::new(Cargo { brought, came: (came(), now) }))))
 }
 
 /// What one refresh brings; nothing where the session goes on as it is.
@@ -135,7 +137,7 @@ fn take_off(
     else {
         return;
     };
-    let id = session.id;
+    let Session { root, id, .. } = session;
     tokio::spawn(async move {
         let outcome = ask(&gateway, &provider, &application, (session, ticket, every)).await;
         let now = gateway.now();
@@ -148,8 +150,9 @@ fn take_off(
             Err(error @ RefreshError::Ended(_)) => {
                 counted.refresh_ended.inc();
                 tracing::info!(provider = provider.name(), reason = error.code(), "a refresh ended a session");
-                // What is open under it is closed, and so it stays after a restart.
-                let ended = Wanted::new(&Whom::Session(&id), now, Cause::RefreshRefused, Effect::Ended);
+                // What is open under it is closed, and so it stays after a restart. What grew out of it has a token of its own.
+                let ended =
+                    Wanted::new(&Whom::Branch { root: &root, id: &id }, now, Cause::RefreshRefused, Effect::Ended);
                 gateway.common.metrics.revoked(Cause::RefreshRefused);
                 let keeping = gateway.common.revocations.revoke(vec![ended], now);
                 lead.land(Landing::Ended, now);

@@ -3,6 +3,8 @@
 //! The log gets the reason's code; the client gets a status, a sentence and the request's identifier, and no more than it needs.
 //! Specification: RFC 9110 section 15.
 
+use std::time::Duration;
+
 use http::header::{CONNECTION, InvalidHeaderValue, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 
@@ -17,7 +19,7 @@ use super::limits::Over;
 use super::sign_in;
 use crate::http::forwarded::ChainError;
 use crate::http::{HeadError, PathError, ReturnTo};
-use crate::oidc::{LoginError, ProviderErrorCode};
+use crate::oidc::{LoginError, ProviderErrorCode, TokenError};
 use crate::pages::{Foot, Form, Page};
 use crate::snapshot::Application;
 use crate::upstream::UpstreamError;
@@ -33,6 +35,8 @@ pub(super) enum Refusal {
     Forwarded(ChainError),
     /// A field poses as one that only the gateway may send, and the application wants such requests refused.
     ForgedHeader,
+    /// A body comes with a request for another protocol: what follows the head could be either's.
+    UpgradeWithBody,
     /// No application has this host.
     UnknownHost,
     /// The host's applications do not have this path.
@@ -69,6 +73,11 @@ pub(super) enum Refusal {
     ProviderUnavailable(ReturnTo),
     /// A login made no session.
     Login(Box<FailedLogin>),
+    /// Sessions of this person were ended while the clock was ahead, so every new one is over until then.
+    EndedAhead {
+        /// For how long.
+        wait: Duration,
+    },
     /// The session does not fit into cookies.
     SessionTooLarge,
     /// A sign-out did not come from our own form.
@@ -111,6 +120,16 @@ impl From<InvalidHeaderValue> for Refusal {
     }
 }
 
+/// Whoever brought too many tokens that were not good is a stranger over their limit.
+impl From<BearerError> for Refusal {
+    fn from(error: BearerError) -> Self {
+        match error {
+            BearerError::Token(TokenError::TooMany(wait)) => Self::Over(Over::Rate(wait)),
+            error => Self::Bearer(error),
+        }
+    }
+}
+
 impl Refusal {
     /// A login for `page` that cannot begin because the provider cannot be reached.
     pub(super) fn provider_unavailable(page: &ReturnTo) -> Self {
@@ -129,6 +148,7 @@ impl Refusal {
             Self::HeadTooLarge => "head_too_large",
             Self::Forwarded(error) => error.code(),
             Self::ForgedHeader => "header_forged",
+            Self::UpgradeWithBody => "upgrade_with_body",
             Self::UnknownHost => "host_unknown",
             Self::UnknownPath => "path_unknown",
             Self::ClearText { .. } => "clear_text",
@@ -143,6 +163,7 @@ impl Refusal {
             Self::Denied => "denied",
             Self::ProviderUnavailable(_) => "provider_unavailable",
             Self::Login(failed) => failed.error.code(),
+            Self::EndedAhead { .. } => "ended_ahead",
             Self::SessionTooLarge => "session_too_large",
             Self::ForeignSignOut => "sign_out_foreign",
             Self::KeptForm(error) => error.code(),
@@ -188,6 +209,11 @@ impl Refusal {
             Self::Internal | Self::NoProvider | Self::SessionTooLarge => {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
+            Self::EndedAhead { wait } => {
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                // One that begins at that very moment is ended too.
+                response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
+            }
             Self::ClearText { instead } => lead(instead, StatusCode::PERMANENT_REDIRECT, &mut response),
             Self::ToHttps { instead, status } => lead(instead, *status, &mut response),
             Self::Misdirected => *response.status_mut() = StatusCode::MISDIRECTED_REQUEST,
@@ -198,9 +224,7 @@ impl Refusal {
             Self::Over(over) => drop(response.headers_mut().insert(RETRY_AFTER, over.wait().into())),
             _ => {}
         }
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
-        }
+        invite(&mut response);
         response
     }
 
@@ -222,6 +246,7 @@ impl Refusal {
             Self::ForgedHeader => {
                 Page::BadRequest { reason: "the request carries a header that only the gateway may send" }
             }
+            Self::UpgradeWithBody => Page::BadRequest { reason: "a request for another protocol must not have a body" },
             Self::UnknownHost | Self::UnknownPath | Self::UnknownReserved => Page::NotFound,
             Self::ClearText { .. } | Self::ToHttps { .. } => {
                 Page::BadRequest { reason: "this site is reached over https" }
@@ -239,6 +264,11 @@ impl Refusal {
             },
             Self::ProviderUnavailable(page) => Page::ProviderUnavailable { retry_url: page.as_str() },
             Self::Login(failed) => failed.page(app),
+            Self::EndedAhead { .. } => Page::LoginFailed {
+                what: "You cannot be signed in just now.",
+                advice: "Your sessions were ended while a clock was wrong, and nobody can tell new ones from those. Please try again later; if that does not help, give the request id below to the help desk.",
+                retry_url: None,
+            },
             Self::SessionTooLarge => Page::LoginFailed {
                 what: "Your sign-in carries more information than this gateway can keep.",
                 advice: "Please give the request id below to the help desk: the application's policy should read fewer or smaller claims.",
@@ -253,6 +283,13 @@ impl Refusal {
             }
             Self::Upstream(error) => upstream_page(*error, app, retry_url),
         }
+    }
+}
+
+/// Says when another try may be worth it, where nothing else did (D03).
+fn invite<B>(response: &mut Response<B>) {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
     }
 }
 
@@ -294,5 +331,25 @@ fn path_reason(error: PathError) -> &'static str {
         PathError::RawByte(_) => "the path contains a character that must be percent-encoded",
         PathError::NotUtf8 => "the path is not UTF-8",
         PathError::AboveRoot => "the path climbs above the root",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d03_an_application_whose_connections_are_all_in_use_is_a_503_with_retry_after() {
+        let page = upstream_page(UpstreamError::Busy, "royalty", None);
+        for form in [Form::Html, Form::Json] {
+            let mut answer = page.answer(form, "01JD3V7C6S");
+            invite(&mut answer);
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[RETRY_AFTER], "5");
+        }
+        assert_eq!(Refusal::Upstream(UpstreamError::Busy).code(), "upstream_busy");
+        let mut other = Response::new(());
+        invite(&mut other);
+        assert!(other.headers().is_empty());
     }
 }

@@ -97,6 +97,10 @@ pub(super) async fn answer(
     let again = Exchange { head: &head, origin: exchange.origin.clone(), request_id: exchange.request_id, ..*exchange };
     let mut fields = fields(headers, &form);
     let answered = Box::pin(forward(&again, route.host, application, &mut fields, &mut in_use.sent, account)).await;
+    if in_use.sent.met_nobody {
+        // The session ended on the way.
+        return Ok(kept_form::page(exchange, application, (form.path, &sealed), kept_form::Why::Kept, room));
+    }
     let mut response = answered.unwrap_or_else(|refusal| refusal.answer(exchange.form.read(), account));
     if in_use.sent.is_whole() {
         return Ok(if may_pass(response.status()) {

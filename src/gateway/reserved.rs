@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `backchannel-logout` | POST | a provider's logout token |
 //! | `callback` | GET, POST | the provider's response to a login |
+//! | `callback/NAME` | GET, POST | the same, of a provider with an address of its own |
 //! | `events/okta` | GET, POST | Okta's event hooks |
 //! | `events/set` | POST | security event tokens |
 //! | `frontchannel-logout` | GET | in a frame of the provider's page |
@@ -37,11 +38,13 @@ pub(super) async fn answer(
     body: SentBody,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
+    let path = exchange.head.path.as_str();
+    let path = if callback::is_address(path, route) { CALLBACK } else { path };
     // What makes the gateway, or a provider, work for somebody who is not known yet.
-    if let (CALLBACK | RESEND, &Method::GET | &Method::POST) = (exchange.head.path.as_str(), &exchange.head.method) {
+    if let (CALLBACK | RESEND, &Method::GET | &Method::POST) = (path, &exchange.head.method) {
         limits::stranger(exchange)?;
     }
-    match (exchange.head.path.as_str(), &exchange.head.method) {
+    match (path, &exchange.head.method) {
         (CALLBACK, &Method::GET) => callback::answer(exchange, route, headers, account).await,
         (CALLBACK, &Method::POST) => callback::answer_posted(exchange, route, headers, body, account).await,
         (CALLBACK, _) => Err(Refusal::WrongMethod("GET, POST")),
@@ -59,7 +62,7 @@ pub(super) async fn answer(
         (BACKCHANNEL_LOGOUT, &Method::POST) => events::backchannel_logout(exchange, headers, body, account).await,
         (BACKCHANNEL_LOGOUT | EVENTS_SET, method) if method != Method::POST => Err(Refusal::WrongMethod("POST")),
         (EVENTS_SET, _) => events::set(exchange, headers, body, account).await,
-        (EVENTS_OKTA, &Method::GET) => events::okta_challenge(exchange, headers),
+        (EVENTS_OKTA, &Method::GET) => events::okta_challenge(exchange, headers, account),
         (EVENTS_OKTA, &Method::POST) => events::okta(exchange, headers, body, account).await,
         (EVENTS_OKTA, _) => Err(Refusal::WrongMethod("GET, POST")),
         (FRONTCHANNEL_LOGOUT, &Method::GET) => frontchannel::answer(exchange, route, headers, account).await,

@@ -56,14 +56,14 @@ pub(super) async fn answer(
     let now = exchange.gateway.now();
     match authenticate(exchange, application, route.host, headers, now) {
         // One that is due may be refused as soon as the form is sent: whoever comes here to get on gets one that is not.
-        Ok(known) if known.is_due(now) => {}
+        Ok(known) if known.is_due(now) => account.failed("session_due"),
         Ok(known) => {
             account.recognised(&known);
             let page = Page::SignedIn { app: application.policy().title() };
             return Ok(page.answer(exchange.form.read(), account.request_id().as_str()).map(Content::own));
         }
         Err(_) if query.ends_with(DONE) => return Err(Refusal::login(LoginError::StateUnknown, &back)),
-        Err(_) => {}
+        Err(no_session) => account.failed(no_session.code()),
     }
     if !wants_page(headers) {
         let page = Page::SignInRequired { app: application.policy().title(), sign_in_url: &here };

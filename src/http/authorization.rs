@@ -165,6 +165,8 @@ mod tests {
             b"Bearer abc\xff",
             b"Bearer abc;x",
             b" Bearer abc",
+            // The scheme would be counted from the field's beginning, and what stands behind that is a space and a word.
+            b"       Bearer",
         ] {
             assert_eq!(taken(&[bad]), Err(AuthorizationError::Malformed), "{:?}", String::from_utf8_lossy(bad));
         }

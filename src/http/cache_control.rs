@@ -29,7 +29,10 @@ fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     let Ok(text) = lines.map(|lines| lines.join(", ")) else { return alone() };
     let Some(directives) = directives(&text) else { return alone() };
     let kept: Vec<&str> = directives.iter().copied().filter(|directive| !is_for_all(directive)).collect();
-    let is_private = kept.iter().any(|one| one.eq_ignore_ascii_case("private") || one.eq_ignore_ascii_case("no-store"));
+    let is_kept = |name: &str| kept.iter().any(|one| one.eq_ignore_ascii_case(name));
+    // Caches that know `must-understand` pass over the `no-store` beside it (RFC 9111 section 5.2.2.3).
+    let is_stored = kept.iter().any(|directive| is_named(directive, "must-understand"));
+    let is_private = is_kept("private") || (is_kept("no-store") && !is_stored);
     if is_private && kept.len() == directives.len() {
         return None;
     }
@@ -39,9 +42,13 @@ fn private(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Whether a directive lets shared caches keep an answer. `private` that names fields keeps only those from them.
 fn is_for_all(directive: &str) -> bool {
-    let (name, argument) = directive.split_once('=').map_or((directive, None), |(name, text)| (name, Some(text)));
-    let named = |other: &str| name.trim().eq_ignore_ascii_case(other);
-    named("public") || named("s-maxage") || (named("private") && argument.is_some())
+    let named = |name| is_named(directive, name);
+    named("public") || named("s-maxage") || (named("private") && directive.contains('='))
+}
+
+/// Whether a directive has this name, with an argument or without.
+fn is_named(directive: &str, name: &str) -> bool {
+    directive.split('=').next().unwrap_or_default().trim().eq_ignore_ascii_case(name)
 }
 
 /// The members of a list whose quoted strings may hold commas; none where a quoted string does not end.
@@ -88,6 +95,10 @@ mod tests {
             (&["Public", "S-MaxAge = 5, immutable"], "private, immutable"),
             (&["private=\"x-a, x-b\", no-cache=\"set-cookie\""], "private, no-cache=\"set-cookie\""),
             (&["public, no-store"], "no-store"),
+            // RFC 9111 section 5.2.2.3: a cache that understands the status is to pass over `no-store`.
+            (&["must-understand, no-store, max-age=60"], "private, must-understand, no-store, max-age=60"),
+            (&["no-store", "Must-Understand = 1"], "private, no-store, Must-Understand = 1"),
+            (&["must-understand, private, no-store, public"], "must-understand, private, no-store"),
             (&["public, private, max-age=1"], "private, max-age=1"),
             (&[" , ,"], "private"),
             (&["ext=\"a\\\", public\", max-age=1"], "private, ext=\"a\\\", public\", max-age=1"),
@@ -145,12 +156,14 @@ mod tests {
     proptest! {
         #[test]
         fn c04_no_field_of_an_application_keeps_an_answer_in_a_shared_cache(
-            lines in prop::collection::vec("(public|private|no-store|s-maxage|max-age|[ ,=\"\\\\a1\t]){0,12}", 0..3),
+            lines in prop::collection::vec("(public|private|no-store|must-understand|s-maxage|max-age|[ ,=\"\\\\a1\t]){0,12}", 0..3),
         ) {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let read = strictly(&made(&lines).replace(" | ", ","));
             let name = |one: &str| one.split('=').next().unwrap_or_default().trim().to_owned();
-            prop_assert!(read.iter().any(|one| one == "private" || one == "no-store"), "{read:?}");
+            let overridden = read.iter().any(|one| name(one) == "must-understand");
+            let keeps_out = |one: &String| one == "private" || (one == "no-store" && !overridden);
+            prop_assert!(read.iter().any(keeps_out), "{read:?}");
             prop_assert!(!read.iter().any(|one| name(one) == "public" || name(one) == "s-maxage"), "{read:?}");
         }
     }

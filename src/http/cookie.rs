@@ -14,6 +14,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use memchr::memchr;
 
 use super::fold::FoldedNames;
+use super::path::has_broken_escape;
 
 /// What the names of all our cookies start with, after a prefix.
 pub const BASE_NAME: &str = "lychgate";
@@ -75,12 +76,20 @@ fn name_value(piece: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The name that somebody may take a piece to have. One without `=` is a name without a value to some; and a cookie without a name that
-/// begins with `=` is sent back by browsers without that, so that the name is what stands first in its value.
+/// begins with `=` is sent back by browsers without that, so that the name is what stands first in its value. What else no name may begin
+/// with (RFC 9110 section 5.6.2 calls them delimiters) is passed over by some.
 fn name_as_sent(piece: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();
-    let start = piece.iter().position(|byte| !blank(byte)).unwrap_or(piece.len());
-    let sent = piece.get(start..).unwrap_or_default();
-    sent.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+    let passed_over = |byte: &u8| byte.is_ascii_whitespace() || b"=()<>@,;:\\\"/[]?{}".contains(byte);
+    let sent = match piece.first() {
+        // Almost every name.
+        Some(first) if first.is_ascii_alphanumeric() || *first == b'_' => piece,
+        _ => {
+            let start = piece.iter().position(|byte| !passed_over(byte)).unwrap_or(piece.len());
+            piece.get(start..).unwrap_or_default()
+        }
+    };
+    let end = memchr(b'=', sent).unwrap_or(sent.len());
+    sent.get(..end).unwrap_or_default().trim_ascii()
 }
 
 /// All cookies of a request, in order: name and value.
@@ -96,9 +105,11 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 /// Names of cookies by which a gateway tells an application who asks.
 ///
 /// Applications read cookies in different ways, so a client's cookie goes too when one of them could take it, or a part of it, for one of
-/// these: names count as alike when they fold to the same (PHP makes `_` of dots), are percent-decoded first (older PHP does) and end at a
-/// bracket (`user[0]` is `user` to PHP); and a value is looked into behind commas, spaces and quotes, where parsers after RFC 2965 begin anew,
-/// and behind bytes beyond ASCII, among which are blanks that Latin-1 and Unicode know.
+/// these: names count as alike when they fold to the same (PHP makes `_` of dots), are decoded first (older PHP makes of `+` a blank and ends
+/// at a NUL; what stands behind a `%` that begins no escape could be any name, as it is to Perl) and end at a bracket (`user[0]` is `user` to
+/// PHP); what no name may begin with is passed over (Tomcat did); and a value is looked into behind commas, spaces and quotes, where parsers
+/// after RFC 2965 begin anew, behind brackets and backslashes, where Python did, and behind bytes beyond ASCII, among which are blanks that
+/// Latin-1 and Unicode know.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityCookies(Option<FoldedNames>);
 
@@ -112,15 +123,22 @@ impl IdentityCookies {
     /// Whether an application could take a piece of a `Cookie` line for one of these.
     fn pose(&self, piece: &[u8]) -> bool {
         let Some(names) = &self.0 else { return false };
-        let starts = |byte: &u8| matches!(byte, b',' | b'"') || byte.is_ascii_whitespace() || !byte.is_ascii();
-        let named = |part: &[u8]| covers(names, name_as_sent(part));
-        named(piece) || piece.split(starts).any(named)
+        let starts = |byte: &u8| {
+            matches!(byte, b',' | b'"' | b'[' | b']' | b'\\') || byte.is_ascii_whitespace() || !byte.is_ascii()
+        };
+        is_named(names, piece) || piece.split(starts).any(|part| is_named(names, part))
     }
 }
 
-fn covers(names: &FoldedNames, name: &[u8]) -> bool {
-    let decoded: Cow<'_, [u8]> = percent_encoding::percent_decode(name).into();
-    let bare = decoded.split(|byte| *byte == b'[').next().unwrap_or_default();
+/// Whether somebody may take what stands first in `part` for one of the names.
+fn is_named(names: &FoldedNames, part: &[u8]) -> bool {
+    let name = name_as_sent(part);
+    if has_broken_escape(name) {
+        return part.contains(&b'=');
+    }
+    let spaced: Vec<u8> = name.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let decoded: Cow<'_, [u8]> = percent_encoding::percent_decode(&spaced).into();
+    let bare = decoded.split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
     names.covers(&String::from_utf8_lossy(trimmed(bare)))
 }
 
@@ -157,8 +175,7 @@ pub fn write_clients(headers: &HeaderMap, told: &IdentityCookies, line: &mut Vec
 pub fn refuse(headers: &mut HeaderMap, told: &IdentityCookies) {
     let goes = |line: &HeaderValue| {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        let name = name_as_sent(pair);
-        is_ours(name) || told.0.as_ref().is_some_and(|names| covers(names, name))
+        is_ours(name_as_sent(pair)) || told.0.as_ref().is_some_and(|names| is_named(names, pair))
     };
     if !headers.get_all(SET_COOKIE).iter().any(goes) {
         return;

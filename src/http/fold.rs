@@ -27,7 +27,8 @@ pub struct FoldedNames {
     stems: Vec<Box<str>>,
     /// For each first byte the lengths of the names that begin with it.
     exact_lengths: [u64; FIRSTS],
-    stem_firsts: u64,
+    /// For each first byte where the stems that begin with it start and end; those of one first byte lie together.
+    stem_ranges: [(usize, usize); FIRSTS],
 }
 
 impl FoldedNames {
@@ -40,15 +41,20 @@ impl FoldedNames {
             folded
         };
         let exact = sorted(&mut names.into_iter());
-        let stems = sorted(&mut stems.into_iter());
+        let mut stems = sorted(&mut stems.into_iter());
+        stems.sort_by_key(|stem| first(stem.as_bytes()));
         let mut exact_lengths = [0; FIRSTS];
         for name in &exact {
             if let Some(lengths) = exact_lengths.get_mut(first(name.as_bytes())) {
                 *lengths |= length_bit(name.len());
             }
         }
-        let stem_firsts = stems.iter().fold(0, |bits, stem| bits | 1 << first(stem.as_bytes()));
-        Self { exact, stems, exact_lengths, stem_firsts }
+        let mut stem_ranges = [(0, 0); FIRSTS];
+        for (number, range) in stem_ranges.iter_mut().enumerate() {
+            let before = |most: usize| stems.partition_point(|stem| first(stem.as_bytes()) < most);
+            *range = (before(number), before(number + 1));
+        }
+        Self { exact, stems, exact_lengths, stem_ranges }
     }
 
     /// Whether `name` folds to one of the names or starts, folded, with one of the stems.
@@ -58,7 +64,12 @@ impl FoldedNames {
         let lengths = self.exact_lengths.get(first).copied().unwrap_or_default();
         (lengths & length_bit(bytes.len()) != 0
             && self.exact.binary_search_by(|known| compare_folded(known, bytes)).is_ok())
-            || (self.stem_firsts & 1 << first != 0 && self.stems.iter().any(|stem| starts_folded(bytes, stem)))
+            || self.stems_of(first).iter().any(|stem| starts_folded(bytes, stem))
+    }
+
+    fn stems_of(&self, first: usize) -> &[Box<str>] {
+        let (start, end) = self.stem_ranges.get(first).copied().unwrap_or_default();
+        self.stems.get(start..end).unwrap_or_default()
     }
 }
 

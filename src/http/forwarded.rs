@@ -120,17 +120,13 @@ fn believed(claimed: Vec<Option<IpAddr>>, is_trusted: impl Fn(&IpAddr) -> bool) 
     claimed.into_iter().skip(client).collect::<Option<_>>().ok_or(ChainError::Unreadable)
 }
 
-/// The lines of a field, as text.
-fn lines<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = Result<&'a str, ChainError>> {
-    headers.get_all(name).into_iter().map(|line| line.to_str().map_err(|_| ChainError::Unreadable))
-}
-
-/// The addresses of `X-Forwarded-For`.
+/// The addresses of `X-Forwarded-For`; none stands for what is no address. A list has no quotes: nothing in it can swallow the element behind it.
 fn read_list(headers: &HeaderMap) -> Result<Vec<Option<IpAddr>>, ChainError> {
     let mut chain = Vec::new();
-    for line in lines(headers, "x-forwarded-for") {
-        for element in line?.split(',') {
-            add(&mut chain, Some(read_address(element.trim())?))?;
+    for line in headers.get_all("x-forwarded-for") {
+        for element in line.as_bytes().split(|byte| *byte == b',') {
+            let text = std::str::from_utf8(element).ok();
+            add(&mut chain, text.and_then(|text| read_address(text.trim())))?;
         }
     }
     Ok(chain)
@@ -139,8 +135,8 @@ fn read_list(headers: &HeaderMap) -> Result<Vec<Option<IpAddr>>, ChainError> {
 /// Whom the elements of `Forwarded` are for.
 fn read_elements(headers: &HeaderMap) -> Result<Vec<Option<IpAddr>>, ChainError> {
     let mut chain = Vec::new();
-    for line in lines(headers, "forwarded") {
-        for named in Elements::of(line?) {
+    for line in headers.get_all("forwarded") {
+        for named in Elements::of(line.to_str().map_err(|_| ChainError::Unreadable)?) {
             add(&mut chain, named.map_err(|Malformed| ChainError::Unreadable)?)?;
         }
     }
@@ -156,12 +152,12 @@ fn add(chain: &mut Vec<Option<IpAddr>>, address: Option<IpAddr>) -> Result<(), C
 }
 
 /// An address, with or without a port, as proxies write it.
-fn read_address(text: &str) -> Result<IpAddr, ChainError> {
+fn read_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
         .map(|address| address.to_canonical())
-        .map_err(|_| ChainError::Unreadable)
+        .ok()
 }
 
 #[cfg(test)]
@@ -210,9 +206,45 @@ mod tests {
 
     #[test]
     fn s05_an_unreadable_chain_of_a_trusted_proxy_is_refused() {
-        for chain in ["unknown", "1.2.3.4,,5.6.7.8", "", "1.2.3", "_hidden", "1.2.3.4; x"] {
+        for chain in [
+            "unknown",
+            "",
+            "1.2.3",
+            "_hidden",
+            "1.2.3.4; x",
+            "1.2.3.4,,10.0.0.9",
+            "198.51.100.7, unknown",
+            "unknown, 10.0.0.9",
+            "198.51.100.7,",
+        ] {
             assert_eq!(find("10.0.0.2:5", &[chain], &["10.0.0.0/8"]), Err(ChainError::Unreadable), "{chain}");
         }
+    }
+
+    #[test]
+    fn s05_what_stands_before_the_client_changes_nothing() {
+        for chain in [
+            "unknown, 198.51.100.7",
+            "fe80::1%eth0, 198.51.100.7",
+            ", 198.51.100.7",
+            "\"a, 198.51.100.7, 10.0.0.9",
+            "1.2.3.4,,198.51.100.7",
+        ] {
+            let origin = find("10.0.0.2:5", &[chain], &["10.0.0.0/8"]).unwrap();
+            assert_eq!(origin.client.to_string(), "198.51.100.7", "{chain}");
+            assert!(origin.x_forwarded_for().unwrap().to_str().unwrap().starts_with("198.51.100.7, "), "{chain}");
+        }
+        let read = |line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+            let found = Origin::find("10.0.0.2:5".parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]);
+            found.map(|origin| origin.client.to_string())
+        };
+        let client = || Ok("198.51.100.7".to_owned());
+        assert_eq!((read(b"\xe9, 198.51.100.7"), read("\u{e9}\t, 198.51.100.7".as_bytes())), (client(), client()));
+        assert_eq!(read(b"198.51.100.7, \xe9"), Err(ChainError::Unreadable));
+        assert_eq!(read(("x,".repeat(MAX_CHAIN - 1) + "198.51.100.7").as_bytes()), client());
+        assert_eq!(read(("x,".repeat(MAX_CHAIN) + "198.51.100.7").as_bytes()), Err(ChainError::Unreadable));
     }
 
     #[test]
@@ -283,5 +315,16 @@ mod tests {
         }
         assert_eq!(both("198.51.100.7", "for=unknown"), Err(ChainError::Unreadable));
         assert_eq!(both("unknown", "for=198.51.100.7"), Err(ChainError::Unreadable));
+    }
+
+    #[test]
+    fn s05_each_reason_has_a_code_and_words_of_its_own() {
+        for (error, code, word) in [
+            (ChainError::Unreadable, "forwarded_unreadable", "cannot be read"),
+            (ChainError::Disagrees, "forwarded_disagrees", "another in X-Forwarded-For"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The frames of an HTTP/2 connection, counted before h2 reads them: who sends frames that ask for nothing is sent away (D02).
 //!
-//! h2 bounds what it keeps (streams, resets of its own, heads, continuations, small and empty pieces of bodies), not how often a peer may
-//! say something that has to be handled and leads nowhere: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM. A
+//! h2 bounds what it keeps (streams, resets of its own, heads, continuations, small and empty pieces of bodies; `frame_refusals` reads what it
+//! says of them), not how often a peer may say something that has to be handled and leads nowhere: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM. A
 //! [`FrameGuard`] follows the frames' heads, passes over what is in them, and takes a price for each such frame from an account. Time and
 //! real work (requests, pieces of answers that the client lets us send) fill it up again. Busy clients stay far from its end:
 //! browsers, load generators and other proxies send such frames in proportion to what they ask for.
@@ -9,21 +9,21 @@
 //! Pure. Bounds: nine bytes are kept, whatever comes. Trust boundary: every byte is a stranger's. Specification: RFC 9113 sections 3.4,
 //! 4.1, 6 and 10.5.
 
+use super::frame_heads::{CONTINUATION, FrameHeads, HEADERS, Head, length, stream};
+
 /// What an account holds at the most, and at first.
 const FULL: u64 = 4096;
 /// What time brings in a second, which is how many thousandths it brings in a millisecond.
 const BY_TIME: u64 = 400;
 const THOUSANDTHS: u64 = 1000;
 
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-
-const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
-const HEAD: usize = 9;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The head of a frame that opens the connection's window.
+const CONNECTION_WINDOW: Head = [0, 0, 4, 8, 0, 0, 0, 0, 0];
 /// The largest frame that h2 takes: it is told no other size (RFC 9113 section 6.5.2).
 const LARGEST: usize = 16_384;
 
-/// Which frames came too often.
+/// What came too often, or was too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
     /// PRIORITY and PRIORITY_UPDATE.
@@ -38,6 +38,12 @@ pub enum Flood {
     WindowUpdate,
     /// CONTINUATION.
     Continuation,
+    /// DATA: empty or small pieces of bodies.
+    Data,
+    /// A head that unpacks to many times of what a head may be.
+    Head,
+    /// Streams that had to be refused.
+    Refused,
     /// What no client sends in numbers.
     Other,
 }
@@ -52,6 +58,9 @@ impl Flood {
             Self::Ping => "http2_flood_ping",
             Self::WindowUpdate => "http2_flood_window_update",
             Self::Continuation => "http2_flood_continuation",
+            Self::Data => "http2_flood_data",
+            Self::Head => "http2_flood_head",
+            Self::Refused => "http2_flood_refused",
             Self::Other => "http2_flood_other",
         }
     }
@@ -68,22 +77,41 @@ pub const WORTH_OF_REQUEST: u64 = 2;
 /// Follows the frames that one client sends.
 #[derive(Debug)]
 pub struct FrameGuard {
-    /// Bytes that are passed over: the preface at first, then what is in a frame.
-    pass: usize,
-    head: [u8; HEAD],
-    /// How much of the head has come.
-    have: usize,
+    /// The preface is passed over at first.
+    heads: FrameHeads,
+    /// How much of the preface is still to come.
+    preface: &'static [u8],
+    is_http2: bool,
     /// In thousandths.
     account: u64,
     /// Up to when time has been counted, in milliseconds.
     counted: u64,
     gave_room: bool,
+    /// The stream that was begun last.
+    latest: u32,
+    /// Streams that were begun.
+    begun: u32,
+    /// What the client has let us send in all, since this was last asked.
+    room: u32,
+    /// What has come of a number that says more of that; none in other frames.
+    opening: Option<u32>,
 }
 
 impl FrameGuard {
     /// A guard at the beginning of a connection; `now` in milliseconds of any clock that does not go back.
     pub fn new(now: u64) -> Self {
-        Self { pass: PREFACE, head: [0; HEAD], have: 0, account: FULL * THOUSANDTHS, counted: now, gave_room: false }
+        Self {
+            heads: FrameHeads { pass: PREFACE.len(), ..FrameHeads::default() },
+            preface: PREFACE,
+            is_http2: true,
+            account: FULL * THOUSANDTHS,
+            counted: now,
+            gave_room: false,
+            latest: 0,
+            begun: 0,
+            room: 0,
+            opening: None,
+        }
     }
 
     /// Counts time, and work of this worth.
@@ -99,27 +127,40 @@ impl FrameGuard {
         std::mem::take(&mut self.gave_room)
     }
 
+    /// Streams that were begun since this was last asked. Each number is used once and they only grow (section 5.1.1), so trailers do not count.
+    pub fn take_begun(&mut self) -> u32 {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Whether it is HTTP/2 at all, as far as can be said.
+    pub fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Bytes by which the client opened the connection's window, since this was last asked (RFC 9113 section 6.9).
+    pub fn take_room(&mut self) -> u32 {
+        std::mem::take(&mut self.room)
+    }
+
     /// Looks at bytes that came, in order and each once.
     pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        if !self.preface.is_empty() {
+            self.opening(bytes);
+        }
         let mut outcome = Ok(());
         loop {
-            let passed = self.pass.min(bytes.len());
-            self.pass -= passed;
-            bytes = bytes.get(passed..).unwrap_or_default();
-            if bytes.is_empty() {
-                return outcome;
-            }
-            let taken = (HEAD - self.have).min(bytes.len());
-            let (part, rest) = bytes.split_at_checked(taken).unwrap_or((bytes, &[]));
-            if let Some(place) = self.head.get_mut(self.have..self.have + taken) {
-                place.copy_from_slice(part);
-            }
-            (self.have, bytes) = (self.have + taken, rest);
-            if self.have == HEAD {
-                self.have = 0;
-                outcome = outcome.and(self.frame());
-            }
+            self.read_room(bytes);
+            let Some(head) = self.heads.next(&mut bytes) else { return outcome };
+            outcome = outcome.and(self.frame(head));
         }
+    }
+
+    /// Compares what comes first with the preface (section 3.4).
+    #[cold]
+    fn opening(&mut self, bytes: &[u8]) {
+        let (part, rest) = self.preface.split_at_checked(bytes.len()).unwrap_or((self.preface, &[]));
+        self.is_http2 &= bytes.starts_with(part);
+        self.preface = rest;
     }
 
     /// What h2 reads behind a flood, before the end: the rest of a frame that came by halves, and then a head in so many pieces that h2
@@ -127,15 +168,14 @@ impl FrameGuard {
     /// end. It takes a piece for each 16 KiB of the longest head, and a quarter more; `longest` is the limit that it was given.
     pub fn ending(&self, longest: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut pass = self.pass;
-        if self.have > 0 {
+        let FrameHeads { mut pass, mut head, have } = self.heads;
+        if have > 0 {
             // A frame of no known kind, unless its kind has come.
             let rest = [0, 0, 0, 0xff, 0, 0, 0, 0, 0];
-            let mut head = self.head;
-            for (place, byte) in head.iter_mut().zip(rest).skip(self.have) {
+            for (place, byte) in head.iter_mut().zip(rest).skip(have) {
                 *place = byte;
             }
-            bytes.extend_from_slice(head.get(self.have..).unwrap_or_default());
+            bytes.extend_from_slice(head.get(have..).unwrap_or_default());
             pass = length(head);
         }
         // Zeros would be a window that grows by nothing, which is another error. A frame that is too large is one as it stands.
@@ -146,20 +186,31 @@ impl FrameGuard {
         bytes
     }
 
+    /// What is in a frame that opens the connection's window; to be asked before it is passed over.
+    fn read_room(&mut self, bytes: &[u8]) {
+        let Some(read) = &mut self.opening else { return };
+        let part = bytes.get(..self.heads.pass).unwrap_or(bytes);
+        part.iter().for_each(|byte| *read = *read << 8 | u32::from(*byte));
+        if part.len() == self.heads.pass {
+            // The first bit is reserved.
+            self.room = self.room.saturating_add(*read & (u32::MAX >> 1));
+            self.opening = None;
+        }
+    }
+
     /// A frame whose head is whole.
-    fn frame(&mut self) -> Result<(), Flood> {
-        let [_, _, _, kind, ..] = self.head;
-        self.pass = length(self.head);
+    fn frame(&mut self, head: Head) -> Result<(), Flood> {
+        let [_, _, _, kind, ..] = head;
+        if kind == HEADERS && stream(head) > self.latest {
+            self.latest = stream(head);
+            self.begun = self.begun.saturating_add(1);
+        }
         let Some((price, flood)) = price(kind) else { return Ok(()) };
         self.account = self.account.checked_sub(price * THOUSANDTHS).ok_or(flood)?;
         self.gave_room |= flood == Flood::WindowUpdate;
+        self.opening = (head == CONNECTION_WINDOW).then_some(0);
         Ok(())
     }
-}
-
-/// The length of what is in a frame.
-fn length([high, middle, low, ..]: [u8; HEAD]) -> usize {
-    usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
 }
 
 /// What a frame costs; nothing for those that are work, which h2 and the limits of requests bound.
@@ -182,6 +233,7 @@ fn price(kind: u8) -> Option<(u64, Flood)> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::frame_heads::HEAD;
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
@@ -229,8 +281,20 @@ mod tests {
     #[test]
     fn d02_each_flood_has_its_code() {
         use Flood::*;
-        let codes = [Priority, Reset, Settings, Ping, WindowUpdate, Continuation, Other].map(Flood::code);
-        let words = ["priority", "reset", "settings", "ping", "window_update", "continuation", "other"];
+        let codes = [Priority, Reset, Settings, Ping, WindowUpdate, Continuation, Data, Head, Refused, Other];
+        let codes = codes.map(Flood::code);
+        let words = [
+            "priority",
+            "reset",
+            "settings",
+            "ping",
+            "window_update",
+            "continuation",
+            "data",
+            "head",
+            "refused",
+            "other",
+        ];
         assert_eq!(codes, words.map(|word| format!("http2_flood_{word}")));
     }
 
@@ -239,7 +303,7 @@ mod tests {
         for length in [255_usize, 256, 16_384, 65_535, 65_536, 0x0001_0203, 0x00ff_ffff] {
             let mut guard = opened();
             guard.inspect(&frame(0, 0, &vec![6; length])).unwrap();
-            assert_eq!((guard.pass, guard.have), (0, 0), "{length}");
+            assert_eq!((guard.heads.pass, guard.heads.have), (0, 0), "{length}");
             assert_eq!(passes(&mut guard, &frame(6, 0, &[0; 8])), FULL, "{length}");
         }
     }
@@ -337,7 +401,72 @@ mod tests {
             for bytes in all.chunks(piece) {
                 apart.inspect(bytes).unwrap();
             }
-            prop_assert_eq!((whole.account, whole.pass, whole.have), (apart.account, 0, 0));
+            prop_assert_eq!((whole.account, whole.heads.pass, whole.heads.have), (apart.account, 0, 0));
+            prop_assert_eq!(whole.take_begun(), apart.take_begun());
+        }
+    }
+
+    #[test]
+    fn d03_each_stream_that_is_begun_is_counted_once() {
+        let head = |stream: u8| [&frame(HEADERS, 4, b"\x82")[..8], &[stream, 0x82]].concat();
+        let mut guard = opened();
+        assert_eq!(guard.take_begun(), 0);
+        // The second head of a stream is its trailers; a stream's number may be larger by more than two.
+        guard.inspect(&[head(1), head(3), frame(0, 1, b"data"), head(1), head(3), head(9)].concat()).unwrap();
+        assert_eq!((guard.take_begun(), guard.take_begun()), (3, 0));
+        guard.inspect(&[head(9), head(11)].concat()).unwrap();
+        assert_eq!((guard.take_begun(), guard.take_begun()), (1, 0));
+        // The first bit of the number says nothing.
+        guard.inspect(&[&frame(HEADERS, 4, b"\x82")[..5], &[0x80, 0, 0, 11, 0x82]].concat()).unwrap();
+        assert_eq!(guard.take_begun(), 0);
+    }
+
+    #[test]
+    fn h01_what_begins_otherwise_than_the_preface_is_no_http2() {
+        let is_http2 = |pieces: &[&[u8]]| {
+            let mut guard = FrameGuard::new(0);
+            for piece in pieces {
+                let _ = guard.inspect(piece);
+            }
+            guard.is_http2()
+        };
+        let good: [&[&[u8]]; 7] = [
+            &[],
+            &[b""],
+            &[b"P"],
+            &[b"PRI * HT"],
+            &[PREFACE],
+            &[PREFACE, b"PRI * HTTP"],
+            &[b"PRI", b" * HTTP/2.0\r\n", b"\r\nSM\r\n\r\n\0"],
+        ];
+        for good in good {
+            assert!(is_http2(good), "{good:?}");
+        }
+        let bad: [&[&[u8]]; 5] = [
+            &[b"G"],
+            &[b"PRI * HTTP/1.1\r\n"],
+            &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"],
+            &[b"PRI", b" * HTTP/2.0\r\n\r\nXM"],
+            &[b"X", &PREFACE[1..]],
+        ];
+        for bad in bad {
+            assert!(!is_http2(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn d01_what_the_client_lets_the_connection_send_is_known_however_it_arrives() {
+        let window = |stream: u8, more: u32| [&[0, 0, 4, 8, 0, 0, 0, 0, stream], &more.to_be_bytes()[..]].concat();
+        let (ping, large) = (frame(6, 0, &[0; 8]), window(0, 1 << 31 | 0x0102_0304));
+        // Windows of streams are others.
+        let all = [window(0, 5), ping, window(3, 70), large, window(0, 1)].concat();
+        for piece in 1..=all.len() {
+            let (mut guard, mut room) = (opened(), 0);
+            for bytes in all.chunks(piece) {
+                guard.inspect(bytes).unwrap();
+                room += guard.take_room();
+            }
+            assert_eq!(room, 0x0102_0304 + 6, "in pieces of {piece}");
         }
     }
 

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Version};
@@ -95,6 +95,10 @@ pub enum HeadError {
     TransferCoding,
     /// CONNECT, TRACE, or `*`: not for a gateway.
     Unsupported,
+    /// The target is of another scheme than the listener (RFC 9110 section 7.4), or of one that is not HTTP's.
+    SchemeDisagrees,
+    /// A value on HTTP/2 begins or ends with a blank (RFC 9113 section 8.2.1).
+    ValuePadded,
     /// The target's path is refused.
     Path(PathError),
 }
@@ -109,6 +113,8 @@ impl HeadError {
             Self::Host(_) => "host_invalid",
             Self::TransferCoding => "transfer_coding_unsupported",
             Self::Unsupported => "method_unsupported",
+            Self::SchemeDisagrees => "scheme_disagrees",
+            Self::ValuePadded => "field_value_padded",
             Self::Path(error) => error.code(),
         }
     }
@@ -123,6 +129,8 @@ impl fmt::Display for HeadError {
             Self::Host(error) => error.fmt(f),
             Self::TransferCoding => write!(f, "the body has a transfer coding other than one `chunked`"),
             Self::Unsupported => write!(f, "the method or target is not for a gateway"),
+            Self::SchemeDisagrees => write!(f, "the request is for another scheme than it came by"),
+            Self::ValuePadded => write!(f, "a field's value begins or ends with a blank"),
             Self::Path(error) => error.fmt(f),
         }
     }
@@ -152,6 +160,9 @@ impl RequestHead {
             return Err(HeadError::Unsupported);
         }
         check_transfer_coding(&parts.headers)?;
+        if parts.version == Version::HTTP_2 {
+            check_values(&parts.headers)?;
+        }
         let (host, port) = authority(parts, seen)?;
         let target = parts.uri.path_and_query();
         let strict = target.map_or_else(|| CanonicalPath::parse(parts.uri.path()), CanonicalPath::of_target);
@@ -165,6 +176,19 @@ impl RequestHead {
         let query = target.filter(|target| target.query().is_some());
         let query = query.map(|target| Query(QueryText::Sent(target.clone())));
         Ok(Self { method: parts.method.clone(), host, port, path, query })
+    }
+
+    /// Checks that a target that names a scheme names that of the listener. Where somebody in front may have changed it, it must be one of HTTP's: on
+    /// HTTP/2, where every request names one, and where TLS was ended before the listener.
+    pub fn check_scheme(parts: &Parts, listener: Scheme, is_tls: bool) -> Result<(), HeadError> {
+        let Some(named) = parts.uri.scheme_str() else { return Ok(()) };
+        let is = |scheme: Scheme| named.eq_ignore_ascii_case(scheme.as_str());
+        let is_ended_before = listener == Scheme::Https && !is_tls;
+        let fits = match parts.version {
+            Version::HTTP_2 => is(Scheme::Http) || is(Scheme::Https),
+            _ => is(listener) || (is_ended_before && is(Scheme::Http)),
+        };
+        if fits { Ok(()) } else { Err(HeadError::SchemeDisagrees) }
     }
 
     /// The one host that is asked for, where that much is sound of a head that is refused; for the log.
@@ -194,6 +218,13 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), HeadError> {
         (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(HeadError::TransferCoding),
     }
+}
+
+/// HTTP/1.1 has no such values: blanks around them belong to the syntax. A policy and an application, which gets HTTP/1.1, would read two values.
+fn check_values(headers: &HeaderMap) -> Result<(), HeadError> {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded = |value: &HeaderValue| is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last());
+    if headers.values().any(is_padded) { Err(HeadError::ValuePadded) } else { Ok(()) }
 }
 
 fn authority(parts: &Parts, seen: &Seen) -> Result<(HostName, Option<u16>), HeadError> {
@@ -251,6 +282,45 @@ mod tests {
     }
 
     #[test]
+    fn h02_an_absolute_target_is_of_the_listeners_scheme() {
+        let check = |target: &str, version, listener, is_tls| {
+            let request = Request::builder().uri(target).version(version).body(()).unwrap();
+            RequestHead::check_scheme(&request.into_parts().0, listener, is_tls).is_ok()
+        };
+        for (target, clear, tls, ended_before, multiplexed) in [
+            ("/x", true, true, true, true),
+            ("http://a/x", true, false, true, true),
+            ("HTTP://a/x", true, false, true, true),
+            ("https://a/x", false, true, true, true),
+            ("ftp://a/x", false, false, false, false),
+            ("javascript://a/x", false, false, false, false),
+        ] {
+            let found = [
+                check(target, Version::HTTP_11, Scheme::Http, false),
+                check(target, Version::HTTP_11, Scheme::Https, true),
+                check(target, Version::HTTP_11, Scheme::Https, false),
+                check(target, Version::HTTP_2, Scheme::Https, true),
+            ];
+            assert_eq!(found, [clear, tls, ended_before, multiplexed], "{target}");
+        }
+    }
+
+    #[test]
+    fn h03_s08_a_value_on_http2_has_no_blanks_around_it() {
+        let parse = |version, value: &'static str| {
+            let request = Request::builder().uri("https://a/x").version(version).header(HOST, "a");
+            let parts = request.header("x-action", "one").header("x-action", value).body(()).unwrap().into_parts().0;
+            RequestHead::parse(&parts).err()
+        };
+        for value in [" delete", "delete ", " ", "\tdelete", "delete\t"] {
+            assert_eq!(parse(Version::HTTP_2, value), Some(HeadError::ValuePadded), "{value:?}");
+        }
+        for value in ["delete", "", "a b"] {
+            assert_eq!(parse(Version::HTTP_2, value), None, "{value:?}");
+        }
+    }
+
+    #[test]
     fn h02_methods_and_targets_that_are_not_for_a_gateway_are_refused() {
         for (method, target) in [("TRACE", "/"), ("OPTIONS", "*"), ("CONNECT", "a:443")] {
             assert_eq!(
@@ -259,6 +329,19 @@ mod tests {
                 "{method} {target}"
             );
         }
+    }
+
+    #[test]
+    fn h02_of_a_refused_head_the_one_host_is_known() {
+        let host_of = |target: &str, hosts: &[&str]| {
+            let request =
+                hosts.iter().fold(Request::builder().uri(target), |request, host| request.header(HOST, *host));
+            RequestHead::host_of(&request.body(()).unwrap().into_parts().0).map(|host| host.as_str().to_owned())
+        };
+        assert_eq!(host_of("/a%2fb", &["A.example:8443"]).as_deref(), Some("a.example"));
+        assert_eq!(host_of("/", &[]), None);
+        assert_eq!(host_of("/", &["a", "a"]), None);
+        assert_eq!(host_of("http://a/", &["b"]), None);
     }
 
     #[test]
@@ -325,6 +408,8 @@ mod tests {
             (HeadError::HostMissing, "host_missing", "no host"),
             (HeadError::HostRepeated, "host_repeated", "more than once"),
             (HeadError::HostDisagrees, "host_disagrees", "two different hosts"),
+            (HeadError::SchemeDisagrees, "scheme_disagrees", "another scheme"),
+            (HeadError::ValuePadded, "field_value_padded", "with a blank"),
             (HeadError::Host(HostError::Empty), "host_invalid", "empty"),
             (HeadError::TransferCoding, "transfer_coding_unsupported", "chunked"),
             (HeadError::Unsupported, "method_unsupported", "not for a gateway"),

@@ -72,10 +72,15 @@ pub fn requested_upgrade(headers: &HeaderMap) -> Option<&http::HeaderValue> {
     }
 }
 
-/// One protocol name with an optional version; `h2c` is not for proxies (RFC 9113 section 3.1 retired it).
+/// Protocols in which requests come that nobody would decide on: `h2c` (RFC 9113 section 3.1 retired it), TLS (RFC 2817 section 3) and HTTP. Some
+/// libraries ask for them with every request, and do without.
+const CARRYING_REQUESTS: [&[u8]; 4] = [b"h2", b"h2c", b"http", b"tls"];
+
+/// One protocol name with an optional version.
 fn is_token(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
     !protocol.is_empty()
-        && !protocol.eq_ignore_ascii_case(b"h2c")
+        && !CARRYING_REQUESTS.iter().any(|carrying| carrying.eq_ignore_ascii_case(name))
         && protocol.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_' | b'+'))
 }
 
@@ -140,10 +145,12 @@ mod tests {
         let asked = |protocol: &'static str| {
             requested_upgrade(&headers(&[("connection", "upgrade"), ("upgrade", protocol)])).is_some()
         };
-        for protocol in ["websocket", "WebSocket", "TLS/1.0", "x-y_z+1", "h2c/1"] {
+        for protocol in ["websocket", "WebSocket", "tcp", "SPDY/3.1", "x-y_z+1", "h2cd"] {
             assert!(asked(protocol), "{protocol}");
         }
-        for protocol in ["", " ", "web socket", "websocket;q=1", "a,b", "h2c", "H2C", "\"a\""] {
+        for protocol in
+            ["", " ", "web socket", "websocket;q=1", "a,b", "h2c", "H2C", "h2c/1", "h2", "TLS/1.2", "HTTP/2.0", "\"a\""]
+        {
             assert!(!asked(protocol), "{protocol}");
         }
     }

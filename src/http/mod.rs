@@ -12,6 +12,8 @@ pub mod field;
 pub mod fold;
 pub mod forwarded;
 pub mod frame_guard;
+mod frame_heads;
+pub mod frame_refusals;
 pub mod framing;
 pub mod head;
 pub mod hop;
@@ -25,6 +27,6 @@ pub mod seen;
 
 pub use head::{HeadError, Query, RequestHead, Scheme};
 pub use host::HostName;
-pub use path::{CanonicalPath, PathError, PathSwitches, as_rules_see};
+pub use path::{CanonicalPath, PathError, PathSwitches, as_rules_see, has_broken_escape};
 pub use return_to::ReturnTo;
 pub use seen::Seen;

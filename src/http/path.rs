@@ -22,7 +22,7 @@ use std::hash::{Hash, Hasher};
 
 use http::uri::PathAndQuery;
 
-pub use escapes::as_rules_see;
+pub use escapes::{as_rules_see, has_broken_escape};
 use escapes::{is_plain, normalise_escapes};
 
 /// A path in its canonical form: starts with `/`, has no dot or empty segments, ASCII only.

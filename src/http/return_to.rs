@@ -67,38 +67,7 @@ const fn may_stand_in_query(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const HOSTILE: &str = include_str!("../../tests/data/return-to-hostile.txt");
-    const GOOD: &str = include_str!("../../tests/data/return-to-good.txt");
-
-    fn lines(text: &str) -> impl Iterator<Item = String> {
-        text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).map(unescape)
-    }
-
-    /// `\t`, `\n`, `\r`, `\0` and `\u{…}` in the data files stand for the characters themselves; `\\` for a backslash.
-    fn unescape(line: &str) -> String {
-        let (mut out, mut rest) = (String::new(), line);
-        while let Some((before, after)) = rest.split_once('\\') {
-            out.push_str(before);
-            let hexadecimal = after.strip_prefix("u{").and_then(|after| after.split_once('}'));
-            rest = after.get(1..).unwrap_or_default();
-            match (after.chars().next(), hexadecimal) {
-                (Some('t'), _) => out.push('\t'),
-                (Some('n'), _) => out.push('\n'),
-                (Some('r'), _) => out.push('\r'),
-                (Some('0'), _) => out.push('\0'),
-                (Some('\\'), _) => out.push('\\'),
-                (_, Some((digits, after))) => {
-                    out.push(char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap());
-                    rest = after;
-                }
-                _ => {
-                    out.push('\\');
-                    rest = after;
-                }
-            }
-        }
-        out + rest
-    }
+    include!("../../tests/data/return_to.rs");
 
     #[test]
     fn o01_hostile_addresses_never_leave_the_origin() {
@@ -129,6 +98,16 @@ mod tests {
             assert_eq!(ReturnTo::parse(&address).map(|kept| kept.to_string()), Some(address));
         }
         assert!(count >= 60, "{count} addresses");
+    }
+
+    #[test]
+    fn o02_good_addresses_are_the_same_place_to_a_parser_of_the_url_standard() {
+        let origin = url::Url::parse("https://app.example/some/page").unwrap();
+        for address in lines(GOOD) {
+            let read = origin.join(ReturnTo::parse(&address).unwrap().as_str()).unwrap();
+            assert_eq!(read.origin(), origin.origin(), "{address}");
+            assert_eq!(read[url::Position::BeforePath..], as_browsers_write(&address));
+        }
     }
 
     #[test]

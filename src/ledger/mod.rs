@@ -10,16 +10,18 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use redb::{Builder, Database, Error, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::Timestamp;
+use crate::crypto::random;
 use crate::session::{Change, Done, Entry, Keeper, Patience, Revocations, Tag};
 
 /// The file in the state directory.
@@ -52,10 +54,15 @@ enum Fault {
     InUse,
     Format(u64),
     Damaged(String),
-    System(std::io::Error),
+    System(io::Error),
 }
 
 impl LedgerError {
+    /// Whether what stands in the file is at fault, so that trying again without changing it is no use.
+    pub const fn is_of_the_file(&self) -> bool {
+        matches!(self.fault, Fault::Format(_) | Fault::Damaged(_))
+    }
+
     /// What to do about it.
     pub const fn help(&self) -> &'static str {
         match self.fault {
@@ -64,7 +71,9 @@ impl LedgerError {
             Fault::Damaged(_) => {
                 "put the file back from a copy, or move it away. Without it, sessions that were ended and whose cookie somebody kept work again until their limits: make a new session key as well to be safe, then everybody signs in again"
             }
-            Fault::System(_) => "make the state directory and what is in it readable and writable for the gateway",
+            Fault::System(_) => {
+                "make the state directory and what is in it readable and writable for the gateway, and see that the disk is not full"
+            }
         }
     }
 }
@@ -165,8 +174,8 @@ impl Store {
     fn in_file(file: File) -> Result<Self, Fault> {
         let open = move || {
             let file = file.try_clone().map_err(Fault::System)?;
-            let file = FileBackend::new(file).map_err(|error| opening(&error))?;
-            Builder::new().create_with_backend(file).map_err(|error| opening(&error))
+            let file = FileBackend::new(file).map_err(fault)?;
+            Builder::new().create_with_backend(file).map_err(fault)
         };
         Ok(Self::new(open()?, open))
     }
@@ -201,47 +210,109 @@ impl Store {
 }
 
 fn read(folder: &Path, path: &Path) -> Result<(Store, Vec<(Tag, Entry)>), Fault> {
-    let store = Store::in_file(private_file(folder, path).map_err(Fault::System)?)?;
+    private_folder(folder).map_err(Fault::System)?;
+    let store = match private_options().open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => make(folder, path, Store::in_file, hard_link)?,
+        opened => Store::in_file(opened.map_err(Fault::System)?)?,
+    };
     let entries = store.database.as_ref().map_or(Ok(Vec::new()), entries)?;
     Ok((store, entries))
 }
 
+fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::hard_link(from, to)
+}
+
 fn entries(database: &Database) -> Result<Vec<(Tag, Entry)>, Fault> {
     check_format(database)?;
-    let reading = database.begin_read().map_err(|error| damaged(&error))?;
+    let reading = database.begin_read().map_err(fault)?;
     let table = match reading.open_table(ENTRIES) {
         Ok(table) => table,
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(damaged(&error)),
+        Err(error) => return Err(fault(error)),
     };
     let mut entries = Vec::new();
-    for row in table.iter().map_err(|error| damaged(&error))? {
-        let (tag, entry) = row.map_err(|error| damaged(&error))?;
+    for row in table.iter().map_err(fault)? {
+        let (tag, entry) = row.map_err(fault)?;
         let entry = postcard::from_bytes(entry.value()).map_err(|error| damaged(&error))?;
         entries.push((Tag::from_bytes(*tag.value()), entry));
     }
     Ok(entries)
 }
 
+/// Makes a database beside `path` and links it there when it is whole: what a full disk or the end of the process cut off is never found
+/// under that name. Where another gateway came first, its database is opened.
+fn make(
+    folder: &Path,
+    path: &Path,
+    begin: impl Fn(File) -> Result<Store, Fault>,
+    link: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> Result<Store, Fault> {
+    let beside = folder.join(format!(".{FILE}.{}", random::token()));
+    let file = private_options().create_new(true).open(&beside).map_err(Fault::System)?;
+    let linked = begin(file).and_then(with_format).and_then(|store| match link(&beside, path) {
+        Ok(()) => Ok(store),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => begin(existing(path)?),
+        Err(error) if error.kind() == ErrorKind::StorageFull => Err(Fault::System(error)),
+        // There are file systems without links.
+        Err(_) => make_in_place(path, begin),
+    });
+    // If it stays, it is the same file under another name, or one that nobody looks for.
+    let _ = std::fs::remove_file(&beside);
+    // So that the name outlives the machine as what is in it does; not every file system can do that.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    linked
+}
+
+/// The file that another gateway made.
+fn existing(path: &Path) -> Result<File, Fault> {
+    private_options().open(path).map_err(Fault::System)
+}
+
+/// A new database is whole once its format stands in it.
+fn with_format(store: Store) -> Result<Store, Fault> {
+    store.database.as_ref().map_or(Ok(()), check_format)?;
+    Ok(store)
+}
+
+/// Makes a database under its own name; what is no whole one is taken away.
+fn make_in_place(path: &Path, begin: impl Fn(File) -> Result<Store, Fault>) -> Result<Store, Fault> {
+    let file = match private_options().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return begin(existing(path)?),
+        file => file.map_err(Fault::System)?,
+    };
+    let made = begin(file).and_then(with_format);
+    if made.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    made
+}
+
 /// A new file gets the present number.
 fn check_format(database: &Database) -> Result<(), Fault> {
-    let writing = database.begin_write().map_err(|error| damaged(&error))?;
+    let writing = database.begin_write().map_err(fault)?;
     let found = {
-        let mut about = writing.open_table(ABOUT).map_err(|error| damaged(&error))?;
-        let found = about.get("format").map_err(|error| damaged(&error))?.map(|found| found.value());
+        let mut about = writing.open_table(ABOUT).map_err(fault)?;
+        let found = about.get("format").map_err(fault)?.map(|found| found.value());
         if found.is_none() {
-            about.insert("format", FORMAT).map_err(|error| damaged(&error))?;
+            about.insert("format", FORMAT).map_err(fault)?;
         }
         found.unwrap_or(FORMAT)
     };
-    writing.commit().map_err(|error| damaged(&error))?;
+    writing.commit().map_err(fault)?;
     if found == FORMAT { Ok(()) } else { Err(Fault::Format(found)) }
 }
 
-fn opening(error: &DatabaseError) -> Fault {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => Fault::InUse,
-        other => damaged(other),
+fn fault(error: impl Into<Error>) -> Fault {
+    match error.into() {
+        Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => Fault::InUse,
+        // A file that is too short, or says where nothing can be, is damaged: that is no error of the disk.
+        Error::Io(error)
+            if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput) =>
+        {
+            Fault::System(error)
+        }
+        other => damaged(&other),
     }
 }
 
@@ -249,17 +320,19 @@ fn damaged(error: &impl fmt::Display) -> Fault {
     Fault::Damaged(error.to_string())
 }
 
-fn private_file(folder: &Path, path: &Path) -> std::io::Result<File> {
+fn private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    {
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    builder.recursive(true).create(folder)?;
-    options.open(path)
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// The thread: takes what waits, commits it together, tells everybody.
@@ -281,7 +354,7 @@ fn write_all(mut store: Store, mut jobs: Receiver<Job>) {
     }
 }
 
-fn commit(database: &Database, owed: &[Tag], jobs: &[Job]) -> Result<(), redb::Error> {
+fn commit(database: &Database, owed: &[Tag], jobs: &[Job]) -> Result<(), Error> {
     let writing = database.begin_write()?;
     {
         let mut table = writing.open_table(ENTRIES)?;

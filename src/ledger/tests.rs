@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::claims::Claims;
-use crate::session::{Cause, Effect, Order, Session, SessionId, Standing, Wanted, Whom};
+use crate::session::{Cause, Effect, Order, Sender, Session, SessionId, Standing, Wanted, Whom};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -15,8 +15,10 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn session(subject: &str) -> Session {
+    let id = SessionId::new();
     Session {
-        id: SessionId::new(),
+        id,
+        root: id,
         registration: crate::session::Registration::new("https://idp.example", "client"),
         provider: "okta".into(),
         subject: subject.into(),
@@ -42,7 +44,7 @@ fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
 }
 
 fn folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("lychgate-revoked-{}", crate::crypto::random::token()));
+    let folder = std::env::temp_dir().join(format!("lychgate-revoked-{}", random::token()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
@@ -55,7 +57,7 @@ async fn l04_the_list_survives_a_restart_and_old_entries_do_not() {
     first.sessions_last(Duration::from_secs(3600 * 48));
     assert!(first.revoke(wanted(person("okta", "00u1"), at(1)), at(1)).is_kept().await);
     assert!(first.revoke(wanted(Whom::Session(&other.id), at(2)), at(2)).is_kept().await);
-    let message = Tag::message("okta", "jti-1");
+    let message = Tag::message("okta", Sender::OktaHook, "jti-1");
     let order = Order { wanted: Vec::new(), message: Some(message) };
     assert!(first.carry_out(vec![order], at(2)).keeping.is_kept().await);
     first.close();
@@ -104,6 +106,75 @@ fn l04_a_file_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn l04_a_list_that_a_full_disk_does_not_take_leaves_nothing_behind_and_is_no_damage() {
+    let disk = Disk::default();
+    disk.is_full.store(true, Ordering::Relaxed);
+    let error = Builder::new().create_with_backend(disk).map(drop).map_err(fault).unwrap_err();
+    assert!(matches!(&error, Fault::System(error) if error.kind() == ErrorKind::StorageFull), "{error}");
+
+    let folder = folder();
+    let path = folder.join(FILE);
+    let cut_off = |mut file: File| {
+        io::Write::write_all(&mut file, &[0; 4096]).unwrap();
+        Err(Fault::System(ErrorKind::StorageFull.into()))
+    };
+    let error = make(&folder, &path, cut_off, hard_link).map(drop).unwrap_err();
+    let error = LedgerError { path: path.clone(), fault: error };
+    assert!(!error.is_of_the_file() && error.help().contains("disk is not full"), "{error}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    open(&folder, NOW).unwrap().close();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn l04_a_file_system_without_links_gets_a_whole_list_or_none() {
+    let folder = folder();
+    let path = folder.join(FILE);
+    let no_links = |_: &Path, _: &Path| Err(ErrorKind::PermissionDenied.into());
+    let begun = std::cell::Cell::new(0);
+    // The second time it is made under its own name, and the disk is full by then.
+    let full = |file: File| {
+        begun.set(begun.get() + 1);
+        if begun.get() == 1 { Store::in_file(file) } else { Err(Fault::System(ErrorKind::StorageFull.into())) }
+    };
+    let error = make(&folder, &path, full, no_links).map(drop).unwrap_err();
+    assert!(matches!(&error, Fault::System(error) if error.kind() == ErrorKind::StorageFull), "{error}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    let first = make(&folder, &path, Store::in_file, no_links).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    // Another one that looked before it was made finds it.
+    assert!(matches!(make(&folder, &path, Store::in_file, no_links), Err(Fault::InUse)));
+    drop(first);
+    drop(make(&folder, &path, Store::in_file, no_links).unwrap());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    open(&folder, NOW).unwrap().close();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn l04_of_two_gateways_that_make_a_list_at_once_the_second_finds_that_of_the_first() {
+    let folder = folder();
+    let path = folder.join(FILE);
+    let first = open(&folder, NOW).unwrap();
+    assert!(first.revoke(wanted(person("okta", "00u1"), at(1)), at(1)).is_kept().await);
+    // It looked before the first one had made it.
+    let error = make(&folder, &path, Store::in_file, hard_link).map(drop).unwrap_err();
+    assert!(matches!(error, Fault::InUse), "{error}");
+    first.close();
+    let second = make(&folder, &path, Store::in_file, hard_link).unwrap();
+    assert_eq!(entries(second.database.as_ref().unwrap()).unwrap().len(), 1);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    drop(second);
+    // What is cut off somewhere is damaged, whatever the system says of that.
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let error = open(&folder, NOW).map(drop).unwrap_err();
+    assert!(error.is_of_the_file() && error.help().contains("put the file back"), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[tokio::test]
 async fn l04_a_job_that_the_thread_cannot_write_is_told_of() {
     // Nobody takes jobs any more.
@@ -140,33 +211,33 @@ struct Disk {
 }
 
 impl Disk {
-    fn room(&self) -> std::io::Result<std::sync::MutexGuard<'_, Vec<u8>>> {
+    fn room(&self) -> io::Result<std::sync::MutexGuard<'_, Vec<u8>>> {
         let full = self.is_full.load(Ordering::Relaxed);
-        if full { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(self.bytes.lock().unwrap()) }
+        if full { Err(ErrorKind::StorageFull.into()) } else { Ok(self.bytes.lock().unwrap()) }
     }
 }
 
 impl redb::StorageBackend for Disk {
-    fn len(&self) -> std::io::Result<u64> {
+    fn len(&self) -> io::Result<u64> {
         Ok(self.bytes.lock().unwrap().len() as u64)
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let from = usize::try_from(offset).unwrap();
         out.copy_from_slice(&self.bytes.lock().unwrap()[from..from + out.len()]);
         Ok(())
     }
 
-    fn set_len(&self, length: u64) -> std::io::Result<()> {
+    fn set_len(&self, length: u64) -> io::Result<()> {
         self.room()?.resize(usize::try_from(length).unwrap(), 0);
         Ok(())
     }
 
-    fn sync_data(&self) -> std::io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         self.room().map(drop)
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let from = usize::try_from(offset).unwrap();
         self.room()?[from..from + data.len()].copy_from_slice(data);
         Ok(())
@@ -177,13 +248,13 @@ impl redb::StorageBackend for Disk {
 async fn l04_what_a_full_disk_did_not_take_is_written_when_it_comes_again_and_there_is_room() {
     let disk = Disk::default();
     let opens = disk.clone();
-    let open = move || Builder::new().create_with_backend(opens.clone()).map_err(|error| opening(&error));
+    let open = move || Builder::new().create_with_backend(opens.clone()).map_err(fault);
     let store = Store::new(open().unwrap(), open);
     let (queue, jobs) = channel(QUEUE);
     let thread = Some(std::thread::spawn(move || write_all(store, jobs)));
     let revocations = Revocations::kept_by(Box::new(Ledger { queue: Some(queue), thread }), Vec::new(), NOW);
     let order = |subject: &str| {
-        let message = Some(Tag::message("okta", subject));
+        let message = Some(Tag::message("okta", Sender::OktaHook, subject));
         vec![Order { wanted: wanted(person("okta", subject), at(1)), message }]
     };
     assert!(revocations.revoke(wanted(Whom::Name("grace"), at(0)), at(0)).is_kept().await);
@@ -212,7 +283,7 @@ async fn l04_a_database_that_panics_is_told_of_and_written_to_again() {
     let absurd = Arc::clone(&is_absurd);
     let open = move || {
         assert!(!absurd.load(Ordering::Relaxed), "what stands in it contradicts itself");
-        Builder::new().create_with_backend(opens.clone()).map_err(|error| opening(&error))
+        Builder::new().create_with_backend(opens.clone()).map_err(fault)
     };
     let store = Store::new(open().unwrap(), open);
     let (queue, jobs) = channel(QUEUE);

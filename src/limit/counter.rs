@@ -9,9 +9,10 @@
 //! Two workers that meet a new client in the same moment may count it in two places: at most one request for each worker passes beyond the
 //! limit, once.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::address::counted_as;
 use super::rate::{Moment, Rate, TICK_MICROS};
 use super::slots::{Found, Slots, VALUE};
 
@@ -32,13 +33,7 @@ pub enum Who<'a> {
 impl Who<'_> {
     /// Whoever comes from `address`.
     pub fn at(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(counted_as(address))
     }
 }
 

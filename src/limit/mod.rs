@@ -7,11 +7,13 @@
 //! Trust boundary: addresses are a stranger's, people come from a provider. What a stranger with many addresses can do stands in `slots`.
 //! Source: the generic cell rate algorithm, ITU-T I.371 annex A.
 
+mod address;
 mod counter;
 mod flight;
 mod rate;
 mod slots;
 
+pub use address::counted_as;
 pub use counter::{RateCounter, Who};
 pub use flight::{Crowd, CrowdPlace, Place, Places};
 pub use rate::{Moment, Rate, RateError};

@@ -2,9 +2,9 @@
 //!
 //! Each worker collects lines in its own [`LogLane`]; full or ticked lanes go to one writer thread through a bounded channel. When the
 //! disk or pipe is slower than the gateway, workers wait rather than lose a line; at a stop everything is written
-//! before the process ends. Trust boundary: values in an event are a stranger's and are escaped by the JSON encoder.
+//! before the process ends. What cannot be written is counted as lost. Trust boundary: values in an event are a stranger's and are escaped by the JSON encoder.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -152,8 +153,8 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Opens the target and starts the writer.
-    pub fn open(target: AccessLogTarget) -> std::io::Result<Self> {
+    /// Opens the target and starts the writer; `lost` counts the lines that could not be written.
+    pub fn open(target: AccessLogTarget, lost: Counter) -> std::io::Result<Self> {
         let anew = Reopen::default();
         let mut sink: Box<dyn Sink> = match target {
             AccessLogTarget::Off => return Ok(Self { sender: None, thread: None, anew }),
@@ -165,7 +166,7 @@ impl AccessLog {
         let (sender, receiver) = sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&receiver, &mut *sink))?;
+            .spawn(move || write_all(&receiver, &mut *sink, &lost))?;
         Ok(Self { sender: Some(sender), thread: Some(thread), anew })
     }
 
@@ -189,13 +190,38 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Sink) {
+/// Writes what comes. Of lines that meet an error what is left of them is given up: the next ones may have more luck, and workers do not wait
+/// for a disk that is full.
+fn write_all(receiver: &Receiver<Vec<u8>>, sink: &mut dyn Sink, lost: &Counter) {
+    let mut torn = false;
     while let Ok(lines) = receiver.recv() {
-        sink.begin();
-        if let Err(error) = sink.write_all(&lines).and_then(|()| sink.flush()) {
-            tracing::error!(%error, "the access log cannot be written");
+        torn = sink.begin().unwrap_or(torn);
+        let mut left = &*lines;
+        if let Err(error) = put(sink, &mut left, &mut torn) {
+            let lines = left.iter().filter(|byte| **byte == b'\n').count();
+            lost.inc_by(lines as u64);
+            tracing::error!(%error, lines, "the access log cannot be written, and lines of it are lost");
         }
     }
+}
+
+/// Writes what is left of some lines, on a line of their own where a piece of one stands before them.
+fn put(sink: &mut dyn Sink, left: &mut &[u8], torn: &mut bool) -> std::io::Result<()> {
+    if *torn {
+        sink.write_all(b"\n")?;
+        *torn = false;
+    }
+    while !left.is_empty() {
+        let count = match sink.write(left) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let (written, rest) = left.split_at_checked(count).unwrap_or((left, &[]));
+        (*torn, *left) = (!written.ends_with(b"\n"), rest);
+    }
+    sink.flush()
 }
 
 /// One worker's lines that are not handed over yet.
@@ -298,10 +324,56 @@ mod tests {
         }
     }
 
+    /// A disk that has room for so many bytes, then for none, and after a while for all.
+    struct Disk {
+        room: usize,
+        failures: usize,
+        written: Vec<u8>,
+    }
+
+    impl Sink for Disk {}
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.room == 0 && self.failures > 0 {
+                self.failures -= 1;
+                return Err(ErrorKind::StorageFull.into());
+            }
+            let count = if self.failures == 0 { bytes.len() } else { bytes.len().min(self.room) };
+            self.written.extend(&bytes[..count]);
+            self.room = self.room.saturating_sub(count);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_behind_a_failure_stands_alone_and_what_was_lost_is_counted() {
+        // Batches of two lines of ten bytes.
+        for (room, failures, sound) in [(15, 1, 5), (15, 2, 3), (20, 1, 4), (0, 1, 4), (25, 3, 2)] {
+            let (sender, receiver) = sync_channel(WAITING);
+            for batch in 1..4 {
+                sender.send(format!("{{\"a\": {batch}0}}\n{{\"a\": {batch}1}}\n").into_bytes()).unwrap();
+            }
+            drop(sender);
+            let mut disk = Disk { room, failures, written: Vec::new() };
+            let lost = Counter::default();
+            write_all(&receiver, &mut disk, &lost);
+            let text = String::from_utf8(disk.written).unwrap();
+            let (whole, torn): (Vec<_>, Vec<_>) =
+                text.lines().partition(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
+            assert!(torn.len() <= 1 && text.lines().all(|line| !line.is_empty()), "{room}: {text:?}");
+            assert_eq!((whole.len(), lost.get()), (sound, 6 - sound as u64), "{room} {failures}: {text:?}");
+        }
+    }
+
     #[test]
     fn an_event_is_one_line_of_json_and_nothing_is_lost_at_the_end() {
         let buffer = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::open(AccessLogTarget::Memory(Arc::clone(&buffer))).unwrap();
+        let log = AccessLog::open(AccessLogTarget::Memory(Arc::clone(&buffer)), Counter::default()).unwrap();
         let lane = log.lane();
         for number in 0..1000 {
             lane.write(&event(&format!("/line\n{number}")));

@@ -15,9 +15,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
+use super::decision::{DECISIONS, Decision};
 use super::durations::Durations;
 use super::labels::{AppLabels, ObservedLabels, RequestLabels};
-use super::metrics::{DECISIONS, Decision};
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The place of 2xx among them.

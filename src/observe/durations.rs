@@ -59,7 +59,7 @@ impl Durations {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::{Decision, Metrics};
+    use super::super::{Decision, Metrics};
     use super::*;
 
     #[test]

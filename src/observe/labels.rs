@@ -12,7 +12,7 @@ pub(super) struct RequestLabels {
     pub(super) status: &'static str,
 }
 
-/// A request that no rule was asked about, by why it was refused.
+/// A request that the gateway refused, by why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RefusalLabels {
     pub(super) app: String,

@@ -6,6 +6,7 @@
 mod access_line;
 mod access_log;
 mod app_counts;
+mod decision;
 mod durations;
 mod labels;
 mod log_file;
@@ -13,7 +14,6 @@ mod metrics;
 
 pub use access_log::{AccessEvent, AccessLog, AccessLogTarget, LogLane, ObservedEvent};
 pub use app_counts::{AppCounts, Tally};
+pub use decision::{DECISIONS, Decision};
 pub use log_file::Reopen;
-pub use metrics::{
-    AppMetrics, DECISIONS, Decision, InMemory, Metrics, ProviderMetrics, Reloaded, TokenMetrics, TokenOutcome,
-};
+pub use metrics::{AppMetrics, InMemory, Metrics, ProviderMetrics, Reloaded, TokenMetrics, TokenOutcome};

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::introspection::Questioner;
 use super::jwt::UnverifiedJwt;
 use super::provider::{Discovered, Provider};
 use super::token_error::TokenError;
@@ -22,6 +23,7 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 /// A token that passed every check; [`Provider::accept`] is the only maker. No `Debug`: it speaks of a person.
 pub struct AccessToken {
     facts: TokenFacts,
+    good_from: Timestamp,
     good_until: Timestamp,
     /// What it was verified with.
     keys: Option<Arc<Discovered>>,
@@ -30,14 +32,17 @@ pub struct AccessToken {
 impl AccessToken {
     /// Takes the claims out, to keep some of them.
     pub fn into_facts(self) -> (TokenFacts, Standing) {
-        let standing = Standing { expires: self.facts.expires, good_until: self.good_until, keys: self.keys };
-        (self.facts, standing)
+        let Self { facts, good_from, good_until, keys } = self;
+        let standing = Standing { expires: facts.expires, good_from, good_until, keys };
+        (facts, standing)
     }
 }
 
 /// For how long the outcome of the checks can be kept.
 pub struct Standing {
     expires: Option<Timestamp>,
+    /// When the provider said so: before that, the clock was set back, and nobody knows how old its word is.
+    good_from: Timestamp,
     good_until: Timestamp,
     keys: Option<Arc<Discovered>>,
 }
@@ -54,11 +59,13 @@ pub enum Stands {
 }
 
 impl Standing {
-    /// How a token of `provider` stands at `now`. Two comparisons and one atomic load.
+    /// How a token of `provider` stands at `now`. Three comparisons and one atomic load.
     pub fn at(&self, now: Timestamp, provider: &Provider) -> Stands {
         if self.expires.is_some_and(|expires| now >= expires) {
             Stands::Expired
-        } else if now < self.good_until && self.keys.as_ref().is_none_or(|keys| provider.has_still(keys)) {
+        } else if (self.good_from..self.good_until).contains(&now)
+            && self.keys.as_ref().is_none_or(|keys| provider.has_still(keys))
+        {
             Stands::Good
         } else {
             Stands::Unknown
@@ -67,14 +74,14 @@ impl Standing {
 }
 
 impl Provider {
-    /// Checks a token against what an application asks of it.
-    pub async fn accept(&self, text: &str, terms: &Bearer) -> Result<AccessToken, TokenError> {
+    /// Checks a token that `by` brings against what an application asks of it.
+    pub async fn accept(&self, text: &str, terms: &Bearer, by: &impl Questioner) -> Result<AccessToken, TokenError> {
         if text.len() > MAX_TOKEN {
             return Err(TokenError::TooLarge);
         }
         match terms.form {
             TokenForm::Jwt => self.accept_jwt(text, terms).await,
-            TokenForm::Opaque => self.accept_opaque(text, terms).await,
+            TokenForm::Opaque => self.accept_opaque(text, terms, by).await,
         }
     }
 
@@ -90,15 +97,16 @@ impl Provider {
         let (claims, keys) = verified.map_err(|refused| refused.error)?;
         let by = if terms.any_type { Vouched::Signature } else { Vouched::Rfc9068 };
         let facts = token_terms::check(claims, by, terms, self.settings(), self.now())?;
-        Ok(AccessToken { good_until: facts.expires.unwrap_or(self.now()), facts, keys: Some(keys) })
+        let good_until = facts.expires.unwrap_or(self.now());
+        Ok(AccessToken { facts, good_from: Timestamp::default(), good_until, keys: Some(keys) })
     }
 
-    async fn accept_opaque(&self, text: &str, terms: &Bearer) -> Result<AccessToken, TokenError> {
-        let answer = self.introspect(text, terms.cache).await?;
+    async fn accept_opaque(&self, text: &str, terms: &Bearer, by: &impl Questioner) -> Result<AccessToken, TokenError> {
+        let answer = self.introspect(text, terms.cache, by).await?;
         let claims = answer.claims.ok_or(TokenError::Inactive)?;
         let facts = token_terms::check((*claims).clone(), Vouched::Introspection, terms, self.settings(), self.now())?;
         let end = answer.at.after(terms.cache);
         let good_until = facts.expires.map_or(end, |expires| expires.min(end));
-        Ok(AccessToken { facts, good_until, keys: None })
+        Ok(AccessToken { facts, good_from: answer.at, good_until, keys: None })
     }
 }

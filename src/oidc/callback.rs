@@ -42,6 +42,17 @@ pub struct CallbackParams {
     mode: ResponseMode,
 }
 
+/// What a response says besides its `state`. No `Debug`: it holds the code.
+#[derive(Clone, Copy)]
+pub struct Said<'p> {
+    /// The code.
+    pub code: Option<&'p str>,
+    /// Who says that it answers.
+    pub iss: Option<&'p str>,
+    /// What it answers instead of a code.
+    pub error: Option<ProviderErrorCode>,
+}
+
 /// A person who has signed in. No `Debug`: it holds the ID token.
 #[derive(Clone)]
 pub struct SignedIn {
@@ -106,6 +117,11 @@ impl CallbackParams {
     /// What the provider says of its error; for the log of a login that this browser began, and never for people (R06).
     pub fn error_description(&self) -> Option<&str> {
         self.error_description.as_deref()
+    }
+
+    /// Everything else that counts, to be compared with what was sent.
+    pub fn said(&self) -> Said<'_> {
+        Said { code: self.code.as_deref(), iss: self.iss.as_deref(), error: self.error }
     }
 
     /// RFC 6749 section 3.1: a parameter without a value is as good as none.

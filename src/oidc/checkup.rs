@@ -302,8 +302,8 @@ fn issuer_in_responses(metadata: &Metadata) -> Finding {
     if metadata.authorization_response_iss_parameter_supported {
         Finding::ok("iss", "responses name their issuer (RFC 9207), which is checked")
     } else {
-        let found = "responses do not name their issuer (RFC 9207)";
-        Finding::ok("iss", format!("{found}; a response is still taken for the provider only that its login began at"))
+        let found = "responses do not name their issuer (RFC 9207): the address that they come to does";
+        Finding::ok("iss", format!("{found}, so register no redirect address of another provider for this client"))
     }
 }
 

@@ -149,6 +149,8 @@ pub enum LoginError {
     TimedOut,
     /// The login began at another provider, or what its name stands for has changed (R10).
     OtherProvider,
+    /// The response came to an address that is not that of the provider where the login began (R10).
+    CallbackMismatch,
     /// The provider promises `iss` in its responses, and this one has none (R09).
     IssuerMissing,
     /// `iss` in the response is another issuer (R09).
@@ -191,6 +193,7 @@ impl LoginError {
             Self::Expired => "login_expired",
             Self::TimedOut => "login_timed_out",
             Self::OtherProvider => "other_provider",
+            Self::CallbackMismatch => "callback_mismatch",
             Self::IssuerMissing => "issuer_missing",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::ProviderError(code) => code.as_str(),
@@ -294,6 +297,9 @@ impl LoginError {
             }
             Self::ProviderError(ProviderErrorCode::UnmetAuthenticationRequirements) | Self::AcrNotReached => {
                 "the provider could not reach the `acr` that was asked for: see what it calls its levels, and whether the person has enrolled what they need"
+            }
+            Self::CallbackMismatch => {
+                "the response came to the redirect address of another provider: either `callback` was changed while this person signed in, or somebody led them from one provider to another; see docs/providers.md"
             }
             Self::AuthTimeMissing => {
                 "the ID token has no `auth_time`, which OpenID Connect requires where `max_age` is asked for: let the provider send it (at Entra ID an optional claim); see docs/providers.md"

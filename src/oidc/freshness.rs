@@ -27,10 +27,15 @@ pub(super) fn good_for(headers: &HeaderMap) -> Duration {
     }
     let max_age = directives.iter().find_map(|directive| {
         let (name, value) = directive.split_once('=')?;
-        let seconds = value.trim_matches('"').parse().ok()?;
+        let seconds = seconds(value.trim_matches('"'))?;
         name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
     });
     max_age.map_or(REFRESH, |max_age| max_age.clamp(shortest, longest))
+}
+
+/// A number of seconds: digits alone (RFC 9110 section 10.2.3, RFC 9111 section 1.2.2). `parse` by itself takes a sign too.
+pub(super) fn seconds(text: &str) -> Option<u64> {
+    Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -52,6 +57,7 @@ mod tests {
             ("no-cache, max-age=600", 3600),
             ("no-store", 3600),
             ("max-age=soon", 3600),
+            ("max-age=+600", 3600),
             ("s-maxage=600", 3600),
             ("", 3600),
         ] {

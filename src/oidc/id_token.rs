@@ -66,17 +66,26 @@ pub(super) struct VerifiedIdToken {
 
 /// Checks a token.
 pub(super) fn verify(text: &str, expected: &Expected<'_>) -> Result<VerifiedIdToken, IdTokenError> {
-    let claims = check_signature(text, expected)?;
-    let VerifiedJws { claims, algorithm } = claims;
-    check_issuer(&claims, expected.settings)?;
-    check_audience(&claims, expected.settings)?;
-    check_authorized_party(&claims, expected)?;
-    let expires = check_expiry(&claims, expected)?;
-    check_issue_time(&claims, expected)?;
-    check_nonce(&claims, expected)?;
-    let subject = check_subject(&claims)?;
-    check_access_token_hash(&claims, algorithm, expected.access_token)?;
+    let VerifiedJws { claims, algorithm } = check_signature(text, expected)?;
+    let (subject, expires) = check_claims(&claims, algorithm, expected)?;
     Ok(VerifiedIdToken { claims, subject, expires, text: text.to_owned() })
+}
+
+/// What is signed with this algorithm: whom it is of, and until when.
+pub(super) fn check_claims(
+    claims: &Claims,
+    algorithm: SignatureAlgorithm,
+    expected: &Expected<'_>,
+) -> Result<(String, Timestamp), IdTokenError> {
+    check_issuer(claims, expected.settings)?;
+    check_audience(claims, expected.settings)?;
+    check_authorized_party(claims, expected)?;
+    let expires = check_expiry(claims, expected)?;
+    check_issue_time(claims, expected)?;
+    check_nonce(claims, expected)?;
+    let subject = check_subject(claims)?;
+    check_access_token_hash(claims, algorithm, expected.access_token)?;
+    Ok((subject, expires))
 }
 
 /// 6. The signature MUST be the issuer's. 7. `alg` SHOULD be the one that was registered; what is configured stands for it, and
@@ -108,7 +117,8 @@ pub(super) fn check_requirements(
 ) -> Result<(), LoginError> {
     // 12. If the acr Claim was requested, the Client SHOULD check that the asserted Claim Value is appropriate.
     if !pending.acr.is_empty() {
-        let reached = token.claims.text("acr").is_some_and(|acr| pending.acr.iter().any(|wanted| wanted == acr));
+        let good_enough = || pending.acr.iter().chain(&pending.also_good);
+        let reached = token.claims.text("acr").is_some_and(|acr| good_enough().any(|wanted| wanted == acr));
         if !reached {
             return Err(LoginError::AcrNotReached);
         }
@@ -128,7 +138,12 @@ pub(super) fn check_requirements(
 
 /// A claim that is a NumericDate (RFC 7519 section 2), fractions cut off.
 pub(super) fn seconds(claims: &Claims, name: &str) -> Option<Timestamp> {
-    let Some(ClaimValue::Number(text)) = claims.value(name) else { return None };
+    numeric_date(claims.value(name)?)
+}
+
+/// The same of a value that stands elsewhere.
+pub(super) fn numeric_date(value: &ClaimValue) -> Option<Timestamp> {
+    let ClaimValue::Number(text) = value else { return None };
     if let Ok(whole) = text.parse() {
         return Some(Timestamp::from_seconds(whole));
     }

@@ -3,8 +3,8 @@
 //! One for each provider, shared by all workers; it is asked only about tokens that a worker does not remember itself. Keys are SHA-256
 //! of a random key and the token: no token is kept, and nobody outside can make two of them meet. Bounds: [`KEPT`] tokens that
 //! are good and as many that are not, apart from each other, so that made-up tokens push out no real one; the one used
-//! longest ago falls out. [`FLIGHTS`] questions at once: made-up tokens cost the provider no more than that, and further
-//! unknown tokens get 503.
+//! longest ago falls out. [`FLIGHTS`] questions at once, [`FLIGHTS_OF_STRANGERS`] of them about tokens that were not good when the provider
+//! last spoke of them: made-up tokens leave places for those that were; what finds none gets 503.
 //!
 //! May touch: nothing but memory. Trust boundary: tokens are a stranger's.
 
@@ -27,6 +27,8 @@ use crate::crypto::random;
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 /// Questions that may be under way.
 const FLIGHTS: usize = 64;
+/// Of these, as long as there are so many, no more may begin about tokens of which nobody knows that they are good.
+const FLIGHTS_OF_STRANGERS: usize = 48;
 
 type Key = [u8; 32];
 type Outcome = Result<Answer, TokenError>;
@@ -49,7 +51,14 @@ pub(super) struct Introspections {
 struct State {
     active: LruCache<Key, Answer>,
     inactive: LruCache<Key, Answer>,
-    flights: HashMap<Key, Arc<OnceCell<Outcome>>>,
+    flights: HashMap<Key, Question>,
+}
+
+/// A question, and how many hold it. Counted under the lock, not by the `Arc`: of two who leave at once, one is the last.
+#[derive(Default)]
+struct Question {
+    outcome: Arc<OnceCell<Outcome>>,
+    holders: usize,
 }
 
 /// What is known of a token.
@@ -64,7 +73,7 @@ pub(super) enum Found<'a> {
 pub(super) struct Flight<'a> {
     home: &'a Introspections,
     key: Key,
-    cell: Arc<OnceCell<Outcome>>,
+    outcome: Arc<OnceCell<Outcome>>,
 }
 
 impl Introspections {
@@ -77,18 +86,35 @@ impl Introspections {
         Self { secret: random::bytes(), state: Mutex::new(state) }
     }
 
-    /// An answer not older than `max_age`, or the question about this token.
-    pub(super) fn look_up(&self, token: &str, max_age: Duration, now: Timestamp) -> Result<Found<'_>, TokenError> {
+    /// An answer not older than `max_age`, or the question about this token. `stranger` is run, under the lock, before a question is begun about
+    /// a token that was not good when the provider last spoke of it, and can forbid it.
+    pub(super) fn look_up(
+        &self,
+        token: &str,
+        max_age: Duration,
+        now: Timestamp,
+        stranger: impl FnOnce() -> Result<(), TokenError>,
+    ) -> Result<Found<'_>, TokenError> {
         let key = self.key(token);
         let mut state = self.state();
         if let Some(answer) = state.answer(&key).filter(|answer| now.since(answer.at) < max_age && answer.at <= now) {
             return Ok(Found::Answer(answer.clone()));
         }
-        if state.flights.len() >= FLIGHTS && !state.flights.contains_key(&key) {
-            return Err(TokenError::Busy);
+        // One that is over is not asked again: its outcome is for those who waited.
+        let is_open = state.flights.get(&key).is_some_and(|question| !question.outcome.initialized());
+        if !is_open {
+            let was_good = state.active.contains(&key);
+            if state.flights.len() >= if was_good { FLIGHTS } else { FLIGHTS_OF_STRANGERS } {
+                return Err(TokenError::Busy);
+            }
+            if !was_good {
+                stranger()?;
+            }
+            state.flights.insert(key, Question::default());
         }
-        let cell = Arc::clone(state.flights.entry(key).or_default());
-        Ok(Found::Flight(Flight { home: self, key, cell }))
+        let question = state.flights.entry(key).or_default();
+        question.holders += 1;
+        Ok(Found::Flight(Flight { home: self, key, outcome: Arc::clone(&question.outcome) }))
     }
 
     fn key(&self, token: &str) -> Key {
@@ -124,15 +150,18 @@ impl Flight<'_> {
             }
             outcome
         };
-        self.cell.get_or_init(|| ask).await.clone()
+        self.outcome.get_or_init(|| ask).await.clone()
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let mut state = self.home.state();
-        // The list's own and this one: nobody else waits.
-        if Arc::strong_count(&self.cell) <= 2 {
+        // Another one about the same token may have taken its place.
+        let own = state.flights.get_mut(&self.key).filter(|question| Arc::ptr_eq(&question.outcome, &self.outcome));
+        let Some(question) = own else { return };
+        question.holders -= 1;
+        if question.holders == 0 {
             state.flights.remove(&self.key);
         }
     }
@@ -140,6 +169,8 @@ impl Drop for Flight<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const AGE: Duration = Duration::from_secs(30);
@@ -152,8 +183,15 @@ mod tests {
         Answer { claims: active.then(Arc::default), at: at(seconds) }
     }
 
+    fn flight<'a>(cache: &'a Introspections, token: &str) -> Flight<'a> {
+        match cache.look_up(token, AGE, at(100), || Ok(())) {
+            Ok(Found::Flight(flight)) => flight,
+            _ => panic!("no flight"),
+        }
+    }
+
     async fn asked(cache: &Introspections, token: &str, seconds: i64, says: Outcome) -> (bool, Outcome) {
-        match cache.look_up(token, AGE, at(seconds)) {
+        match cache.look_up(token, AGE, at(seconds), || Ok(())) {
             Err(error) => (false, Err(error)),
             Ok(Found::Answer(answer)) => (false, Ok(answer)),
             Ok(Found::Flight(flight)) => (true, flight.land(async { says }).await),
@@ -188,10 +226,7 @@ mod tests {
     #[tokio::test]
     async fn one_question_serves_all_who_wait_and_the_next_asks_when_the_first_goes_away() {
         let cache = Introspections::new();
-        let flight = || match cache.look_up("token", AGE, at(100)) {
-            Ok(Found::Flight(flight)) => flight,
-            _ => panic!("no flight"),
-        };
+        let flight = || flight(&cache, "token");
         let (first, second, third) = (flight(), flight(), flight());
         let mut gone = Box::pin(first.land(std::future::pending()));
         assert!(futures_pending(&mut gone).await);
@@ -209,15 +244,95 @@ mod tests {
         }
     }
 
+    /// Waits, without sleeping, until both threads have come here for the `nth` time.
+    fn meet(came: &AtomicUsize, nth: usize) {
+        came.fetch_add(1, Ordering::SeqCst);
+        let mut turns = 0_u32;
+        while came.load(Ordering::SeqCst) < 2 * nth {
+            turns += 1;
+            // On one core the other thread needs a turn.
+            if turns.is_multiple_of(128) { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+
+    #[test]
+    fn of_two_who_leave_a_question_in_the_same_moment_the_last_takes_it_away() {
+        const ROUNDS: usize = 1_000;
+        let tokens: Vec<String> = (0..32).map(|number| number.to_string()).collect();
+        let (cache, came, left_behind) = (Introspections::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let leave_together = || {
+            for round in 0..ROUNDS {
+                let flights: Vec<_> = tokens.iter().map(|token| flight(&cache, token)).collect();
+                meet(&came, 3 * round + 1);
+                drop(flights);
+                meet(&came, 3 * round + 2);
+                left_behind.fetch_add(cache.state().flights.len(), Ordering::SeqCst);
+                meet(&came, 3 * round + 3);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(leave_together);
+            scope.spawn(leave_together);
+        });
+        assert_eq!(left_behind.into_inner(), 0, "of {ROUNDS} rounds");
+    }
+
     #[tokio::test]
-    async fn questions_under_way_are_bounded() {
+    async fn whoever_asks_after_an_outcome_gets_no_share_of_it() {
         let cache = Introspections::new();
-        let tokens: Vec<String> = (0..FLIGHTS).map(|number| number.to_string()).collect();
-        let flights: Vec<_> = tokens.iter().map(|token| cache.look_up(token, AGE, at(1)).ok().unwrap()).collect();
-        assert!(matches!(cache.look_up("one more", AGE, at(1)), Err(TokenError::Busy)));
-        assert!(cache.look_up("7", AGE, at(1)).is_ok(), "joining costs nothing");
+        let (first, waiting) = (flight(&cache, "token"), flight(&cache, "token"));
+        assert!(first.land(async { Err(TokenError::Unavailable) }).await.is_err());
+        // Somebody still holds the question that failed.
+        let late = flight(&cache, "token");
+        assert_eq!(waiting.land(async { panic!("asked twice") }).await.err(), Some(TokenError::Unavailable));
+        let joined = flight(&cache, "token");
+        assert!(late.land(async { Ok(answer(true, 100)) }).await.is_ok(), "an old outcome");
+        assert!(joined.land(async { panic!("asked twice") }).await.is_ok());
+        assert!(cache.state().flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn questions_under_way_are_bounded_and_made_up_tokens_leave_places_for_good_ones() {
+        let cache = Introspections::new();
+        let begin = |token: &str| cache.look_up(token, AGE, at(200), || Ok(()));
+        let good: Vec<String> = (0..FLIGHTS).map(|number| format!("good-{number}")).collect();
+        for token in &good {
+            assert!(asked(&cache, token, 100, Ok(answer(true, 100))).await.1.is_ok());
+        }
+        let tokens: Vec<String> = (0..FLIGHTS_OF_STRANGERS).map(|number| number.to_string()).collect();
+        let mut flights: Vec<_> = tokens.iter().map(|token| begin(token).ok().unwrap()).collect();
+        assert!(matches!(begin("one more"), Err(TokenError::Busy)));
+        assert!(begin("7").is_ok(), "joining costs nothing");
+        flights.extend(good.iter().take(FLIGHTS - FLIGHTS_OF_STRANGERS).map(|token| begin(token).ok().unwrap()));
+        assert!(matches!(begin(good.last().unwrap()), Err(TokenError::Busy)));
         drop(flights);
-        assert!(cache.look_up("one more", AGE, at(1)).is_ok());
+        assert!(begin("one more").is_ok() && cache.state().flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn d03_a_question_is_a_strangers_where_it_is_begun_about_a_token_that_was_not_good() {
+        let cache = Introspections::new();
+        let begin = |token: &str, seconds: i64| {
+            let mut strange = false;
+            let found = cache.look_up(token, AGE, at(seconds), || {
+                strange = true;
+                Ok(())
+            });
+            (found.ok().unwrap(), strange)
+        };
+        let (first, strange) = begin("token", 100);
+        assert!(strange && !begin("token", 100).1, "only who begins it");
+        drop(first);
+        for (seconds, active, strange) in
+            [(100, true, true), (200, false, false), (300, true, true), (400, true, false)]
+        {
+            let (Found::Flight(flight), found) = begin("token", seconds) else { panic!("no flight") };
+            assert_eq!(found, strange, "{seconds}");
+            let _ = flight.land(async { Ok(answer(active, seconds)) }).await;
+            assert!(!begin("token", seconds).1, "remembered");
+        }
+        let forbidden = cache.look_up("other", AGE, at(100), || Err(TokenError::Busy));
+        assert!(forbidden.is_err() && cache.state().flights.is_empty());
     }
 
     #[tokio::test]

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::availability::MetadataError;
+use super::object;
 use crate::crypto::{Curve, PublicKey, SignatureAlgorithm};
 
 /// The most keys that are read from one set; real sets have two to ten.
 const MAX_KEYS: usize = 64;
 
 /// The keys of one provider.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct KeySet(Vec<Key>);
 
 #[derive(Clone)]
@@ -47,9 +48,7 @@ pub fn usable_keys(json: &[u8]) -> Result<usize, MetadataError> {
 impl KeySet {
     /// Reads a key set. A set without one usable key is an error: with it every login would fail.
     pub(super) fn parse(json: &[u8]) -> Result<Self, MetadataError> {
-        // The reader looks at nothing in members that it passes over; JSON is UTF-8 throughout (RFC 8259 section 8.1).
-        let json = std::str::from_utf8(json).map_err(|_| MetadataError::NotKeySet)?;
-        let set: RawSet = serde_json::from_str(json).map_err(|_| MetadataError::NotKeySet)?;
+        let set: RawSet = object::read(json).map_err(|_| MetadataError::NotKeySet)?;
         let keys: Vec<Key> = set.keys.iter().take(MAX_KEYS).filter_map(usable).collect();
         if keys.is_empty() { Err(MetadataError::NoUsableKey) } else { Ok(Self(keys)) }
     }

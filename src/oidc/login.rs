@@ -21,6 +21,7 @@ use super::provider::Provider;
 use super::settings::ResponseMode;
 use crate::crypto::{Secret, random};
 use crate::http::{ReturnTo, login_options};
+use crate::session::Origin;
 
 /// What a login is begun for.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct LoginRequest<'a> {
     pub parameters: &'a [(String, String)],
     /// Whether the provider must show nothing (`prompt=none`): whoever is signed in there is signed in, or nobody.
     pub silent: bool,
+    /// The session that the browser holds.
+    pub origin: Option<Origin>,
 }
 
 impl<'a> LoginRequest<'a> {
@@ -61,15 +64,8 @@ impl<'a> LoginRequest<'a> {
             prompt: None,
             parameters: &[],
             silent: false,
+            origin: None,
         }
-    }
-}
-
-impl LoginRequest<'_> {
-    /// The contexts of which one must be reached; none when none was asked for.
-    fn good_enough(&self) -> Vec<String> {
-        let also_good = if self.acr.is_empty() { &[] } else { self.also_good };
-        self.acr.iter().chain(also_good).cloned().collect()
     }
 }
 
@@ -97,12 +93,14 @@ impl Provider {
             state: random::token(),
             nonce: random::token(),
             verifier: Secret::new(random::token()),
-            acr: request.good_enough(),
+            acr: request.acr.to_vec(),
+            also_good: if request.acr.is_empty() { Vec::new() } else { request.also_good.to_vec() },
             return_to: request.return_to.clone(),
             max_age: request.max_age.or(self.settings().asking.max_age),
             started_at: self.now(),
             // Where credentials are to be asked for every time, a sign-in without them would be none of what was configured.
             silent: request.silent && !self.prompt_of(&request).is_some_and(asks_for_credentials),
+            origin: request.origin,
         };
         let parameters = self.parameters(&request, &pending);
         let parameters = match discovered.metadata.pushes(self.settings()) {

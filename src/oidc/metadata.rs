@@ -8,11 +8,12 @@
 //! May touch: nothing but memory. Trust boundary: the document comes over TLS from the configured issuer's host.
 //! Specifications: OpenID Connect Discovery 1.0 sections 3 and 4, RFC 8414, RFC 9126 section 5, RFC 9207 section 3.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::availability::MetadataError;
 use super::http_client::may_be_fetched;
+use super::object;
 use super::settings::{ProviderSettings, ResponseMode};
 
 /// The members that matter here, as the provider published them.
@@ -32,23 +33,23 @@ pub(super) struct Metadata {
     pub(super) introspection_endpoint: Option<Url>,
     #[serde(default)]
     pub(super) revocation_endpoint: Option<Url>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) require_pushed_authorization_requests: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) id_token_signing_alg_values_supported: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     response_types_supported: Vec<String>,
     #[serde(default)]
     pub(super) code_challenge_methods_supported: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) response_modes_supported: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) token_endpoint_auth_methods_supported: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) backchannel_logout_supported: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) frontchannel_logout_supported: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_null")]
     pub(super) authorization_response_iss_parameter_supported: bool,
 }
 
@@ -68,8 +69,7 @@ impl Metadata {
 
     /// Reads and checks a metadata document for the configured `issuer`.
     pub(super) fn parse(json: &[u8], issuer: &str) -> Result<Self, MetadataError> {
-        let metadata: Self =
-            serde_json::from_slice(json).map_err(|error| MetadataError::NotMetadata(describe(&error)))?;
+        let metadata: Self = object::read(json).map_err(|error| MetadataError::NotMetadata(describe(&error)))?;
         // Discovery 4.3: the issuer returned MUST be identical to the one that the document was asked of.
         if metadata.issuer != issuer {
             return Err(MetadataError::IssuerMismatch { expected: issuer.to_owned(), found: metadata.issuer });
@@ -138,6 +138,11 @@ impl Metadata {
     }
 }
 
+/// What is `null` is left out: RFC 8414 section 3.2 wants members without a value left out, and there are providers that write `null` for them.
+fn unless_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
 /// Where the parser stopped, without the document's own text.
 fn describe(error: &serde_json::Error) -> String {
     let kind = match error.classify() {
@@ -145,12 +150,54 @@ fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Io | serde_json::error::Category::Syntax => "not JSON",
         serde_json::error::Category::Eof => "JSON that breaks off",
     };
+    if error.line() == 0 {
+        return "no UTF-8".to_owned();
+    }
     format!("{kind}, line {} column {}", error.line(), error.column())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What each member that is no address may be, or `null`, which is as if it were not there.
+    #[test]
+    fn what_is_null_is_left_out() {
+        let least = serde_json::json!({
+            "issuer": "https://idp.example", "authorization_endpoint": "https://idp.example/authorize",
+            "token_endpoint": "https://idp.example/token", "jwks_uri": "https://idp.example/jwks",
+        });
+        let parse =
+            |metadata: &serde_json::Value| Metadata::parse(metadata.to_string().as_bytes(), "https://idp.example");
+        let without = format!("{:?}", parse(&least).unwrap());
+        for member in [
+            "userinfo_endpoint",
+            "end_session_endpoint",
+            "pushed_authorization_request_endpoint",
+            "introspection_endpoint",
+            "revocation_endpoint",
+            "require_pushed_authorization_requests",
+            "id_token_signing_alg_values_supported",
+            "response_types_supported",
+            "code_challenge_methods_supported",
+            "response_modes_supported",
+            "token_endpoint_auth_methods_supported",
+            "backchannel_logout_supported",
+            "frontchannel_logout_supported",
+            "authorization_response_iss_parameter_supported",
+        ] {
+            let mut metadata = least.clone();
+            metadata[member] = serde_json::Value::Null;
+            assert_eq!(format!("{:?}", parse(&metadata).unwrap()), without, "{member}");
+            metadata[member] = 7.into();
+            assert!(matches!(parse(&metadata), Err(MetadataError::NotMetadata(_))), "{member}");
+        }
+        for member in ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"] {
+            let mut metadata = least.clone();
+            metadata[member] = serde_json::Value::Null;
+            assert!(matches!(parse(&metadata), Err(MetadataError::NotMetadata(_))), "{member}");
+        }
+    }
 
     #[test]
     fn r02_clear_text_on_this_machine_is_for_issuers_that_are_there_too() {

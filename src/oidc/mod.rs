@@ -9,7 +9,7 @@
 //! | `settings`, `provider`, `metadata`, `keys`, `freshness` | a configured provider, its discovery, its signing keys and how long they are good |
 //! | `http_client`, `patience`, `traffic` | bounded requests: no redirect followed, limited in time, size and number |
 //! | `endpoint`, `client_auth` | every endpoint of the provider by name, and how the gateway proves to be the client |
-//! | `jws` | signed tokens of the provider |
+//! | `object`, `jws` | JSON objects, and signed tokens, of the provider |
 //! | `login`, `pushed`, `pending` | the way out: authorization request, sealed pending login, one cookie each |
 //! | `callback`, `token`, `id_token`, `userinfo`, `two_sources` | the way back, in the order of the checks |
 //! | `refresh` | new tokens for a session that goes on |
@@ -18,6 +18,7 @@
 //! | `logout` | RP-initiated logout |
 //! | `signals`, `signed_token`, `transmitter_keys`, `logout_token`, `security_event`, `subject`, `okta_hook` | what the provider sends to end sessions |
 //! | `checkup` | the examination for `lychgate doctor` |
+//! | `answers` | the readers of a provider's answers, together, for the fuzz target |
 //! | `error`, `availability` | every way in which a login can fail, and a provider be away |
 //!
 //! Trust boundary: the browser and, until its answers are verified, the provider. Tokens, codes, verifiers and secrets
@@ -26,6 +27,7 @@
 //! RP-Initiated Logout 1.0, Back-Channel Logout 1.0, RFC 8417 (SET).
 
 mod access_token;
+pub mod answers;
 mod availability;
 mod callback;
 mod checkup;
@@ -44,6 +46,7 @@ mod login;
 mod logout;
 mod logout_token;
 mod metadata;
+mod object;
 pub mod okta_hook;
 mod patience;
 pub mod pending;
@@ -71,6 +74,7 @@ pub use checkup::REGISTER_REDIRECT_URI;
 pub use endpoint::Endpoint;
 pub use error::{IdTokenError, LoginError, TokenEndpointError, UserInfoError};
 pub use http_client::Limits;
+pub use introspection::Questioner;
 pub use jws::JwsError;
 pub use jwt::UnverifiedJwt;
 pub use keys::usable_keys;
@@ -82,7 +86,7 @@ pub use provider::{Provider, Readiness};
 pub use provider_error::ProviderErrorCode;
 pub use refresh::{RefreshError, Refreshed};
 pub use security_event::{Asked, SecurityEvent, read_unsigned as read_security_event_unsigned};
-pub use settings::{Asking, AssertionAudience, ClientAuth, ProviderSettings, ResponseMode, SettingsError};
+pub use settings::{Asking, AssertionAudience, Callback, ClientAuth, ProviderSettings, ResponseMode, SettingsError};
 pub use signals::{SharedValue, Signals, Transmitter};
 pub use signed_token::{MAX_SIGNAL, SignalError, UnverifiedToken};
 pub use subject::{Meant, Person};

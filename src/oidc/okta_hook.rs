@@ -15,6 +15,7 @@
 
 use serde::Deserialize;
 
+use super::object::{self, Object};
 use crate::clock::Timestamp;
 use crate::session::Effect;
 
@@ -24,12 +25,12 @@ const MAX_ID: usize = 512;
 
 #[derive(Deserialize)]
 struct Hook {
-    data: Data,
+    data: Object<Data>,
 }
 
 #[derive(Deserialize)]
 struct Data {
-    events: Vec<Event>,
+    events: Vec<Object<Event>>,
 }
 
 #[derive(Deserialize)]
@@ -40,9 +41,9 @@ struct Event {
     #[serde(default)]
     published: Option<String>,
     #[serde(default)]
-    actor: Option<Party>,
+    actor: Option<Object<Party>>,
     #[serde(default)]
-    target: Option<Vec<Party>>,
+    target: Option<Vec<Object<Party>>>,
 }
 
 #[derive(Deserialize)]
@@ -67,12 +68,12 @@ pub struct HookEvent {
 
 /// Reads a hook's body; none when it is not one, or has too many events.
 pub fn read(body: &[u8]) -> Option<Vec<HookEvent>> {
-    let hook: Hook = serde_json::from_slice(body).ok()?;
-    let sound = |event: &Event| !event.uuid.is_empty() && event.uuid.len() <= MAX_ID;
-    if hook.data.events.len() > MAX_EVENTS || !hook.data.events.iter().all(sound) {
+    let Hook { data: Object(Data { events }) } = object::read(body).ok()?;
+    let sound = |Object(event): &Object<Event>| !event.uuid.is_empty() && event.uuid.len() <= MAX_ID;
+    if events.len() > MAX_EVENTS || !events.iter().all(sound) {
         return None;
     }
-    Some(hook.data.events.into_iter().map(HookEvent::of).collect())
+    Some(events.into_iter().map(|Object(event)| HookEvent::of(event)).collect())
 }
 
 enum Who {
@@ -100,8 +101,9 @@ const fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= MAX_ID
 }
 
-fn users(parties: Vec<Party>) -> Vec<String> {
-    parties.into_iter().filter(|party| party.kind == "User" && is_id(&party.id)).map(|party| party.id).collect()
+fn users(parties: Vec<Object<Party>>) -> Vec<String> {
+    let parties = parties.into_iter().map(|Object(party)| party);
+    parties.filter(|party| party.kind == "User" && is_id(&party.id)).map(|party| party.id).collect()
 }
 
 fn meaning(event_type: &str) -> Option<(Who, Effect)> {
@@ -175,5 +177,41 @@ mod tests {
         let many = format!(r#"{{"data":{{"events":[{}]}}}}"#, [r#"{"uuid":"u","eventType":"x"}"#; 501].join(","));
         assert_eq!(read(many.as_bytes()), None);
         assert_eq!(read(br#"{"data":{"events":[]}}"#), Some(Vec::new()));
+    }
+
+    /// What a hook with one event says that has these members beside the necessary ones.
+    fn one(uuid: &str, more: &str) -> Option<HookEvent> {
+        let body = format!(r#"{{"data":{{"events":[{{"uuid":"{uuid}","eventType":"user.session.clear"{more}}}]}}}}"#);
+        read(body.as_bytes()).map(|mut events| events.remove(0))
+    }
+
+    #[test]
+    fn l03_only_users_with_an_identifier_of_sane_length_are_meant() {
+        let (longest, longer) = ("u".repeat(MAX_ID), "u".repeat(MAX_ID + 1));
+        let party = |kind: &str, id: &str| format!(r#"{{"id":"{id}","type":"{kind}"}}"#);
+        for (parties, people) in [
+            (vec![party("User", &longest)], vec![longest.as_str()]),
+            (vec![party("User", &longer)], vec![]),
+            (vec![party("User", "")], vec![]),
+            (vec![party("AppUser", "00u1"), party("user", "00u2"), party("", "00u3")], vec![]),
+            (vec![party("User", "00u1"), party("User", "00u2")], vec!["00u1", "00u2"]),
+        ] {
+            let read = one("u", &format!(r#","target":[{}]"#, parties.join(","))).unwrap();
+            assert_eq!(read.people, people, "{parties:?}");
+        }
+        assert_eq!(one("u", r#","target":null"#).map(|event| event.people), Some(Vec::new()));
+        assert!(one(&longest, "").is_some() && one(&longer, "").is_none());
+        let most =
+            format!(r#"{{"data":{{"events":[{}]}}}}"#, [r#"{"uuid":"u","eventType":"x"}"#; MAX_EVENTS].join(","));
+        assert_eq!(read(most.as_bytes()).map(|events| events.len()), Some(MAX_EVENTS));
+    }
+
+    #[test]
+    fn l03_a_time_that_cannot_be_read_is_none() {
+        let at = |published: &str| one("u", &format!(r#","published":{published}"#)).unwrap().at;
+        assert_eq!(at("\"1970-01-01T00:00:01Z\""), Some(Timestamp::from_seconds(1)));
+        for none in ["null", "\"\"", "\"yesterday\"", "\"1969-12-31T23:59:59Z\"", "\"2026-11-18\""] {
+            assert_eq!(at(none), None, "{none}");
+        }
     }
 }

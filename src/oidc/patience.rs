@@ -17,6 +17,7 @@ use http::header::RETRY_AFTER;
 
 use super::availability::FetchError;
 use super::endpoint::Endpoint;
+use super::freshness;
 use super::http_client::{HttpRequest, HttpResponse};
 use super::provider::Provider;
 use crate::clock::Timestamp;
@@ -69,7 +70,7 @@ impl Provider {
         loop {
             let outcome = self.http().fetch(make()?).await;
             self.traffic().note(endpoint, &outcome);
-            let asked_for = outcome.as_ref().ok().and_then(|answer| self.asked_to_wait(answer));
+            let asked_for = outcome.as_ref().ok().and_then(|answer| asked_to_wait(answer, self.now()));
             let pause = asked_for.unwrap_or_else(|| jittered(PAUSE * 2u32.pow(tries - 1)));
             let in_time = begun.elapsed().saturating_add(pause) < self.settings().limits.total;
             if !is_worth_another(endpoint, &outcome) {
@@ -107,16 +108,16 @@ impl Provider {
             outcome => outcome,
         }
     }
+}
 
-    /// RFC 9110 section 10.2.3: seconds, or a date; of what is longer than any rest, only that much.
-    fn asked_to_wait(&self, answer: &HttpResponse) -> Option<Duration> {
-        let text = answer.headers().get(RETRY_AFTER).filter(|_| is_turned_away(answer.status()))?.to_str().ok()?.trim();
-        let asked = match text.parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => Timestamp::from_system_time(httpdate::parse_http_date(text).ok()?).since(self.now()),
-        };
-        Some(asked.min(LONGEST_REST))
-    }
+/// RFC 9110 section 10.2.3: seconds, or a date; of what is longer than any rest, only that much.
+pub(super) fn asked_to_wait(answer: &HttpResponse, now: Timestamp) -> Option<Duration> {
+    let text = answer.headers().get(RETRY_AFTER).filter(|_| is_turned_away(answer.status()))?.to_str().ok()?.trim();
+    let asked = match freshness::seconds(text) {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => Timestamp::from_system_time(httpdate::parse_http_date(text).ok()?).since(now),
+    };
+    Some(asked.min(LONGEST_REST))
 }
 
 /// Whether another try may bring what this one did not. What may have been acted upon is not made twice: a code is good once.

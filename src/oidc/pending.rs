@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::crypto::{Binding, KeyRing, OpenError, Secret};
 use crate::http::ReturnTo;
-use crate::session::Registration;
+use crate::session::{Origin, Registration};
 
 /// How long a person may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -37,7 +37,7 @@ pub const fn cookie_room(header_bytes: usize) -> usize {
     if room < MAX_COOKIES { room } else { MAX_COOKIES }
 }
 
-const PURPOSE: &str = "pending-login/4";
+const PURPOSE: &str = "pending-login/5";
 const SECURE_PREFIX: &str = "__Host-lychgate-login-";
 const PLAIN_PREFIX: &str = "lychgate-login-";
 /// Browsers keep cookies of up to 4096 bytes of name, value and attributes (RFC 6265bis).
@@ -62,14 +62,18 @@ pub struct PendingLogin {
     pub(super) verifier: Secret<String>,
     /// Where the person wanted to go.
     pub return_to: ReturnTo,
-    /// The authentication contexts of which one must be reached.
+    /// The authentication contexts that were asked for, of which one must be reached.
     pub acr: Vec<String>,
+    /// Those that are as good; nothing where none was asked for.
+    pub also_good: Vec<String>,
     /// The age of the authentication that was asked for.
     pub max_age: Option<Duration>,
     /// When the login began.
     pub started_at: Timestamp,
     /// Whether the provider was asked to show nothing.
     pub silent: bool,
+    /// The session that the browser held when the login began: a response that is posted comes without its cookie.
+    pub origin: Option<Origin>,
 }
 
 impl PendingLogin {
@@ -91,9 +95,11 @@ struct Wire<'a> {
     verifier: &'a str,
     return_to: &'a str,
     acr: Vec<&'a str>,
+    also_good: Vec<&'a str>,
     max_age: Option<u64>,
     started_at: Timestamp,
     silent: bool,
+    origin: Option<Origin>,
 }
 
 /// The name and value of a cookie.
@@ -140,9 +146,11 @@ fn seal_with(pending: &PendingLogin, return_to: &str, ring: &KeyRing, host: &str
         verifier: pending.verifier.expose(),
         return_to,
         acr: pending.acr.iter().map(String::as_str).collect(),
+        also_good: pending.also_good.iter().map(String::as_str).collect(),
         max_age: pending.max_age.map(|age| age.as_secs()),
         started_at: pending.started_at,
         silent: pending.silent,
+        origin: pending.origin,
     };
     #[expect(clippy::expect_used, reason = "postcard writes strings, lists and numbers to memory without failing")]
     let content = Zeroizing::new(postcard::to_allocvec(&wire).expect("plain values"));
@@ -163,9 +171,11 @@ pub fn open(name: &str, value: &[u8], ring: &KeyRing, host: &str) -> Result<Pend
         verifier: Secret::new(wire.verifier.to_owned()),
         return_to: ReturnTo::parse(wire.return_to).ok_or(OpenError)?,
         acr: wire.acr.into_iter().map(str::to_owned).collect(),
+        also_good: wire.also_good.into_iter().map(str::to_owned).collect(),
         max_age: wire.max_age.map(Duration::from_secs),
         started_at: wire.started_at,
         silent: wire.silent,
+        origin: wire.origin,
     })
 }
 
@@ -245,25 +255,33 @@ mod tests {
             nonce: "nonce".to_owned(),
             verifier: Secret::new("verifier".to_owned()),
             return_to: ReturnTo::parse("/deep/link?a=b").unwrap(),
-            acr: vec!["phr".to_owned(), "urn:mfa".to_owned()],
+            acr: vec!["mfa".to_owned()],
+            also_good: vec!["phr".to_owned(), "urn:mfa".to_owned()],
             max_age: Some(Duration::from_secs(600)),
             started_at,
             silent: false,
+            origin: Some(Origin::of(&crate::session::tests::session(started_at))),
         }
     }
 
     #[test]
     fn t02_what_was_sealed_opens_to_the_same() {
         let ring = ring();
-        let sealed = seal(&pending("state", NOW), &home(), &ring, "a.example", true);
+        let login = pending("state", NOW);
+        let sealed = seal(&login, &home(), &ring, "a.example", true);
         let opened = open(&sealed.name, sealed.value.as_bytes(), &ring, "a.example").unwrap();
+        assert!(opened.origin.is_some() && opened.origin == login.origin);
+        assert!(!opened.is_expired(NOW.after(LIFETIME)) && opened.is_expired(NOW.after(LIFETIME * 2)));
         assert_eq!((opened.provider.as_str(), opened.application.as_str()), ("idp", "reports"));
         assert_eq!(opened.registration, Registration::new("https://idp.example", "client"));
         assert_eq!((opened.provider.as_str(), opened.state.as_str(), opened.nonce.as_str()), ("idp", "state", "nonce"));
         assert_eq!(opened.verifier.expose(), "verifier");
         assert_eq!(opened.return_to.as_str(), "/deep/link?a=b");
-        assert_eq!((opened.acr.len(), opened.max_age), (2, Some(Duration::from_secs(600))));
-        assert!(!opened.is_expired(NOW.after(LIFETIME)) && opened.is_expired(NOW.after(LIFETIME * 2)));
+        assert_eq!(
+            (opened.acr, opened.also_good),
+            (vec!["mfa".to_owned()], vec!["phr".to_owned(), "urn:mfa".to_owned()])
+        );
+        assert_eq!(opened.max_age, Some(Duration::from_secs(600)));
         assert!(sealed.name.starts_with("__Host-lychgate-login-") && is_pending_name(&sealed.name, true));
         assert!(name_for_state("state", false).starts_with("lychgate-login-"));
     }

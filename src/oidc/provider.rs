@@ -253,6 +253,11 @@ impl Provider {
         self.settings.response_mode == ResponseMode::FormPost
     }
 
+    /// The path that its responses come to, on each host.
+    pub fn callback_path(&self) -> String {
+        self.settings.callback.path(&self.settings.name)
+    }
+
     /// The requests to this provider since the last call, for the metrics.
     pub fn take_traffic(&self) -> Vec<(Endpoint, RequestOutcome, u64)> {
         self.learned.traffic.take()
@@ -296,6 +301,11 @@ impl Provider {
     /// Whether sessions must keep the e-mail address, because events may name people by it.
     pub fn names_people_by_email(&self) -> bool {
         self.settings.signals.events.is_some()
+    }
+
+    /// How far the provider's clock may be off.
+    pub fn clock_skew(&self) -> Duration {
+        self.settings.clock_skew
     }
 
     pub(super) fn transmitter_keys(&self) -> &TransmitterKeys {

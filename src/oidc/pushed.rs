@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use super::endpoint::Endpoint;
 use super::error::{LoginError, TokenEndpointError};
+use super::http_client::HttpResponse;
+use super::object;
 use super::provider::{Discovered, Provider};
 use super::token;
 
@@ -31,14 +33,18 @@ impl Provider {
         let form: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let response = self.ask_as_client(discovered, Endpoint::PushedRequests, &form).await;
         let response = response.map_err(|error| LoginError::PushedRequest(TokenEndpointError::Fetch(error)))?;
-        // 2.2: 201; some providers say 200.
-        if ![StatusCode::CREATED, StatusCode::OK].contains(&response.status()) {
-            return Err(LoginError::PushedRequest(token::refusal(&response)));
-        }
-        let pushed: Option<Pushed> = serde_json::from_slice(response.body()).ok();
-        let sound = |one: &Pushed| (1..=MAX_REFERENCE).contains(&one.request_uri.len());
-        let pushed = pushed.filter(sound).ok_or(LoginError::PushedRequest(TokenEndpointError::Malformed))?;
+        let request_uri = reference(&response).map_err(LoginError::PushedRequest)?;
         let client = self.settings().client_id.clone();
-        Ok(vec![("client_id".to_owned(), client), ("request_uri".to_owned(), pushed.request_uri)])
+        Ok(vec![("client_id".to_owned(), client), ("request_uri".to_owned(), request_uri)])
     }
+}
+
+/// The reference in an answer. 2.2: 201; some providers say 200.
+pub(super) fn reference(response: &HttpResponse) -> Result<String, TokenEndpointError> {
+    if ![StatusCode::CREATED, StatusCode::OK].contains(&response.status()) {
+        return Err(token::refusal(response));
+    }
+    let pushed: Option<Pushed> = object::read_answer(response.body()).ok();
+    let sound = |one: &Pushed| (1..=MAX_REFERENCE).contains(&one.request_uri.len());
+    pushed.filter(sound).map(|one| one.request_uri).ok_or(TokenEndpointError::Malformed)
 }

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::id_token::seconds;
+use super::id_token::{numeric_date, seconds};
 use super::provider::Provider;
 use super::signals::Transmitter;
 use super::signed_token::{SignalError, UnverifiedToken, id, issued_at};
@@ -148,11 +148,7 @@ fn events(claims: &Claims) -> Result<Vec<(&str, &Event)>, SignalError> {
 
 /// When it happened, where the token says so (CAEP `event_timestamp`, RFC 8417 `toe`).
 fn happened(claims: &Claims, event: &Event) -> Option<Timestamp> {
-    let in_event = match event.get("event_timestamp") {
-        Some(ClaimValue::Number(text)) => text.parse().ok().map(Timestamp::from_seconds),
-        _ => None,
-    };
-    in_event.or_else(|| seconds(claims, "toe"))
+    event.get("event_timestamp").and_then(numeric_date).or_else(|| seconds(claims, "toe"))
 }
 
 /// What an event asks for; nothing where it is only told.
@@ -185,4 +181,116 @@ fn effect(kind: &str, event: &Event) -> Option<Effect> {
 /// For the fuzz target: reads a token without its signature.
 pub fn read_unsigned(text: &str, issuer: &str, now: Timestamp) -> Result<SecurityEvent, SignalError> {
     read(&UnverifiedToken::parse(text)?, &[issuer], now, Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ISSUER: &str = "https://idp.example";
+    const NOW: i64 = 1_795_000_000;
+
+    /// What a token with these claims says at `NOW`, beside those that every token has; `null` takes one of them away.
+    fn read_with(more: &Value, skew: u64) -> Result<SecurityEvent, SignalError> {
+        let mut claims =
+            json!({"jti": "1", "iat": NOW - 10, "sub_id": {"format": "email", "email": "ada@gmr.example"}});
+        let members = claims.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        members.retain(|_, value| !value.is_null());
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}.", part(&json!({"alg": "RS256", "typ": "secevent+jwt"})), part(&claims));
+        let token = UnverifiedToken::parse(&text).ok().unwrap();
+        read(&token, &[ISSUER], Timestamp::from_seconds(NOW), Duration::from_secs(skew))
+    }
+
+    #[test]
+    fn l02_a_token_has_one_to_sixteen_events() {
+        let events = |count: usize| {
+            let kinds = (0..count).map(|number| (format!("{RISC}account-purged#{number}"), json!({})));
+            read_with(&json!({"events": kinds.collect::<serde_json::Map<_, _>>()}), 0).map(|event| event.asked.len())
+        };
+        for sound in [1, 2, MAX_EVENTS - 1, MAX_EVENTS] {
+            assert_eq!(events(sound), Ok(0), "{sound}");
+        }
+        for wrong in [0, MAX_EVENTS + 1, 2 * MAX_EVENTS] {
+            assert_eq!(events(wrong), Err(SignalError::Events), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn l05_an_event_means_what_began_before_it_happened_and_nothing_of_the_future() {
+        let before = |event: Value, toe: Value, skew| {
+            let claims = json!({"toe": toe, "events": {(format!("{CAEP}session-revoked")): event}});
+            let read = read_with(&claims, skew).unwrap();
+            assert_eq!((read.jti.as_str(), read.asked.len()), ("1", 1));
+            read.asked[0].before.millis() / 1000 - NOW
+        };
+        for (event, toe, expected) in [
+            (json!({}), json!(null), -10),
+            (json!({}), json!(NOW - 500), -500),
+            (json!({"event_timestamp": NOW - 700}), json!(null), -700),
+            (json!({"event_timestamp": NOW - 700}), json!(NOW - 500), -700),
+            (json!({"event_timestamp": (NOW - 700) as f64 + 0.75}), json!(null), -700),
+            (json!({"event_timestamp": (NOW - 700).to_string()}), json!(NOW - 500), -500),
+            (json!({"event_timestamp": "yesterday"}), json!(null), -10),
+            (json!({"event_timestamp": NOW + 700}), json!(null), 0),
+            (json!({"event_timestamp": i64::MAX}), json!(null), 0),
+            (json!({}), json!(1e300), 0),
+        ] {
+            assert_eq!(before(event.clone(), toe.clone(), 0), expected, "{event} {toe}");
+        }
+        assert_eq!(before(json!({"event_timestamp": NOW - 700}), json!(null), 60), -640);
+        assert_eq!(before(json!({"event_timestamp": NOW - 30}), json!(null), 60), 0);
+    }
+
+    #[test]
+    fn l02_each_kind_asks_for_what_the_table_says() {
+        let (ended, again) = (Some(Effect::Ended), Some(Effect::AskAgain));
+        for (kind, event, expected) in [
+            (format!("{CAEP}session-revoked"), json!({}), ended),
+            (format!("{CAEP}token-claims-change"), json!({}), again),
+            (format!("{CAEP}credential-change"), json!({}), again),
+            (format!("{CAEP}credential-change"), json!({"change_type": "update"}), again),
+            (format!("{CAEP}credential-change"), json!({"change_type": "create"}), None),
+            (format!("{CAEP}assurance-level-change"), json!({}), again),
+            (format!("{CAEP}assurance-level-change"), json!({"change_direction": "increase"}), None),
+            (format!("{CAEP}device-compliance-change"), json!({}), again),
+            (format!("{CAEP}device-compliance-change"), json!({"current_status": "compliant"}), None),
+            (format!("{CAEP}risk-level-change"), json!({}), again),
+            (format!("{CAEP}risk-level-change"), json!({"current_level": "High"}), again),
+            (format!("{CAEP}risk-level-change"), json!({"current_level": "MEDIUM"}), None),
+            (format!("{CAEP}account-purged"), json!({}), None),
+            (format!("{RISC}account-disabled"), json!({}), ended),
+            (format!("{RISC}account-purged"), json!({}), ended),
+            (format!("{RISC}sessions-revoked"), json!({}), ended),
+            (format!("{RISC}account-credential-change-required"), json!({}), ended),
+            (format!("{RISC}credential-compromise"), json!({}), ended),
+            (format!("{RISC}identifier-changed"), json!({}), again),
+            (format!("{RISC}identifier-recycled"), json!({}), again),
+            (format!("{RISC}account-enabled"), json!({}), None),
+            (format!("{RISC}session-revoked"), json!({}), None),
+            ("session-revoked".to_owned(), json!({}), None),
+            (format!("x{CAEP}session-revoked"), json!({}), None),
+        ] {
+            let read = read_with(&json!({"events": {(kind.clone()): event}}), 0).unwrap();
+            assert_eq!(read.asked.first().map(|asked| asked.effect), expected, "{kind} {event}");
+            assert!(!read.is_of_nobody(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn l02_a_token_is_of_nobody_where_all_that_it_asks_for_is() {
+        let kinds = ["session-revoked", "token-claims-change"].map(|kind| format!("{CAEP}{kind}"));
+        let (ada, nobody) =
+            (json!({"format": "opaque", "id": "1"}), json!({"format": "phone_number", "phone_number": "+1"}));
+        for (first, second, expected) in [(&nobody, &nobody, true), (&ada, &nobody, false), (&ada, &ada, false)] {
+            let events = json!({(kinds[0].clone()): {"subject": first}, (kinds[1].clone()): {"subject": second}});
+            let read = read_with(&json!({"sub_id": null, "events": events}), 0).unwrap();
+            assert_eq!((read.asked.len(), read.is_of_nobody()), (2, expected), "{first} {second}");
+        }
+    }
 }

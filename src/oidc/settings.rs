@@ -14,7 +14,7 @@ use url::Url;
 
 use super::http_client::{self, Limits};
 use super::signals::Signals;
-pub use crate::config::{Asking, AssertionAudience, ClientAuth, ResponseMode};
+pub use crate::config::{Asking, AssertionAudience, Callback, ClientAuth, ResponseMode};
 use crate::crypto::{ClientKey, Secret, SignatureAlgorithm};
 use crate::http::login_options;
 
@@ -41,6 +41,8 @@ pub struct ProviderSettings {
     pub pushed_requests: bool,
     /// How the response comes back through the browser.
     pub response_mode: ResponseMode,
+    /// Where on each host it comes.
+    pub callback: Callback,
     /// With what tokens may be signed; empty for all that are known.
     pub algorithms: Vec<SignatureAlgorithm>,
     /// What every login asks for.
@@ -75,6 +77,7 @@ impl ProviderSettings {
             assertion_audience: AssertionAudience::default(),
             pushed_requests: false,
             response_mode: ResponseMode::default(),
+            callback: Callback::default(),
             algorithms: Vec::new(),
             asking: Asking::default(),
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
@@ -103,6 +106,7 @@ impl ProviderSettings {
             assertion_audience,
             pushed_requests,
             response_mode,
+            callback,
             algorithms,
             asking,
             scopes,
@@ -122,13 +126,13 @@ impl ProviderSettings {
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
         let client = (name, issuer, client_id, client_auth, client_key_id, assertion_audience);
-        let login = (pushed_requests, response_mode, asking, scopes, userinfo);
+        let login = (pushed_requests, response_mode, callback, asking, scopes, userinfo);
         let trust = (algorithms, trusted_audiences, ca, clock_skew, limits, signals);
         let o = other;
         secret
             && key
             && client == (&o.name, &o.issuer, &o.client_id, &o.client_auth, &o.client_key_id, &o.assertion_audience)
-            && login == (&o.pushed_requests, &o.response_mode, &o.asking, &o.scopes, &o.userinfo)
+            && login == (&o.pushed_requests, &o.response_mode, &o.callback, &o.asking, &o.scopes, &o.userinfo)
             && trust == (&o.algorithms, &o.trusted_audiences, &o.ca, &o.clock_skew, &o.limits, &o.signals)
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::endpoint::Endpoint;
 use super::error::{IdTokenError, LoginError, TokenEndpointError};
 use super::http_client::HttpResponse;
+use super::object;
 use super::pending::PendingLogin;
 use super::provider::{Discovered, Provider};
 use crate::crypto::Secret;
@@ -66,7 +67,7 @@ impl TokenAnswer {
         if response.status() != StatusCode::OK {
             return Err(refusal(response));
         }
-        let answer: Self = serde_json::from_slice(response.body()).map_err(|_| TokenEndpointError::Malformed)?;
+        let answer: Self = object::read_answer(response.body()).map_err(|_| TokenEndpointError::Malformed)?;
         if answer.token_type.eq_ignore_ascii_case("Bearer") { Ok(answer) } else { Err(TokenEndpointError::TokenType) }
     }
 }
@@ -86,5 +87,20 @@ pub(super) fn error_word(response: &HttpResponse) -> Option<String> {
     if response.status() == StatusCode::OK {
         return None;
     }
-    serde_json::from_slice(response.body()).ok().map(|answer: ErrorAnswer| answer.error)
+    object::read_answer(response.body()).ok().map(|answer: ErrorAnswer| answer.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r03_a_description_in_another_encoding_does_not_hide_the_word_of_an_error() {
+        let answer = |body: &[u8]| http::Response::builder().status(400).body(body.to_vec()).unwrap();
+        let says = answer(b"{\"error\":\"invalid_grant\",\"error_description\":\"Ung\xfcltig\"}");
+        assert_eq!(error_word(&says).as_deref(), Some("invalid_grant"));
+        for none in [&b"[\"invalid_grant\"]"[..], b"{\"error\":\"invalid\xfcgrant\"}", b"invalid_grant"] {
+            assert_eq!(error_word(&answer(none)), None);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! May touch: nothing. Trust boundary: none; nothing here holds any part of a token (R17). Specification: RFC 6750 section 3.1.
 
+use std::time::Duration;
+
 /// Why an access token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
@@ -53,6 +55,8 @@ pub enum TokenError {
     Unavailable,
     /// The provider is being asked about too many tokens.
     Busy,
+    /// Whoever brings it has brought too many that were not good; how long they must wait.
+    TooMany(Duration),
 }
 
 /// What an error means for the client.
@@ -64,6 +68,8 @@ pub enum TokenFault {
     Scope,
     /// Nothing is known of the token.
     Unavailable,
+    /// Nothing is known of the token, and its bringer is over a limit.
+    TooMany,
 }
 
 impl TokenError {
@@ -94,6 +100,7 @@ impl TokenError {
             Self::Scope => "token_scope",
             Self::Unavailable => "token_provider_unavailable",
             Self::Busy => "token_provider_busy",
+            Self::TooMany(_) => "rate_limited",
         }
     }
 
@@ -102,6 +109,7 @@ impl TokenError {
         match self {
             Self::Scope => TokenFault::Scope,
             Self::Unavailable | Self::Busy => TokenFault::Unavailable,
+            Self::TooMany(_) => TokenFault::TooMany,
             _ => TokenFault::Invalid,
         }
     }

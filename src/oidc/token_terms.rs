@@ -16,7 +16,25 @@ use crate::policy::Bearer;
 const MAX_NAME: usize = 255;
 
 /// Claims that only ID tokens and logout tokens have (OIDC Core section 2, RFC 8417 section 2.2).
-const OTHER_TOKENS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
+const OTHER_TOKENS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
+/// One that ID tokens have too. In an answer it tells nothing: authentik answers about an access token with the login's.
+const NONCE: &str = "nonce";
+
+/// Claims by which providers say what a token is for, each with a value that tells nothing of it: `typ` (Keycloak; the header's may be repeated
+/// there), `token_use` (Cognito, Ory Hydra), `token_usage` (OpenIddict).
+const USES: [(&str, &str); 3] = [("typ", "JWT"), ("token_use", ""), ("token_usage", "")];
+/// In answers `token_type` too, which is that of RFC 6749 section 5.1: Ory Hydra says `Bearer` of refresh tokens as well. Duende writes
+/// `access_token` there, Keycloak what it has in `typ`.
+const TOKEN_TYPE: (&str, &str) = ("token_type", "Bearer");
+/// What access tokens are called there, without case (the last one: RFC 8693 section 3).
+const ACCESS: [&str; 6] = [
+    "Bearer",
+    "access",
+    "access_token",
+    "at+jwt",
+    "application/at+jwt",
+    "urn:ietf:params:oauth:token-type:access_token",
+];
 
 /// Who vouches for the claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,25 +101,39 @@ pub(super) fn check(
     Ok(TokenFacts { subject, client, acr, amr, authenticated_at, issued_at, expires, claims })
 }
 
-/// A token that is for another use (RFC 8725 section 3.12). What is typed `at+jwt` is an access token; for others, what they say counts.
+/// What a token is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Access,
+    Other,
+    /// That is not said.
+    Unsaid,
+}
+
+/// A token that is for another use (RFC 8725 section 3.12, RFC 7662 section 4). What is typed `at+jwt` is an access token; for others, what they
+/// say counts, or what the provider says of them: it is asked about refresh tokens at the same address (RFC 7662 section 2.1).
 fn check_use(claims: &Claims, by: Vouched) -> Result<(), TokenError> {
-    let says = |name: &str, sound: &str| claims.value(name).map(|found| found.as_text() == Some(sound));
-    let other = || OTHER_TOKENS.iter().any(|name| claims.value(name).is_some());
-    let sound = match by {
-        Vouched::Rfc9068 => true,
-        // Keycloak writes `typ` into the claims, Cognito `token_use`.
-        Vouched::Signature => match (says("typ", "Bearer"), says("token_use", "access")) {
-            (Some(false), _) | (_, Some(false)) => false,
-            (Some(true), _) | (_, Some(true)) => true,
-            (None, None) => !other(),
-        },
-        // RFC 7662 section 2.2: `token_type` as in RFC 6749 section 5.1, without case.
-        Vouched::Introspection => match claims.value("token_type") {
-            None => true,
-            Some(kind) => kind.as_text().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")),
-        },
-    };
+    let said = |(name, empty): (&str, &str)| said(claims, name, empty);
+    let uses = USES.map(said);
+    let kind = if by == Vouched::Introspection { said(TOKEN_TYPE) } else { Use::Unsaid };
+    let has = |found: Use| kind == found || uses.contains(&found);
+    let is_there = |name: &str| claims.value(name).is_some_and(|value| *value != ClaimValue::Null);
+    let other = || OTHER_TOKENS.iter().any(|name| is_there(name)) || (by == Vouched::Signature && is_there(NONCE));
+    let sound = by == Vouched::Rfc9068 || !has(Use::Other) && (has(Use::Access) || !other());
     if sound { Ok(()) } else { Err(TokenError::NotAccess) }
+}
+
+/// What the claim `name` says; nothing where it is `empty`.
+fn said(claims: &Claims, name: &str, empty: &str) -> Use {
+    let text = match claims.value(name) {
+        None | Some(ClaimValue::Null) => return Use::Unsaid,
+        Some(value) => value.as_text(),
+    };
+    match text {
+        Some(text) if text.eq_ignore_ascii_case(empty) => Use::Unsaid,
+        Some(text) if ACCESS.iter().any(|known| text.eq_ignore_ascii_case(known)) => Use::Access,
+        _ => Use::Other,
+    }
 }
 
 /// RFC 9068 section 4: `iss` MUST exactly match. An answer to our own question may leave it out.

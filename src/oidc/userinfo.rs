@@ -63,9 +63,7 @@ impl Provider {
         // 5.3.2: the content type MUST be application/json for a plain answer and application/jwt for a signed one; a missing one
         // is tolerated for the plain one.
         let claims = match response.headers().get(CONTENT_TYPE).map(essence).as_deref() {
-            None | Some("application/json") => {
-                Claims::from_json(response.body()).map_err(|_| UserInfoError::NotAnObject)?
-            }
+            None | Some("application/json") => return plain(response.body(), subject),
             Some("application/jwt") => self.signed(response.body()).await?,
             Some(_) => return Err(UserInfoError::NotAnObject),
         };
@@ -88,6 +86,11 @@ impl Provider {
         let current = claims.value("exp").is_none() || id_token::seconds(&claims, "exp").is_some_and(|at| now < at);
         if issuer && audience && current { Ok(claims) } else { Err(UserInfoError::NotForUs) }
     }
+}
+
+/// An answer that nobody signed.
+pub(super) fn plain(body: &[u8], subject: &str) -> Result<Claims, UserInfoError> {
+    accept(Claims::from_json(body).map_err(|_| UserInfoError::NotAnObject)?, subject)
 }
 
 /// 5.3.2: `sub` MUST be there and exactly match the ID token's; if not, nothing of the answer may be used.

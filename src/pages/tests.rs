@@ -1,5 +1,6 @@
 //! What people and programs are shown, page by page, and that nothing can break out of it.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::*;
@@ -114,42 +115,69 @@ fn the_policy_names_the_hash_of_the_style_that_stands_in_the_page() {
     assert!(page.csp.to_str().unwrap().contains(&format!("style-src 'sha256-{hash}'")), "{:?}", page.csp);
 }
 
+/// Every page that shows anything of others, with the worst in each place; `address` is where it leads.
+fn hostile_pages<'a>(hostile: &'a str, address: &'a str, me: &'a Me<'a>) -> Vec<Page<'a>> {
+    let (app, token, path, reason) = (hostile, hostile, hostile, hostile);
+    let (retry_url, sign_in_url, action) = (address, address, "/x\"><script>alert(1)</script>");
+    vec![
+        Page::Me(me),
+        Page::SignedOut { app, sign_in_url },
+        Page::SignOut { app, action, token, stay_url: address, provider: me.provider },
+        Page::TokenRefused { reason, code: None },
+        Page::Forbidden { app, person: Some(hostile), sign_out_url: Some(address) },
+        Page::StepUpFailed { app, retry_url },
+        Page::SignInRequired { app, sign_in_url },
+        Page::SessionOver { app, sign_in_url },
+        Page::FormKept { app, path, action, token, sign_in_url },
+        Page::FormUnsent { app, path, action, token },
+        Page::FormUnderWay { app, path, action, token },
+        Page::FormNotKept { app, reason, sign_in_url },
+        Page::SignedIn { app },
+        Page::LoginFailed { what: hostile, advice: hostile, retry_url: Some(retry_url) },
+        Page::ProviderUnavailable { retry_url },
+        Page::Unavailable { app, retry_url: Some(retry_url) },
+        Page::Timeout { app, retry_url: Some(retry_url) },
+        Page::BadRequest { reason },
+    ]
+}
+
 #[test]
 fn nothing_breaks_out_of_its_place() {
     let hostile = "\"><script>alert(1)</script><a href='x' onclick=\"y\">&{{ 7*7 }}";
-    let me = Me {
-        app: hostile,
-        who: hostile,
-        facts: vec![("Provider", hostile.to_owned())],
-        claims: vec![(hostile, hostile.to_owned())],
-        action: "/.lychgate/logout",
-        token: hostile,
-        back_url: "javascript:alert(1)",
-        provider: Some("https://a; script-src 'unsafe-inline'"),
-    };
-    let pages = [
-        Page::Me(&me),
-        Page::Forbidden { app: hostile, person: Some(hostile), sign_out_url: Some("/x\"><script>") },
-        Page::SignOut {
+    for address in ["/x\"><script>alert(1)</script>", "/'><script>", "javascript:alert(1)", "//evil.example/"] {
+        let me = Me {
             app: hostile,
+            who: hostile,
+            facts: vec![("Provider", hostile.to_owned())],
+            claims: vec![(hostile, hostile.to_owned())],
             action: "/.lychgate/logout",
             token: hostile,
-            stay_url: "/'\"><script>",
+            back_url: address,
             provider: Some("https://a; script-src 'unsafe-inline'"),
-        },
-        Page::LoginFailed { what: hostile, advice: hostile, retry_url: Some("javascript:alert(1)") },
-        Page::BadRequest { reason: hostile },
-        Page::Unavailable { app: hostile, retry_url: Some("//evil.example/") },
-    ];
-    for page in pages {
-        let rendered = page.html(hostile);
-        let text = String::from_utf8(rendered.body.to_vec()).unwrap();
-        for part in ["<script", "onclick=\"", "javascript:", "href=\"//", "<a href='", ">49<", "&49"] {
-            assert!(!text.contains(part), "{part} in\n{text}");
+        };
+        let pages = hostile_pages(hostile, address, &me);
+        let kinds = |pages: &[Page<'_>]| pages.iter().map(|page| page.code().to_owned()).collect::<BTreeSet<_>>();
+        let plain = [
+            "network_denied",
+            "too_many_requests",
+            "not_found",
+            "too_large",
+            "head_too_large",
+            "request_timeout",
+            "overloaded",
+        ];
+        let left: Vec<_> = kinds(&every_page()).difference(&kinds(&pages)).cloned().collect();
+        assert!(left.iter().all(|kind| plain.contains(&&**kind)), "{left:?} are not looked at");
+        for page in pages {
+            let rendered = page.html(hostile);
+            let text = String::from_utf8(rendered.body.to_vec()).unwrap();
+            for part in ["<script", "onclick=\"", "javascript:", "href=\"//", "<a href='", ">49<", "&49"] {
+                assert!(!text.contains(part), "{part} of {address} in\n{text}");
+            }
+            assert!(!rendered.csp.to_str().unwrap().contains("script-src"), "{:?}", rendered.csp);
+            let json: serde_json::Value = serde_json::from_slice(&page.json(hostile)).unwrap();
+            assert_eq!(json["request_id"], hostile);
         }
-        assert!(!rendered.csp.to_str().unwrap().contains("script-src"), "{:?}", rendered.csp);
-        let json: serde_json::Value = serde_json::from_slice(&page.json(hostile)).unwrap();
-        assert_eq!(json["request_id"], hostile);
     }
 }
 

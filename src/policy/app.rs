@@ -63,6 +63,18 @@ pub enum ForgedHeaders {
     Reject,
 }
 
+/// Which requests leave their connection to the application for others (decision 78).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// All but those with a body that their method has no use for.
+    #[default]
+    Always,
+    /// Those without a body.
+    WithoutBody,
+    /// None.
+    Never,
+}
+
 /// How people sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
@@ -100,6 +112,7 @@ pub(super) struct App {
     pub(super) case: Case,
     pub(super) path_switches: PathSwitches,
     pub(super) forged_headers: ForgedHeaders,
+    pub(super) keep_alive: KeepAlive,
     pub(super) upstream: Upstream,
 }
 
@@ -129,6 +142,8 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let path_switches = read_path_switches(&mut section, reading);
     let words = [("strip", ForgedHeaders::Strip), ("reject", ForgedHeaders::Reject)];
     let forged_headers = section.word("forged_headers", &words, reading).unwrap_or_default();
+    let words = [("always", KeepAlive::Always), ("without_body", KeepAlive::WithoutBody), ("never", KeepAlive::Never)];
+    let keep_alive = section.word("keep_alive", &words, reading).unwrap_or_default();
     let host = section.text("host", reading).and_then(|text| read_host_mode(&text, reading));
     let ca = section.text("ca", reading).map(|text| PathBuf::from(text.text));
     let timeouts = section.section("timeouts", reading);
@@ -140,7 +155,17 @@ pub(super) fn read(mut section: Section<'_>, reading: &mut Reading<'_>) -> (Opti
     let host = host.unwrap_or(HostMode::Keep);
     let upstream = Upstream { targets, host, ca, connect, first_byte, stall };
     let words = Box::new(Words { title, contact });
-    let app = App { words, hosts, hosts_at, prefix: prefix.clone(), case, path_switches, forged_headers, upstream };
+    let app = App {
+        words,
+        hosts,
+        hosts_at,
+        prefix: prefix.clone(),
+        case,
+        path_switches,
+        forged_headers,
+        keep_alive,
+        upstream,
+    };
     (Some(app), prefix)
 }
 
@@ -210,6 +235,12 @@ fn read_prefix(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Box<str>> {
 
 fn read_target(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<UpstreamTarget> {
     let help = "write http://host:port or https://host:port, without a path";
+    if text.text.contains('@') {
+        // What stands before it may be a password.
+        reading.hide(text.span.clone());
+        reading.error("an upstream address has no user name and no password", text.span.clone(), help);
+        return None;
+    }
     let split = text.text.split_once("://");
     let Some((tls, rest)) = split.and_then(|(scheme, rest)| match scheme {
         "http" => Some((false, rest)),

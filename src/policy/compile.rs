@@ -196,12 +196,21 @@ fn read_sections<'f>(
     Some(parts.assemble(name))
 }
 
+/// What headers are made of that these rules send.
+fn told_by<'r>(
+    rules: impl Iterator<Item = &'r Rule>,
+    header_sets: &'r [HeaderSet],
+) -> impl Iterator<Item = &'r Expression> {
+    let sets = rules.filter(|rule| rule.tells()).filter_map(|rule| header_sets.get(rule.header_set));
+    sets.flat_map(HeaderSet::expressions)
+}
+
 /// An expression that reads the path would see one of two readings, so no path with an encoded slash is let through.
 fn warn_of_paths_read(rules: &[RuleEntry], header_sets: &[HeaderSet], reading: &mut Reading<'_>) {
     let reads = |expression: &Expression| expression.reads().path;
-    let mut deciding = rules.iter().filter(|entry| !entry.rule.observes);
-    let asking = deciding.find(|entry| entry.rule.conditions().map(Condition::expression).any(reads));
-    let told = header_sets.iter().flat_map(HeaderSet::expressions).any(reads);
+    let deciding = || rules.iter().filter(|entry| !entry.rule.observes);
+    let asking = deciding().find(|entry| entry.rule.conditions().map(Condition::expression).any(reads));
+    let told = told_by(deciding().map(|entry| &entry.rule), header_sets).any(reads);
     let (who, span) = match asking {
         Some(entry) => (format!("rule `{}`", entry.rule.label), entry.span.clone()),
         None if told => ("a header".to_owned(), 0..0),
@@ -281,9 +290,7 @@ impl Parts {
             let those = || rules.iter().filter(move |rule| rule.observes == observing);
             let selected = those().flat_map(|rule| rule.selector().parameters());
             let asked = those().flat_map(Rule::conditions).map(Condition::expression);
-            // Headers are made with requests of all rules that decide.
-            let told = header_sets.iter().filter(|_| !observing).flat_map(HeaderSet::expressions);
-            Doubtful::new(selected, asked.chain(told))
+            Doubtful::new(selected, asked.chain(told_by(those(), &header_sets)))
         };
         let (doubtful, observed_doubtful) = (doubtful(false), doubtful(true));
         let selected = rules.iter().flat_map(|rule| rule.selector().parameters()).map(Into::into);
@@ -300,6 +307,7 @@ impl Parts {
                 response: self.response,
                 path_switches: self.app.path_switches,
                 forged_headers: self.app.forged_headers,
+                keep_alive: self.app.keep_alive,
                 knows_people: self.login.is_some() || self.bearer.is_some(),
             },
             app: self.app,

@@ -73,10 +73,13 @@ impl Consulted {
         let expression = condition.expression();
         self.claims.extend(expression.claims().iter().map(|claim| claim.to_string()));
         self.parameters.extend(expression.reads().parameters.iter().map(|name| name.to_string()));
+        // However it is read: `has(…)`, `'name' in request.headers`, by name or in brackets.
+        self.request.extend(expression.reads().headers.iter().map(|name| format!("request.headers['{name}']")));
         let used = condition.uses(&policy.named).filter_map(|used| used.source());
         for read in used.chain([condition.source()]).flat_map(fields_read) {
             self.session |= read.starts_with("session.");
-            if read.starts_with("request.") && !read.contains("request.params") {
+            let by_name = ["request.params", "request.headers"].iter().any(|map| read.contains(map));
+            if read.starts_with("request.") && !by_name {
                 self.request.insert(read);
             }
         }

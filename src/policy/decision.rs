@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::Answer;
@@ -82,6 +83,16 @@ pub struct RequestFacts<'a> {
     pub tls: Option<&'a TlsFacts>,
     /// The fields of its head, scrubbed of what a client must not say; what is left is the client's word for itself (S08).
     pub headers: &'a HeaderMap,
+    /// Whether content comes behind the head (RFC 9110 section 6.4).
+    pub has_content: bool,
+}
+
+impl RequestFacts<'_> {
+    /// Whether a head announces content (RFC 9112 section 6.3), for those who see no more of a request.
+    pub fn announces_content(headers: &HeaderMap) -> bool {
+        let is_nothing = |length: &HeaderValue| length.as_bytes().iter().all(|digit| *digit == b'0');
+        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| !is_nothing(length))
+    }
 }
 
 /// What is known of a client's TLS connection.
@@ -230,6 +241,8 @@ pub enum DenialReason {
     NoRule,
     /// Applications may read this query parameter, by which the policy decides, in different ways.
     QueryAmbiguous(String),
+    /// The policy decides by query parameters, and applications may find others in the content of this GET or HEAD.
+    ContentAmbiguous,
     /// Applications may read the path in two ways, and the policy decides differently or by an expression of the path.
     PathAmbiguous,
     /// Applications may read this field of the request, by which the policy decides, in different ways.
@@ -262,6 +275,7 @@ impl DenialReason {
             Self::NetworkDenied => "network_denied",
             Self::NoRule => "no_rule",
             Self::QueryAmbiguous(_) => "query_ambiguous",
+            Self::ContentAmbiguous => "content_ambiguous",
             Self::PathAmbiguous => "path_ambiguous",
             Self::RequestHeaderAmbiguous(_) => "request_header_ambiguous",
             Self::Denied => "denied",
@@ -295,6 +309,12 @@ impl fmt::Display for DenialReason {
             Self::NetworkDenied => write!(f, "the application cannot be reached from the client's network"),
             Self::NoRule => write!(f, "no rule matches the request"),
             Self::QueryAmbiguous(name) => write!(f, "the query parameter `{name}` can be read in different ways"),
+            Self::ContentAmbiguous => {
+                write!(
+                    f,
+                    "a GET brings content, in which the application may find parameters that the policy does not see"
+                )
+            }
             Self::PathAmbiguous => {
                 write!(f, "the path is decided on differently when its encoded slash is read as a slash")
             }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::compile::Environment;
 use super::expression::{Alias, Expression, Kind, Named, names_in, unfit_name};
 use super::header::Header;
-use super::header_table::{self, SecretSource, report};
+use super::header_table::{self, SecretSource, report, warn};
 use super::include::Included;
 use super::reader::{Owner, Reading, Section, Text, Value};
 use crate::diagnostic::Diagnostic;
@@ -298,9 +298,7 @@ pub(super) fn read_expression(
     let compiled = Expression::compile(text.text, named);
     let expression = compiled.map_err(|mistakes| report(mistakes, text, reading)).ok()?;
     for warning in expression.warnings() {
-        let place = reading.inside(text, warning.range.clone());
-        let finding = Diagnostic::warning(warning.message.clone()).docs(reference::policy::EXPRESSIONS_AT);
-        reading.push(finding.help(warning.help.clone().unwrap_or_default()), place);
+        warn(warning, reading.inside(text, warning.range.clone()), reading);
     }
     if let Some(kind) = expression.kind().filter(|kind| *kind != Kind::Bool) {
         let help = "compare it: user.email == 'ada@gmr.example', 'staff' in user.groups";

@@ -396,6 +396,7 @@ impl DenialReason {
             Self::NetworkDenied
             | Self::NoRule
             | Self::QueryAmbiguous(_)
+            | Self::ContentAmbiguous
             | Self::PathAmbiguous
             | Self::RequestHeaderAmbiguous(_)
             | Self::Denied

@@ -10,6 +10,7 @@ mod forms;
 mod secret;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use http::HeaderName;
 
@@ -308,8 +309,17 @@ fn any_template(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Template> 
         let finding = Diagnostic::warning(message).help(help).docs(reference::policy::EXPRESSIONS_AT);
         reading.push(finding, text.span.clone());
     }
+    for (warning, place) in template.warnings() {
+        warn(warning, reading.inside(text, place), reading);
+    }
     reading.note_claims(text, template.places());
     Some(template)
+}
+
+/// Reports what is unwise at this place of the file.
+pub(super) fn warn(warning: &Mistake, place: Range<usize>, reading: &mut Reading<'_>) {
+    let finding = Diagnostic::warning(warning.message.clone()).docs(reference::policy::EXPRESSIONS_AT);
+    reading.push(finding.help(warning.help.clone().unwrap_or_default()), place);
 }
 
 /// Reports what is wrong inside the string `text`.

@@ -16,7 +16,7 @@ use super::compile::{Environment, MAX_FILE};
 use super::header_table::{NoSecret, SecretSource};
 use super::reader::{Reading, Section};
 use crate::crypto::Secret;
-use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::diagnostic::{SourceFile, credentials};
 
 /// The most files that one policy includes.
 const MAX_INCLUDES: usize = 20;
@@ -68,11 +68,12 @@ pub(super) fn parse<'s>(text: &'s str, reading: &mut Reading<'_>) -> Option<Span
         return None;
     }
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let finding = Diagnostic::error(format!("the file is no TOML: {}", error.message()));
-        reading.push(finding, error.span().unwrap_or_default());
+    if !errors.is_empty() {
+        reading.no_toml(&errors);
+        return None;
     }
-    errors.is_empty().then_some(table)
+    credentials::spans(table.get_ref()).into_iter().for_each(|span| reading.hide(span));
+    Some(table)
 }
 
 impl Included {

@@ -68,7 +68,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use answer::{Answer, Redirect, Respond};
-pub use app::{ForgedHeaders, HostMode, Login, Upstream, UpstreamTarget};
+pub use app::{ForgedHeaders, HostMode, KeepAlive, Login, Upstream, UpstreamTarget};
 pub use bearer::{Bearer, TokenForm};
 pub use brought::TestedRequest;
 pub use compared::{Compare, Compared};
@@ -144,6 +144,7 @@ struct Door {
     response: ResponseFields,
     path_switches: PathSwitches,
     forged_headers: ForgedHeaders,
+    keep_alive: KeepAlive,
     knows_people: bool,
 }
 
@@ -193,6 +194,11 @@ impl Policy {
     /// What becomes of requests with a field that only the gateway may send.
     pub fn forged_headers(&self) -> ForgedHeaders {
         self.door.forged_headers
+    }
+
+    /// Which requests leave their connection to the application for others.
+    pub fn keep_alive(&self) -> KeepAlive {
+        self.door.keep_alive
     }
 
     /// Where the application runs.

@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::http::has_broken_escape;
+
 /// The most parameters that are told apart: PHP's `max_input_vars`, behind which it stops reading and others go on.
 const MAX_PARAMETERS: usize = 1000;
 
@@ -52,7 +54,7 @@ fn name_of(part: &str) -> &str {
 
 /// The text that `raw` stands for; none where escapes are broken, bytes are no UTF-8 or a NUL could end the text early.
 fn decoded(raw: &str) -> Option<Cow<'_, str>> {
-    if has_broken_escape(raw) {
+    if has_broken_escape(raw.as_bytes()) {
         return None;
     }
     let text = match spaces(raw) {
@@ -69,7 +71,7 @@ fn spaces(raw: &str) -> Cow<'_, str> {
 
 /// Whether some application would take the parameter called `raw` for `name`.
 fn could_be(raw: &str, name: &str) -> bool {
-    if has_broken_escape(raw) {
+    if has_broken_escape(raw.as_bytes()) {
         return true;
     }
     let spaced = spaces(raw);
@@ -82,13 +84,6 @@ fn could_be(raw: &str, name: &str) -> bool {
     let bare = if wanted.contains(':') { bare } else { before_converter(bare) };
     let (cut, cut_wanted) = (before_bracket(bare), before_bracket(wanted));
     same(bare, wanted) || same(cut, wanted) || same(bare, cut_wanted) || same(cut, cut_wanted)
-}
-
-/// Whether a `%` stands there without two hexadecimal digits.
-fn has_broken_escape(raw: &str) -> bool {
-    let is_sound =
-        |after: &str| after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    raw.match_indices('%').any(|(at, _)| !raw.get(at + 1..).is_some_and(is_sound))
 }
 
 /// Bytes in which ASCII is written in one byte, where two or three were taken for it: no UTF-8 (RFC 3629 section 3), and read by older decoders.

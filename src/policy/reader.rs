@@ -18,8 +18,8 @@ use toml::de::{DeTable, DeValue};
 
 pub(super) use self::section::Section;
 use super::expression::Named;
-use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest};
-use crate::reference::Table;
+use crate::diagnostic::{Diagnostic, Links, Report, Severity, SourceFile, nearest, unparsed};
+use crate::reference::{self, Table};
 
 /// One value of the file and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -131,7 +131,7 @@ impl<'r> Reading<'r> {
     /// Keeps the line of a finding hidden when there is a secret on it.
     fn redact(&self, finding: &mut Diagnostic) {
         let Some((_, span)) = &finding.place else { return };
-        finding.secret = self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end);
+        finding.secret |= self.secret.iter().any(|line| line.start <= span.end && span.start <= line.end);
     }
 
     /// Keeps the lines that `span` touches out of everything that is shown.
@@ -147,6 +147,12 @@ impl<'r> Reading<'r> {
     /// Adds a finding about the bytes `span`.
     pub(super) fn push(&mut self, finding: Diagnostic, span: Range<usize>) {
         self.findings.push(finding.at(self.file, span));
+    }
+
+    /// Adds what keeps the file from being TOML.
+    pub(super) fn no_toml(&mut self, errors: &[toml::de::Error]) {
+        let known = reference::policy::FILE.all_names();
+        self.findings.extend(unparsed::findings(self.file.path(), self.file.text(), errors, &known));
     }
 
     /// Adds an error about the bytes `span`.

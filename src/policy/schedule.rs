@@ -229,8 +229,13 @@ pub(super) fn moment(written: &Datetime, zone: &TimeZone) -> Result<Timestamp, S
             jiff::tz::Offset::from_seconds(i32::from(minutes) * 60).map_err(|error| error.to_string())?.to_time_zone()
         }
     };
-    let zoned = here.to_zoned_datetime(zone).map_err(|error| error.to_string())?;
-    Ok(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+    // The last day that there is, which directories write for "without end", is over elsewhere after the last moment that there is.
+    let moment = match here.to_zoned_datetime(zone) {
+        Ok(zoned) => zoned.timestamp(),
+        Err(_) if here.year() == civil::Date::MAX.year() => jiff::Timestamp::MAX,
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok(Timestamp::from_millis(moment.as_millisecond()))
 }
 
 fn read_day(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<Weekday> {

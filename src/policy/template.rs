@@ -43,20 +43,28 @@ impl Template {
 
     /// All expressions in it.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.placed().map(|(_, expression)| expression)
+    }
+
+    /// All expressions, each with where it begins in the text.
+    fn placed(&self) -> impl Iterator<Item = (usize, &Expression)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
-            Part::Expression(_, expression) => Some(expression),
+            Part::Expression(at, expression) => Some((*at, expression)),
         })
     }
 
     /// The claims that are named in it, each with a place in the text.
     pub(super) fn places(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
-        let expressions = self.parts.iter().filter_map(|part| match part {
-            Part::Literal(_) => None,
-            Part::Expression(at, expression) => Some((*at, expression)),
-        });
-        expressions.flat_map(|(at, expression)| {
+        self.placed().flat_map(|(at, expression)| {
             expression.places().iter().map(move |(claim, place)| (&**claim, at + place.start..at + place.end))
+        })
+    }
+
+    /// What is unwise in it, each with the place in the text.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = (&Mistake, Range<usize>)> {
+        self.placed().flat_map(|(at, expression)| {
+            expression.warnings().iter().map(move |found| (found, at + found.range.start..at + found.range.end))
         })
     }
 

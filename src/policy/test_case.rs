@@ -174,6 +174,7 @@ impl TestCase {
             scheme: Scheme::Https,
             tls: Some(tls),
             headers,
+            has_content: RequestFacts::announces_content(headers),
         };
         Some(look(&request, prepared.as_ref(), *time))
     }

@@ -102,6 +102,7 @@ fn facts<'a>(policy: &'a Policy, path: &'a CanonicalPath) -> RequestFacts<'a> {
         scheme: Scheme::Https,
         tls: None,
         headers: no_headers(),
+        has_content: false,
     }
 }
 
@@ -117,6 +118,7 @@ fn answer(policy: &Policy, who: Option<&Prepared>, method: &str, target: &str) -
         scheme: Scheme::Https,
         tls: None,
         headers: no_headers(),
+        has_content: false,
     };
     told(&policy.decide(&request, who, NOW), query)
 }
@@ -152,6 +154,7 @@ fn headers(policy: &Policy, claims: &str) -> Result<Vec<(String, String)>, Denia
         scheme: Scheme::Https,
         tls: None,
         headers: no_headers(),
+        has_content: false,
     };
     match policy.decide(&request, Some(&prepared), NOW) {
         Decision::Allow(permit) => {
@@ -332,6 +335,7 @@ path     = "/statements/"
 upstream = ["http://10.0.0.1:7001", "https://app.internal/"]
 host     = "legacy.internal:8080"
 ca       = "ca.pem"
+keep_alive = "without_body"
 [app.timeouts]
 connect = "2s"
 stall   = "1h"
@@ -350,6 +354,7 @@ paths = "/statements/**"
     assert_eq!(targets, ["false 10.0.0.1 7001", "true app.internal 443"]);
     assert_eq!(upstream.host, HostMode::Fixed("legacy.internal:8080".into()));
     assert_eq!(upstream.ca.as_deref(), Some(Path::new("ca.pem")));
+    assert_eq!(policy.keep_alive(), KeepAlive::WithoutBody);
     let times = [upstream.connect, upstream.first_byte, upstream.stall].map(|time| time.as_secs());
     assert_eq!(times, [2, 60, 3600]);
     assert_eq!(

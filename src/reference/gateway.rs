@@ -173,7 +173,7 @@ pub static CLIENT_CERTIFICATES: Table = Table::new(
     CLIENTS_AT,
     "What certificates clients show.",
     &[
-        Key::required("ca", Kind::List(&Kind::FILE), "PEM with the authorities that certify clients. No other is trusted."),
+        Key::required("ca", Kind::List(&Kind::FILE), "PEM with the authorities that certify clients, each trusted within its own dates. No other is trusted."),
         Key::required(
             "mode",
             Kind::Words(&[
@@ -185,7 +185,7 @@ pub static CLIENT_CERTIFICATES: Table = Table::new(
         Key::optional(
             "crl",
             Kind::List(&Kind::FILE),
-            "PEM with revocation lists. There must be one for each authority on the way to a client's certificate, and none may be out of date.",
+            "PEM with revocation lists. There must be one for each authority on the way to a client's certificate, and none may be out of date. Of several of one authority the newest counts.",
         )
         .otherwise("nothing is revoked"),
     ],
@@ -244,7 +244,7 @@ pub static KEYS: Table = Table::new(
     &[Key::optional(
         "session",
         Kind::List(&Kind::Table(&SECRET)),
-        "1 to 16 keys, each 32 bytes in base64, what `lychgate keygen` prints. The first seals new sessions, all of them open.",
+        "1 to 16 keys, each 32 bytes in base64, what `lychgate keygen` prints; one that is text, counts or repeats itself is refused. The first seals new sessions, all of them open.",
     )
     .otherwise("made in `state`")
     .examples(&["[{ file = \"keys/2026-11.key\" }, { file = \"keys/2026-05.key\" }]"])],
@@ -287,12 +287,16 @@ pub static LIMITS: Table = Table::new(
             .by_default("\"32KiB\""),
         Key::optional("header_count", Kind::Integer(10, 1000), "Fields of a request's head.").by_default("100"),
         Key::optional("body", Kind::Size(1, 1 << 44), "Bytes of a request's body.").by_default("\"1GiB\""),
-        Key::optional("connections", Kind::Integer(1, 10_000_000), "Open client connections in all.")
-            .by_default("10000"),
+        Key::optional(
+            "connections",
+            Kind::Integer(1, 10_000_000),
+            "Open client connections in all, and no more than half of the [open files](#open-files) that are allowed.",
+        )
+        .by_default("10000"),
         Key::optional(
             "connections_per_address",
             Kind::Integer(1, 10_000_000),
-            "Of those, how many one client may have: one IPv4 address, or one IPv6 network of 64 bits. Peers in `trusted_proxies` are not counted.",
+            "Of those, how many one client may have: one IPv4 address, or one IPv6 network of 64 bits; behind NAT64 (`64:ff9b::/96`) one IPv4 address too. Peers in `trusted_proxies` are not counted.",
         )
         .by_default("1024"),
         Key::optional(
@@ -326,14 +330,19 @@ pub static TIMEOUTS: Table = Table::new(
     "How long is waited for clients; none can be switched off.",
     &[
         Key::optional("handshake", WAIT, "For the whole TLS handshake.").by_default("\"10s\""),
-        Key::optional("first_byte", WAIT, "From accepting a connection to the first byte of its first request.")
-            .by_default("\"30s\""),
-        Key::optional("header", WAIT, "From the first byte of a request to the end of its head.").by_default("\"15s\""),
+        Key::optional(
+            "first_byte",
+            WAIT,
+            "From accepting a connection to the first byte of its first request; on HTTP/2 to the end of that request's head.",
+        )
+        .by_default("\"30s\""),
+        Key::optional("header", WAIT, "On HTTP/1.1 from the first byte of a request to the end of its head.")
+            .by_default("\"15s\""),
         Key::optional("idle", WAIT, "For the next request on a kept connection.").by_default("\"75s\""),
         Key::optional(
             "body_stall",
             WAIT,
-            "Without progress in a request's body, or with a client that takes nothing of an answer.",
+            "Without progress in a request's body, or with a client that takes nothing of an answer. The system tells of what a client takes in steps of 64 KiB and more; on HTTP/2 less than 1 KiB counts as nothing, unless it is the end of a piece.",
         )
         .by_default("\"30s\""),
         Key::optional("drain", WAIT, "From SIGTERM to the end of the last request.").by_default("\"30s\""),

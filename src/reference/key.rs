@@ -5,6 +5,7 @@
 //!
 //! May touch: nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -309,6 +310,11 @@ impl Table {
             }
         }
         all
+    }
+
+    /// The names of the keys of this table and of all that can stand in it.
+    pub fn all_names(&'static self) -> BTreeSet<&'static str> {
+        self.all().into_iter().flat_map(Self::key_names).collect()
     }
 }
 

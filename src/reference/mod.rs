@@ -20,6 +20,7 @@ mod provider;
 mod schema;
 
 pub use key::{Key, Kind, Names, Need, Table, Word};
+pub use provider::SEVERAL_PROVIDERS_AT;
 pub use schema::schema;
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::key::{Key, Kind, Table, Word};
 pub(super) const PROVIDERS_AT: &str = "docs/configuration.md#providersname";
 const LOGINS_AT: &str = "docs/providers.md#what-a-login-asks-for";
 const CLIENT_AT: &str = "docs/providers.md#how-the-gateway-proves-who-it-is";
+/// Hosts where people sign in at more than one.
+pub const SEVERAL_PROVIDERS_AT: &str = "docs/providers.md#several-providers";
 
 const ALGORITHMS: &[Word] = &[
     Word::new("RS256", ""),
@@ -111,6 +113,16 @@ pub static PROVIDER: Table = Table::new(
         )
         .by_default("\"query\"")
         .see(LOGINS_AT),
+        Key::optional(
+            "callback",
+            Kind::Words(&[
+                Word::new("shared", "`/.lychgate/callback`"),
+                Word::new("own", "`/.lychgate/callback/NAME`"),
+            ]),
+            "The redirect address on each host. Providers of different issuers must have different ones on a host.",
+        )
+        .by_default("\"shared\"")
+        .see(SEVERAL_PROVIDERS_AT),
         Key::optional(
             "scopes",
             Kind::List(&Kind::Text("scope")),

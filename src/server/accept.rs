@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant as Deadline;
 
 /// How many connections the kernel keeps for a worker until it takes them.
 const BACKLOG: usize = 4096;
@@ -103,26 +104,52 @@ pub(super) async fn next(listener: &TcpListener, trouble: &mut Trouble) -> (TcpS
     }
 }
 
-/// The connections that wait already; the listener is closed behind the last one. The kernel is asked, and not the
+/// Takes the connections that wait already, until `until` at the latest; the listener is closed behind the last one. The kernel is asked, and not the
 /// runtime: what arrived since the runtime last looked is unknown to it. As many as could wait, so that it ends though more come.
-pub(super) fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
-    let queue = listener.into_std().into_iter().flat_map(|listener| {
-        std::iter::from_fn(move || {
-            loop {
-                match listener.accept() {
-                    Ok((stream, peer)) => return registered(stream).map(|stream| (stream, peer)),
-                    Err(error) if is_of_one_connection(&error) => {}
-                    Err(_) => return None,
-                }
-            }
-        })
-    });
-    queue.take(BACKLOG + 1)
+pub(super) async fn queued(
+    listener: TcpListener,
+    until: Deadline,
+    free: impl Fn(),
+    take: impl FnMut((TcpStream, SocketAddr)),
+) {
+    let listener = match listener.into_std() {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "what waits at a listener is lost"),
+    };
+    let accept = || {
+        let (stream, peer) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok((TcpStream::from_std(stream)?, peer))
+    };
+    take_all(accept, until, free, take).await;
 }
 
-fn registered(stream: std::net::TcpStream) -> Option<TcpStream> {
-    stream.set_nonblocking(true).ok()?;
-    TcpStream::from_std(stream).ok()
+/// Errors that only time can heal are waited for, and `free` has descriptors given back meanwhile.
+async fn take_all<T>(
+    mut accept: impl FnMut() -> io::Result<T>,
+    until: Deadline,
+    free: impl Fn(),
+    mut take: impl FnMut(T),
+) {
+    let mut taken = 0;
+    while taken <= BACKLOG {
+        match accept() {
+            Ok(one) => {
+                taken += 1;
+                take(one);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if Deadline::now() >= until => {
+                return tracing::warn!(%error, "connections that waited for the end were not taken");
+            }
+            Err(_) => {
+                // A connection whose next request has just come is not idle: the runtime hears of it in the pause.
+                tokio::time::sleep(PAUSE).await;
+                free();
+            }
+        }
+    }
 }
 
 /// Errors of a connection that went away before it was accepted.
@@ -131,4 +158,38 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// What is taken of these answers of the kernel, what is left of them, and how often descriptors were asked for.
+    async fn taken(mut answers: Vec<io::Result<u8>>, within: Duration) -> (Vec<u8>, usize, u32) {
+        answers.reverse();
+        let (mut taken, freed) = (Vec::new(), Cell::new(0));
+        let accept = || answers.pop().unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()));
+        take_all(accept, Deadline::now() + within, || freed.set(freed.get() + 1), |one| taken.push(one)).await;
+        (taken, answers.len(), freed.get())
+    }
+
+    fn no_descriptors() -> io::Result<u8> {
+        Err(io::Error::from_raw_os_error(24))
+    }
+
+    #[tokio::test]
+    async fn d05_what_waits_is_taken_when_descriptors_are_free_again() {
+        let reset = || Err(io::ErrorKind::ConnectionReset.into());
+        let answers = vec![Ok(1), no_descriptors(), reset(), no_descriptors(), Ok(2), Ok(3)];
+        assert_eq!(taken(answers, Duration::from_secs(60)).await, (vec![1, 2, 3], 0, 2));
+        assert_eq!(taken(vec![Ok(1), reset(), Ok(2)], Duration::ZERO).await, (vec![1, 2], 0, 0));
+    }
+
+    #[tokio::test]
+    async fn d05_what_never_becomes_free_is_waited_for_no_longer_than_the_drain() {
+        let answers = vec![Ok(1), no_descriptors(), no_descriptors(), no_descriptors(), Ok(2)];
+        assert_eq!(taken(answers, Duration::ZERO).await, (vec![1], 3, 0));
+    }
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::quality::RandomState;
 
+use crate::limit::counted_as;
+
 const SHARDS: usize = 16;
 
 /// The addresses that have connections open.
@@ -32,7 +34,7 @@ enum Key {
 
 impl From<IpAddr> for Key {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match counted_as(address) {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }

@@ -27,6 +27,8 @@ use crate::http::proxy_protocol::{Announced, HeaderReader};
 pub(super) enum TurnedAway {
     /// There are as many connections as there may be.
     Connections,
+    /// There are as many as there are descriptors for.
+    Descriptors,
     /// Its address has as many as one may have.
     ConnectionsPerAddress,
     /// Its address is outside the listener's networks.
@@ -44,6 +46,7 @@ impl TurnedAway {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::Descriptors => "descriptors",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::Network => "network",
             Self::ProxyUntrusted => "proxy_untrusted",
@@ -55,6 +58,9 @@ impl TurnedAway {
     const fn help(self) -> &'static str {
         match self {
             Self::Connections => "limits.connections is reached",
+            Self::Descriptors => {
+                "the limit of open files leaves no room for more; raise it, or lower limits.connections"
+            }
             Self::ConnectionsPerAddress => {
                 "limits.connections_per_address is reached; name load balancers in trusted_proxies"
             }
@@ -137,7 +143,7 @@ impl Admission {
 pub(super) struct Told {
     began: Instant,
     /// The second after which the reason may be told again.
-    next: [AtomicU64; 6],
+    next: [AtomicU64; 7],
 }
 
 impl Default for Told {
@@ -163,7 +169,11 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Announced> {
     let (mut reader, mut window) = (HeaderReader::default(), [0; 512]);
     let mut ended = io::ErrorKind::UnexpectedEof;
     loop {
-        let seen = stream.peek(&mut window).await?;
+        let seen = match stream.peek(&mut window).await {
+            // Health checks leave in this way too.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            seen => seen?,
+        };
         let bytes = window.get(..seen).filter(|bytes| !bytes.is_empty()).ok_or(ended)?;
         let (taken, announced) = reader.take(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
         ended = io::ErrorKind::InvalidData;

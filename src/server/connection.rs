@@ -30,18 +30,19 @@ use super::upload::Upload;
 use super::watch::{Order, Watch};
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
-use crate::http::Seen;
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
+use crate::http::frame_refusals::Streams;
+use crate::http::{HeadError, Seen};
 use crate::upstream::ClientBody;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
 /// Bytes of an answer that h2 has, until it takes no further piece: a small one is enough.
 const MAX_SEND_BUFFER: usize = 16 << 10;
-/// Bytes of uploads that wait in one HTTP/2 connection for their applications.
-const UPLOADS_WINDOW: u32 = 1 << 20;
-/// Of those, the bytes of one upload: an application that takes nothing leaves the other half to uploads that move.
-const UPLOAD_WINDOW: u32 = UPLOADS_WINDOW / 2;
+/// Bytes of one upload on HTTP/2 that wait for its application.
+const UPLOAD_WINDOW: u32 = 512 << 10;
+/// Bytes of all uploads of a connection: with fewer than sixteen of which their applications take nothing, others go on.
+const UPLOADS_WINDOW: u32 = 16 * UPLOAD_WINDOW;
 /// Streams that a client took back before they were begun, until the connection is ended.
 const MAX_TAKEN_BACK: usize = 64;
 /// Streams that were refused in the life of a connection, until it is ended. Pieces of an upload that was answered early count too.
@@ -181,6 +182,7 @@ impl Serving {
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = watch.begin_request();
             watch.earned(WORTH_OF_REQUEST);
+            watch.unseen().seen();
             let (gateway, facts, watch) = (Arc::clone(&gateway), Arc::clone(&facts), Arc::clone(&watch));
             let turns = Arc::clone(&turns);
             async move {
@@ -217,6 +219,16 @@ impl Serving {
         }
     }
 
+    /// Notes streams that h2 refused by itself, each as the request that it was to be. One that became a request has its line already, or will.
+    #[cold]
+    fn note_refused(&self, streams: Streams) {
+        for (why, count) in streams.by_reason() {
+            for _ in 0..self.watch.unseen().refused(count) {
+                self.gateway.note_unreadable(&self.facts, Version::HTTP_2, why.status(), why.code());
+            }
+        }
+    }
+
     /// Drives a connection on HTTP/2, which is gone afterwards.
     async fn drive_http2<C: Future<Output = hyper::Result<()>>>(
         &self,
@@ -225,9 +237,22 @@ impl Serving {
         outlet: &Outlet<impl AsyncWrite + Unpin>,
     ) -> End {
         let mut connection = pin!(connection);
-        let mut finishing = false;
-        let go_on = |connection: Pin<&mut C>, context: &mut Context<'_>| {
-            let served = connection.poll(context).map(|served| End::Served { sound: served.is_ok() });
+        let (mut finishing, mut tunnels) = (false, 0);
+        let mut go_on = |mut connection: Pin<&mut C>, context: &mut Context<'_>| {
+            let mut polled = connection.as_mut().poll(context);
+            // A CONNECT with a length is where hyper stops, though nothing is over: it resets that stream, and asked again it goes on with the others.
+            while matches!(polled, Poll::Ready(Ok(()))) && !outlet.is_over() && tunnels < MAX_REFUSED {
+                tunnels += 1;
+                self.watch.unseen().seen();
+                let why = HeadError::Unsupported.code();
+                self.gateway.note_unreadable(&self.facts, Version::HTTP_2, 400, why);
+                polled = connection.as_mut().poll(context);
+            }
+            let served = polled.map(|served| End::Served { sound: served.is_ok() });
+            if let Some((streams, ended)) = outlet.refusals() {
+                self.note_refused(streams);
+                ended.into_iter().for_each(|why| self.watch.refuse(why));
+            }
             match outlet.poll(context) {
                 // Nobody is there any more to be told anything.
                 Poll::Ready(Err(_)) => Poll::Ready(End::Served { sound: true }),

@@ -4,8 +4,10 @@
 //! [`Corked`] stream takes what is written and lets it wait; whoever drives the connection lets it out ([`Outlet::poll`]) when
 //! everything that was ready has been said. So a flush here promises nothing, and only the driver's does.
 //!
+//! What h2 refuses by itself it tells only the client; it is read off here, whether the client takes it or not ([`FrameRefusals`]).
+//!
 //! May touch: the stream it is given. Bound: [`MOST`] bytes a connection, held only while something waits; a client that does not take
-//! them stops the writing, as a full socket does. Trust boundary: bytes are not looked at.
+//! them stops the writing, as a full socket does. Trust boundary: bytes are h2's own.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::frame_refusals::{FrameRefusals, Refused, Streams};
 
 /// Bytes that may wait; then they leave at once.
 const MOST: usize = 32 * 1024;
@@ -36,11 +40,21 @@ struct Cork<S> {
     gone: usize,
     /// Whether the stream itself may still hold something.
     unflushed: bool,
+    refusals: FrameRefusals,
+    /// Whether the client has left, or h2 is done with the stream.
+    over: bool,
 }
 
 /// Corks a stream. Both ends belong to one task, so the lock is never contended.
 pub(super) fn cork<S>(stream: S) -> (Corked<S>, Outlet<S>) {
-    let cork = Arc::new(Mutex::new(Cork { stream, waiting: Vec::new(), gone: 0, unflushed: false }));
+    let cork = Arc::new(Mutex::new(Cork {
+        stream,
+        waiting: Vec::new(),
+        gone: 0,
+        unflushed: false,
+        refusals: FrameRefusals::default(),
+        over: false,
+    }));
     (Corked(Arc::clone(&cork)), Outlet(cork))
 }
 
@@ -52,6 +66,17 @@ impl<S: AsyncWrite + Unpin> Outlet<S> {
 }
 
 impl<S> Outlet<S> {
+    /// The streams that h2 refused since this was last asked, and why it ends the connection, if it does.
+    pub(super) fn refusals(&self) -> Option<(Streams, Option<Refused>)> {
+        let mut cork = open(&self.0);
+        cork.refusals.has_some().then(|| cork.refusals.take())
+    }
+
+    /// Whether there is a reason for the connection to be over: nothing more comes, or h2 has ended it.
+    pub(super) fn is_over(&self) -> bool {
+        open(&self.0).over
+    }
+
     /// The stream, when the other end is gone.
     pub(super) fn into_inner(self) -> Option<S> {
         let cork = Arc::into_inner(self.0)?;
@@ -97,7 +122,10 @@ fn open<S>(cork: &Mutex<Cork<S>>) -> MutexGuard<'_, Cork<S>> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Corked<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut open(&self.0).stream).poll_read(context, into)
+        let (mut cork, before) = (open(&self.0), into.filled().len());
+        let read = Pin::new(&mut cork.stream).poll_read(context, into);
+        cork.over |= read.is_ready() && into.filled().len() == before;
+        read
     }
 }
 
@@ -110,6 +138,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         let room = MOST - cork.waiting.len();
         let part = bytes.get(..room).unwrap_or(bytes);
         cork.add(part);
+        cork.refusals.inspect(part);
         Poll::Ready(Ok(part.len()))
     }
 
@@ -119,6 +148,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut cork = open(&self.0);
+        cork.over = true;
         ready!(cork.poll_out(context))?;
         Pin::new(&mut cork.stream).poll_shutdown(context)
     }
@@ -204,6 +234,6 @@ mod tests {
         open(&outlet.0).stream.takes = 7;
         assert!(Pin::new(&mut corked).poll_shutdown(&mut context()).is_ready());
         let cork = open(&outlet.0);
-        assert!(cork.stream.ended && cork.stream.got.concat() == b"goodbye");
+        assert!(cork.over && cork.stream.ended && cork.stream.got.concat() == b"goodbye");
     }
 }

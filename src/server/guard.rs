@@ -3,7 +3,8 @@
 //! May touch: the bytes and the connection's watch. Trust boundary: every byte is a stranger's.
 
 use super::watch::Watch;
-use crate::http::frame_guard::{Flood, FrameGuard};
+use crate::http::frame_guard::FrameGuard;
+use crate::http::frame_refusals::Refused;
 
 /// The guard of one connection.
 pub(super) enum Guard {
@@ -13,25 +14,9 @@ pub(super) enum Guard {
     Ended(Vec<u8>),
 }
 
-/// Why nothing more is believed on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// HTTP/2 frames that lead nowhere.
-    Flood(Flood),
-}
-
-impl Refused {
-    /// The reason code for logs.
-    pub(super) fn code(self) -> &'static str {
-        match self {
-            Self::Flood(flood) => flood.code(),
-        }
-    }
-}
-
 impl Guard {
-    /// Looks at bytes that came; what may not reach hyper is spoiled, or ends the connection.
-    pub(super) fn inspect(&mut self, bytes: &mut [u8], watch: &Watch) {
+    /// Looks at bytes that came. A flood ends the connection: these bytes are the last that hyper reads before what the guard makes up.
+    pub(super) fn inspect(&mut self, bytes: &[u8], watch: &Watch) {
         match self {
             Self::Http2(guard, longest) => {
                 guard.earn(watch.now(), watch.take_earned());
@@ -39,13 +24,20 @@ impl Guard {
                 if guard.gave_room() {
                     watch.took();
                 }
+                watch.unseen().came(guard.take_begun());
+                if !guard.is_http2() {
+                    // h2 ends the connection without a word.
+                    watch.refuse(Refused::Malformed);
+                }
+                watch.way().opens(guard.take_room(), watch.now());
                 if let Err(flood) = inspected {
                     watch.refuse(Refused::Flood(flood));
                     watch.end();
                     *self = Self::Ended(guard.ending(*longest));
                 }
             }
-            Self::Ended(_) => bytes.fill(0),
+            // Nothing is read any more.
+            Self::Ended(_) => {}
         }
     }
 }

@@ -30,12 +30,6 @@ impl<S> Watched<S> {
         self.stream
     }
 
-    /// Notes that bytes came; those of a flood are spoiled.
-    fn came(&mut self, bytes: &mut [u8]) {
-        self.watch.read();
-        self.guard.inspect(bytes, &self.watch);
-    }
-
     /// Nothing more is read: to hyper the client says what makes it unreadable, and has ended.
     #[cold]
     fn end(&mut self, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
@@ -66,8 +60,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
-        if let Some(bytes) = into.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
-            self.came(bytes);
+        if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            let Self { guard, watch, .. } = &mut *self;
+            guard.inspect(bytes, watch);
         }
         read
     }

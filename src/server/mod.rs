@@ -20,11 +20,15 @@ mod http1;
 mod io;
 mod offered;
 mod parked;
+mod silence;
+mod ticks;
 mod tls;
 mod turns;
+mod unseen;
 mod upload;
 mod watch;
 mod watchman;
+mod way;
 mod worker;
 
 pub use accept::{Bound, bind};

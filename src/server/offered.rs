@@ -1,8 +1,8 @@
 //! Answers on HTTP/2, until their clients have them.
 //!
 //! On HTTP/1.1 a client that reads nothing blocks the socket, which the watchman sees. On HTTP/2 it shuts one stream's window while the socket
-//! goes on, and a piece of the answer waits with hyper or h2. Each [`Piece`] notes when something of it leaves, so an answer is watched to its
-//! last byte, though hyper is done with its body long before. One that stands still is taken back, which lets go of the application. The pieces stay
+//! goes on, and a piece of the answer waits with hyper or h2. Each [`Piece`] notes when enough of it leaves, so an answer is watched to its
+//! last byte, though hyper is done with its body long before. One that stands still while its way is free is taken back, which lets go of the application. The pieces stay
 //! with the stream, which ends with its connection, so that takes no more requests; and where many were left so it ends (D01, decision 88).
 //!
 //! Bounds: the pieces of a stream (`upstream`), and what h2 takes of them at once (`connection`).
@@ -20,6 +20,10 @@ use crate::gateway::Body;
 use crate::http::frame_guard::worth_of_answer;
 use crate::upstream::BodyError;
 
+/// How many bytes must go on their way for an answer to count as moving, if there are as many. A client that lets one byte out now and then takes
+/// nothing; on HTTP/1.1 the system tells of nothing less than many times this.
+const STEP: u64 = 1024;
+
 /// A body on HTTP/2.
 pub(super) struct Offered(Arc<Offer>);
 
@@ -29,8 +33,12 @@ pub(super) struct Offer {
     held: Mutex<Held>,
     /// Pieces that hyper and h2 have. While there are some, it is the client's turn.
     waiting: AtomicU32,
-    /// The tick when something of it last went on its way.
+    /// The tick when it last moved.
     moved: AtomicU64,
+    /// How much of it has gone on its way since.
+    since: AtomicU64,
+    /// How much of all answers of the connection had left by then.
+    gone: AtomicU64,
 }
 
 /// What the watchman may take back.
@@ -63,6 +71,8 @@ impl Offered {
             held: Mutex::new(Held { body: Some(body), in_flight: Some(in_flight) }),
             waiting: AtomicU32::new(0),
             moved: AtomicU64::new(watch.now()),
+            since: AtomicU64::new(0),
+            gone: AtomicU64::new(watch.way().gone()),
             watch: Arc::clone(watch),
         });
         watch.offered(Arc::downgrade(&offer));
@@ -105,12 +115,25 @@ impl Offer {
     }
 
     fn moves(&self) {
+        self.since.store(0, Ordering::Relaxed);
         self.moved.store(self.watch.now(), Ordering::Relaxed);
+        self.gone.store(self.watch.way().gone(), Ordering::Relaxed);
+    }
+
+    /// So many bytes of a piece go on their way, the last ones of it or not.
+    fn leaves(&self, count: u64, are_last: bool) {
+        let before = self.since.fetch_add(count, Ordering::Relaxed);
+        if are_last || before.saturating_add(count) >= STEP {
+            self.moves();
+        }
     }
 
     /// Whether it has been the client's turn for longer than `over` allows.
-    fn stands_still(&self, over: impl Fn(u64) -> bool) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0 && over(self.moved.load(Ordering::Relaxed))
+    fn stands_still(&self, over: impl Fn(u64) -> bool, free_since: u64) -> bool {
+        let passed = || self.watch.way().is_passed(self.gone.load(Ordering::Relaxed));
+        self.waiting.load(Ordering::Relaxed) > 0
+            && over(self.moved.load(Ordering::Relaxed))
+            && (over(free_since) || passed())
     }
 
     /// Takes it back; false where it was before.
@@ -140,7 +163,8 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.offer.moves();
+        self.offer.watch.way().leave(count);
+        self.offer.leaves(count as u64, self.bytes.is_empty());
     }
 }
 
@@ -150,12 +174,12 @@ impl Drop for Piece {
     }
 }
 
-/// Takes back what has been the client's turn for longer than `over` allows; forgets what is gone.
-pub(super) fn take_back(offers: &mut Vec<Weak<Offer>>, over: impl Fn(u64) -> bool) -> Left {
+/// Takes back what has been the client's turn for longer than `over` allows, on a way that is free since that tick; forgets what is gone.
+pub(super) fn take_back(offers: &mut Vec<Weak<Offer>>, over: impl Fn(u64) -> bool, free_since: u64) -> Left {
     let mut left = Left::default();
     offers.retain(|offer| {
         let Some(offer) = offer.upgrade() else { return false };
-        if offer.stands_still(&over) {
+        if offer.stands_still(&over, free_since) {
             left.taken += usize::from(offer.take_back());
             left.pieces_of += 1;
         }
@@ -163,3 +187,6 @@ pub(super) fn take_back(offers: &mut Vec<Weak<Offer>>, over: impl Fn(u64) -> boo
     });
     left
 }
+
+#[cfg(test)]
+mod tests;

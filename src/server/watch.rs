@@ -3,7 +3,7 @@
 //! A [`Watch`] knows what its connection is waiting for and since when; noting a change costs two relaxed stores and no timer. A worker's
 //! [`Watchman`](super::watchman::Watchman) looks at all of them a few times a second and ends those that waited too long.
 //!
-//! Bound: one small allocation a connection. Precision: one [`TICK`].
+//! Bound: one small allocation a connection. Precision: one [`TICK`](super::ticks::TICK).
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -11,14 +11,16 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::addresses::Place;
-use super::guard::Refused;
 use super::offered::{Offer, take_back};
 use super::parked::Parked;
+use super::silence::Silence;
+use super::ticks::Ticks;
+use super::unseen::Unseen;
+use super::way::Way;
 use super::worker::Slot;
 use crate::config::Timeouts;
+use crate::http::frame_refusals::Refused;
 
-/// How often the watchman looks.
-pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long a connection is idle before it is parked: one that is busy is left alone, as setting HTTP up again costs some microseconds.
 const PARK_AFTER: Duration = Duration::from_millis(200);
 /// How long a connection that was asked to end may take before it is dropped.
@@ -32,9 +34,9 @@ const MOST_LEFT: usize = 16;
 enum Phase {
     /// The end of the TLS handshake.
     Handshake = 0,
-    /// The first byte of the first request.
+    /// The first byte of the first request; on HTTP/2 its whole head.
     FirstByte = 1,
-    /// The rest of a request's head.
+    /// The rest of a request's head, on HTTP/1.1.
     Head = 2,
     /// The application, or a body: other limits hold.
     Busy = 3,
@@ -44,38 +46,6 @@ enum Phase {
     Tunnel = 5,
     /// The PROXY header, before a TLS handshake and within its limit.
     ProxyHeader = 6,
-}
-
-/// What was waited for until a time limit was over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
-    ProxyHeader,
-    TlsHandshake,
-    /// The first byte of a connection's first request.
-    FirstByte,
-    /// The rest of a request's head.
-    Header,
-    /// The next request.
-    Idle,
-    /// The client, which takes nothing of what is written.
-    Write,
-    /// The client, which takes nothing of one answer on HTTP/2; the others go on, and no more begin.
-    Answer,
-}
-
-impl Silence {
-    /// The word in metrics.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::ProxyHeader => "proxy_header",
-            Self::TlsHandshake => "tls_handshake",
-            Self::FirstByte => "first_byte",
-            Self::Header => "header",
-            Self::Idle => "idle",
-            Self::Write => "write",
-            Self::Answer => "answer",
-        }
-    }
 }
 
 /// What the watchman wants of a connection. A later one is never taken back for an earlier one, but for [`Order::Park`].
@@ -111,6 +81,9 @@ pub(super) struct Watch {
     waker: Mutex<Option<Waker>>,
     /// Bodies of answers on HTTP/2.
     offers: Mutex<Vec<Weak<Offer>>>,
+    unseen: Unseen,
+    /// Whether their way is free.
+    way: Way,
     /// What requests and answers on HTTP/2 are worth to the frame guard, since it last asked.
     earned: AtomicU64,
     /// The connection's place among those of its address.
@@ -118,9 +91,6 @@ pub(super) struct Watch {
     /// The connection's place among all; a tunnel keeps it as long as it keeps the socket.
     slot: Slot,
 }
-
-/// Milliseconds since the worker began, advanced by its watchman: reading it costs no system call.
-pub(super) struct Ticks(AtomicU64);
 
 impl Watch {
     /// Begins with the TLS handshake.
@@ -140,6 +110,8 @@ impl Watch {
             refused: OnceLock::new(),
             waker: Mutex::new(None),
             offers: Mutex::default(),
+            unseen: Unseen::default(),
+            way: Way::new(now),
             earned: AtomicU64::new(0),
             place: OnceLock::new(),
             slot,
@@ -187,6 +159,11 @@ impl Watch {
         self.enter(Phase::Busy);
     }
 
+    /// Streams on HTTP/2 that nobody has seen yet.
+    pub(super) fn unseen(&self) -> &Unseen {
+        &self.unseen
+    }
+
     /// Ends the connection at once.
     pub(super) fn end(&self) {
         self.give(Order::Drop);
@@ -202,17 +179,15 @@ impl Watch {
         self.earned.swap(0, Ordering::Relaxed)
     }
 
-    /// Bytes came.
-    pub(super) fn read(&self) {
-        match self.phase.load(Ordering::Relaxed) {
-            phase if phase == Phase::FirstByte as u8 => self.enter(Phase::Head),
-            // On HTTP/2 a frame between requests need not be a request.
-            phase if phase == Phase::Idle as u8 && !self.http2.load(Ordering::Relaxed) => self.enter(Phase::Head),
-            _ => {}
+    /// Something of a request's head has come on HTTP/1.1. On HTTP/2 nobody knows before it is whole: any frame may be another thing.
+    pub(super) fn begins_head(&self) {
+        let phase = self.phase.load(Ordering::Relaxed);
+        if phase == Phase::FirstByte as u8 || phase == Phase::Idle as u8 {
+            self.enter(Phase::Head);
         }
     }
 
-    /// Whether nothing at all has come yet.
+    /// Whether nothing of a request has come yet.
     pub(super) fn awaits_first_byte(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == Phase::FirstByte as u8
     }
@@ -228,8 +203,14 @@ impl Watch {
     pub(super) fn write_moved(&self) {
         if self.write_blocked_since.load(Ordering::Relaxed) != 0 {
             self.write_blocked_since.store(0, Ordering::Relaxed);
+            self.way.was_full(self.ticks.now());
             self.took();
         }
+    }
+
+    /// The way of answers on HTTP/2.
+    pub(super) fn way(&self) -> &Way {
+        &self.way
     }
 
     /// A body waits for the client to take it.
@@ -311,13 +292,13 @@ impl Watch {
     pub(super) fn inspect(&self, limits: &Timeouts, note: &mut impl FnMut(Silence)) {
         let now = self.ticks.now();
         let over = |since: u64, limit: Duration| Duration::from_millis(now.saturating_sub(since)) > limit;
+        let blocked = self.write_blocked_since.load(Ordering::Relaxed);
+        let free_since = if blocked == 0 { self.way.free_since() } else { now };
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = take_back(&mut offers, |since| over(since, limits.body_stall));
+        let left = take_back(&mut offers, |since| over(since, limits.body_stall), free_since);
         drop(offers);
         (0..left.taken).for_each(|_| note(Silence::Answer));
-        let since = self.since.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
-        let blocked = self.write_blocked_since.load(Ordering::Relaxed);
         let order = self.order.load(Ordering::Relaxed);
         let finishing = order >= Order::Finish as u8;
         if phase == Phase::Tunnel as u8 || order >= Order::Drop as u8 {
@@ -329,32 +310,57 @@ impl Watch {
         } else if left.taken > 0 && !finishing {
             self.finish();
         }
-        let waits_for = |what: Phase, limit| phase == what as u8 && over(since, limit);
-        let silence = if blocked != 0 && over(blocked, limits.body_stall) {
-            Silence::Write
-        } else if waits_for(Phase::ProxyHeader, limits.handshake) {
-            Silence::ProxyHeader
-        } else if waits_for(Phase::Handshake, limits.handshake) {
-            Silence::TlsHandshake
-        } else if waits_for(Phase::FirstByte, limits.first_byte) {
-            Silence::FirstByte
-        } else if waits_for(Phase::Head, limits.header) {
-            Silence::Header
-        } else if !finishing && waits_for(Phase::Idle, limits.idle) {
-            note(Silence::Idle);
-            return self.finish();
-        } else {
-            let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
-            if finishing && quiet && blocked == 0 && self.has_said_all(limits, over) {
+        let quiet = phase == Phase::Idle as u8 || phase == Phase::FirstByte as u8;
+        match self.silence(phase, blocked, limits, over) {
+            Some((silence, Order::Drop)) => {
+                note(silence);
+                self.give(Order::Drop);
+            }
+            Some((silence, _)) if !finishing => {
+                note(silence);
+                self.finish();
+            }
+            _ if finishing && quiet && blocked == 0 && self.has_said_all(limits, over) => {
                 // What it did not do in time is counted already, or it is the gateway that leaves.
                 self.give(Order::Drop);
-            } else if order == Order::GoOn as u8 && over(since, PARK_AFTER) && self.may_park() {
+            }
+            _ if order == Order::GoOn as u8
+                && over(self.since.load(Ordering::Relaxed), PARK_AFTER)
+                && self.may_park() =>
+            {
                 self.give(Order::Park);
             }
-            return;
-        };
-        note(silence);
-        self.give(Order::Drop);
+            _ => {}
+        }
+    }
+
+    /// What was waited for until its limit was over, and what is wanted of the connection then.
+    fn silence(
+        &self,
+        phase: u8,
+        blocked: u64,
+        limits: &Timeouts,
+        over: impl Fn(u64, Duration) -> bool,
+    ) -> Option<(Silence, Order)> {
+        let since = self.since.load(Ordering::Relaxed);
+        let waits_for = |what: Phase, limit| phase == what as u8 && over(since, limit);
+        if blocked != 0 && over(blocked, limits.body_stall) {
+            Some((Silence::Write, Order::Drop))
+        } else if waits_for(Phase::ProxyHeader, limits.handshake) {
+            Some((Silence::ProxyHeader, Order::Drop))
+        } else if waits_for(Phase::Handshake, limits.handshake) {
+            Some((Silence::TlsHandshake, Order::Drop))
+        } else if waits_for(Phase::FirstByte, limits.first_byte) {
+            // On HTTP/2 a request may be on its way, and a GOAWAY says that it may be sent again.
+            let polite = self.http2.load(Ordering::Relaxed);
+            Some((Silence::FirstByte, if polite { Order::Finish } else { Order::Drop }))
+        } else if waits_for(Phase::Head, limits.header) {
+            Some((Silence::Header, Order::Drop))
+        } else if waits_for(Phase::Idle, limits.idle) {
+            Some((Silence::Idle, Order::Finish))
+        } else {
+            None
+        }
     }
 
     /// Whether a connection that is to end and does nothing has had its time.
@@ -367,8 +373,11 @@ impl Watch {
         (over(last, LAST_WORDS) && idle) || over(asked, limits.idle.max(LAST_WORDS))
     }
 
-    /// Asks the connection to end after what is under way.
+    /// Asks the connection to end after what is under way. Asked again it has no more time than it had.
     pub(super) fn finish(&self) {
+        if self.is_finishing() {
+            return;
+        }
         self.finish_since.store(self.ticks.now(), Ordering::Relaxed);
         self.give(Order::Finish);
     }
@@ -390,22 +399,6 @@ impl Drop for InFlight {
         if self.0.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.enter(Phase::Idle);
         }
-    }
-}
-
-impl Ticks {
-    /// Begins at one: zero says that nothing is blocked.
-    pub(super) const fn begin() -> Self {
-        Self(AtomicU64::new(1))
-    }
-
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Notes how long the worker has run.
-    pub(super) fn advance(&self, since_begin: Duration) {
-        self.0.store(u64::try_from(since_begin.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 }
 

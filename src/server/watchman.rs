@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::time::Instant;
 
-use super::watch::{Order, Silence, Ticks, Watch};
+use super::silence::Silence;
+use super::ticks::Ticks;
+use super::watch::{Order, Watch};
 use super::worker::Slot;
 use crate::config::Timeouts;
 

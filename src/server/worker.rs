@@ -12,15 +12,16 @@ use std::thread::JoinHandle;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::accept;
 use super::addresses::Addresses;
 use super::admission::{Admission, Admitted, Told, TurnedAway};
 use super::connection::Serving;
 use super::give_back::{self, give_back};
+use super::ticks::TICK;
 use super::tls::{Failures, Front};
 use super::turns::Turns;
-use super::watch::TICK;
 use super::watchman::Watchman;
 use crate::config::{Admits, Limits, Timeouts};
 use crate::gateway::{ClientConnection, Gateway};
@@ -29,6 +30,11 @@ use crate::observe::Metrics;
 
 /// How often a worker lets go of what is out of date.
 const TIDY: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Bytes that the kernel takes for a client before it has sent them. It says that there is room again when half of them have left; else it does when a
+/// third of its buffer is free, which grows to megabytes, so that a client that reads slowly seems to take nothing for a minute.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
 
 /// What all workers of a process share.
 pub struct Shared {
@@ -42,6 +48,8 @@ pub struct Shared {
     pub connections: AtomicUsize,
     /// Connections of each client address.
     pub(super) addresses: Arc<Addresses>,
+    /// For how many connections there are descriptors.
+    room: usize,
     /// Peers that may say whom they speak for.
     pub(super) trusted_proxies: Vec<IpNet>,
     /// What was said of connections that were turned away.
@@ -51,9 +59,16 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// With no connection open.
-    pub fn new(limits: Limits, timeouts: Timeouts, trusted_proxies: Vec<IpNet>, metrics: Arc<Metrics>) -> Self {
+    /// With no connection open, and room for this many.
+    pub fn new(
+        limits: Limits,
+        room: usize,
+        timeouts: Timeouts,
+        trusted_proxies: Vec<IpNet>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
+            room,
             limits,
             timeouts,
             metrics,
@@ -91,7 +106,11 @@ impl Worker {
         stop: watch::Receiver<bool>,
     ) -> Result<Self, WorkerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(run(sockets, gateway, shared, stop));
+        let run = move || {
+            runtime.block_on(run(sockets, gateway, shared, stop));
+            // Nobody wants to know any more which names are being looked up; the system may take long over one.
+            runtime.shutdown_background();
+        };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
         Ok(Self { thread: Some(thread) })
     }
@@ -122,11 +141,12 @@ async fn run(sockets: Vec<Socket>, gateway: Arc<Gateway>, shared: Arc<Shared>, m
         })
         .collect();
     let _ = stop.wait_for(|stopped| *stopped).await;
+    let drained_by = Instant::now() + shared.timeouts.drain;
     for task in accepting {
         let _ = task.await;
     }
     watchman.drain();
-    if tokio::time::timeout(shared.timeouts.drain, emptied(&watchman)).await.is_err() {
+    if tokio::time::timeout_at(drained_by, emptied(&watchman)).await.is_err() {
         let (connections, limit) = (watchman.count(), shared.timeouts.drain);
         tracing::warn!(connections, ?limit, "timeouts.drain is over: connections that were not done are cut off");
     }
@@ -183,10 +203,10 @@ impl Accepting {
                 (stream, peer) = accept::next(&listener, &mut trouble) => self.serve(stream, peer),
             }
         }
-        // What the kernel accepted before the stop is served like everything else.
-        for (stream, peer) in accept::queued(listener) {
-            self.serve(stream, peer);
-        }
+        // What the kernel accepted before the stop is served like everything else. Where there is no descriptor for it, idle connections end first.
+        let drained_by = Instant::now() + self.admission.shared.timeouts.drain;
+        let free = || self.watchman.drain();
+        accept::queued(listener, drained_by, free, |(stream, peer)| self.serve(stream, peer)).await;
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr) {
@@ -199,7 +219,7 @@ impl Accepting {
             Ok(admitted) => admitted,
             Err(why) => return self.admission.note(why, peer),
         };
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         let shown = self.front.shown();
         let (rules, seen) = (Arc::clone(&shown.rules), Seen::default());
         let facts = ClientConnection { peer, may_forward: true, scheme: rules.scheme, rules, tls: None, seen };
@@ -218,11 +238,21 @@ impl Accepting {
         if open >= self.admission.shared.limits.connections {
             return Err(TurnedAway::Connections);
         }
+        if open >= self.admission.shared.room {
+            return Err(TurnedAway::Descriptors);
+        }
         if self.admission.announces() {
             return self.admission.check_proxy(peer).map(|()| None);
         }
         self.admission.admit(peer, true).map(Some)
     }
+}
+
+/// A connection whose options cannot be set is gone already.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 /// One counted connection.
@@ -233,7 +263,7 @@ impl Slot {
     #[cfg(test)]
     pub(super) fn alone() -> Self {
         let metrics = Arc::new(Metrics::new());
-        Self(Arc::new(Shared::new(Limits::default(), Timeouts::default(), Vec::new(), metrics)))
+        Self(Arc::new(Shared::new(Limits::default(), usize::MAX, Timeouts::default(), Vec::new(), metrics)))
     }
 
     /// Where connections are counted.

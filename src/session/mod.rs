@@ -9,6 +9,7 @@
 mod cache;
 mod door;
 mod opened;
+mod origin;
 mod registration;
 mod revocation;
 mod seal;
@@ -24,10 +25,11 @@ use crate::clock::Timestamp;
 use crate::crypto::random;
 
 pub use cache::{CacheKey, SessionCache};
+pub use origin::Origin;
 pub use registration::Registration;
 pub use revocation::{
-    CAUSES, Cause, Change, Done, Effect, Entry, Keeper, Keeping, Kind, Order, Patience, Revocations, Revoked, Standing,
-    Tag, TokenMarks, TokenStanding, Wanted, Whom,
+    CAUSES, Cause, Change, Done, Effect, Entry, Keeper, Keeping, Kind, Order, Patience, Revocations, Revoked, Sender,
+    Standing, Tag, TokenMarks, TokenStanding, Wanted, Whom,
 };
 pub use seal::{CookieNames, SealError, SealedSessions};
 pub use ticket::{NonceTag, RefreshTicket};
@@ -86,6 +88,9 @@ impl Default for SessionId {
 pub struct Session {
     /// Identifies the session; not secret by itself, the sealing is what protects it.
     pub id: SessionId,
+    /// The first of those that it grew out of, by step-ups and by sign-ins that took the place of one in the same browser; itself where there
+    /// was none. What stands in logs, and what a sign-out and an operator end.
+    pub root: SessionId,
     /// The provider's name in the configuration.
     pub provider: Text,
     /// What that name stood for.
@@ -234,8 +239,10 @@ pub(crate) mod tests {
 
     pub(crate) fn session(now: Timestamp) -> Session {
         let claims = Claims::from_json(br#"{"preferred_username":"ada","groups":["a","b"]}"#).unwrap();
+        let id = SessionId::new();
         Session {
-            id: SessionId::new(),
+            id,
+            root: id,
             provider: "okta".into(),
             registration: Registration::new("https://gmr.okta.example", "lychgate"),
             subject: "00u1".into(),

@@ -13,6 +13,7 @@ impl Session {
         let reader = &mut WireReader::new(bytes);
         let session = Self {
             id: SessionId(*reader.take(size_of::<SessionId>())?.first_chunk()?),
+            root: SessionId(*reader.take(size_of::<SessionId>())?.first_chunk()?),
             provider: reader.text()?,
             registration: Registration(*reader.take(size_of::<Registration>())?.first_chunk()?),
             subject: reader.text()?,
@@ -49,6 +50,7 @@ mod tests {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Format {
         id: [u8; 16],
+        root: [u8; 16],
         provider: String,
         registration: [u8; 8],
         subject: String,
@@ -68,6 +70,7 @@ mod tests {
         fn from(session: &Session) -> Self {
             Self {
                 id: session.id.0,
+                root: session.root.0,
                 provider: session.provider.to_string(),
                 registration: session.registration.0,
                 subject: session.subject.to_string(),
@@ -87,7 +90,8 @@ mod tests {
 
     prop_compose! {
         fn format()(
-            (id, provider, registration, subject) in (any::<[u8; 16]>(), "\\PC{0,9}", any::<[u8; 8]>(), "[a-z0-9]{0,40}"),
+            (id, root) in any::<([u8; 16], [u8; 16])>(),
+            (provider, registration, subject) in ("\\PC{0,9}", any::<[u8; 8]>(), "[a-z0-9]{0,40}"),
             (provider_session, acr) in (any::<Option<String>>(), any::<Option<String>>()),
             (amr, absent_claims) in (any::<Vec<String>>(), any::<Vec<String>>()),
             [authenticated_at, started_at, seen_at] in any::<[i64; 3]>(),
@@ -99,7 +103,7 @@ mod tests {
             let claims = [("email", ClaimValue::Text(email.into())), ("groups", ClaimValue::List(groups))];
             let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Format {
-                id, provider, registration, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, generation, claims, absent_claims,
+                id, root, provider, registration, subject, provider_session, acr, amr, authenticated_at, started_at, seen_at, refresh_at, generation, claims, absent_claims,
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) const MAX_VALUE: usize = 3800;
 const MAX_CHUNKS: usize = 5;
 
 /// What a session is sealed as; the number is that of its format, so that a session in an older one does not open.
-const PURPOSE: &str = "session/4";
+const PURPOSE: &str = "session/5";
 
 /// The names of one application's session cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +145,10 @@ impl SealedSessions<'_> {
         let mut joined = rest.get(1..).unwrap_or_default().to_vec();
         for index in 1..count {
             let chunk = cookie::find(request, &self.names.chunk(index)).ok_or(NoSession::Unreadable)?;
-            joined.extend_from_slice(chunk.get(..chunk.len().min(MAX_VALUE + 1)).unwrap_or_default());
+            if chunk.len() > MAX_VALUE {
+                return Err(NoSession::Unreadable);
+            }
+            joined.extend_from_slice(chunk);
         }
         Ok(Cow::Owned(joined))
     }
@@ -176,6 +179,9 @@ mod tests {
     use crate::claims::ClaimValue;
     use crate::clock::Timestamp;
     use http::header::COOKIE;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     struct Browser {
         keys: KeyRing,
@@ -306,6 +312,55 @@ mod tests {
                 longer[at].push_str(more);
                 assert_eq!(open(browser.sealed(), &request(&longer)), Err(NoSession::Unreadable), "{at}");
             }
+        }
+    }
+
+    #[test]
+    fn c03_a_chunk_longer_than_any_that_is_written_is_no_session_even_where_the_next_goes_on_within_it() {
+        let browser = Browser::new();
+        let sent = pairs(&browser.sealed().seal(&Browser::session_of(9000), &HeaderMap::new()).unwrap());
+        let value = |index: usize| sent[index].split_once('=').unwrap().1.to_owned();
+        let (second, third) = (value(1), value(2));
+        let cut = |at: usize| [format!("{second}{}", &third[..at]), third[at..].to_owned()];
+        for [longer, shorter] in [cut(1), cut(2)] {
+            for rest in [&shorter, &third[1..]] {
+                let mut moved = sent.clone();
+                moved[1] = format!("__Host-lychgate.1={longer}");
+                moved[2] = format!("__Host-lychgate.2={rest}");
+                assert_eq!(open(browser.sealed(), &request(&moved)), Err(NoSession::Unreadable));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn t02_a_session_opens_exactly_when_its_parts_are_those_that_were_cut_in_order(
+            claim_bytes in 0..14_000usize,
+            kind in 0..3,
+            picks in vec(any::<Index>(), 1..=MAX_CHUNKS + 1),
+            told in proptest::option::weighted(0.3, 0..=9usize),
+        ) {
+            let (browser, session) = (Browser::new(), Browser::session_of(claim_bytes));
+            let sent = pairs(&browser.sealed().seal(&session, &HeaderMap::new()).unwrap());
+            let values = sent.iter().map(|pair| pair.split_once('=').unwrap().1);
+            let parts: Vec<&str> = values.map(|value| value.split_once('.').map_or(value, |(_, text)| text)).collect();
+            prop_assert!(parts.iter().rev().skip(1).all(|part| part.len() == MAX_VALUE));
+            let all: Vec<usize> = (0..parts.len()).collect();
+            let mut order = all.clone();
+            match kind {
+                0 => {}
+                1 => (0..order.len()).zip(&picks).for_each(|(at, with)| order.swap(at, with.index(all.len()))),
+                // Some left out, some doubled.
+                _ => order = picks.iter().map(|part| part.index(parts.len())).collect(),
+            }
+            let told = told.unwrap_or(order.len());
+            let cookies: Vec<String> = order.iter().enumerate().map(|(at, part)| match (at, told) {
+                (0, 1) => format!("__Host-lychgate={}", parts[*part]),
+                (0, _) => format!("__Host-lychgate={told}.{}", parts[*part]),
+                _ => format!("__Host-lychgate.{at}={}", parts[*part]),
+            }).collect();
+            let whole = told == parts.len() && order.starts_with(&all);
+            prop_assert_eq!(open(browser.sealed(), &request(&cookies)).ok(), whole.then_some(session));
         }
     }
 

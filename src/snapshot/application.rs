@@ -96,7 +96,7 @@ impl Application {
             Some(before) => Ok(Arc::clone(&before.upstream)),
             None => Ok(Arc::new(upstream(&policy, authorities.as_deref(), surroundings)?)),
         })?;
-        let (host, inner_authority) = host_header(&policy, upstream.first_authority())?;
+        let (host, inner_authority) = host_header(&policy, upstream.first_host())?;
         let manner = surroundings.shared.manner(&policy, host, inner_authority);
         let [secure_cookies, plain_cookies] = surroundings.shared.cookie_names(&policy);
         let session = policy.session();
@@ -303,10 +303,10 @@ fn system_trust(surroundings: &Surroundings<'_>) -> Result<TlsTrust, String> {
 }
 
 /// What the application sees as `Host`; with several servers and `host = "upstream"` all see the first one's name.
-fn host_header(policy: &Policy, first_authority: String) -> Result<(HostHeader, Option<String>), Diagnostic> {
+fn host_header(policy: &Policy, first_host: String) -> Result<(HostHeader, Option<String>), Diagnostic> {
     let text = match &policy.upstream().host {
         HostMode::Keep => return Ok((HostHeader::Keep, None)),
-        HostMode::Upstream => first_authority,
+        HostMode::Upstream => first_host,
         HostMode::Fixed(text) => text.to_string(),
     };
     match HeaderValue::try_from(text.as_str()) {

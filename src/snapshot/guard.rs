@@ -51,12 +51,14 @@ impl Guard {
 
 impl Limiter {
     fn new(limits: Limits, before: Option<&Self>) -> Self {
-        let known = |per, rate| {
-            let counters = before.into_iter().flat_map(|before| &before.rates);
-            counters.filter(|(whose, counter)| *whose == per && counter.rate() == rate).map(|(_, one)| one).next()
+        // Each is taken over once: a rate that stands twice has two counters.
+        let mut left: Vec<_> = before.into_iter().flat_map(|before| &before.rates).collect();
+        let mut known = |per, rate| {
+            let place = left.iter().position(|(whose, counter)| *whose == per && counter.rate() == rate)?;
+            Some(Arc::clone(&left.swap_remove(place).1))
         };
         let rates = limits.rates.iter().map(|limit| {
-            let counter = known(limit.per, limit.rate).cloned();
+            let counter = known(limit.per, limit.rate);
             (limit.per, counter.unwrap_or_else(|| Arc::new(RateCounter::new(limit.rate))))
         });
         Self {
@@ -122,5 +124,17 @@ mod tests {
         let third = Guard::build(&limits(11, 2), Some(&second)).unwrap();
         assert!(all(&third).iter().all(|limiter| passes(limiter)), "other rates begin anew");
         assert!(Guard::build(&PolicyLimits::default(), Some(&third)).is_none());
+    }
+
+    #[test]
+    fn d03_a_rate_that_stands_twice_counts_a_request_once_after_a_reload_too() {
+        let mut twice = limits(10, 1);
+        let rates = &mut twice.whole.as_mut().unwrap().rates;
+        rates.extend_from_within(..);
+        let first = Guard::build(&twice, None).unwrap();
+        let second = Guard::build(&twice, Some(&first)).unwrap();
+        assert!(passes(second.whole().unwrap()));
+        let third = Guard::build(&twice, Some(&second)).unwrap();
+        assert!(!passes(third.whole().unwrap()), "both were taken over");
     }
 }

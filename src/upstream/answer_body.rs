@@ -15,9 +15,12 @@ use super::BodyError;
 use super::leash::{Held, Leash};
 use super::pool::Lease;
 use super::rest;
-use super::sending::Sending;
+use super::sending::{SendError, Sending};
 use super::silence::Silence;
 use crate::http::decoder::Decoder;
+
+/// How long an application may be silent that waits for the rest of a request which will not come: what it says of that arrives.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// An answer's body.
 pub struct AnswerBody {
@@ -81,11 +84,13 @@ impl AnswerBody {
         if let Some(sending) = &mut self.sending {
             let before = sending.sent();
             if let Poll::Ready(sent) = sending.poll(&mut connection.socket, context) {
-                // Whoever answers early need not take the rest; what counts is the answer.
                 self.keeps &= sent.is_ok();
                 self.sending = None;
-                // From here on the application is waited for.
-                self.silence.broken();
+                match sent {
+                    Err(SendError::Body(_)) => self.silence = Silence::new(self.stall.min(LAST_WORDS)),
+                    // From here on the application is waited for. Whoever answers early need not take the rest; what counts is the answer.
+                    Ok(()) | Err(SendError::Socket) => self.silence.broken(),
+                }
             } else if sending.sent() != before || sending.waits_for_client() {
                 // An application that still takes the request is not silent; a client that sends nothing has a limit of its own.
                 self.silence.broken();
@@ -147,7 +152,7 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Some(Err(error)) => this.fail(error, context),
-            Some(Ok(_)) if this.held.as_mut().is_some_and(|held| !held.passed()) => {
+            Some(Ok(data)) if this.held.as_mut().is_some_and(|held| !held.passed(data.len())) => {
                 this.fail(BodyError::Recalled, context)
             }
             Some(Ok(data)) => {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::UpstreamError;
 use super::silence::Silence;
 use super::tunnel::Upgrade;
 use crate::forward::BodyLength;
@@ -83,6 +84,11 @@ impl ClientBody {
         self.upgrade.take()
     }
 
+    /// Whether nothing comes.
+    pub fn is_empty(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.size_hint().exact() == Some(0))
+    }
+
     /// The fewest bytes that may come.
     pub fn at_least(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.size_hint().lower())
@@ -118,6 +124,11 @@ impl BodyProgress {
     /// Bytes that went on to the application so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The reason code of what was wrong with the body, if anything was.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.failure().map(|failure| UpstreamError::from(failure).code())
     }
 
     /// What was wrong with the body, if anything was.

@@ -106,9 +106,15 @@ impl Target {
         Ok(Self { id, host: bare.into(), port, tls, authority })
     }
 
-    /// `host:port` as it stands in `Host` and in logs.
+    /// `host:port` as it stands in logs.
     pub fn authority(&self) -> &Arc<str> {
         &self.authority
+    }
+
+    /// The same as it stands in `Host`: without the port where that is the scheme's own (RFC 9110 sections 4.2.1 to 4.2.3).
+    pub fn in_host(&self) -> &str {
+        let own = if self.tls.is_some() { ":443" } else { ":80" };
+        self.authority.strip_suffix(own).unwrap_or(&self.authority)
     }
 
     /// Opens a connection; the caller limits the time.

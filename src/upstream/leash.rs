@@ -1,7 +1,7 @@
 //! What a request, its answer or a tunnel is held by: whoever asked must still be allowed to get it.
 //!
 //! A request is authorised once, and may wait or go on for hours. While it does, the leash is asked once a second, and every
-//! [`FRAMES`] pieces where an answer comes without a pause; a short answer that needs no waiting never asks. No task and no timer is made for
+//! [`FRAMES`] pieces or [`BYTES`] where an answer comes without a pause; a short answer that needs no waiting never asks. No task and no timer is made for
 //! it: the timer of whoever waits wakes for both.
 //!
 //! May touch: memory only. Trust boundary: none; what is asked is the gateway's.
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 const LOOK: Duration = Duration::from_secs(1);
 /// Pieces of an answer without a look.
 const FRAMES: u8 = 16;
+/// Bytes of an answer without a look: a client that takes them slowly makes the application wait, and is not waited for here.
+const BYTES: usize = 16 << 10;
 
 /// Whether something that was allowed may go on.
 pub trait Leash: Send + Sync {
@@ -64,11 +66,12 @@ pub(super) struct Held {
     leash: Arc<dyn Leash>,
     next: Option<Instant>,
     frames: u8,
+    bytes: usize,
 }
 
 impl Held {
     pub(super) fn by(leash: Arc<dyn Leash>) -> Self {
-        Self { leash, next: None, frames: 0 }
+        Self { leash, next: None, frames: 0, bytes: 0 }
     }
 
     /// When to look; a second from the first time that something was waited for.
@@ -85,10 +88,14 @@ impl Held {
         self.leash.holds()
     }
 
-    /// A piece came; false when it must not go on.
-    pub(super) fn passed(&mut self) -> bool {
-        self.frames = (self.frames + 1) % FRAMES;
-        self.frames != 0 || self.leash.holds()
+    /// A piece of this length came; false when it must not go on.
+    pub(super) fn passed(&mut self, length: usize) -> bool {
+        (self.frames, self.bytes) = (self.frames + 1, self.bytes.saturating_add(length));
+        if self.frames < FRAMES && self.bytes < BYTES {
+            return true;
+        }
+        (self.frames, self.bytes) = (0, 0);
+        self.leash.holds()
     }
 
     /// Ends when it does not hold any more.
@@ -128,9 +135,20 @@ mod tests {
     #[test]
     fn l04_pieces_without_a_pause_are_looked_at_every_sixteenth() {
         let (leash, mut held) = counting(2);
-        let passed: Vec<bool> = (0..48).map(|_| held.passed()).collect();
+        let passed: Vec<bool> = (0..48).map(|_| held.passed(1)).collect();
         assert_eq!(leash.asked.load(Ordering::Relaxed), 3);
         assert_eq!(passed.iter().position(|passes| !passes), Some(47), "the first sixteenth piece that may not go on");
+    }
+
+    #[test]
+    fn l04_large_pieces_without_a_pause_are_looked_at_by_their_bytes() {
+        let (leash, mut held) = counting(3);
+        let asked = || leash.asked.load(Ordering::Relaxed);
+        assert!(held.passed(BYTES - 1) && asked() == 0, "a short answer never asks");
+        assert!(held.passed(1) && asked() == 1);
+        assert!(held.passed(128 << 10) && held.passed(128 << 10) && asked() == 3, "each large piece");
+        assert!(held.passed(BYTES / 2));
+        assert!(!held.passed(usize::MAX));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Layer 3. A request is sent on an idle connection or a new one; no task is started for it: whoever waits for the answer drives the
 //! connection ([decision 66](../../../docs/decisions/0066-an-http-1-1-client-of-our-own.md)). A connection goes back to the pool
-//! only when its answer was read to a clean end, no upgrade was asked for (H07) and nobody signed in on it (decision 87). A request is sent again only where that cannot
+//! only when its answer was read to a clean end, no upgrade was asked for (H07) and it was not the request's own (decisions 78 and 87). A request is sent again only where that cannot
 //! do anything twice: the connection had not taken it, or the method is idempotent, there was no body, and the kept
 //! connection closed before a byte of the answer came.
 //!
@@ -108,6 +108,20 @@ impl UpstreamError {
             Self::Recalled => "session_over",
         }
     }
+
+    /// Whether the application is why: not the client, and not whoever ended the session.
+    pub const fn is_the_applications(self) -> bool {
+        match self {
+            Self::Connect
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::Busy
+            | Self::Closed
+            | Self::Invalid
+            | Self::FirstByteTimeout => true,
+            Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken | Self::Recalled => false,
+        }
+    }
 }
 
 impl fmt::Display for UpstreamError {
@@ -130,9 +144,9 @@ impl Upstream {
         &self.targets
     }
 
-    /// `host:port` of the first target.
-    pub fn first_authority(&self) -> String {
-        self.targets.first().map(|target| target.authority().to_string()).unwrap_or_default()
+    /// What stands in `Host` for the first target.
+    pub fn first_host(&self) -> String {
+        self.targets.first().map(|target| target.in_host().to_owned()).unwrap_or_default()
     }
 
     /// The targets in the order in which this request should try them, each once: in turn, those that just failed last (beyond the

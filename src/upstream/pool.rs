@@ -2,7 +2,7 @@
 //!
 //! One pool a worker, never shared, so the lock is never contended. Applications that run on one server in clear text share its connections.
 //! What was used last is used first, so that surplus connections grow old and are closed. Bounds: idle and open connections for each
-//! target; beyond the second a request is refused as busy.
+//! target; beyond the second an idle one makes room, or a request is refused as busy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,8 @@ pub(super) struct Lease {
     target: usize,
     /// Whether dropping this counts a connection off; false once it is among the idle ones.
     counted: bool,
+    /// Whether nobody gets the connection afterwards.
+    last: bool,
     pool: Arc<Pool>,
 }
 
@@ -65,15 +67,21 @@ impl Pool {
         connections.drop_stale(now);
         connections.asked = Some(now);
         let connection = Some(connections.newest()?);
-        Some(Lease { connection, reused: true, target: target.id, counted: true, pool: Arc::clone(self) })
+        Some(Lease { connection, reused: true, target: target.id, counted: true, last: false, pool: Arc::clone(self) })
     }
 
     /// Opens a new connection.
     pub(super) async fn open(self: &Arc<Self>, target: &Target) -> Result<Lease, UpstreamError> {
         self.count_open(target)?;
         // Made before the connection is, so that a request given up meanwhile is counted off again.
-        let mut lease =
-            Lease { connection: None, reused: false, target: target.id, counted: true, pool: Arc::clone(self) };
+        let mut lease = Lease {
+            connection: None,
+            reused: false,
+            target: target.id,
+            counted: true,
+            last: false,
+            pool: Arc::clone(self),
+        };
         lease.connection = Some(Box::new(target.open().await?));
         Ok(lease)
     }
@@ -93,7 +101,7 @@ impl Pool {
     fn count_open(&self, target: &Target) -> Result<(), UpstreamError> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = targets.entry(target.id).or_default();
-        if connections.open >= MAX_OPEN {
+        if connections.open >= MAX_OPEN && !connections.drop_oldest() {
             return Err(UpstreamError::Busy);
         }
         connections.open += 1;
@@ -107,6 +115,14 @@ impl Connections {
         let stale = self.idle.iter().take_while(|idle| now.duration_since(idle.since) > KEEP_IDLE).count();
         self.idle.drain(..stale);
         self.open = self.open.saturating_sub(stale);
+    }
+
+    /// Closes an idle one; false where there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let any = !self.idle.is_empty();
+        self.idle.drain(..usize::from(any));
+        self.open = self.open.saturating_sub(usize::from(any));
+        any
     }
 
     fn drop_closed(&mut self) {
@@ -143,6 +159,11 @@ impl Lease {
         self.connection.as_deref().is_some_and(Connection::heard)
     }
 
+    /// From here on nobody gets the connection afterwards.
+    pub(super) fn end_with_this(&mut self) {
+        self.last = true;
+    }
+
     /// Takes the connection for something else than requests; it counts no more.
     pub(super) fn into_connection(mut self) -> Option<Box<Connection>> {
         self.connection.take()
@@ -151,7 +172,7 @@ impl Lease {
     /// Puts the connection back among the idle ones, unless something came on it that nobody asked for, or there are enough.
     pub(super) fn give_back(mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        if !connection.rest() {
+        if self.last || !connection.rest() {
             return;
         }
         let mut targets = self.pool.targets.lock().unwrap_or_else(PoisonError::into_inner);

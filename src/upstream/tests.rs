@@ -1,4 +1,4 @@
-//! Which server of an application is asked first.
+//! Which server of an application is asked first, and what it is called.
 
 use super::*;
 
@@ -31,6 +31,27 @@ fn a_server_that_was_set_aside_has_its_turn_again() {
     let Some(earlier) = upstream.began.checked_sub(SET_ASIDE + Duration::from_secs(1)) else { return };
     upstream.began = earlier;
     assert_eq!([order(&upstream), order(&upstream)], [[1, 0], [0, 1]]);
+}
+
+#[test]
+fn in_host_a_server_has_its_port_where_that_is_not_its_schemes_own() {
+    let trust = TlsTrust::system().unwrap();
+    let called = |host: &str, port, tls: bool| {
+        let target = Target::new(host, port, tls.then(|| trust.clone())).unwrap();
+        target.in_host().to_owned()
+    };
+    for (host, port, tls, expected) in [
+        ("app.test", 80, false, "app.test"),
+        ("app.test", 443, false, "app.test:443"),
+        ("app.test", 8080, false, "app.test:8080"),
+        ("app.test", 443, true, "app.test"),
+        ("app.test", 80, true, "app.test:80"),
+        ("10.0.0.80", 80, false, "10.0.0.80"),
+        ("[::1]", 80, false, "[::1]"),
+        ("[::80]", 7001, false, "[::80]:7001"),
+    ] {
+        assert_eq!(called(host, port, tls), expected);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::HOST;
 use crate::harness::site::Site;
 use crate::harness::soon;
+use crate::harness::wire::Wire;
 
 async fn ask(site: &Site, path: &str) -> Reply {
     Browser::new().get(&format!("http://127.0.0.1:{}{path}", site.gateway.admin().port())).await
@@ -42,10 +43,53 @@ async fn the_operators_addresses_are_not_among_those_of_the_clients() {
         let reply = Browser::new().fetch(Method::GET, &site.url(path)).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path} is the application's");
     }
-    let mut wire = crate::harness::wire::Wire::connect(site.gateway.admin()).await;
+    let mut wire = Wire::connect(site.gateway.admin()).await;
     wire.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await.unwrap();
     assert_eq!(wire.reply(false).await.unwrap().status, 404);
     assert_eq!(site.application.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn under_the_name_of_an_attackers_page_only_probes_and_metrics_are_answered() {
+    let site = Site::new().await;
+    for (request, status) in [
+        ("GET /policies", 421),
+        ("POST /reload", 421),
+        ("GET /revocations", 421),
+        ("GET /livez", 200),
+        ("GET /readyz", 200),
+        ("GET /metrics", 200),
+    ] {
+        let mut wire = Wire::connect(site.gateway.admin()).await;
+        wire.send(format!("{request} HTTP/1.1\r\nHost: evil.example:9180\r\n\r\n")).await.unwrap();
+        let reply = wire.reply(false).await.unwrap();
+        assert_eq!(reply.status, status, "{request}");
+        assert!(status == 200 || !String::from_utf8(reply.body).unwrap().contains("app"), "{request}");
+    }
+    let reloads =
+        ["applied", "refused", "unchanged"].map(|outcome| format!("lychgate_reloads_total{{outcome=\"{outcome}\"}}"));
+    for name in reloads {
+        assert_eq!(sample(&site, &name).await, 0.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn d01_clients_that_sit_on_the_operators_listener_keep_no_probe_out() {
+    let site = Site::new().await;
+    let mut sitting = Vec::new();
+    for _ in 0..200 {
+        let mut wire = Wire::connect(site.gateway.admin()).await;
+        wire.send("GET /livez HTTP/1.1\r\nHost: ").await.unwrap();
+        sitting.push(wire);
+    }
+    // Far below the time that a client of this listener has for its head.
+    let probe = async { ask(&site, "/livez").await.status };
+    let status = tokio::time::timeout(std::time::Duration::from_secs(5), probe).await.expect("a probe waits");
+    assert_eq!(status, StatusCode::OK);
+    // The newest are still served.
+    let newest = sitting.last_mut().unwrap();
+    newest.send("127.0.0.1\r\n\r\n").await.unwrap();
+    assert_eq!(newest.reply(false).await.unwrap().status, 200);
 }
 
 #[tokio::test]
@@ -114,6 +158,19 @@ async fn an_upstream_that_does_not_answer_is_counted() {
     let reply = Browser::new().get(&site.url("/public/x")).await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
     assert_eq!(sample(&site, r#"lychgate_upstream_failures_total{app="app"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_clients_own_failure_does_not_count_as_the_applications() {
+    let site = Site::with(crate::harness::site::policy, |setup| setup.settings("[limits]\nbody = \"1KiB\"")).await;
+    let large = format!("800\r\n{}\r\n", "x".repeat(2048));
+    for (body, status) in [("2\r\nab\r\nZZ\r\n", 400), (large.as_str(), 413)] {
+        let mut wire = Wire::connect(site.gateway.address()).await;
+        let head = format!("POST /public/x HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        wire.send(format!("{head}{body}")).await.unwrap();
+        assert_eq!(soon(wire.reply(false)).await.unwrap().status, status);
+    }
+    assert_eq!(sample(&site, r#"lychgate_upstream_failures_total{app="app"}"#).await, 0.0);
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn r04_an_id_token_goes_to_no_other_provider_than_the_one_that_made_it() {
         vec![("groups".to_owned(), json!(["staff"])), ("preferred_username".to_owned(), json!("ada"))];
     let (ledger, reports) = (Application::start(IDENTITY).await, Application::start(IDENTITY).await);
     let other = format!(
-        "[providers.other]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n",
+        "[providers.other]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\ncallback = \"own\"\n",
         second.issuer()
     );
     let gateway = Setup::new(&clock)

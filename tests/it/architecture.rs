@@ -189,6 +189,9 @@ fn t04_there_is_no_unsafe_code_and_no_target_can_have_any() {
     }
 }
 
+/// The one place where dependencies come from.
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
 #[test]
 fn t04_dependencies_have_one_source_and_what_is_ignored_says_why() {
     let deny = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
@@ -196,8 +199,39 @@ fn t04_dependencies_have_one_source_and_what_is_ignored_says_why() {
     for switch in ["unknown-registry", "unknown-git"] {
         assert_eq!(deny["sources"][switch].as_str(), Some("deny"), "{switch}");
     }
+    assert!(
+        deny["sources"].as_table().unwrap().keys().all(|key| key.starts_with("unknown-")),
+        "no source is let through"
+    );
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(lock)).unwrap();
+        let lock: toml::Table = lock.parse().unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        let sources = packages.iter().filter_map(|package| package.get("source")?.as_str());
+        let (ours, theirs) = sources.partition::<Vec<_>, _>(|source| *source == CRATES_IO);
+        assert!(theirs.is_empty() && ours.len() > 100, "{theirs:?}");
+    }
     for ignored in deny["advisories"]["ignore"].as_array().unwrap() {
         assert!(ignored["reason"].as_str().is_some_and(|reason| reason.len() > 20), "{ignored}");
+    }
+}
+
+#[test]
+fn t04_a_crate_comes_in_one_version_and_an_exception_says_who_brings_it_and_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap().parse::<toml::Table>().unwrap();
+    let (deny, lock) = (read("deny.toml"), read("Cargo.lock"));
+    assert_eq!(deny["bans"]["multiple-versions"].as_str(), Some("deny"));
+    assert!(deny["bans"].get("skip-tree").is_none(), "a tree hides what comes into it later");
+    for skipped in deny["bans"]["skip"].as_array().unwrap() {
+        let (name, version) = skipped["crate"].as_str().and_then(|text| text.split_once('@')).unwrap();
+        let locked =
+            lock["package"].as_array().unwrap().iter().filter(|package| package["name"].as_str() == Some(name));
+        let versions: Vec<_> = locked.map(|package| package["version"].as_str().unwrap()).collect();
+        let of_it = |found: &&&str| found.strip_prefix(version).is_some_and(|rest| rest.starts_with('.'));
+        assert_eq!(versions.iter().filter(of_it).count(), 1, "{skipped}: {versions:?}");
+        assert!(versions.len() > 1, "{skipped} is the only version by now");
+        assert!(skipped["reason"].as_str().is_some_and(|reason| reason.len() > 20), "{skipped}");
     }
 }
 

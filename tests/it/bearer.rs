@@ -7,6 +7,7 @@ mod introspection;
 mod limits;
 mod requests;
 mod revoked;
+mod strangers;
 mod tokens;
 
 use bytes::Bytes;

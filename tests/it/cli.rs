@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{Folder, HOST};
-use crate::harness::program::{Program, command, ended, lychgate};
+use crate::harness::program::{Program, command, ended, lychgate, lychgate_with_blocks};
 
 const POLICY: &str = r#"[app]
 hosts = ["app.localhost"]
@@ -123,6 +123,40 @@ fn a_second_gateway_on_the_same_address_is_refused() {
     let (code, _, err) = command("run", &config);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains(&format!("cannot listen on {address}")), "{err}");
+}
+
+#[test]
+fn what_is_no_fault_of_the_files_is_tried_again() {
+    let folder = Folder::new();
+    let config = sound(&folder);
+    let first = Program::start(&config);
+    first.address();
+    let (code, _, err) = command("run", &config);
+    assert!(
+        code == 1 && err.contains("is in use by another gateway") && err.contains("help: give each"),
+        "{code} {err}"
+    );
+    first.terminate();
+    assert_eq!(first.wait().0, 0);
+
+    // A disk without room for the list, though there is some for the key.
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    let run = ["run", "--config", config.to_str().unwrap()];
+    let (code, _, err) = ended(&mut lychgate_with_blocks(4, &run));
+    assert!(code == 1 && err.contains("cannot be used") && err.contains("disk is not full"), "{code} {err}");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path().join("state")).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(left, ["session.key"], "nothing was begun");
+    // Nor for the key.
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    let (code, _, err) = ended(&mut lychgate_with_blocks(0, &run));
+    assert!(code == 1 && err.contains("cannot make the session key"), "{code} {err}");
+    assert_eq!(std::fs::read_dir(folder.path().join("state")).unwrap().count(), 0, "nothing was begun");
+    // With room it starts.
+    let program = Program::start(&config);
+    program.address();
+    program.terminate();
+    assert_eq!(program.wait().0, 0);
 }
 
 #[test]
@@ -294,4 +328,84 @@ fn a_flag_is_stronger_than_the_environment_and_the_file_and_is_named_when_it_is_
         assert_eq!(code, 64, "{flag}: {err}");
         assert!(err.contains(flag), "{err}");
     }
+}
+
+/// Each command, with how it ends where all is well.
+fn each_command([config, policies, log, new]: [&str; 4]) -> Vec<(Vec<String>, i32)> {
+    let asked = ["--app", "app", "GET /"];
+    [
+        (vec!["check", "--config", config], 0),
+        (vec!["check", "--config", config, "--format", "json"], 0),
+        (vec!["test", "--config", config], 0),
+        (vec!["test", "--config", config, "--format", "junit"], 0),
+        ([&["explain", "--config", config], &asked[..]].concat(), 0),
+        (vec!["replay", "--config", config, log, "--policies", policies], 0),
+        (vec!["doctor", "--config", config, "--format", "json"], 1),
+        (vec!["init", new], 0),
+        (vec!["keygen"], 0),
+        (vec!["schema", "policy"], 0),
+        (vec!["completions", "bash"], 0),
+        (vec!["--help"], 0),
+        (vec!["--version"], 0),
+    ]
+    .map(|(words, code)| (words.into_iter().map(str::to_owned).collect(), code))
+    .into()
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Stdio;
+    let folder = Folder::new();
+    let config = sound(&folder);
+    let line = r##"{"time":"2026-11-23T09:00:00.000Z","request_id":"1","client":"192.0.2.1","scheme":"http","host":"app.localhost","method":"GET","path":"/public/x","protocol":"HTTP/1.1","status":200,"app":"app","rule":"#1","decision":"public","bytes_in":0,"bytes_out":0,"duration_ms":1.5,"complete":true,"policy_version":1}"##;
+    let log = folder.write("access.log", &format!("{line}\n"));
+    let policies = folder.path().join("policies/app.toml");
+    for (at, sink) in ["full", "gone", "none"].into_iter().enumerate() {
+        let new = folder.path().join(format!("new{at}"));
+        for (words, code) in each_command([&config, &policies, &log, &new].map(|path| path.to_str().unwrap())) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let mut program = lychgate(&words);
+            let stdout = match sink {
+                "full" => Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap()),
+                "gone" => Stdio::from(std::io::pipe().unwrap().1),
+                _ => Stdio::null(),
+            };
+            let output = program.stdout(stdout).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let expected = if sink == "full" { 1 } else { code };
+            assert_eq!(
+                (output.status.code(), output.status.signal()),
+                (Some(expected), None),
+                "{sink} {words:?}: {said}"
+            );
+            assert!(!said.contains("panicked"), "{words:?}: {said}");
+            assert_eq!(said.contains("cannot be printed: No space left"), sink == "full", "{words:?}: {said}");
+        }
+    }
+    // What is wrong is as wrong where nobody can be told.
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let bad = folder.write("bad.toml", "colour = \"red\"\n");
+    for words in [&["check", "--config", bad.to_str().unwrap()][..], &["sing"]] {
+        let status = lychgate(words).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(64), "{words:?}");
+    }
+}
+
+#[test]
+fn variables_that_are_no_text_are_told_by_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let config = sound(&folder);
+    let no_text = OsStr::from_bytes(b"1\xff");
+    let (code, _, err) =
+        ended(lychgate(&["check", "--config", config.to_str().unwrap()]).env("LYCHGATE_LIMITS__BODY", no_text));
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("`LYCHGATE_LIMITS__BODY` is set to what is no UTF-8") && err.contains("or unset it"), "{err}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    folder.write("lychgate.toml", &format!("{text}[keys]\nsession = [{{ env = \"SEAL\" }}]\n"));
+    let (code, _, err) = ended(lychgate(&["check", "--config", config.to_str().unwrap()]).env("SEAL", no_text));
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("`SEAL` is set to what is no UTF-8") && !err.contains("is not set"), "{err}");
 }

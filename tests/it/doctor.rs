@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::application::Application;
 use crate::harness::gateway::Folder;
-use crate::harness::program::lychgate;
+use crate::harness::program::{lychgate, lychgate_with_files};
 use crate::harness::provider::{Answer, CLIENT_ID, CLIENT_SECRET, FakeProvider, Script};
 use lychgate::clock::Clock;
 use lychgate::crypto::KeyRing;
@@ -43,7 +43,7 @@ impl Ward {
         self.folder.write(
             "lychgate.toml",
             &format!(
-                "policies = [\"policies/*.toml\"]\nstate = \"state\"\ntrusted_proxies = [\"127.0.0.1\"]\n[[listeners]]\n{listener}\n[keys]\nsession = [{{ file = \"session.key\" }}]\n[admin]\naddress = \"127.0.0.1:0\"\n[providers.idp]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{more}"
+                "policies = [\"policies/*.toml\"]\nstate = \"state\"\ntrusted_proxies = [\"127.0.0.1\"]\n[[listeners]]\n{listener}\n[keys]\nsession = [{{ file = \"session.key\" }}]\n[limits]\nconnections = 100\n[admin]\naddress = \"127.0.0.1:0\"\n[providers.idp]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{more}"
             ),
         );
         let upstream = self.application.url();
@@ -111,6 +111,7 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
         "system_clock",
         "key_ring",
         "key_file",
+        "open_files",
         "state_permissions",
         "state_writable",
         "address",
@@ -138,6 +139,39 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
     assert!(asked.query.contains(&("prompt".to_owned(), "none".to_owned())), "no person may be asked anything");
     let made = std::fs::read_dir(ward.folder.path().join("state")).unwrap().count();
     assert_eq!(made, 1, "nothing is left behind in the state directory");
+}
+
+#[tokio::test]
+async fn doctor_looks_at_the_limit_of_open_files() {
+    let ward = Ward::new().await;
+    let config = ward.folder.path().join("lychgate.toml");
+    let examined = |files| {
+        let mut command = lychgate_with_files(files, &["doctor", "--format", "json", "--config"]);
+        command.arg(&config);
+        tokio::task::spawn_blocking(move || serde_json::from_slice(&command.output().unwrap().stdout).unwrap())
+    };
+    let found: Value = examined((64, 4096)).await.unwrap();
+    assert_eq!(verdict(found["findings"].as_array().unwrap(), "open_files"), "ok", "a start raises it");
+    let found: Value = examined((128, 128)).await.unwrap();
+    let finding = of(found["findings"].as_array().unwrap(), "open_files").clone();
+    assert_eq!(finding["verdict"], "warning");
+    assert!(finding["found"].as_str().unwrap().contains("128 open files are allowed"), "{finding}");
+    assert!(finding["advice"].as_str().unwrap().contains("LimitNOFILE"), "{finding}");
+}
+
+#[tokio::test]
+async fn r10_doctor_asks_for_the_address_that_is_the_provider_s_own() {
+    let ward = Ward::new().await;
+    ward.configure("callback = \"own\"\n");
+    ward.play(|s| {
+        s.error = Some("login_required");
+        s.metadata = vec![("authorization_response_iss_parameter_supported".to_owned(), json!(null))];
+    });
+    let (_, findings) = ward.examine().await;
+    let redirect = of(&findings, "redirect_uri")["found"].as_str().unwrap();
+    assert!(redirect.ends_with("/.lychgate/callback/idp"), "{redirect}");
+    let iss = of(&findings, "iss")["found"].as_str().unwrap();
+    assert!(iss.contains("no redirect address of another provider"), "{iss}");
 }
 
 #[tokio::test]

@@ -124,6 +124,20 @@ fn p02_s01_people_see_both_readings_of_a_path_and_the_header_for_which_a_request
 }
 
 #[test]
+fn h05_people_see_what_a_request_says_of_its_connection_and_why_an_upgrade_is_refused() {
+    let folder = folder();
+    let alone = "upstream = \"http://127.0.0.1:9\"\nkeep_alive = \"never\"";
+    folder.write("policies/royalty.toml", &POLICY.replace("upstream = \"http://127.0.0.1:9\"", alone));
+    let asked = ["POST http://royalty.localhost/statements", "--claims", "ADA"];
+    let told = |more: &[&str]| explain(&folder, &[&asked[..], more].concat()).1;
+    assert!(told(&[]).contains("Connection: close"), "{}", told(&[]));
+    let upgrade = ["--header", "Connection: Upgrade", "--header", "Upgrade: websocket"];
+    assert!(told(&upgrade).contains("Upgrade: websocket"), "{}", told(&upgrade));
+    let out = told(&[&upgrade[..], &["--header", "Content-Length: 4"]].concat());
+    assert!(out.contains("upgrade_with_body") && !out.contains("Upgrade: websocket"), "{out}");
+}
+
+#[test]
 fn people_see_what_was_scrubbed_and_what_the_application_receives() {
     let folder = folder();
     let (code, out, err) = explain(

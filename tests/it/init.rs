@@ -22,6 +22,17 @@ fn what_it_writes_passes_check_and_test_and_no_test_is_missing() {
 }
 
 #[test]
+fn what_to_register_is_what_the_gateway_will_send() {
+    let folder = Folder::new();
+    let there = folder.path().join("my $gate's");
+    let (code, out, err) = ended(&mut lychgate(&["init", "--host", "APP.Example.", there.to_str().unwrap()]));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(" https://app.example/.lychgate/callback\n"), "{out}");
+    // To be pasted into a shell.
+    assert!(out.contains("check --config '") && out.contains(r"my $gate'\''s/lychgate.toml' && "), "{out}");
+}
+
+#[test]
 fn secrets_are_fresh_and_for_their_owner_only() {
     let folder = Folder::new();
     let read = |name: &str| {

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod networks;
+mod own_answers;
 mod rates;
 mod reasons;
 mod strangers;

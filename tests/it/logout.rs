@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::browser::Browser;
 use crate::harness::gateway::HOST;
 use crate::harness::provider::{CLIENT_ID, value};
-use crate::harness::site::{SESSION, Site, ada, line_of, policy};
+use crate::harness::site::{SESSION, Site, ada, line_of, parameter, policy};
 
 /// The form's hidden token.
 fn token(page: &str) -> String {
@@ -152,6 +152,21 @@ async fn signing_out_without_a_session_is_signed_out() {
     assert!(reply.text().contains("You are signed out"), "{}", reply.text());
     let reply = browser.post(&site.url("/.lychgate/logout"), "", &[]).await;
     assert_eq!(reply.location(), Some(site.url("/.lychgate/signed-out")));
+}
+
+#[tokio::test]
+async fn r04_a_form_of_another_site_does_not_take_the_hint_from_a_browser() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in().await;
+    // Our cookies stay at home, and what the answer sets would be kept.
+    let away = Browser::new().post(&site.url("/.lychgate/logout"), "", &[("origin", "https://evil.example")]).await;
+    assert_eq!(away.location(), Some(site.url("/.lychgate/signed-out")));
+    assert_eq!(away.header("set-cookie"), None);
+    browser.keep(HOST, &away.headers);
+    let own = site.url("");
+    let reply = browser.post(&site.url("/.lychgate/logout"), "", &[("origin", &own)]).await;
+    assert!(parameter(&reply.location().unwrap(), "id_token_hint").is_some(), "{:?}", reply.location());
+    assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
 }
 
 #[tokio::test]

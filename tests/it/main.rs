@@ -25,6 +25,7 @@ mod init;
 mod limits;
 mod login;
 mod logout;
+mod mix_up;
 mod oidc;
 mod out_of_reach;
 mod policy_tests;

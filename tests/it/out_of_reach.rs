@@ -138,7 +138,7 @@ fn what_a_restart_forgets_is_said_of_what_there_is() {
     let stateless = CONFIGURATION.lines().filter(|line| !line.starts_with("state")).collect::<Vec<_>>().join("\n");
     let keys = "\n[keys]\nsession = [{ file = \"session.key\" }]\n";
     let folder = folder("[[rules]]\n");
-    folder.write("session.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    folder.write("session.key", "StAKWN07sSG2aLeFX4wDOGOLX/XT0HaOhP7zy6TR3hA=\n");
     folder.write("lychgate.toml", &format!("{stateless}{keys}"));
     let (_, _, err) = told(&folder, "check", &[]);
     assert!(err.contains("a restart forgets which sessions were ended"), "{err}");

@@ -2,9 +2,11 @@
 
 mod bodies;
 mod connections;
+mod descriptors;
 mod doubt;
 mod drain;
 mod early;
+mod failing;
 mod floods;
 mod framing;
 mod front;
@@ -20,10 +22,13 @@ mod mixed;
 mod parked;
 mod paths;
 mod proxy_protocol;
+mod refusals;
 mod reuse;
 mod scrubbing;
 mod silences;
+mod unread;
 mod upgrade;
+mod uploads;
 mod upstreams;
 
 use lychgate::clock::ManualClock;

@@ -121,6 +121,36 @@ fn people_see_the_changes_by_rule_and_by_person_and_what_is_not_known() {
 }
 
 #[test]
+fn a_field_of_the_head_is_not_known_however_it_is_read() {
+    let asked = |condition: &str| {
+        let new = BEFORE.replace("name = \"all\"", &format!("name = \"all\"\n{condition}"));
+        replay(&folder(&[of("ada", &["staff"], json!({}))], &new), &[]).1
+    };
+    for read in ["'x-legacy' in request.headers", "has(request.headers.dnt)", "request.headers['dnt'] == '1'"] {
+        let out = asked(&format!("deny = \"{read}\""));
+        assert!(out.contains("0 the same") && out.contains("1 not known"), "{read}: {out}");
+        assert!(out.contains("request.headers["), "{read}: {out}");
+    }
+    // Neither is what stood twice, where headers alone are made of it.
+    for reason in ["query_ambiguous", "request_header_ambiguous"] {
+        let denied = of("ada", &["staff"], json!({"decision": "deny", "reason": reason, "status": 403, "rule": null}));
+        let out = replay(&folder(&[denied], BEFORE), &[]).1;
+        assert!(out.contains("0 decided differently") && out.contains("1 not known"), "{reason}: {out}");
+    }
+    // Not even where a rule asks for another one that stood twice.
+    let tab = "query = { tab = \"new\" }";
+    let observing =
+        BEFORE.replacen("[[rules]]", &format!("[[rules]]\nname = \"new\"\nmode = \"observe\"\n{tab}\n\n[[rules]]"), 1);
+    let session = json!({"provider": "okta", "acr": "mfa", "amr": [], "authenticated_at": "2026-11-23T08:00:00Z"});
+    let claims = json!({"groups": ["staff"]});
+    let recorded = json!({"query": {"tab": "new"}, "doubtful": ["tab"], "claims": claims, "session": session});
+    let reason = "request_header_ambiguous";
+    let denied = json!({"decision": "deny", "reason": reason, "status": 403, "rule": null, "replay": recorded});
+    let out = replay(&folder(&[of("ada", &["staff"], denied)], &observing), &[]).1;
+    assert!(out.contains("0 decided differently") && out.contains("1 not known"), "{out}");
+}
+
+#[test]
 fn what_was_not_recorded_is_counted_and_named_and_what_needs_no_record_is_decided() {
     let lines = [
         line(json!({"who": "ada"})),
@@ -143,6 +173,27 @@ fn what_was_not_recorded_is_counted_and_named_and_what_needs_no_record_is_decide
     let (code, out, _) = replay(&folder(&lines, &new), &["--format", "json"]);
     let object: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &object["unknown"], &object["changed"]), (1, &0.into(), &3.into()), "{object:#}");
+}
+
+#[test]
+fn nothing_of_the_log_writes_to_the_screen_but_its_letters() {
+    let admin = "[[rules]]\nname = \"admin\"\npaths = [\"/admin/**\"]\nallow = \"'admins' in user.groups\"\n[[rules]]\nname = \"all\"";
+    let new = BEFORE.replace("[[rules]]\nname = \"all\"", admin).replace("'printers' in user.groups", "user.level > 1");
+    let printed = |evil: &str| {
+        let changed = json!({"path": "/admin/x", "rule": format!("all{evil}")});
+        let unknown = json!({"path": "/reports/1", "query": {"view": "print"}});
+        let lines = [of(&format!("ada{evil}"), &["staff"], changed), of("grace", &["staff"], unknown)];
+        let (code, out, err) = replay(&folder(&lines, &new), &[]);
+        assert_eq!(code, 1, "{out}{err}");
+        out
+    };
+    let sound = printed("");
+    let evil =
+        printed("\u{1b}]0;owned\u{7}\u{1b}[2J\n0 decided differently, 5 the same\r\u{7f}\u{9b}2J\u{202e}\u{2028}");
+    assert!(sound.contains("ada") && evil.contains("\\u{1b}]0;owned\\u{7}"), "{evil}");
+    let is_safe = |c: char| c == '\n' || !(c.is_control() || matches!(c, '\u{202e}' | '\u{2028}'));
+    assert!(evil.chars().all(is_safe), "{evil:?}");
+    assert_eq!(evil.lines().count(), sound.lines().count(), "{evil}");
 }
 
 #[test]

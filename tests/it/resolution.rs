@@ -169,6 +169,7 @@ fn lets_everybody_pass(policy: &Policy, path: &CanonicalPath) -> bool {
         scheme: Scheme::Https,
         tls: None,
         headers: &HeaderMap::new(),
+        has_content: false,
     };
     matches!(policy.decide(&facts, None, Timestamp::from_seconds(1_800_000_000)), Decision::Allow(_))
 }

@@ -3,6 +3,7 @@
 //! Every `Location` is resolved with the parser that browsers' own follow (the URL standard).
 
 use http::StatusCode;
+use lychgate::oidc::MAX_RESPONSE;
 use url::Url;
 
 use crate::harness::browser::Browser;
@@ -10,15 +11,10 @@ use crate::harness::gateway::HOST;
 use crate::harness::site::{Site, parameter, policy};
 use crate::harness::wire::Wire;
 
-const HOSTILE: &str = include_str!("../data/return-to-hostile.txt");
-const GOOD: &str = include_str!("../data/return-to-good.txt");
-
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty())
-}
+include!("../data/return_to.rs");
 
 /// Sends a navigation with exactly this target; the pending login's cookie and the address at the provider, if one began.
-async fn navigate(site: &Site, target: &str) -> (u16, Option<(String, String)>) {
+pub(crate) async fn navigate(site: &Site, target: &str) -> (u16, Option<(String, String)>) {
     let mut wire = Wire::connect(site.gateway.address()).await;
     let port = site.gateway.address().port();
     let request = format!(
@@ -31,7 +27,7 @@ async fn navigate(site: &Site, target: &str) -> (u16, Option<(String, String)>) 
 }
 
 /// Finishes the login and returns where the browser is sent, as it is written and as a browser reads it.
-async fn finish(site: &Site, authorize_url: &str, cookie: &str) -> (String, Url) {
+pub(crate) async fn finish(site: &Site, authorize_url: &str, cookie: &str) -> (String, Url) {
     let mut browser = Browser::new();
     let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
     browser.plant(HOST, name, value);
@@ -72,10 +68,10 @@ async fn o01_no_first_request_leads_to_another_origin() {
     let agreeing = format!("http://{HOST}:{port}//evil.example/x");
     let foreign = format!("http://{HOST}:{port}@evil.example/");
     let hostile = lines(HOSTILE).filter(|line| line.bytes().all(|byte| byte.is_ascii_graphic()));
-    let targets = forms.into_iter().chain([agreeing.as_str(), foreign.as_str()]).chain(hostile);
+    let targets = forms.map(str::to_owned).into_iter().chain([agreeing, foreign]).chain(hostile);
     let (mut begun, mut refused) = (0, 0);
     for target in targets {
-        let (status, login) = navigate(&site, target).await;
+        let (status, login) = navigate(&site, &target).await;
         let Some((authorize_url, cookie)) = login else {
             // The gateway's own pages answer for themselves.
             let own_page = status == 200 && target.contains("lychgate");
@@ -95,16 +91,48 @@ async fn o01_no_first_request_leads_to_another_origin() {
     assert_eq!(site.application.seen().len(), 0);
 }
 
+/// No address comes in as a parameter: what other gateways follow is not read, and `for` names an application and is compared.
+#[tokio::test]
+async fn o01_no_address_in_a_parameter_makes_any_difference_to_an_answer() {
+    let site = Site::new().await;
+    let (stranger, ada) = (Browser::new(), site.signed_in().await);
+    for (who, parameter) in [
+        (&stranger, "sign-in?for"),
+        (&ada, "sign-in?for"),
+        (&stranger, "callback?target_link_uri"),
+        (&ada, "callback?target_link_uri"),
+        (&ada, "logout?post_logout_redirect_uri"),
+        (&stranger, "signed-out?post_logout_redirect_uri"),
+    ] {
+        let (page, _) = parameter.split_once('?').unwrap();
+        let without = who.clone().get(&site.url(&format!("/.lychgate/{page}"))).await.without_what_is_drawn();
+        for address in lines(HOSTILE) {
+            let value: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
+            if page == "callback" && value.len() > MAX_RESPONSE / 2 {
+                // A response that long is not read at all, which is said in other words.
+                continue;
+            }
+            let reply = who.clone().get(&site.url(&format!("/.lychgate/{parameter}={value}"))).await;
+            assert_eq!(reply.without_what_is_drawn(), without, "{parameter}: {address:?}");
+        }
+    }
+    // The one that is compared does something where it names an application.
+    let begun = stranger.clone().get(&site.url("/.lychgate/sign-in?for=%2F")).await;
+    assert!(begun.location().unwrap().starts_with(site.provider.issuer()));
+    assert_eq!(site.application.seen().len(), 1, "Ada's first request alone");
+}
+
 #[tokio::test]
 async fn o02_good_addresses_survive_unchanged() {
     let site = Site::new().await;
     let mut count = 0;
     // What no client may send in a request line is for the type's own tests.
     for address in lines(GOOD).filter(|line| line.bytes().all(|byte| byte.is_ascii_graphic())) {
-        let (status, login) = navigate(&site, address).await;
+        let (status, login) = navigate(&site, &address).await;
         let (authorize_url, cookie) = login.unwrap_or_else(|| panic!("{address}: {status}"));
-        let (written, _) = finish(&site, &authorize_url, &cookie).await;
+        let (written, resolved) = finish(&site, &authorize_url, &cookie).await;
         assert_eq!(written, address);
+        assert_eq!(resolved.as_str(), site.url(&as_browsers_write(&address)));
         count += 1;
     }
     assert!(count >= 60, "{count} addresses");

@@ -4,9 +4,11 @@
 //! passes because everything is refused.
 
 mod admin;
+mod ahead;
 mod back_channel;
 mod events;
 mod front_channel;
+mod grown;
 mod me;
 mod okta;
 mod signing_out;

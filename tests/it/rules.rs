@@ -62,6 +62,28 @@ async fn s02_s03_an_optional_page_tells_who_is_signed_in_and_nothing_of_anybody_
     assert_eq!(start.iter().filter(|line| line["decision"] == "allow" && line["who"] == "ada").count(), 1);
 }
 
+/// Rack, Rails and Express find parameters in the content of any request, and prefer them.
+#[tokio::test]
+async fn s08_a_get_with_a_body_is_denied_where_parameters_are_read() {
+    let rules = "[[rules]]\npaths = \"/records\"\nmethods = \"GET\"\nquery = { action = \"show\" }\naccess = \"public\"\n\
+                 [[rules]]\npaths = \"/form\"\naccess = \"public\"\n";
+    let site = site(rules).await;
+    let body = || bytes::Bytes::from_static(b"action=delete");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let mut browser = Browser::new();
+    let mut ask = async |method, target: &str, body| {
+        let reply = browser.send(method, &site.url(target), &form, body).await;
+        reply.status.as_u16()
+    };
+    assert_eq!(ask(Method::GET, "/records?action=show", body()).await, 403);
+    assert_eq!(ask(Method::HEAD, "/records?action=show", body()).await, 403);
+    assert_eq!(ask(Method::GET, "/records?action=show", bytes::Bytes::new()).await, 200);
+    assert_eq!(ask(Method::POST, "/form", body()).await, 200);
+    assert_eq!(site.application.seen().len(), 2);
+    let log = site.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "content_ambiguous").count(), 2);
+}
+
 #[tokio::test]
 async fn the_gateway_answers_in_place_of_the_application() {
     let rules = r#"

@@ -119,7 +119,7 @@ async fn header_names_reach_the_application_as_the_policy_spells_them() {
     }
     let (public, _) = told.exchange("GET /public/x", "sm-user: root\r\nX.Id: root\r\n", OK).await;
     assert!(public.head.lines().any(|line| line == "X-ID: pr00f"), "{}", public.head);
-    assert!(!public.head.contains("root") && !public.head.contains("ada"), "{}", public.head);
+    assert!(!public.head.contains("root") && !public.head.contains(": ada"), "{}", public.head);
 }
 
 #[tokio::test]

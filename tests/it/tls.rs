@@ -4,6 +4,8 @@ mod certificates;
 mod clients;
 mod failures;
 mod reload;
+mod revocation;
+mod suites;
 mod told;
 mod transport;
 

@@ -2,8 +2,9 @@
 //
 //   node tests/system/abuse.mjs [--alone]
 //
-// slowhttptest's four modes beside each other (with --alone one after another), floods of HTTP/2 frames, no file descriptors left, and all of
-// h2spec. Each `note` says how much memory the gateway had before and at the most.
+// slowhttptest's four modes beside each other (with --alone one after another), floods of HTTP/2 frames, connections that stop half-way, uploads
+// that nobody takes, junk in place of providers' messages, no file descriptors left, and all of h2spec. Each `note` says how much memory the
+// gateway had before and at the most, as the kernel counts it, and how many probes were answered while the attack went on.
 
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -14,20 +15,34 @@ import { FLOODS, flood } from "./parts/floods.mjs";
 import { freePort, listens, said, start, until, untilReady } from "./parts/program.mjs";
 import { startProvider } from "./parts/provider.mjs";
 import { target } from "./parts/setting.mjs";
-import { ask, certify, footprint, limitFiles, oneConnection, openIdle } from "./parts/wire.mjs";
+import { HALVES, hold, postJunk, startDeaf, uploadToNobody } from "./parts/siege.mjs";
+import { ask, certify, footprint, forgetPeak, limitFiles, oneConnection, openIdle, peak } from "./parts/wire.mjs";
 
 const HOST = "catalogue.localhost";
+const DEAF = "deaf.localhost";
+/** Where the load balancer is that speaks PROXY. */
+const BALANCER = "127.0.0.9";
 const ATTACK_S = 20;
 const CONNECTIONS = 200;
 const PROBE_MS = 10_000;
+const PROBES = 20;
 const FLOODERS = 8;
+const STREAMS = 4;
 const ALONE = process.argv.includes("--alone");
-/** What a mode of attack may add to the gateway's memory, in KiB; a debug build is measured here. */
-const MOST_KIB = 160 * 1024;
+/** What the slow clients may add to the gateway's memory, in KiB; a debug build is measured here. */
+const SLOW_KIB = 160 * 1024;
+/** The same for half-open connections and junk, and for a flood: a MiB for each connection, or as many as stand here. */
+const FLOOD_KIB = FLOODERS * 1024;
+const MIB_EACH = { "HTTP/2 uploads in single bytes": 16, "HTTP/2 streams left open": 2 };
+/** Of uploads that nobody takes, 512 KiB wait of each, and 128 KiB for its request to the application. */
+const UPLOADS_KIB = STREAMS * FLOOD_KIB;
 
-const policy = (upstream) => `[app]
-hosts = ["${HOST}", "127.0.0.1", "localhost"]
+const policy = (hosts, upstream, more = "") => `[app]
+hosts = ${JSON.stringify(hosts)}
 upstream = "${upstream}"
+${more}
+
+[login]
 
 [[rules]]
 access = "public"
@@ -81,7 +96,7 @@ function h2spec(parameters) {
 
 script(async () => {
   const here = await plan("abuse");
-  const secure = await freePort();
+  const [secure, behind] = [await freePort(), await freePort()];
   const application = await freePort();
   const nginx = startApplication(here.folder, application);
   await untilReady(nginx, () => listens(application));
@@ -89,38 +104,65 @@ script(async () => {
   const provider = await startProvider({ redirects: [`http://${HOST}:${here.port}/.lychgate/callback`] });
   const gateway = await startGateway(here, {
     issuer: provider.issuer,
-    policies: { "catalogue.toml": policy(`http://127.0.0.1:${application}`) },
+    policies: {
+      "catalogue.toml": policy([HOST, "127.0.0.1", "localhost"], `http://127.0.0.1:${application}`),
+      "deaf.toml": policy([DEAF], await startDeaf(), `timeouts = { first_byte = "5s" }`),
+    },
+    provider: "events = {}",
+    top: `trusted_proxies = ["${BALANCER}"]`,
     extra: `[[listeners]]
 address = "127.0.0.1:${secure}"
 tls = { certificate = "${certificate}", key = "${key}" }
+
+[[listeners]]
+address = "127.0.0.1:${behind}"
+proxy_protocol = true
 
 [limits]
 connections_per_address = 5000
 
 [timeouts]
+handshake = "5s"
 first_byte = "5s"
 header = "5s"
 body_stall = "5s"
 `,
   });
-  /** Asks until the attacks are over; each probe must be answered, and memory stay below its bound. */
-  const probeWhile = async (name, goesOn) => {
+  /** Asks while the attacks go on; each probe must be answered, and memory stay below its bound. */
+  const probeWhile = async (name, goesOn, mostKib) => {
     const first = footprint(gateway).resident;
-    let [probes, most] = [0, first];
-    while (goesOn()) {
+    forgetPeak(gateway);
+    let probes = 0;
+    while (goesOn(probes)) {
       const page = await ask(here.port, { host: HOST, path: "/probe", limit: PROBE_MS });
       expectSame(`probe ${probes} (${page.error})`, page.status, 200);
       probes += 1;
-      most = Math.max(most, footprint(gateway).resident);
       await new Promise((done) => setTimeout(done, 50));
     }
+    const most = peak(gateway);
     console.log(`note ${name}: ${probes} probes; ${first} KiB before, ${most} KiB at the most`);
-    expect(most - first < MOST_KIB, `memory grew by ${most - first} KiB`);
+    expect(most - first < mostKib, `memory grew by ${most - first} KiB, ${mostKib} are allowed`);
+  };
+
+  /** Begins `one` anew as often as it ends, several beside each other, until enough probes were answered meanwhile. */
+  const again = async (name, one, mostKib, beside = FLOODERS) => {
+    let [over, begun, ended] = [false, 0, 0];
+    const keepOn = async () => {
+      do {
+        await one(begun++);
+        ended += 1;
+      } while (!over);
+    };
+    const all = Promise.all(Array.from({ length: beside }, keepOn));
+    const probes = probeWhile(name, (probes) => probes < PROBES || ended < beside, mostKib);
+    await Promise.race([all, probes]).finally(() => (over = true));
+    await all;
+    console.log(`note ${name}: begun ${begun} times`);
   };
 
   const attackWith = async (modes) => {
     const attacks = modes.map((name) => attack(here.folder, name, MODES[name](here.port)));
-    await probeWhile(modes.join(", "), () => attacks.some(({ ended }) => !ended));
+    await probeWhile(modes.join(", "), () => attacks.some(({ ended }) => !ended), SLOW_KIB);
     for (const one of attacks) {
       expect(/ended with 0/.test(one.ended), `${one.name} ${one.ended}: ${said(one).slice(-400)}`);
     }
@@ -137,14 +179,27 @@ body_stall = "5s"
     until("the end of all connections", async () => /^lychgate_connections 0$/m.test(await gateway.metrics())));
 
   for (const [name, next] of Object.entries(FLOODS)) {
-    await check(`${name}: the connections end, and every probe is answered`, async () => {
-      let over = false;
-      const floods = Array.from({ length: FLOODERS }, () => flood(secure, HOST, next));
-      const all = Promise.all(floods).then((ended) => ((over = true), ended));
-      await probeWhile(name, () => !over);
-      for (const { closed, turn } of await all) expect(closed, `a connection still took frames after ${turn}`);
-    });
+    await check(`D02 ${name}: the connections end, every probe is answered, and memory stays`, () =>
+      again(
+        name,
+        async () => {
+          const { closed, turn } = await flood(secure, HOST, next);
+          expect(closed, `a connection still took frames after ${turn}`);
+        },
+        FLOOD_KIB * (MIB_EACH[name] ?? 1),
+      ));
   }
+
+  for (const [name, half] of Object.entries(HALVES)) {
+    await check(`D01 ${name}: the connections end, every probe is answered, and memory stays`, () =>
+      again(name, () => hold(half({ secure, behind, host: HOST, from: BALANCER }), HOST), FLOOD_KIB, 1));
+  }
+
+  await check("D02 uploads that nobody takes: they end, every probe is answered, and memory is bounded", () =>
+    again("uploads that nobody takes", () => uploadToNobody(secure, DEAF, STREAMS), UPLOADS_KIB));
+
+  await check("junk in place of a provider's messages: all of it is refused, every probe is answered, and memory stays", () =>
+    again("junk messages", (turn) => postJunk(here.port, HOST, turn), FLOOD_KIB));
 
   await check("D04 no descriptors left: open connections are served, new ones are accepted when some are free again", async () => {
     const kept = oneConnection();

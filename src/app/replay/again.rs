@@ -28,6 +28,8 @@ pub(super) struct Line<'a> {
     pub(super) scheme: &'a str,
     pub(super) decision: &'a str,
     pub(super) status: u16,
+    #[serde(default)]
+    bytes_in: u64,
     pub(super) duration_ms: f64,
     pub(super) host: Option<String>,
     pub(super) method: Option<String>,
@@ -130,12 +132,18 @@ fn decide(line: &Line<'_>, head: &RequestHead, now: Timestamp, snapshot: &Snapsh
         scheme: if line.scheme == "http" { Scheme::Http } else { Scheme::Https },
         tls: None,
         headers: &headers,
+        has_content: line.bytes_in > 0 || line.reason.as_deref() == Some("content_ambiguous"),
     };
     let decision = policy.decide(&facts, who.as_ref(), now);
     let mut missing = missing(&policy.consulted(&facts, who.as_ref(), now), recorded.as_ref());
     let app = policy.name().to_string();
     let rule = decision.rule().map(str::to_owned);
     let (mut word, mut reason) = (decided(&decision).as_str().to_owned(), decision.reason().map(str::to_owned));
+    // Which field or parameter stood there twice is not recorded where no rule asks for it: headers are made of more.
+    let twice = line.reason.as_deref().filter(|was| ["query_ambiguous", "request_header_ambiguous"].contains(was));
+    if twice.is_some_and(|was| reason.as_deref() != Some(was)) {
+        missing.push("what the request held twice".to_owned());
+    }
     match &decision {
         // The headers come last: whoever comes to them was allowed, and what they are made of is not recorded.
         Decision::Deny(denial) if denial.reason().is_of_a_header() => {

@@ -3,14 +3,13 @@
 //! The JSON form is a contract that `docs/commands.md` documents: members may be added, none changes its meaning without
 //! another version.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::super::USAGE;
 use super::super::arguments::{Files, Format};
+use super::super::streams;
 use crate::app::Plan;
 use crate::config::Environment;
 use crate::diagnostic::{Diagnostic, Report, Severity};
@@ -26,18 +25,20 @@ pub(super) fn run(files: &Files, format: Format, deny_warnings: bool) -> ExitCod
         code = if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE };
         report.append(error.into_report());
     }
+    if deny_warnings && !report.has_errors() && !report.findings().is_empty() {
+        code = ExitCode::FAILURE;
+    }
     match format {
-        Format::Human => eprint!("{}", report.render()),
-        Format::Json => println!("{}", json(&report)),
+        Format::Json => streams::result(&format!("{}\n", json(&report)), code),
+        Format::Human => {
+            streams::complain(&report.render());
+            if report.has_errors() {
+                return code;
+            }
+            let policies = if count == 1 { "policy" } else { "policies" };
+            streams::result(&format!("{} and {count} {policies} can be used\n", files.config.display()), code)
+        }
     }
-    if report.has_errors() {
-        return code;
-    }
-    if format == Format::Human {
-        let policies = if count == 1 { "policy" } else { "policies" };
-        println!("{} and {count} {policies} can be used", files.config.display());
-    }
-    if deny_warnings && !report.findings().is_empty() { ExitCode::FAILURE } else { code }
 }
 
 /// What `--format json` prints.

@@ -3,14 +3,13 @@
 //! The JSON form is a contract that `docs/commands.md` documents: members may be added, none changes its meaning without
 //! another version.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::super::USAGE;
 use super::super::arguments::{Files, Format};
+use super::super::streams;
 use super::refuse;
 use crate::app::Plan;
 use crate::config::Environment;
@@ -22,24 +21,27 @@ const VERSION: u32 = 1;
 
 pub(super) fn run(files: &Files, format: Format) -> ExitCode {
     let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &files.overrides());
-    eprint!("{}", report.render());
+    streams::complain(&report.render());
     let Some(plan) = plan else { return ExitCode::from(USAGE) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("the examination cannot begin: {error}");
+            streams::complain(&format!("the examination cannot begin: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
-    let all = match runtime.block_on(plan.examine()) {
+    let all = runtime.block_on(plan.examine());
+    // Names that are still looked up were given up.
+    runtime.shutdown_background();
+    let all = match all {
         Ok(all) => all,
         Err(error) => return refuse(&error),
     };
-    match format {
-        Format::Human => print!("{}", text(&all)),
-        Format::Json => println!("{}", json(&all)),
-    }
-    if doctor::worst(&all) == Verdict::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let text = match format {
+        Format::Human => text(&all),
+        Format::Json => format!("{}\n", json(&all)),
+    };
+    streams::result(&text, if doctor::worst(&all) == Verdict::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// For people: a heading for each thing, a line for each finding, and below it what to do.

@@ -1,7 +1,5 @@
 //! `lychgate explain`: how a request is decided, and why.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::super::USAGE;
 use super::super::arguments::{ExplainOptions, Format};
 use super::super::render::explanation;
+use super::super::streams;
 use super::{plan, refuse};
 use crate::app::{Plan, Question};
 use crate::certificate::Certificate;
@@ -28,7 +27,7 @@ pub(super) fn run(options: ExplainOptions) -> ExitCode {
     let question = match question(&plan, &options) {
         Ok(question) => question,
         Err(why) => {
-            eprintln!("error: {why}");
+            streams::complain(&format!("error: {why}\n"));
             return ExitCode::from(USAGE);
         }
     };
@@ -39,11 +38,11 @@ pub(super) fn run(options: ExplainOptions) -> ExitCode {
         Ok((_, snapshot)) => question.follow(&snapshot),
         Err(error) => return refuse(&error),
     };
-    match options.format {
-        Format::Human => print!("{}", explanation::text(&story, &files)),
-        Format::Json => println!("{}", explanation::json(&story)),
-    }
-    ExitCode::SUCCESS
+    let text = match options.format {
+        Format::Human => explanation::text(&story, &files),
+        Format::Json => format!("{}\n", explanation::json(&story)),
+    };
+    streams::result(&text, ExitCode::SUCCESS)
 }
 
 fn question(plan: &Plan, options: &ExplainOptions) -> Result<Question, String> {

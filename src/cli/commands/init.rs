@@ -3,8 +3,6 @@
 //! Nothing that is there is overwritten. What was written is then read as `run` would read it, and taken away again when it
 //! cannot be used: what is left behind works. Secrets are readable for their owner only.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +10,7 @@ use std::process::ExitCode;
 
 use super::super::USAGE;
 use super::super::arguments::InitOptions;
+use super::super::streams;
 use crate::app::Plan;
 use crate::config::Environment;
 use crate::crypto::KeyRing;
@@ -27,15 +26,17 @@ struct Page {
 pub(super) fn run(options: &InitOptions) -> ExitCode {
     let pages = pages(options);
     if let Some(page) = pages.iter().find(|page| options.folder.join(page.name).symlink_metadata().is_ok()) {
-        eprintln!("error: {} is there already", options.folder.join(page.name).display());
-        eprintln!("  = help: name another folder: lychgate init FOLDER; nothing is ever overwritten");
+        streams::complain(&format!(
+            "error: {} is there already\n  = help: name another folder: lychgate init FOLDER; nothing is ever overwritten\n",
+            options.folder.join(page.name).display()
+        ));
         return ExitCode::FAILURE;
     }
     let mut made = Made::default();
     for page in &pages {
         let path = options.folder.join(page.name);
         if let Err(error) = made.write(&path, page) {
-            eprintln!("error: cannot write {}: {error}", path.display());
+            streams::complain(&format!("error: cannot write {}: {error}\n", path.display()));
             made.take_away();
             return ExitCode::FAILURE;
         }
@@ -43,13 +44,13 @@ pub(super) fn run(options: &InitOptions) -> ExitCode {
     let config = options.folder.join("lychgate.toml");
     let (plan, report) = Plan::read(&config, &Environment::of_process(), &[]);
     if plan.is_none() {
-        eprint!("{}", report.render());
+        streams::complain(&report.render());
         made.take_away();
         return ExitCode::from(USAGE);
     }
-    made.files.iter().for_each(|path| println!("wrote {}", path.display()));
-    print!("{}", next_steps(options, &config));
-    ExitCode::SUCCESS
+    let mut text: String = made.files.iter().map(|path| format!("wrote {}\n", path.display())).collect();
+    text.push_str(&next_steps(options, &config));
+    streams::result(&text, ExitCode::SUCCESS)
 }
 
 /// What was made so far.
@@ -193,17 +194,23 @@ expect  = {{ decision = "allow", headers = {{ X-Remote-User = "ada", X-Remote-Em
     )
 }
 
+/// A text as one word of a shell.
+fn as_a_word(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn next_steps(options: &InitOptions, config: &Path) -> String {
-    let origin = if is_loopback(&options.host) {
-        format!("http://{}:8080", options.host)
-    } else {
-        format!("https://{}", options.host)
-    };
+    // As the gateway will send it: providers compare the whole text.
+    let host = HostName::parse(&options.host).map_or_else(|_| options.host.clone(), |host| host.to_string());
+    let origin = if is_loopback(&host) { format!("http://{host}:8080") } else { format!("https://{host}") };
+    let config = as_a_word(&config.display().to_string());
     format!(
         "\nnext\n  1. register the client `{}` at {} with\n       redirect address      {origin}/.lychgate/callback\n       address after logout  {origin}/.lychgate/signed-out\n  2. put its secret into {} (a fresh one is there, for a provider that takes yours)\n  3. lychgate check --config {config} && lychgate test --config {config} && lychgate run --config {config}\n",
         options.client_id,
         options.issuer,
-        options.folder.join("client.secret").display(),
-        config = config.display()
+        options.folder.join("client.secret").display()
     )
 }

@@ -1,12 +1,10 @@
 //! `lychgate keygen`: a fresh key for `[keys]`.
 
-#![expect(clippy::print_stdout, reason = "this is the command line")]
-
 use std::process::ExitCode;
 
+use super::super::streams;
 use crate::crypto::KeyRing;
 
 pub(super) fn run() -> ExitCode {
-    println!("{}", KeyRing::generate_key().expose());
-    ExitCode::SUCCESS
+    streams::result(&format!("{}\n", KeyRing::generate_key().expose()), ExitCode::SUCCESS)
 }

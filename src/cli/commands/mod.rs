@@ -3,8 +3,6 @@
 //! A command returns how the process ends; [`plan`] reads everything that most of them begin with. Results go to
 //! standard output, what is wrong goes to standard error.
 
-#![expect(clippy::print_stderr, reason = "this is the command line")]
-
 mod check;
 mod completions;
 mod doctor;
@@ -20,6 +18,7 @@ use std::process::ExitCode;
 
 use super::USAGE;
 use super::arguments::{Arguments, Command, Files};
+use super::streams;
 use crate::app::{Plan, StartError};
 use crate::config::Environment;
 
@@ -41,12 +40,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 /// Reads everything and prints what is wrong; none when it cannot be used.
 fn plan(files: &Files) -> Option<Plan> {
     let (plan, report) = Plan::read(&files.config, &Environment::of_process(), &files.overrides());
-    eprint!("{}", report.render());
+    streams::complain(&report.render());
     plan
 }
 
 /// Says why nothing was started. A supervisor may try again after 1, and need not after 64.
 fn refuse(error: &StartError) -> ExitCode {
-    eprintln!("{error}");
+    streams::complain(&format!("{error}\n"));
     if error.is_configuration() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }

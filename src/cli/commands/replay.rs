@@ -1,7 +1,5 @@
 //! `lychgate replay`: recorded requests, decided again by policies that are not in use yet.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +8,7 @@ use std::process::ExitCode;
 use super::super::USAGE;
 use super::super::arguments::{Format, ReplayOptions};
 use super::super::render::replayed;
+use super::super::streams;
 use super::refuse;
 use crate::app::{Plan, Replay};
 use crate::config::Environment;
@@ -18,7 +17,7 @@ pub(super) fn run(options: &ReplayOptions) -> ExitCode {
     let (environment, overrides) = (Environment::of_process(), options.files.overrides());
     let read = Plan::read_with_policies(&options.files.config, &environment, &overrides, &options.policies);
     let (plan, report) = read;
-    eprint!("{}", report.render());
+    streams::complain(&report.render());
     let Some(plan) = plan else { return ExitCode::from(USAGE) };
     let (_, snapshot) = match plan.into_snapshot() {
         Ok(built) => built,
@@ -27,22 +26,22 @@ pub(super) fn run(options: &ReplayOptions) -> ExitCode {
     let logs = options.logs.iter().map(|path| (path.display().to_string(), open(path)));
     match Replay::read_all(logs, &snapshot) {
         Err(error) => {
-            eprintln!("error: cannot read the log {error}");
+            streams::complain(&format!("error: cannot read the log {error}\n"));
             ExitCode::from(USAGE)
         }
         Ok(replay) if replay.lines == replay.broken => {
-            eprintln!("error: no request can be read: {} lines, none of them a line of an access log", replay.lines);
-            eprintln!(
-                "  = help: docs/access-log.md says what one is; a packed log is unpacked first: zcat FILE | lychgate replay - …"
-            );
+            streams::complain(&format!(
+                "error: no request can be read: {} lines, none of them a line of an access log\n  = help: docs/access-log.md says what one is; a packed log is unpacked first: zcat FILE | lychgate replay - …\n",
+                replay.lines
+            ));
             ExitCode::from(USAGE)
         }
         Ok(replay) => {
-            match options.format {
-                Format::Human => print!("{}", replayed::text(&replay)),
-                Format::Json => println!("{}", replayed::json(&replay)),
-            }
-            if replay.changed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let text = match options.format {
+                Format::Human => replayed::text(&replay),
+                Format::Json => format!("{}\n", replayed::json(&replay)),
+            };
+            streams::result(&text, if replay.changed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

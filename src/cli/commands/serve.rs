@@ -1,7 +1,5 @@
 //! `lychgate run`: starts the gateway and waits for signals.
 
-#![expect(clippy::print_stderr, reason = "this is the command line")]
-
 use std::process::ExitCode;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -10,6 +8,7 @@ use tracing_subscriber::{EnvFilter, reload};
 
 use super::super::USAGE;
 use super::super::arguments::Files;
+use super::super::streams;
 use super::{plan, refuse};
 use crate::app::{LevelSetter, Options, Running};
 use crate::lifecycle::{Asked, Signals};
@@ -18,7 +17,7 @@ pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            streams::complain(&format!("error: the runtime cannot be started: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -26,7 +25,7 @@ pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("error: cannot listen for signals: {error}");
+            streams::complain(&format!("error: cannot listen for signals: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -55,7 +54,7 @@ pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
         tokio::select! {
             _ = drained => {}
             signal = signals.next_stop() => {
-                eprintln!("{signal} again: ending at once");
+                streams::complain(&format!("{signal} again: ending at once\n"));
                 std::process::exit(1);
             }
         }
@@ -65,7 +64,7 @@ pub(super) fn run(files: &Files, skip_tests: bool) -> ExitCode {
 }
 
 fn announce(running: &Running) {
-    eprint!("{}", running.notices().render());
+    streams::complain(&running.notices().render());
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }

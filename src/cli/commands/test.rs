@@ -1,13 +1,12 @@
 //! `lychgate test`: runs the policies' own tests, all or some, and says what none of them reaches.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
-
 use std::process::ExitCode;
 
 use super::super::USAGE;
 use super::super::arguments::{TestFormat, TestOptions};
 use super::super::render::junit;
 use super::super::render::tested::{self, Tested};
+use super::super::streams;
 use super::plan;
 use crate::app::Plan;
 use crate::clock::Clock;
@@ -20,24 +19,25 @@ pub(super) fn run(options: &TestOptions) -> ExitCode {
         Err(finding) => {
             let mut report = Report::default();
             report.push(finding);
-            eprint!("{}", report.render());
+            streams::complain(&report.render());
             return ExitCode::from(USAGE);
         }
     };
-    match options.format {
-        TestFormat::Human => print!("{}", tested::text(&all)),
-        TestFormat::Json => println!("{}", tested::json(&all)),
-        TestFormat::Junit => print!("{}", junit::document(&all, Clock::system().now())),
-    }
+    let text = match options.format {
+        TestFormat::Human => tested::text(&all),
+        TestFormat::Json => format!("{}\n", tested::json(&all)),
+        TestFormat::Junit => junit::document(&all, Clock::system().now()),
+    };
     let enough = options.min_coverage.is_none_or(|least| tested::percent(&all) >= usize::from(least));
     if !enough {
-        eprintln!(
-            "error: {}% of rules and headers are reached, and {}% are asked for",
+        streams::complain(&format!(
+            "error: {}% of rules and headers are reached, and {}% are asked for\n",
             tested::percent(&all),
             options.min_coverage.unwrap_or_default()
-        );
+        ));
     }
-    if enough && tested::counts(&all).1 == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let passed = enough && tested::counts(&all).1 == 0;
+    streams::result(&text, if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The policies and tests that were asked for, run.

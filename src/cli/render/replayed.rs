@@ -2,8 +2,10 @@
 //!
 //! The JSON form is a contract that `docs/commands.md` documents: members may be added, none changes its meaning without
 //! another version.
+//!
+//! Trust boundary: the log is text of any origin, and people choose their names themselves. What people read shows it by [`Shown`] alone.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -19,6 +21,24 @@ struct Whole<'r> {
     version: u32,
     #[serde(flatten)]
     replay: &'r Replay,
+}
+
+/// A text of the log for the screen: what moves the cursor, ends a line or turns the order of letters is shown and not done.
+struct Shown<'t>(&'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
+                    write!(f, "{}", character.escape_unicode())?;
+                }
+                other if other.is_control() => write!(f, "{}", other.escape_debug())?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// For programs: one JSON object on one line.
@@ -37,12 +57,12 @@ pub(in crate::cli) fn text(replay: &Replay) -> String {
         let _ = writeln!(out, "changed requests by person\n  {}\n", people(&replay.people));
     }
     for unknown in replay.missing.iter().take(NAMED) {
-        let rule = unknown.rule.as_ref().map(|rule| format!(" rule `{rule}`")).unwrap_or_default();
+        let rule = unknown.rule.as_ref().map(|rule| format!(" rule `{}`", Shown(rule))).unwrap_or_default();
         let _ = writeln!(
             out,
             "not known: {}:{rule} needs {}: {}",
-            unknown.app,
-            unknown.missing,
+            Shown(&unknown.app),
+            Shown(&unknown.missing),
             requests(unknown.requests)
         );
     }
@@ -67,25 +87,29 @@ fn changed(change: &Changed, out: &mut String) {
     let Changed { app, from, from_rule, to, to_rule, reason, .. } = change;
     let _ = writeln!(
         out,
-        "{app}: {from}{} -> {to}{}{}: {}",
+        "{}: {}{} -> {}{}{}: {}",
+        Shown(app),
+        Shown(from),
         by(from_rule.as_deref()),
+        Shown(to),
         by(to_rule.as_deref()),
-        reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default(),
+        reason.as_ref().map(|reason| format!(" ({})", Shown(reason))).unwrap_or_default(),
         requests(change.requests)
     );
     let _ = writeln!(out, "  by {}", people(&change.people));
     for example in &change.examples {
-        let _ = writeln!(out, "  {example}");
+        let _ = writeln!(out, "  {}", Shown(example));
     }
     out.push('\n');
 }
 
 fn by(rule: Option<&str>) -> String {
-    rule.map(|rule| format!(" by `{rule}`")).unwrap_or_default()
+    rule.map(|rule| format!(" by `{}`", Shown(rule))).unwrap_or_default()
 }
 
 fn people(people: &[(String, u64)]) -> String {
-    let mut named: Vec<_> = people.iter().take(NAMED).map(|(name, count)| format!("{name} ({count})")).collect();
+    let mut named: Vec<_> =
+        people.iter().take(NAMED).map(|(name, count)| format!("{} ({count})", Shown(name))).collect();
     if people.len() > NAMED {
         named.push(format!("{} more", people.len() - NAMED));
     }

@@ -17,13 +17,88 @@ fn r17_no_secret_is_ever_shown() {
         format!("client_secret.value = '''\n{secret}'''\nclient_secret.oops = 1"),
         format!("secret = \"{secret}\""),
         format!("client_secert = {{ vlaue = \"{secret}\" }}"),
+        format!("client_secret = {{\n  value =\n  \"{secret}\\q\",\n}}"),
+        format!("client_secret = {{ value = \"\"\"\n{secret}\n\"\"\" }} x"),
+        format!("ui_locales = [\n  {secret}=,\n]"),
+        format!("issuer = \"http://joe:{secret}@idp.example\""),
+        format!("issuer = \"ftp://joe:{secret}@\""),
     ];
     for line in lines {
-        let text = format!("{SMALLEST}[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\n{line}\n");
+        let issuer = if line.starts_with("issuer") { "" } else { "issuer = \"https://idp.example\"" };
+        let text = format!("{SMALLEST}[providers.okta]\n{issuer}\nclient_id = \"x\"\n{line}\n");
         let (config, report) = folder.load(&text, &[("LYCHGATE_KEYS__SESSION", secret)]);
         assert!(config.is_err(), "{line}");
         assert!(!report.render().contains("hunter2"), "{line}\n{report}");
     }
+}
+
+#[test]
+fn r17_no_password_of_an_address_is_ever_shown() {
+    let folder = Folder::new();
+    let fit = "[providers.okta]\nissuer = \"https://idp.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+    for provider in [
+        "[providers]\nokta = { issuer = \"https://joe:hunter2@idp.example\", client_id = 5 }\n",
+        "[providers]\nokta = { issuer = \"hunter2@idp.example\", client_id = 5 }\n",
+        "[providers.okta]\nisuer = \"https://joe:hunter2@idp.example\"\nclient_id = \"x\"\n",
+        &format!("{fit}events = {{ jwks_uri = \"https://joe:hunter2@tx.example/keys\" }}\n"),
+        &format!("{fit}proxy = \"http://joe:hunter2@proxy.example:3128\"\n"),
+        &format!("{fit}proxy = [\"http://joe:a/hunter2@proxy.example:3128\"]\n"),
+        &format!("{fit}proxy = \"https:/joe:hunter2@proxy.example\"\n"),
+        &format!("{fit}proxy = \"//joe:hunter2@proxy.example\"\n"),
+        &format!("{fit}proxy.address = 'joe:hunt\"er2:hunter2@proxy.example:3128'\n"),
+        &format!("{fit}proxy = {{ \"http://joe:hunter2@proxy.example\" = 4 }}\n"),
+        "[admin]\naddress = \"http://joe:hunter2@127.0.0.1:9\"\n",
+        "[[listeners]]\naddress = \"http://joe:hunter2@127.0.0.1:9\"\n",
+        "[forwarded]\n[\"http://joe:hunter2@127.0.0.1:9\"]\n",
+        "[admin]\naddress = \"http://joe:a,(b; hunter2@127.0.0.1:9\"\n",
+    ] {
+        let (config, report) = folder.load(&format!("{SMALLEST}{provider}"), &[]);
+        assert!(config.is_err(), "{provider}");
+        assert!(!report.render().contains("hunter2"), "{provider}\n{report}");
+    }
+    let (config, report) =
+        folder.load(&format!("trusted_proxies = [\"http://joe:hunter2@10.0.0.1\"]\n{SMALLEST}"), &[]);
+    assert!(config.is_err() && !report.render().contains("hunter2"), "{report}");
+    for shown in ["https://idp.example/realms/a@b", "it@bank.example", "a: write to it@bank.example"] {
+        let (_, report) = folder.load(&format!("{SMALLEST}{fit}proxy = \"{shown}\"\n"), &[]);
+        assert!(report.render().contains(shown), "{report}");
+    }
+}
+
+#[test]
+fn r17_of_a_file_that_is_no_toml_known_keys_are_shown_and_nothing_else() {
+    let folder = Folder::new();
+    for text in [
+        "# written '''\nX = { bearer = { value = '''\nhunter2=abc\n",
+        "a = \"'''\"\nvalue = '''\nhunter2=abc\n",
+        "keys = [\n[hunter2,\n]\n",
+        "keys = [\n[hunter2]\n]\n",
+        "keys = [\nhunter2=abc,\n]\n",
+    ] {
+        let (config, report) = folder.load(text, &[]);
+        assert!(config.is_err() && report.findings().iter().any(|finding| finding.place.is_some()), "{report}");
+        assert!(!report.render().contains("hunter2"), "{text}\n{report}");
+    }
+}
+
+#[test]
+fn places_in_a_file_that_is_no_toml_count_characters() {
+    let folder = Folder::new();
+    let (_, report) = folder.load("a = \"ééééé\\q\"\n", &[]);
+    assert!(errors(&folder, &report)[0].starts_with("1:12 "), "{report}");
+    assert!(report.render().contains("lychgate.toml:1:12"), "{report}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_has_its_first_mistakes_told_and_the_others_counted() {
+    let folder = Folder::new();
+    let (_, report) = folder.load(&"= 1\n".repeat(1000), &[]);
+    let found = errors(&folder, &report);
+    assert_eq!(found.len(), 21, "{found:#?}");
+    assert!(
+        found[19].starts_with("20:1 ") && found[20].starts_with("21:1 ") && found[20].contains("980"),
+        "{found:#?}"
+    );
 }
 
 #[test]

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use sha2::{Digest as _, Sha256};
 
 use super::super::Part;
 use super::super::reader::{Findings, Section, Text};
 use super::super::source::Entry;
+use super::lists::{self, List, PassedOver};
+use super::noted::Noted;
 use super::pem;
+use super::verifier::{Anchor, Verifier};
 use crate::certificate::{Certificate, RevocationList};
 use crate::reference;
 
@@ -27,17 +28,30 @@ pub struct ClientCertificates {
     pub required: bool,
     /// Checks the chain, the validity, the purpose and the revocation lists.
     pub verifier: Arc<dyn ClientCertVerifier>,
-    /// The authorities, each with the file that it stands in.
-    pub authorities: Vec<(PathBuf, Certificate)>,
-    /// The revocation lists, each with its file; empty where nobody is asked whether a certificate is revoked.
+    /// The authorities.
+    pub authorities: Vec<ClientAuthority>,
+    /// The revocation lists that count, each with its file; empty where nobody is asked whether a certificate is revoked.
     pub lists: Vec<(PathBuf, RevocationList)>,
+    /// Those that do not, because a newer one is for the same certificates.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// An authority that certifies clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuthority {
+    /// The file that it stands in.
+    pub path: PathBuf,
+    /// What its certificate says.
+    pub facts: Certificate,
+    /// Whether one of the revocation lists was signed with its key.
+    pub listed: bool,
 }
 
 pub(super) fn read(
     path: &str,
     tls: &Section<'_>,
     entry: &Entry,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<ClientCertificates> {
     let section =
@@ -53,39 +67,33 @@ pub(super) fn read(
         section.missing("ca", "write ca = [\"clients-ca.pem\"]", found);
     }
     let mut roots = RootCertStore::empty();
-    let added: Vec<_> =
-        files.iter().map(|text| pem::add_authorities(*text, &part, &mut roots, digest, found)).collect();
+    let added: Vec<_> = files.iter().map(|text| pem::add_authorities(*text, &part, &mut roots, noted, found)).collect();
     let listed = section.texts("crl", "a list of PEM files with revocation lists", found);
     if let (Some(entry), true) = (section.entry("crl"), listed.is_empty()) {
         let expected = "expected the files of revocation lists, or no `crl` at all to ask nobody";
         found.error(&entry.node.origin, format!("`{}` is empty", section.path("crl")), expected);
     }
-    let lists: Vec<_> = listed.iter().map(|text| pem::revocation_lists(*text, &part, digest, found)).collect();
-    let lists = of_files(&listed, lists, found)?;
-    let authorities = of_files(&files, added, found).filter(|all| !all.is_empty())?;
+    let lists: Vec<_> = listed.iter().map(|text| pem::revocation_lists(*text, &part, noted, found)).collect();
+    let read = of_files(&listed, lists, found)?;
+    let facts = of_files(&files, added, found).filter(|all| !all.is_empty())?;
     let required = required?;
-    digest.update([1 + u8::from(required)]);
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let (ders, lists): (Vec<_>, Vec<_>) = lists.into_iter().map(|(path, (der, facts))| (der, (path, facts))).unzip();
-    if !ders.is_empty() {
-        builder = builder.with_crls(ders).enforce_revocation_expiration();
+    noted.demand(required);
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    let signed = read.into_iter().map(|(path, (der, mut list))| {
+        list.find_signer(&der, &roots.roots, &algorithms);
+        (path, list)
+    });
+    let (counting, passed_over) = lists::newest_first(signed.collect());
+    let (paths, counting): (Vec<_>, Vec<_>) = counting.into_iter().unzip();
+    let lists = paths.into_iter().zip(counting.iter().map(|list: &List| list.facts.clone())).collect();
+    let (mut authorities, mut anchors) = (Vec::new(), Vec::new());
+    for ((path, facts), trusted) in facts.into_iter().zip(roots.roots) {
+        let listed = counting.iter().any(|list| list.is_signed_by(&trusted));
+        anchors.push(Anchor { trusted, valid: facts.not_before..=facts.not_after });
+        authorities.push(ClientAuthority { path, facts, listed });
     }
-    if !required {
-        builder = builder.allow_unauthenticated();
-    }
-    match builder.build() {
-        Ok(verifier) => Some(ClientCertificates { required, verifier, authorities, lists }),
-        Err(error) => {
-            let place = listed.first().map_or(&entry.node.origin, |text| text.origin);
-            found.error(
-                place,
-                format!("`{}` cannot be used: {error}", section.path("crl")),
-                "expected revocation lists",
-            );
-            None
-        }
-    }
+    let verifier = Arc::new(Verifier::new(required, anchors, counting, algorithms));
+    Some(ClientCertificates { required, verifier, authorities, lists, passed_over })
 }
 
 /// What stands in each file, with its path; nothing where one of them cannot be used.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::super::Listener;
+use super::ServerTls;
+use super::client::ClientAuthority;
 use crate::certificate::Certificate;
 use crate::clock::Timestamp;
 
@@ -101,6 +103,9 @@ impl Dated {
             What::Authority(_) => {
                 "certificates of clients that it signed are refused; a new file is read while the gateway runs"
             }
+            What::Revocations(_) if self.validity(now) == Validity::NotYet => {
+                "a clock is wrong, the authority's or this machine's; the list counts all the same"
+            }
             What::Revocations(_) => {
                 "without a newer list every certificate that it speaks for is refused; fetch one, it is read while the gateway runs"
             }
@@ -135,31 +140,33 @@ impl fmt::Display for Remaining {
 
 /// All certificates and revocation lists of these listeners that have an end, each once.
 pub fn dated(listeners: &[Listener]) -> Vec<Dated> {
-    let mut all: Vec<Dated> = Vec::new();
-    for tls in listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        for one in tls.certificates.all() {
-            all.push(Dated::certificate(one.path(), What::Server, one.facts()));
-            // What cannot be read says nothing of its dates.
-            let chain = one.certified().cert.iter().skip(1).filter_map(|der| Certificate::parse(der).ok());
-            all.extend(chain.map(|facts| Dated::certificate(one.path(), What::Chain(facts.subject.clone()), &facts)));
-        }
-        let Some(client) = &tls.client else { continue };
-        let authority = |(path, facts): &(PathBuf, Certificate)| {
-            Dated::certificate(path, What::Authority(facts.subject.clone()), facts)
-        };
-        all.extend(client.authorities.iter().map(authority));
-        all.extend(client.lists.iter().filter_map(|(path, list)| {
-            let what = What::Revocations(list.issuer.clone());
-            Some(Dated { path: path.clone(), what, from: list.this_update, until: list.next_update? })
-        }));
-    }
-    let mut once: Vec<Dated> = Vec::with_capacity(all.len());
-    all.into_iter().for_each(|one| {
+    let mut once: Vec<Dated> = Vec::new();
+    for one in listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(dated_of) {
         if !once.contains(&one) {
-            once.push(one)
+            once.push(one);
         }
-    });
+    }
     once
+}
+
+/// Those of one listener.
+pub fn dated_of(tls: &ServerTls) -> Vec<Dated> {
+    let mut all: Vec<Dated> = Vec::new();
+    for one in tls.certificates.all() {
+        all.push(Dated::certificate(one.path(), What::Server, one.facts()));
+        // What cannot be read says nothing of its dates.
+        let chain = one.certified().cert.iter().skip(1).filter_map(|der| Certificate::parse(der).ok());
+        all.extend(chain.map(|facts| Dated::certificate(one.path(), What::Chain(facts.subject.clone()), &facts)));
+    }
+    let Some(client) = &tls.client else { return all };
+    let authority =
+        |one: &ClientAuthority| Dated::certificate(&one.path, What::Authority(one.facts.subject.clone()), &one.facts);
+    all.extend(client.authorities.iter().map(authority));
+    all.extend(client.lists.iter().filter_map(|(path, list)| {
+        let what = What::Revocations(list.issuer.clone());
+        Some(Dated { path: path.clone(), what, from: list.this_update, until: list.next_update? })
+    }));
+    all
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 mod certificates;
 mod client;
 mod dates;
+mod lists;
+mod noted;
 mod pem;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +20,12 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sha2::{Digest as _, Sha256};
 
 pub use certificates::{CertificateNames, Certificates, ServerCertificate};
-pub use client::ClientCertificates;
-pub use dates::{Dated, Validity, dated};
+pub use client::{ClientAuthority, ClientCertificates};
+pub use dates::{Dated, Validity, dated, dated_of};
+pub use lists::PassedOver;
+use noted::Noted;
 pub(super) use pem::read_authorities;
 
 use super::Part;
@@ -42,30 +46,33 @@ pub struct ServerTls {
     pub client: Option<ClientCertificates>,
     /// A digest of all that it was read from: two with the same one are the same.
     pub digest: [u8; 32],
+    /// A digest of what its files are called and are for: two with the same one were written alike.
+    pub names: [u8; 32],
 }
 
 pub(super) fn read(path: &str, entry: &Entry, found: &mut Findings<'_>) -> Option<ServerTls> {
     let section = Section::open(path, &entry.node, &entry.key, &reference::gateway::TLS, found);
-    let mut digest = Sha256::new();
-    let certificates = read_certificates(path, &section, &mut digest, found);
-    let client = section.entry("client").map(|entry| client::read(path, &section, entry, &mut digest, found));
+    let mut noted = Noted::default();
+    let certificates = read_certificates(path, &section, &mut noted, found);
+    let client = section.entry("client").map(|entry| client::read(path, &section, entry, &mut noted, found));
     let client = match client {
         Some(client) => Some(client?),
         None => None,
     };
-    Some(ServerTls { certificates: Arc::new(certificates?), client, digest: digest.finalize().into() })
+    let [names, digest] = noted.digests();
+    Some(ServerTls { certificates: Arc::new(certificates?), client, digest, names })
 }
 
 /// One certificate in the table itself, or a list of several.
 fn read_certificates(
     path: &str,
     section: &Section<'_>,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<Certificates> {
     const LISTED: &str = "[{ certificate = \"a.pem\", key = \"a-key.pem\" }]";
     let Some(listed) = section.entry("certificates") else {
-        let (one, origin) = read_pair(path, section, digest, found)?;
+        let (one, origin) = read_pair(path, section, noted, found)?;
         return Certificates::new(vec![(one, origin.clone())], found);
     };
     for key in ["certificate", "key"] {
@@ -87,13 +94,13 @@ fn read_certificates(
         found.error(&listed.node.origin, message, format!("expected at most {MAX_CERTIFICATES}"));
         return None;
     }
-    let read = |node: &Node, digest: &mut Sha256, found: &mut Findings<'_>| {
+    let read = |node: &Node, noted: &mut Noted, found: &mut Findings<'_>| {
         let keys = &reference::gateway::CERTIFICATE;
         let section = Section::open(&format!("{path}.certificates"), node, &node.origin, keys, found);
-        read_pair(path, &section, digest, found).map(|(one, origin)| (one, origin.clone()))
+        read_pair(path, &section, noted, found).map(|(one, origin)| (one, origin.clone()))
     };
     // All of them, so that all findings are made.
-    let all: Vec<_> = nodes.iter().map(|node| read(node, digest, found)).collect();
+    let all: Vec<_> = nodes.iter().map(|node| read(node, noted, found)).collect();
     Certificates::new(all.into_iter().collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())?, found)
 }
 
@@ -101,14 +108,14 @@ fn read_certificates(
 fn read_pair<'a>(
     path: &str,
     section: &Section<'a>,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<(ServerCertificate, &'a Origin)> {
     let certificate = section.required_text("certificate", "the path of a PEM file with the certificate chain", found);
     let key = section.required_text("key", "the path of a PEM file with the private key", found);
     let part = Part::key(path);
-    let chain = certificate.and_then(|text| pem::chain(text, &part, digest, found));
-    let private = key.and_then(|text| pem::private_key(text, &part, section.entry("key")?, digest, found));
+    let chain = certificate.and_then(|text| pem::chain(text, &part, noted, found));
+    let private = key.and_then(|text| pem::private_key(text, &part, section.entry("key")?, noted, found));
     let (certificate, key) = (certificate?, key?);
     let certified = certified(chain?, private?).map_err(|error| match error {
         rustls::Error::InvalidCertificate(error) => {

@@ -8,24 +8,25 @@ use std::path::Path;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use sha2::{Digest as _, Sha256};
 
 use super::super::Part;
 use super::super::reader::{Findings, Text};
 use super::super::secrets::{is_no_path, warn_if_readable_by_all};
 use super::super::source::Entry;
-use crate::certificate::{Certificate, RevocationList};
+use super::lists::List;
+use super::noted::Noted;
+use crate::certificate::Certificate;
 use crate::diagnostic::Diagnostic;
 
 /// A certificate with those that vouch for it.
 pub(super) fn chain(
     text: Text<'_>,
     part: &Part,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let pem = read_file(text, "certificate", part, found)?;
-    note(digest, &pem);
+    noted.file("certificate", text.value, &pem);
     match objects(&pem, "certificate") {
         Ok(chain) => Some(chain),
         Err(error) => {
@@ -40,11 +41,11 @@ pub(super) fn private_key(
     text: Text<'_>,
     part: &Part,
     entry: &Entry,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<PrivateKeyDer<'static>> {
     let pem = zeroize::Zeroizing::new(read_file(text, "key", part, found)?);
-    note(digest, &pem);
+    noted.file("key", text.value, &pem);
     warn_if_readable_by_all(&entry.node, &found.resolve(text.value), found);
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => Some(key),
@@ -66,11 +67,11 @@ pub(super) fn add_authorities(
     text: Text<'_>,
     part: &Part,
     roots: &mut RootCertStore,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
 ) -> Option<Vec<Certificate>> {
     let pem = read_file(text, "authority", part, found)?;
-    note(digest, &pem);
+    noted.file("ca", text.value, &pem);
     let certificates = checked(&pem, roots, text, found)?;
     let facts: Result<Vec<_>, _> = certificates.iter().map(|one| Certificate::parse(one)).collect();
     let (message, expected) = match facts {
@@ -87,24 +88,22 @@ pub(super) fn add_authorities(
     None
 }
 
-/// The revocation lists of a file.
+/// The revocation lists of a file, with what each was read from.
 pub(super) fn revocation_lists(
     text: Text<'_>,
     part: &Part,
-    digest: &mut Sha256,
+    noted: &mut Noted,
     found: &mut Findings<'_>,
-) -> Option<Vec<(CertificateRevocationListDer<'static>, RevocationList)>> {
+) -> Option<Vec<(CertificateRevocationListDer<'static>, List)>> {
     let pem = read_file(text, "revocation list", part, found)?;
-    note(digest, &pem);
-    let facts = |list: CertificateRevocationListDer<'static>| {
-        let facts = RevocationList::parse(&list).map_err(|error| error.to_string())?;
-        Ok((list, facts))
-    };
-    let lists = objects(&pem, "revocation list").and_then(|lists| lists.into_iter().map(facts).collect());
+    noted.file("crl", text.value, &pem);
+    let read = |der: CertificateRevocationListDer<'static>| List::read(&der).map(|list| (der, list));
+    let lists = objects(&pem, "revocation list").and_then(|lists| lists.into_iter().map(read).collect());
     match lists {
         Ok(lists) => Some(lists),
         Err(error) => {
-            found.error(text.origin, format!("{}: {error}", text.value), "expected a PEM file with `X509 CRL` in it");
+            let expected = "expected a PEM file with complete lists of revoked certificates (`X509 CRL`)";
+            found.error(text.origin, format!("{}: {error}", text.value), expected);
             None
         }
     }
@@ -139,12 +138,6 @@ fn checked(
 fn objects<T: PemObject>(pem: &[u8], what: &str) -> Result<Vec<T>, String> {
     let objects: Vec<T> = T::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     if objects.is_empty() { Err(format!("it holds no {what}")) } else { Ok(objects) }
-}
-
-/// Files one after the other, so that no two sets of them come to the same.
-fn note(digest: &mut Sha256, bytes: &[u8]) {
-    digest.update((bytes.len() as u64).to_be_bytes());
-    digest.update(bytes);
 }
 
 fn read_file(text: Text<'_>, what: &str, part: &Part, found: &mut Findings<'_>) -> Option<Vec<u8>> {

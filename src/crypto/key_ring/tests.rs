@@ -2,6 +2,7 @@
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
+use sha2::Digest as _;
 
 use super::*;
 
@@ -24,9 +25,9 @@ fn c01_the_first_key_seals_and_all_keys_open() {
 
 #[test]
 fn c01_the_format_is_what_it_was() {
-    let key = Secret::new(STANDARD.encode(std::array::from_fn::<u8, 32, _>(|at| at as u8)));
+    let key = Secret::new(STANDARD.encode(Sha256::digest(b"a key of long ago")));
     // Sealed with HKDF and AES-GCM of another library (Python's cryptography).
-    let sealed = "Ad3V62RkZWZnaGlqa8jJysvMzc7P0NHS0yaOxRNdt-wjD_YlZsVvWNSv0kADr_qDdyzBff5A4JwH5Mnr";
+    let sealed = "AdAiK6dkZWZnaGlqa8jJysvMzc7P0NHS01HRDVzl5m6E7mp-S6lR4kgOslumB-pnWSg_5dxrHY-Dx3No";
     let opened = KeyRing::new(&[key]).ok().unwrap().open(BINDING, sealed.as_bytes());
     assert_eq!(**opened.as_ref().unwrap(), b"content of long ago");
 }
@@ -96,7 +97,25 @@ fn keys_that_nobody_generated_are_refused() {
     let error = |text: &str| KeyRing::new(&[Secret::new(text.to_owned())]).err().map(|(_, error)| error);
     assert_eq!(error("not base64!"), Some(KeyTextError::NotBase64));
     assert_eq!(error("c2hvcnQ="), Some(KeyTextError::WrongLength(5)));
-    assert_eq!(error(&STANDARD.encode([0u8; 32])), Some(KeyTextError::Degenerate));
+    let counting: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    let down: [u8; 32] = std::array::from_fn(|at| 250 - 7 * u8::try_from(at).unwrap());
+    let fifteen: [u8; 32] = std::array::from_fn(|at| u8::try_from(at % 15 * 17).unwrap());
+    for key in [
+        [0; 32],
+        *b"changeme-changeme-changeme-chang",
+        [b'k'; 32],
+        *b"0123456789abcdef0123456789abcdef",
+        counting,
+        down,
+        fifteen,
+    ] {
+        assert_eq!(error(&STANDARD.encode(key)), Some(KeyTextError::NotRandom), "{key:?}");
+    }
+    let sixteen: [u8; 32] = std::array::from_fn(|at| u8::try_from(at % 16 * 15).unwrap());
+    assert_eq!(error(&STANDARD.encode(sixteen)), None);
+    for _ in 0..1000 {
+        assert!(KeyRing::new(&[KeyRing::generate_key()]).is_ok());
+    }
     assert_eq!(KeyRing::new(&[]).err(), Some((0, KeyTextError::Count(0))));
 }
 
@@ -148,7 +167,7 @@ fn what_is_wrong_with_a_key_is_said() {
     for (error, word) in [
         (KeyTextError::NotBase64, "base64"),
         (KeyTextError::WrongLength(31), "31"),
-        (KeyTextError::Degenerate, "the same"),
+        (KeyTextError::NotRandom, "by chance"),
         (KeyTextError::Count(17), "17"),
     ] {
         assert!(error.to_string().contains(word), "{error}");

@@ -31,6 +31,7 @@ struct Case {
     spelling: Spelling,
     authorization: Option<HeaderValue>,
     length: BodyLength,
+    keep_alive: KeepAlive,
 }
 
 impl Case {
@@ -65,10 +66,15 @@ impl Case {
             spelling: Spelling::default(),
             authorization: None,
             length: BodyLength::Nothing,
+            keep_alive: KeepAlive::Always,
         }
     }
 
     fn request(&self, parts: Parts) -> UpstreamRequest<&'static str> {
+        self.try_request(parts).unwrap()
+    }
+
+    fn try_request(&self, parts: Parts) -> Option<UpstreamRequest<&'static str>> {
         let switches = |_: &_| PathSwitches { parameters: true, ..PathSwitches::default() };
         let head = RequestHead::parse_keeping(&parts, &switches).unwrap();
         let emitted = ["x-user".parse().unwrap(), "x-role".parse().unwrap()];
@@ -82,6 +88,7 @@ impl Case {
             scheme: Scheme::Https,
             tls: None,
             headers: scrubbed.headers(),
+            has_content: false,
         };
         let decision = self.policy.decide(&facts, Some(&self.person), NOW);
         let Decision::Allow(permit) = decision else { panic!("{decision:?}") };
@@ -94,8 +101,9 @@ impl Case {
             cookies: &self.cookies,
             spelling: &self.spelling,
             authorization: self.authorization.as_ref(),
+            keep_alive: self.keep_alive,
         };
-        UpstreamRequest::new(scrubbed, &permit, &head, telling, "body", self.length).unwrap()
+        UpstreamRequest::new(scrubbed, &permit, &head, telling, "body", self.length)
     }
 
     /// The head that is written for this request.
@@ -160,10 +168,62 @@ fn h04_the_gateway_s_own_framing_is_written() {
     for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
         assert_eq!(framing(method, BodyLength::Nothing), "", "{method}");
     }
-    for method in ["GET", "POST"] {
-        assert_eq!(framing(method, BodyLength::Known(70_000)), "Content-Length: 70000\r\n");
+    for (method, alone) in [("GET", "Connection: close\r\n"), ("POST", "")] {
+        assert_eq!(framing(method, BodyLength::Known(70_000)), format!("{alone}Content-Length: 70000\r\n"));
         assert_eq!(framing(method, BodyLength::Known(0)), "Content-Length: 0\r\n");
-        assert_eq!(framing(method, BodyLength::Chunked), "Transfer-Encoding: chunked\r\n");
+        assert_eq!(framing(method, BodyLength::Chunked), format!("{alone}Transfer-Encoding: chunked\r\n"));
+    }
+}
+
+#[test]
+fn h05_what_an_application_could_take_for_a_request_comes_on_a_connection_that_is_said_to_end() {
+    let without = [BodyLength::Nothing, BodyLength::Known(0)];
+    let with = [BodyLength::Known(1), BodyLength::Chunked];
+    let takers = [
+        "POST",
+        "PUT",
+        "PATCH",
+        "QUERY",
+        "PROPFIND",
+        "PROPPATCH",
+        "MKCOL",
+        "MKCALENDAR",
+        "LOCK",
+        "REPORT",
+        "SEARCH",
+        "ACL",
+    ];
+    let others = ["GET", "HEAD", "OPTIONS", "DELETE", "PURGE", "COPY"];
+    for method in takers.into_iter().chain(others) {
+        for (length, is_of_some) in without.map(|one| (one, false)).into_iter().chain(with.map(|one| (one, true))) {
+            for (keep_alive, closes) in [
+                (KeepAlive::Always, is_of_some && others.contains(&method)),
+                (KeepAlive::WithoutBody, is_of_some),
+                (KeepAlive::Never, true),
+            ] {
+                let rule = format!("[[rules]]\nmethods = [\"{method}\"]\n");
+                let case = Case { length, keep_alive, ..Case::new(&rule) };
+                let request = case.request(parts(method, "/", &[HOST, ("connection", "keep-alive")]));
+                assert_eq!(request.has_own_connection(), closes, "{method} {length:?} {keep_alive:?}");
+                let head = String::from_utf8(request.into_parts().0).unwrap();
+                let said: Vec<_> = head.lines().filter(|line| line.starts_with("Connection")).collect();
+                assert_eq!(said, ["Connection: close"].get(..usize::from(closes)).unwrap(), "{head}");
+            }
+        }
+    }
+}
+
+#[test]
+fn h05_an_upgrade_has_no_body() {
+    let upgrading = |length, keep_alive| {
+        let case = Case { length, keep_alive, ..Case::new("") };
+        case.try_request(parts("GET", "/", &[HOST, ("connection", "Upgrade"), ("upgrade", "websocket")]))
+    };
+    for keep_alive in [KeepAlive::Always, KeepAlive::WithoutBody, KeepAlive::Never] {
+        assert!(upgrading(BodyLength::Known(1), keep_alive).is_none());
+        assert!(upgrading(BodyLength::Chunked, keep_alive).is_none());
+        let head = String::from_utf8(upgrading(BodyLength::Nothing, keep_alive).unwrap().into_parts().0).unwrap();
+        assert!(head.ends_with("\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), "{head}");
     }
 }
 
@@ -227,13 +287,13 @@ fn s03_an_accepted_authorization_is_told_but_where_the_policy_tells_its_own() {
 fn h06_a_switch_of_protocols_is_asked_for_where_the_client_asks() {
     let case = Case::new("");
     let switching = case.request(parts("GET", "/", &[HOST, ("connection", "x, Upgrade"), ("upgrade", "websocket")]));
-    assert!(switching.is_upgrade());
+    assert_eq!(switching.upgrade().unwrap(), "websocket");
     let head = String::from_utf8(switching.into_parts().0).unwrap();
     let expected =
         format!("GET / HTTP/1.1\r\nHost: a.example\r\n{WAY}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(head, expected);
     let plain = case.request(parts("GET", "/", &[HOST, ("upgrade", "websocket")]));
-    assert!(!plain.is_upgrade());
+    assert_eq!(plain.upgrade(), None);
 }
 
 #[test]
@@ -274,4 +334,21 @@ fn r17_the_fields_can_be_shown_without_their_secrets() {
     assert_eq!(fields, expected);
     let (_, body, length) = request.into_parts();
     assert_eq!((body, length), ("body", BodyLength::Known(4)));
+}
+
+#[test]
+fn h07_who_signs_a_connection_in_gets_one_of_their_own() {
+    let case = Case::new("");
+    for (fields, own) in [
+        (&[("authorization", "NTLM TlRM")][..], true),
+        (&[("authorization", "Negotiate YII="), ("accept", "x")], true),
+        (&[("authorization", "Basic eDp5"), ("authorization", "NTLM TlRM")], true),
+        (&[("authorization", "NTLM TlRM"), ("authorization", "Basic eDp5")], true),
+        (&[("authorization", "Basic eDp5")], false),
+        (&[("accept", "NTLM TlRM")], false),
+        (&[], false),
+    ] {
+        let request = case.request(parts("GET", "/", &[&[HOST], fields].concat()));
+        assert_eq!(request.has_own_connection(), own, "{fields:?}");
+    }
 }

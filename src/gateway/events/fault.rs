@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::oidc::SignalError;
 
 /// Why a message is not accepted.
-pub(super) enum Fault {
+pub(in crate::gateway) enum Fault {
     /// Another content type than this address takes.
     ContentType,
     TooLarge,
@@ -20,7 +20,11 @@ pub(super) enum Fault {
     Unauthorised,
     /// It is no hook.
     NoHook,
+    /// The one-time question has no challenge, or one that is too long.
+    NoChallenge,
     Token(SignalError),
+    /// What a frame asks for names no session of a known provider.
+    FrontChannel,
     /// It holds, but is not written.
     NotKept,
 }
@@ -32,7 +36,7 @@ impl From<SignalError> for Fault {
 }
 
 impl Fault {
-    pub(super) const fn code(&self) -> &'static str {
+    pub(in crate::gateway) const fn code(&self) -> &'static str {
         match self {
             Self::ContentType => "signal_content_type",
             Self::TooLarge => "signal_too_large",
@@ -40,12 +44,14 @@ impl Fault {
             Self::NoToken => "signal_no_token",
             Self::Unauthorised => "signal_unauthorised",
             Self::NoHook => "signal_no_hook",
+            Self::NoChallenge => "signal_no_challenge",
             Self::Token(error) => error.code(),
+            Self::FrontChannel => "signal_front_channel",
             Self::NotKept => "signal_not_kept",
         }
     }
 
-    pub(super) const fn text(&self) -> &'static str {
+    pub(in crate::gateway) const fn text(&self) -> &'static str {
         match self {
             Self::ContentType => "the content type is another than this address takes",
             Self::TooLarge => "the message is too long",
@@ -53,12 +59,14 @@ impl Fault {
             Self::NoToken => "there is not exactly one logout_token",
             Self::Unauthorised => "Authorization is missing or wrong",
             Self::NoHook => "this is no event hook",
+            Self::NoChallenge => "there is no X-Okta-Verification-Challenge, or it is too long",
             Self::Token(error) => error.text(),
+            Self::FrontChannel => "This is no sign-out of a provider that is known here.",
             Self::NotKept => "the message was understood and could not be written down; send it again",
         }
     }
 
-    pub(super) const fn status(&self) -> StatusCode {
+    pub(in crate::gateway) const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
             Self::Token(SignalError::Unavailable) | Self::NotKept => StatusCode::SERVICE_UNAVAILABLE,
@@ -67,7 +75,7 @@ impl Fault {
     }
 
     /// RFC 8935 section 2.4.
-    pub(super) const fn set_error(&self) -> &'static str {
+    pub(in crate::gateway) const fn set_error(&self) -> &'static str {
         match self {
             Self::Unauthorised => "authentication_failed",
             Self::Token(SignalError::Issuer) => "invalid_issuer",

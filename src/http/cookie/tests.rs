@@ -126,10 +126,30 @@ fn s01_what_an_application_could_take_for_an_identity_cookie_goes() {
         "a=1,\tuser =x",
         "=user=x",
         "a=1,=user",
+        "x=a]user=y",
+        "x=a[user=y",
+        "x=a\\user=y",
+        "(user=y",
+        "a=1,@user=y",
+        "/?user=y",
+        "+user=y",
+        "user%00x=y",
+        "%u0075ser=y",
+        "a=1,%u0075ser=y",
     ] {
         assert_eq!(told("", &[&format!("a=b; {line}; c=d")], &names), "a=b; c=d", "{line}");
     }
-    for line in ["users=x", "xuser=x", "a=user", "a=b%20user", "[user]=x", "remote=x", "a==user"] {
+    for line in [
+        "users=x",
+        "xuser=x",
+        "a=user",
+        "a=b%20user",
+        "last=/user/7",
+        "remote=x",
+        "a==user",
+        "a=50% off",
+        "a=b+c:user@example",
+    ] {
         assert_eq!(told("", &[line], &names), line);
     }
 }
@@ -173,16 +193,34 @@ fn cookies_are_found_by_their_whole_name() {
 fn c04_only_a_secure_cookie_goes_across_sites() {
     let cookie = SetCookie { name: "lychgate-login-x", value: "v", path: "/p", secure: true, max_age: None };
     assert_eq!(cookie.header_across_sites().unwrap(), "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=None; Secure");
+    let gone = "lychgate-login-x=; Path=/p; HttpOnly; SameSite=None; Secure; Max-Age=0";
+    assert_eq!(cookie.removal_across_sites().unwrap(), gone);
     let clear = SetCookie { secure: false, ..cookie };
     assert_eq!(clear.header_across_sites().unwrap(), "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=Lax");
     assert_eq!(clear.header().unwrap(), "lychgate-login-x=v; Path=/p; HttpOnly; SameSite=Lax");
 }
 
 #[test]
+fn s01_an_escape_in_a_name_of_its_own_takes_no_cookie_away() {
+    let user = IdentityCookies::new(["user"]);
+    assert_eq!(told("", &["us%20er=1; b%2Fc=2; %41=3; us%65r=root"], &user), "us%20er=1; b%2Fc=2; %41=3");
+}
+
+#[test]
 fn s07_an_application_cannot_set_what_tells_who_asks() {
     let told = IdentityCookies::new(["user"]);
     let mut headers = HeaderMap::new();
-    for line in ["user=root; Path=/", "USER=root", "us%65r=root", "=user=root", "user", "users=1", "a=user"] {
+    for line in [
+        "user=root; Path=/",
+        "USER=root",
+        "us%65r=root",
+        "=user=root",
+        "user",
+        "(user=root",
+        "%u0075ser=root",
+        "users=1",
+        "a=user",
+    ] {
         headers.append(SET_COOKIE, HeaderValue::from_static(line));
     }
     refuse(&mut headers, &told);

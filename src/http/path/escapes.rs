@@ -114,6 +114,12 @@ fn check_encoded(value: u8) -> Result<(), PathError> {
     }
 }
 
+/// Whether a `%` stands there without two hexadecimal digits (RFC 3986 section 2.1).
+pub fn has_broken_escape(text: &[u8]) -> bool {
+    let is_sound = |after: &[u8]| after.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    memchr::memchr_iter(b'%', text).any(|at| !text.get(at + 1..).is_some_and(is_sound))
+}
+
 fn hex(digit: Option<u8>) -> Result<u8, PathError> {
     digit
         .and_then(|digit| char::from(digit).to_digit(16))

@@ -254,6 +254,16 @@ fn every_refusal_has_its_code_and_its_words() {
     }
 }
 
+#[test]
+fn an_escape_is_broken_without_two_hexadecimal_digits_behind_it() {
+    for sound in ["", "a", "%41", "a%2fb%2Fc", "%ff", "%00"] {
+        assert!(!has_broken_escape(sound.as_bytes()), "{sound}");
+    }
+    for broken in ["%", "a%", "a%4", "%4g", "%g4", "%41%", "%%41", "%u0041", "% 41"] {
+        assert!(has_broken_escape(broken.as_bytes()), "{broken}");
+    }
+}
+
 proptest! {
     #[test]
     fn p03_canonicalisation_is_idempotent(path in "/([a-zA-Z0-9./]|%[0-9a-fA-F]{2}|[%~=]){0,40}") {

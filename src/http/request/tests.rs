@@ -166,6 +166,19 @@ fn h02_what_is_no_head_of_a_request_is_refused() {
 }
 
 #[test]
+fn h01_no_value_has_a_control_character_but_a_tab() {
+    for byte in (0..0x20).chain([0x7f]) {
+        let head = [b"GET / HTTP/1.1\r\nHost: a\r\nX: a", &[byte][..], b"b\r\n\r\n"].concat();
+        let expected = match byte {
+            b'\t' => None,
+            b'\r' | b'\n' => Some(Unsound::Head(LineEnd.into())),
+            _ => Some(Unsound::Head(UnreadableHead::Malformed)),
+        };
+        assert_eq!(read(&[&head]).err(), expected, "{byte:#x}");
+    }
+}
+
+#[test]
 fn h02_a_head_says_what_its_bytes_say() {
     let arrived = one(
         "PATCH /a%20b?c=d HTTP/1.1\r\nHost: a\r\nX:\t y z \t\r\nx: \r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n",

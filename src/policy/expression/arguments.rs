@@ -13,7 +13,7 @@ use super::Kind;
 use super::check::{Walk, claim_path, text_literal};
 use super::constant::{Constant, Unusable};
 use super::functions::{Argument, Function};
-use super::lower::any;
+use super::lower::{any, parts};
 
 impl<'a> Walk<'a> {
     /// Checks the arguments of a call; gives the type of its result.
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
     pub(super) fn domain_rules(&mut self, tree: &IdedExpr) {
         let (mut found, mut local_parts) = (Vec::new(), Vec::new());
         any(tree, &mut |node| {
-            local_parts.extend(of_first(node));
+            local_parts.extend(first_of(node).filter(|list| splits_at_sign(list)).map(|list| list.id));
             if asks_for_domain(node) && !local_parts.contains(&node.id) {
                 found.push(self.range(node));
             }
@@ -154,13 +154,33 @@ impl<'a> Walk<'a> {
 /// Whether a call looks at what stands behind the `@` of an address.
 fn asks_for_domain(node: &IdedExpr) -> bool {
     let Expr::Call(CallExpr { func_name, target: Some(target), args }) = &node.expr else { return false };
-    let Some(text) = args.first().and_then(text_literal) else { return false };
+    let text = args.first().and_then(text_literal);
     let by_hand = match func_name.as_str() {
-        "endsWith" | "contains" | "indexOf" | "lastIndexOf" | "split" => text.contains('@'),
-        "matches" => text.contains('@') || reaches_the_end(text),
+        // Whatever an address ends with is some of its domain.
+        "endsWith" => true,
+        "contains" | "indexOf" | "lastIndexOf" | "split" => text.is_some_and(|text| text.contains('@')),
+        "matches" => text.is_some_and(|text| text.contains('@') || reaches_the_end(text)),
         _ => false,
     };
-    by_hand && any(target, &mut |node| is_email(node))
+    by_hand && may_hold_domain(target)
+}
+
+/// Whether the domain of `user.email` may be in a value. It is not in what stands before the first `@`, and `domainOf` is the very thing to ask.
+fn may_hold_domain(node: &IdedExpr) -> bool {
+    if let Expr::Call(CallExpr { func_name, .. }) = &node.expr
+        && (["domainOf", "unverifiedDomainOf"].contains(&func_name.as_str())
+            || first_of(node).is_some_and(splits_at_sign))
+    {
+        return false;
+    }
+    is_email(node) || parts(node).any(may_hold_domain)
+}
+
+/// Whether a node is `….split('@')`.
+fn splits_at_sign(node: &IdedExpr) -> bool {
+    let Expr::Call(CallExpr { func_name, args, .. }) = &node.expr else { return false };
+    // With a limit the first part may be the whole.
+    func_name == "split" && matches!(args.as_slice(), [only] if text_literal(only) == Some("@"))
 }
 
 /// Whether a pattern has an end of the text in it: `$` or `\z`.
@@ -175,14 +195,14 @@ fn reaches_the_end(pattern: &str) -> bool {
 }
 
 /// The list of which a node takes the first element, which is all of an address before its first `@`.
-fn of_first(node: &IdedExpr) -> Option<u64> {
+fn first_of(node: &IdedExpr) -> Option<&IdedExpr> {
     let Expr::Call(call) = &node.expr else { return None };
     match (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice()) {
-        ("first", Some(list), []) => Some(list.id),
+        ("first", Some(list), []) => Some(list),
         (operators::INDEX, None, [list, IdedExpr { expr: Expr::Literal(LiteralValue::Int(at)), .. }])
             if *at.inner() == 0 =>
         {
-            Some(list.id)
+            Some(list)
         }
         _ => None,
     }

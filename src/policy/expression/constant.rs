@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 
 use super::functions::{TimeText, time_of};
+use super::re2;
 use crate::policy::schedule::zone_named;
 use crate::policy::selector::network;
 
@@ -39,7 +40,23 @@ pub(super) type Unusable = (String, String);
 impl Constant {
     /// A regular expression.
     pub(super) fn pattern(text: &str) -> Result<Self, Unusable> {
-        let built = RegexBuilder::new(text).size_limit(MAX_PATTERN).nest_limit(MAX_PATTERN_NESTING).build();
+        let spelled = re2::spelled_out(text, MAX_PATTERN_NESTING).map_err(|foreign| {
+            let (message, help) = match foreign {
+                re2::Foreign::ClassOperation => (
+                    "patterns have no operations of classes",
+                    "write the class without `&&`, `--` or `~~`; a `&` or `-` that is meant is written `\\&`, `\\-`",
+                ),
+                re2::Foreign::WordEdge => (
+                    "patterns have no starts or ends of words",
+                    "write `\\b` for an edge of a word; a `<`, `>` or `{` that is meant is written `<`, `>`, `\\{`",
+                ),
+            };
+            (message.to_owned(), help.to_owned())
+        })?;
+        // What is spelled out lies deeper than what was written, which was not too deep.
+        let deeper = if spelled == text { 0 } else { re2::NESTING };
+        let nesting = MAX_PATTERN_NESTING + deeper;
+        let built = RegexBuilder::new(&spelled).size_limit(MAX_PATTERN).nest_limit(nesting).build();
         built.map(Self::Pattern).map_err(|why| match why {
             regex::Error::CompiledTooBig(_) => {
                 ("this pattern is too large".to_owned(), "repeat less, or compare with a list".to_owned())

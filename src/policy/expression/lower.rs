@@ -288,18 +288,24 @@ fn budget(id: u64) -> IdedExpr {
 
 /// Whether `holds` is true of a node or of any below it.
 pub(super) fn any(node: &IdedExpr, holds: &mut dyn FnMut(&IdedExpr) -> bool) -> bool {
-    holds(node)
-        || match &node.expr {
-            Expr::Call(call) => call.args.iter().chain(call.target.as_deref()).any(|node| any(node, holds)),
-            Expr::Comprehension(loops) => [&loops.iter_range, &loops.loop_cond, &loops.loop_step, &loops.result]
-                .into_iter()
-                .any(|node| any(node, holds)),
-            Expr::List(list) => list.elements.iter().any(|node| any(node, holds)),
-            Expr::Map(map) => map.entries.iter().any(|entry| match &entry.expr {
-                EntryExpr::MapEntry(entry) => any(&entry.key, holds) || any(&entry.value, holds),
-                EntryExpr::StructField(field) => any(&field.value, holds),
-            }),
-            Expr::Select(select) => any(&select.operand, holds),
-            Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => false,
+    holds(node) || parts(node).any(|node| any(node, holds))
+}
+
+/// What a node is made of.
+pub(super) fn parts(node: &IdedExpr) -> impl Iterator<Item = &IdedExpr> {
+    let mut parts: Vec<&IdedExpr> = Vec::new();
+    match &node.expr {
+        Expr::Call(call) => parts.extend(call.args.iter().chain(call.target.as_deref())),
+        Expr::Comprehension(loops) => {
+            parts.extend([&loops.iter_range, &loops.loop_cond, &loops.loop_step, &loops.result]);
         }
+        Expr::List(list) => parts.extend(&list.elements),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => parts.extend([&entry.key, &entry.value]),
+            EntryExpr::StructField(field) => parts.push(&field.value),
+        }),
+        Expr::Select(select) => parts.push(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+    parts.into_iter()
 }

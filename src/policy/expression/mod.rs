@@ -23,6 +23,7 @@ mod named_check;
 mod outcome;
 mod place;
 mod plain;
+mod re2;
 mod scan;
 mod scope;
 mod seen;

@@ -68,6 +68,7 @@ fn with_view_at<T>(now: Timestamp, claims: &str, look: impl FnOnce(&View<'_>) ->
         scheme: Scheme::Https,
         tls: Some(&tls),
         headers: &headers,
+        has_content: false,
     };
     let (named, truths) = (Named::default(), Truths::unknown(0));
     let definitions = Definitions { named: &named, truths: &truths };

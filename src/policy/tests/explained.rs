@@ -261,6 +261,7 @@ impl Asked {
             scheme: Scheme::Https,
             tls: None,
             headers: no_headers(),
+            has_content: false,
         })
     }
 }

@@ -31,6 +31,7 @@ fn verdict(policy: &Policy, who: Option<&Prepared>, ask: &Ask<'_>) -> (String, O
         scheme: Scheme::Https,
         tls: None,
         headers: no_headers(),
+        has_content: false,
     };
     let now = Timestamp::from_millis(ask.now.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let observed = policy.observe(&request, who, now);
@@ -363,6 +364,20 @@ fn p02_a_condition_of_the_path_denies_paths_with_two_readings_and_is_warned_of()
 }
 
 #[test]
+fn what_only_observing_rules_would_send_denies_nobody() {
+    let rules = |mode: &str| {
+        let headers = "headers = { X-View = \"${request.params.view}\", X-Path = \"${request.path}\" }";
+        two_hosts(&format!(
+            "[[rules]]\nname = \"new\"\npaths = \"/new/**\"\n{mode}\n{headers}\n[[rules]]\nname = \"all\"\n"
+        ))
+    };
+    let twice = Ask { target: "/old?view=1&view=2", ..ASK };
+    let decided = |policy: &Policy| ask(policy, Some(&known(policy, "{}")), &twice);
+    assert_eq!(decided(&rules("mode = \"observe\"")), "allow all");
+    assert!(decided(&rules("")).contains("query_ambiguous"), "{}", decided(&rules("")));
+}
+
+#[test]
 fn s08_a_condition_on_headers_alone_is_warned_of() {
     let told = |allow: &str| {
         let text = format!(
@@ -377,4 +392,9 @@ fn s08_a_condition_on_headers_alone_is_warned_of() {
     assert!(told("request.headers['user-agent'].contains('Mozilla') && 'staff' in user.groups").is_empty());
     let by_hand = told("user.email.endsWith('@gmr.example')");
     assert!(matches!(by_hand.as_slice(), [message] if message.contains("nobody verified")), "{by_hand:?}");
+    // In what applications are told too.
+    let in_a_header = told(
+        "'staff' in user.groups\"\nheaders = { X-Role = \"${user.email.endsWith('@gmr.example') ? 'STAFF' : 'GUEST'}\" }\n#",
+    );
+    assert!(matches!(in_a_header.as_slice(), [message] if message.contains("nobody verified")), "{in_a_header:?}");
 }

@@ -30,6 +30,19 @@ fn every_bad_policy_gives_all_its_errors_with_their_places() {
 }
 
 #[test]
+fn a_file_that_is_no_toml_costs_one_copy_and_has_its_first_mistakes_told() {
+    let text = "= 1\n".repeat(1000);
+    let include = "include = [\"shared.toml\"]\n[app]\n";
+    for (policy, shared) in [(text.as_str(), ""), (include, text.as_str())] {
+        let (_, report) = definitions::compiled(policy, &[("shared.toml", shared)]);
+        let findings = report.findings().iter().filter(|finding| finding.message.contains("no TOML"));
+        let files: Vec<_> = findings.filter_map(|finding| finding.place.as_ref()).map(|(file, _)| file).collect();
+        assert_eq!(files.len(), 21, "{:#?}", errors(&report).get(..30));
+        assert!(files.iter().all(|file| Arc::ptr_eq(file, files[0])), "each has a copy of the text");
+    }
+}
+
+#[test]
 fn every_key_of_the_reference_is_read() {
     for (_, text) in files("good").into_iter().chain(files("bad")) {
         let _ = definitions::compiled(&text, &[BAD_SHARED]);

@@ -72,7 +72,10 @@ pub static RATE: Table = Table::new(
         Key::required(
             "per",
             Kind::Words(&[
-                Word::new("address", "each address by itself; IPv6 addresses by their first 64 bits"),
+                Word::new(
+                    "address",
+                    "each address by itself; IPv6 addresses by their first 64 bits, behind NAT64 (`64:ff9b::/96`) by the IPv4 address",
+                ),
                 Word::new(
                     "person",
                     "each person, in all their sessions and with all their tokens; where nobody is known, each address",

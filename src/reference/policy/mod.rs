@@ -33,6 +33,7 @@ pub const CLAIMS_AT: &str = "docs/policy.md#claims-that-do-not-come";
 const APP_AT: &str = "docs/policy.md#app";
 const SPELLINGS_AT: &str = "docs/policy.md#paths-that-servers-read-differently";
 const FORGED_AT: &str = "docs/policy.md#headers-that-clients-must-not-send";
+const CONNECTIONS_AT: &str = "docs/policy.md#connections-to-the-application";
 const LOGIN_AT: &str = "docs/policy.md#login-and-session";
 const BEARER_AT: &str = "docs/policy.md#bearer";
 const HEADERS_AT: &str = "docs/policy.md#headers";
@@ -180,6 +181,17 @@ pub static APP: Table = Table::new(
         .by_default("\"strip\"")
         .see(FORGED_AT),
         Key::optional(
+            "keep_alive",
+            Kind::Words(&[
+                Word::new("always", "all but those with a body that their method has no use for"),
+                Word::new("without_body", "those without a body"),
+                Word::new("never", "none"),
+            ]),
+            "Which requests leave their [connection to the application](#connections-to-the-application) for others.",
+        )
+        .by_default("\"always\"")
+        .see(CONNECTIONS_AT),
+        Key::optional(
             "host",
             Kind::Text("`\"keep\"`, `\"upstream\"` or host name"),
             "What it sees as `Host`: `\"keep\"` what the browser asked for, `\"upstream\"` its own address, or any name.",
@@ -203,7 +215,8 @@ pub static APP_TIMEOUTS: Table = Table::new(
     "How long is waited for the application.",
     &[
         Key::optional("connect", Kind::TIME, "To connect, TLS included.").by_default("\"5s\""),
-        Key::optional("first_byte", Kind::TIME, "From the request to the head of the answer.").by_default("\"60s\""),
+        Key::optional("first_byte", Kind::TIME, "From the last byte of the request to the head of the answer.")
+            .by_default("\"60s\""),
         Key::optional("stall", Kind::TIME, "Silence within an answer.").by_default("\"5m\""),
     ],
 );

@@ -61,8 +61,9 @@ pub(super) fn write(head: &Parts, length: Option<u64>, asked: &Asked, now: u64, 
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let keeps = asked.keeps && framing != Framing::UntilClose && !switches;
     write_status(head, asked.version, into);
-    // Such a length speaks of a body that is not sent.
-    let keeps_length = asked.to_head || head.status == StatusCode::NOT_MODIFIED;
+    // Such a length speaks of a body that is not sent; with a 204 none does (RFC 9110 section 8.6).
+    let may_speak = head.status != StatusCode::NO_CONTENT;
+    let keeps_length = may_speak && (asked.to_head || head.status == StatusCode::NOT_MODIFIED);
     let spelling = head.extensions.get::<Arc<Spelling>>().map(|spelling| &**spelling);
     let (mut has_length, mut has_date) = (false, false);
     for (name, value) in &head.headers {
@@ -84,7 +85,9 @@ pub(super) fn write(head: &Parts, length: Option<u64>, asked: &Asked, now: u64, 
     match (framing, length) {
         (Framing::Chunked, _) => into.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         (Framing::Length(length), _) => write_length(length, into),
-        (Framing::Nothing, Some(length @ 1..)) if asked.to_head && !has_length => write_length(length, into),
+        (Framing::Nothing, Some(length @ 1..)) if asked.to_head && may_speak && !has_length => {
+            write_length(length, into)
+        }
         (Framing::Nothing | Framing::UntilClose, _) => {}
     }
     match (keeps, asked.version) {
@@ -208,6 +211,8 @@ mod tests {
             assert_eq!(keeps, framing != Framing::UntilClose);
             assert!(text.ends_with("\r\n\r\n") && text.matches("date: ").count() == 1);
         }
+        let to_head = by(&Method::HEAD, Version::HTTP_11);
+        assert_eq!(lines(&written(204, &own, Some(7), &to_head).0), ["x-a: 1", "x-a: 2"]);
         assert_eq!(lines(&written(200, &[], Some(7), &by(&Method::HEAD, Version::HTTP_11)).0), ["content-length: 7"]);
         assert!(lines(&written(200, &[], None, &by(&Method::HEAD, Version::HTTP_11)).0).is_empty());
     }

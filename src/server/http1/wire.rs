@@ -39,6 +39,8 @@ pub(super) struct Wire<S> {
     /// Whether somebody may still read it, or holds what was read of it.
     wanted: bool,
     broken: bool,
+    /// Whether the client has left in the middle of a body.
+    left: bool,
     /// What is to be written before more of the body is read: the client waits for it.
     go_on: &'static [u8],
     /// Whoever waits for the body's end.
@@ -61,6 +63,7 @@ impl<S> Shared<S> {
             number: 0,
             wanted: false,
             broken: false,
+            left: false,
             go_on: b"",
             waiting: None,
             blocked: false,
@@ -98,12 +101,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.read.bytes.is_empty() {
             // Nobody holds a part of the last head any more, so its room is used again.
             self.read.make_room();
-        } else {
-            self.watch.read();
         }
         loop {
             if let Some(arrived) = self.heads.take(&mut self.read.bytes)? {
                 return Poll::Ready(Ok(Some(arrived)));
+            }
+            // Empty lines begin no request, wherever they are cut.
+            if !matches!(*self.read.bytes, [] | [b'\r']) {
+                self.watch.begins_head();
             }
             let between = self.read.bytes.is_empty();
             match self.poll_more(context) {
@@ -124,6 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Ready when the client has left while it is answered. What it sends meanwhile is the next request's; of that no more is read than
     /// what comes at once.
     pub(super) fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.left {
+            return Poll::Ready(());
+        }
         if !self.body.is_done() || !self.read.bytes.is_empty() {
             return Poll::Pending;
         }
@@ -176,14 +184,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             // An answer that waits to be written says the rest of what was begun, too.
             if !self.blocked && ready!(self.poll_go_on(context)).is_err() {
-                return self.break_off();
+                return self.leave();
             }
             self.read.expect(self.body.expected());
             match ready!(self.poll_more(context)) {
                 Ok(1..) => self.forget_go_on(),
-                Ok(0) | Err(_) => return self.break_off(),
+                Ok(0) | Err(_) => return self.leave(),
             }
         }
+    }
+
+    fn leave(&mut self) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.left = true;
+        self.break_off()
     }
 
     fn break_off(&mut self) -> Poll<Option<Result<Bytes, BodyError>>> {
@@ -224,7 +237,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         };
         let more = more?;
         if more > 0 {
-            self.watch.read();
             self.watch.is_between(false);
         }
         Poll::Ready(Ok(more))

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::TlsShown;
 use super::failure::Failure;
-use super::{TlsShown, client};
+use crate::certificate::Certificate;
 use crate::gateway::TlsConnection;
 use crate::http::HostName;
 use crate::policy::{TlsFacts, TlsVersion};
@@ -25,7 +28,9 @@ pub(in super::super) struct Accepted {
 
 /// Drives the handshake to its end.
 pub(in super::super) async fn accept(shown: &TlsShown, stream: TcpStream) -> Result<Accepted, Failure> {
-    let stream = Box::new(shown.acceptor().accept(stream).await.map_err(|error| Failure::of(&error))?);
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(|error| Failure::of(&error))?;
+    let settings = shown.settings.settings(hello.client_hello().cipher_suites());
+    let stream = Box::new(hello.into_stream(settings).await.map_err(|error| Failure::of(&error))?);
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     let facts = facts(shown, session)?;
@@ -36,7 +41,7 @@ fn facts(shown: &TlsShown, session: &ServerConnection) -> Result<TlsConnection, 
     let version = version(session.protocol_version()).ok_or(Failure::Version)?;
     let shown_by_client = session.peer_certificates().and_then(|chain| chain.first());
     let client = match shown_by_client {
-        Some(certificate) => Some(Arc::new(client::facts(certificate).ok_or(Failure::CertificateInvalid)?)),
+        Some(certificate) => Some(Arc::new(Certificate::of_client(certificate).ok_or(Failure::CertificateInvalid)?)),
         None => None,
     };
     let name = session.server_name().and_then(|name| HostName::parse(name).ok());

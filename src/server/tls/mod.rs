@@ -1,14 +1,14 @@
 //! TLS towards clients: rustls with aws-lc-rs, versions 1.2 and 1.3, h2 and http/1.1.
 //!
-//! Post-quantum key exchange is preferred (X25519MLKEM768). There are no settings for suites: rustls offers only sound ones, and has neither
-//! compression nor renegotiation. A [`Front`] holds what a listener shows at the moment; a reload puts another one there, and connections
+//! Post-quantum key exchange is preferred (X25519MLKEM768). There are no settings for suites: rustls offers only sound ones ([`suites`] tells in
+//! which order), and has neither compression nor renegotiation. A [`Front`] holds what a listener shows at the moment; a reload puts another one there, and connections
 //! that are open go on with theirs.
 //!
 //! Trust boundary: the wire. Specification: RFC 8446, RFC 5246, RFC 7301 (ALPN), RFC 6066 section 3 (SNI).
 
-mod client;
 mod failure;
 mod handshake;
+mod suites;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +18,11 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Certificates, Listener, ServerTls};
+use crate::config::{self, Certificates, Dated, Listener, ServerTls};
 use crate::gateway::ListenerRules;
 use crate::http::HostName;
-use client::Readable;
+use suites::ByOffer;
 
 pub(super) use failure::{Failure, Failures};
 pub(super) use handshake::{Accepted, accept};
@@ -51,10 +50,12 @@ pub struct Shown {
 
 /// The TLS of a listener.
 pub(super) struct TlsShown {
-    config: Arc<ServerConfig>,
+    settings: Arc<ByOffer>,
     certificates: Arc<Certificates>,
     asks_clients: bool,
     digest: [u8; 32],
+    names: [u8; 32],
+    dated: Arc<[Dated]>,
 }
 
 impl Front {
@@ -66,6 +67,22 @@ impl Front {
     /// Prepares what it is to show after a reload. What has not changed is kept, with the keys of its session tickets.
     pub fn prepare(&self, listener: &Listener) -> Result<Shown, TlsSetupError> {
         Shown::new(listener, Some(&self.0.load()))
+    }
+
+    /// Prepares the TLS alone, for a listener that has no settings of its own until the next start; what else is true for it stays.
+    pub fn prepare_tls(&self, tls: &ServerTls) -> Result<Shown, TlsSetupError> {
+        let now = self.0.load();
+        Ok(Shown { rules: Arc::clone(&now.rules), tls: Some(TlsShown::renew(now.tls.as_ref(), tls)?) })
+    }
+
+    /// Whether what it shows was read from files that were called the same, each for the same purpose.
+    pub fn is_written_as(&self, tls: &ServerTls) -> bool {
+        self.0.load().tls.as_ref().is_some_and(|shown| shown.names == tls.names)
+    }
+
+    /// What it shows that has an end.
+    pub fn dated(&self) -> Arc<[Dated]> {
+        self.0.load().tls.as_ref().map(|shown| Arc::clone(&shown.dated)).unwrap_or_default()
     }
 
     /// Shows this from now on; connections that are open go on as they are.
@@ -81,54 +98,68 @@ impl Front {
 impl Shown {
     fn new(listener: &Listener, before: Option<&Self>) -> Result<Self, TlsSetupError> {
         let before = before.and_then(|before| before.tls.as_ref());
-        let tls = listener.tls.as_ref().map(|tls| match before.filter(|before| before.digest == tls.digest) {
-            Some(before) => Ok(before.same()),
-            None => TlsShown::new(tls),
-        });
+        let tls = listener.tls.as_ref().map(|tls| TlsShown::renew(before, tls));
         Ok(Self { rules: Arc::new(ListenerRules::new(listener)), tls: tls.transpose()? })
     }
 }
 
 impl TlsShown {
+    /// What was shown before, where nothing of it has changed.
+    fn renew(before: Option<&Self>, tls: &ServerTls) -> Result<Self, TlsSetupError> {
+        match before.filter(|before| before.digest == tls.digest) {
+            Some(before) => Ok(before.same(tls)),
+            None => Self::new(tls),
+        }
+    }
+
     fn new(tls: &ServerTls) -> Result<Self, TlsSetupError> {
         Ok(Self {
-            config: server_config(tls)?,
+            settings: Arc::new(settings(tls)?),
             certificates: Arc::clone(&tls.certificates),
             asks_clients: tls.client.is_some(),
             digest: tls.digest,
+            names: tls.names,
+            dated: config::dated_of(tls).into(),
         })
     }
 
-    fn same(&self) -> Self {
-        let (config, certificates) = (Arc::clone(&self.config), Arc::clone(&self.certificates));
-        Self { config, certificates, ..*self }
-    }
-
-    fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
+    fn same(&self, tls: &ServerTls) -> Self {
+        let (settings, certificates) = (Arc::clone(&self.settings), Arc::clone(&self.certificates));
+        Self { settings, certificates, names: tls.names, dated: config::dated_of(tls).into(), ..*self }
     }
 }
 
 /// The settings of one listener, shared by all workers so that a session ticket of one is good at another.
-fn server_config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsSetupError> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+fn settings(tls: &ServerTls) -> Result<ByOffer, TlsSetupError> {
+    let mut usual = server_config(tls, false)?;
+    let mut chacha20 = server_config(tls, true)?;
+    if tls.client.is_some() {
+        // A resumed session would bring back a certificate that was verified some time ago, and is not looked at again: it may have been
+        // revoked or have run out since. So every connection is a full handshake.
+        for config in [&mut usual, &mut chacha20] {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+    } else {
+        usual.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsSetupError)?;
+        chacha20.ticketer = Arc::clone(&usual.ticketer);
+        chacha20.session_storage = Arc::clone(&usual.session_storage);
+    }
+    Ok(ByOffer { usual: Arc::new(usual), chacha20: Arc::new(chacha20) })
+}
+
+fn server_config(tls: &ServerTls, chacha20_first: bool) -> Result<ServerConfig, TlsSetupError> {
+    let builder = ServerConfig::builder_with_provider(suites::provider(chacha20_first))
         .with_safe_default_protocol_versions()
         .map_err(TlsSetupError)?;
     let builder = match &tls.client {
         None => builder.with_no_client_auth(),
-        Some(client) => builder.with_client_cert_verifier(Arc::new(Readable::new(Arc::clone(&client.verifier)))),
+        Some(client) => builder.with_client_cert_verifier(Arc::clone(&client.verifier)),
     };
     let mut config = builder.with_cert_resolver(Arc::new(ByName(Arc::clone(&tls.certificates))));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    if tls.client.is_some() {
-        // A resumed session would bring back a certificate that was verified some time ago, and is not looked at again: it may have been
-        // revoked or have run out since. So every connection is a full handshake.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-    } else {
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsSetupError)?;
-    }
-    Ok(Arc::new(config))
+    config.ignore_client_order = true;
+    Ok(config)
 }
 
 /// Shows the certificate for the name that is asked for.

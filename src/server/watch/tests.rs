@@ -1,4 +1,4 @@
-//! When a connection that was asked to end is dropped.
+//! When a connection is asked to end, and when one that was is dropped.
 
 use super::*;
 use crate::server::watchman::Watchman;
@@ -24,13 +24,37 @@ fn after(seconds: u32, watchman: &mut Watchman, watch: &Watch, each: impl Fn(&Wa
 }
 
 #[test]
+fn d05_a_connection_that_is_asked_to_end_again_and_again_has_no_more_time() {
+    for said_something in [true, false] {
+        let watchman = Watchman::new(Timeouts::default());
+        let watch = watchman.watch(Slot::alone());
+        watch.opened(true);
+        if said_something {
+            drop(watch.begin_request());
+        }
+        let (order, silences) = after(3, &mut { watchman }, &watch, Watch::finish);
+        assert_eq!((order, silences), (Order::Drop, vec![]), "{said_something}");
+    }
+}
+
+#[test]
 fn d05_a_connection_that_is_asked_to_end_and_does_nothing_is_dropped_soon() {
     let (mut watchman, watch) = watched(Timeouts::default());
     assert_eq!(after(1, &mut watchman, &watch, |_| {}), (Order::Finish, vec![]));
     assert_eq!(after(2, &mut watchman, &watch, |_| {}), (Order::Drop, vec![]));
-    // What it asks for is not answered any more.
-    let (mut watchman, watch) = watched(Timeouts::default());
-    assert_eq!(after(3, &mut watchman, &watch, Watch::read), (Order::Drop, vec![]));
+}
+
+#[test]
+fn d01_a_connection_on_http_2_without_a_request_is_asked_to_end_when_one_should_have_begun() {
+    let (header, first_byte) = (Duration::from_secs(5), Duration::from_secs(10));
+    let mut watchman = Watchman::new(Timeouts { header, first_byte, ..Timeouts::default() });
+    let watch = watchman.watch(Slot::alone());
+    watch.opened(true);
+    // What it has said of itself, if anything, was no request.
+    assert_eq!(after(10, &mut watchman, &watch, |_| {}), (Order::GoOn, vec![]));
+    assert_eq!(after(1, &mut watchman, &watch, |_| {}), (Order::Finish, vec![Silence::FirstByte]));
+    assert_eq!(after(1, &mut watchman, &watch, |_| {}), (Order::Finish, vec![]));
+    assert_eq!(after(2, &mut watchman, &watch, |_| {}), (Order::Drop, vec![]));
 }
 
 #[test]

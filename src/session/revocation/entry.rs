@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Session, SessionId};
+use super::super::SessionId;
 use crate::clock::Timestamp;
 
 /// The longest word that is kept for showing.
@@ -18,9 +18,16 @@ const MAX_WORD: usize = 320;
 /// Whom something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom<'a> {
-    /// One session of this gateway.
+    /// The session with this root, and whatever else has it.
     Session(&'a SessionId),
-    /// The sessions whose identifier begins like this: what stands in logs. Of a million sessions, one in four thousand such identifiers
+    /// One session of these alone.
+    Branch {
+        /// Its root.
+        root: &'a SessionId,
+        /// Its own identifier.
+        id: &'a SessionId,
+    },
+    /// The sessions whose root begins like this: what stands in logs. Of a million sessions, one in four thousand such identifiers
     /// means another one as well.
     ShortId(&'a str),
     /// All sessions that came from one session at the provider.
@@ -64,6 +71,23 @@ pub enum Whom<'a> {
     Name(&'a str),
 }
 
+/// Who gives messages their identifiers: they are unique for one sender only (RFC 7519 section 4.1.7, RFC 8417 section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender<'a> {
+    /// A provider that sends logout tokens.
+    Logout {
+        /// Its issuer.
+        issuer: &'a str,
+    },
+    /// A transmitter of security events.
+    Events {
+        /// Its issuer, which may be another one than the provider's.
+        issuer: &'a str,
+    },
+    /// Okta's event hooks.
+    OktaHook,
+}
+
 /// What an entry is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tag([u8; 16]);
@@ -79,13 +103,18 @@ impl Tag {
         &self.0
     }
 
-    /// The message of this provider with this identifier (`jti`, `uuid`).
-    pub fn message(provider: &str, id: &str) -> Self {
-        Self::of("message", &[provider, id])
+    /// The message with this identifier (`jti`, `uuid`) that came to this provider's sessions from this sender.
+    pub fn message(provider: &str, sender: Sender<'_>, id: &str) -> Self {
+        let (kind, sender) = match sender {
+            Sender::Logout { issuer } => ("logout", issuer),
+            Sender::Events { issuer } => ("events", issuer),
+            Sender::OktaHook => ("okta-hook", ""),
+        };
+        Self::of("message", &[provider, kind, sender, id])
     }
 
     /// What is meant by both.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self::of_bytes([&b"both"[..], &self.0, &other.0])
     }
 
@@ -109,7 +138,8 @@ impl Whom<'_> {
     /// What it is found by.
     pub fn tag(&self) -> Tag {
         match *self {
-            Self::Session(id) => Tag::of("session", &[&id.text()]),
+            Self::Session(root) => Tag::of("session", &[&root.text()]),
+            Self::Branch { root, id } => Tag::of("branch", &[&root.text(), &id.text()]),
             Self::ShortId(short) => Tag::of("short", &[&short.to_ascii_lowercase()]),
             Self::ProviderSession { provider, sid } => Tag::of("sid", &[provider, sid]),
             Self::Person { provider, subject } => Tag::of("person", &[provider, subject]),
@@ -122,7 +152,7 @@ impl Whom<'_> {
 
     const fn kind(&self) -> Kind {
         match self {
-            Self::Session(_) | Self::ShortId(_) => Kind::Session,
+            Self::Session(_) | Self::Branch { .. } | Self::ShortId(_) => Kind::Session,
             Self::ProviderSession { .. } => Kind::ProviderSession,
             Self::Person { .. } | Self::PersonWithoutSid { .. } => Kind::Person,
             Self::GroupPerson { .. } => Kind::Group,
@@ -133,7 +163,8 @@ impl Whom<'_> {
 
     fn words(&self) -> (&str, String) {
         match *self {
-            Self::Session(id) => ("", id.short()),
+            Self::Session(root) => ("", root.short()),
+            Self::Branch { root, id } => ("", format!("{}/{}", root.short(), id.short())),
             Self::ShortId(word) | Self::Name(word) => ("", word.to_owned()),
             Self::ProviderSession { provider, sid } => (provider, sid.to_owned()),
             Self::Person { provider, subject } | Self::PersonWithoutSid { provider, subject } => {
@@ -194,7 +225,7 @@ impl Kinds {
         self.0 & !(1 << Kind::Message as u8) != 0
     }
 
-    const fn have(self, whom: &Whom<'_>) -> bool {
+    pub(super) const fn have(self, whom: &Whom<'_>) -> bool {
         self.0 & 1 << whom.kind() as u8 != 0
     }
 }
@@ -327,86 +358,6 @@ fn cut(word: &str) -> Box<str> {
         end -= 1;
     }
     word.get(..end).unwrap_or_default().into()
-}
-
-/// What an access token says of whoever may be meant.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenMarks<'a> {
-    /// The name of the provider that vouches for it.
-    pub provider: &'a str,
-    /// `sub`, where there is one.
-    pub subject: Option<&'a str>,
-    /// The provider's session, where the token says it.
-    pub sid: Option<&'a str>,
-    /// The e-mail address, where the token says it.
-    pub email: Option<&'a str>,
-    /// What it stands under in logs.
-    pub name: &'a str,
-}
-
-/// How many things one session can be meant by.
-const MARKS: usize = 10;
-
-/// Everything by which one session can be meant.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Marks([Option<Tag>; MARKS]);
-
-impl Marks {
-    /// Those of a session that stands under `name` in logs, at an application of `group`; only as far as something of their kind is in the
-    /// list, because each is a digest.
-    pub(super) fn of(session: &Session, name: &str, group: Option<&str>, kinds: Kinds) -> Self {
-        let (provider, subject) = (&*session.provider, &*session.subject);
-        let short = session.id.short();
-        let at_provider = match session.provider_session.as_deref() {
-            Some(sid) => Whom::ProviderSession { provider, sid },
-            None => Whom::PersonWithoutSid { provider, subject },
-        };
-        let person = Whom::Person { provider, subject };
-        let email = session.claims.text("email");
-        let email_of = |provider| email.map(|email| Whom::Email { provider, email });
-        let email_here = email_of(Some(provider));
-        // What means both is of the kind of the first.
-        let both = |other: &Whom<'_>| kinds.have(&at_provider).then(|| at_provider.tag().and(other.tag()));
-        let one = |whom: &Whom<'_>| kinds.have(whom).then(|| whom.tag());
-        Self([
-            one(&Whom::Session(&session.id)),
-            one(&Whom::ShortId(&short)),
-            one(&at_provider),
-            both(&person),
-            email_here.as_ref().and_then(both),
-            one(&person),
-            one(&Whom::Name(name)),
-            email_of(None).as_ref().and_then(one),
-            email_here.as_ref().and_then(one),
-            group.and_then(|group| one(&Whom::GroupPerson { group, provider, subject })),
-        ])
-    }
-
-    /// Those of an access token.
-    pub(super) fn of_token(token: &TokenMarks<'_>) -> Self {
-        let TokenMarks { provider, subject, sid, email, name } = *token;
-        let at_provider = sid.map(|sid| Whom::ProviderSession { provider, sid }.tag());
-        let person = subject.map(|subject| Whom::Person { provider, subject }.tag());
-        let email_of = |provider| email.map(|email| Whom::Email { provider, email }.tag());
-        let email_here = email_of(Some(provider));
-        let both = |other: Option<Tag>| at_provider.zip(other).map(|(session, other)| session.and(other));
-        Self([
-            at_provider,
-            both(person),
-            both(email_here),
-            person,
-            Some(Whom::Name(name).tag()),
-            email_of(None),
-            email_here,
-            None,
-            None,
-            None,
-        ])
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Tag> {
-        self.0.into_iter().flatten()
-    }
 }
 
 #[cfg(test)]

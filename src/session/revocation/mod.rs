@@ -13,20 +13,23 @@
 mod entry;
 mod keeping;
 mod list;
+mod marks;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Session;
+use super::{Session, SessionId};
 use crate::clock::Timestamp;
 
-pub use entry::{CAUSES, Cause, Effect, Entry, Kind, Tag, TokenMarks, Wanted, Whom};
-use entry::{Kinds, Marks};
+use entry::Kinds;
+pub use entry::{CAUSES, Cause, Effect, Entry, Kind, Sender, Tag, Wanted, Whom};
 pub use keeping::{Done, Keeper, Keeping, Patience};
 use keeping::{Slot, UnderWay, Writing};
 pub use list::Change;
 use list::{Changes, List};
+use marks::Marks;
+pub use marks::TokenMarks;
 
 /// Entries stay at least this long, however short sessions are.
 const LEAST: Duration = Duration::from_secs(24 * 3600);
@@ -126,6 +129,19 @@ impl Revocations {
     /// Whether this message was taken before.
     pub fn knows_message(&self, message: Tag) -> bool {
         self.read().has(message)
+    }
+
+    /// Whether the sessions with this root were ended by it, whenever they began.
+    pub fn has_ended(&self, root: &SessionId) -> bool {
+        let list = self.read();
+        [Whom::Session(root), Whom::ShortId(&root.short())].iter().any(|whom| list.has(whom.tag()))
+    }
+
+    /// Up to when sessions like this one, which stand under `name` in logs, are ended at an application of `group` by when they began. It is
+    /// later than now where a clock was ahead.
+    pub fn end_until(&self, session: &Session, name: &str, group: Option<&str>) -> Option<Timestamp> {
+        let list = self.read();
+        list.ends_until(&Marks::of(session, name, group, list.kinds()))
     }
 
     /// Ends sessions by orders, all at once; an order whose message was taken before is left out.

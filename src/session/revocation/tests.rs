@@ -21,7 +21,10 @@ fn wanted(whom: Whom<'_>, before: Timestamp) -> Vec<Wanted> {
 
 /// That the person ends, by a message.
 fn order(id: &str, seconds: u64) -> Order {
-    Order { wanted: wanted(person("okta", "00u1"), at(seconds)), message: Some(Tag::message("okta", id)) }
+    Order {
+        wanted: wanted(person("okta", "00u1"), at(seconds)),
+        message: Some(Tag::message("okta", Sender::OktaHook, id)),
+    }
 }
 
 fn check(session: &Session, name: &str, revocations: &Revocations) -> Result<(), Effect> {
@@ -35,9 +38,11 @@ fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
     other.claims.insert("email", crate::claims::ClaimValue::Text("grace@gmr.example".into()));
     let mut mine = mine;
     mine.claims.insert("email", crate::claims::ClaimValue::Text("Ada@GMR.example".into()));
-    let short = mine.id.short().to_uppercase();
+    mine.root = SessionId::new();
+    let short = mine.root.short().to_uppercase();
     for (whom, word) in [
-        (Whom::Session(&mine.id), mine.id.short()),
+        (Whom::Session(&mine.root), mine.root.short()),
+        (Whom::Branch { root: &mine.root, id: &mine.id }, format!("{}/{}", mine.root.short(), mine.id.short())),
         (Whom::ShortId(&short), short.clone()),
         (Whom::ProviderSession { provider: "okta", sid: "sid-1" }, "sid-1".into()),
         (person("okta", "00u1"), "00u1".into()),
@@ -58,7 +63,8 @@ fn l04_each_way_to_mean_a_session_means_it_and_nobody_else() {
 
 #[test]
 fn l04_what_means_somebody_else_ends_nothing() {
-    let mine = session(NOW);
+    let mine = Session { root: SessionId::new(), ..session(NOW) };
+    let beside = SessionId::new();
     for whom in [
         Whom::ProviderSession { provider: "idp", sid: "sid-1" },
         Whom::ProviderSession { provider: "okta", sid: "sid-" },
@@ -70,6 +76,9 @@ fn l04_what_means_somebody_else_ends_nothing() {
         Whom::Name("00u1"),
         Whom::Email { provider: None, email: "" },
         Whom::ShortId(""),
+        Whom::Branch { root: &mine.root, id: &beside },
+        Whom::Branch { root: &beside, id: &mine.id },
+        Whom::Session(&mine.id),
     ] {
         let revocations = Revocations::default();
         let _ = revocations.revoke(wanted(whom, at(5)), at(5));
@@ -89,6 +98,25 @@ fn l04_only_what_began_by_then_is_ended_but_a_session_by_its_own_id_always() {
     assert_eq!(check(&later, "ada", &revocations), Ok(()));
     let _ = revocations.revoke(wanted(Whom::Session(&later.id), at(3)), at(20));
     assert_eq!(check(&later, "ada", &revocations), Err(Effect::Ended));
+}
+
+#[test]
+fn l04_c11_up_to_when_new_sessions_are_ended_goes_by_what_means_them_by_their_beginning() {
+    let revocations = Revocations::default();
+    let mine = session(NOW);
+    let until = || revocations.end_until(&mine, "ada", Some("intranet"));
+    let _ = revocations.revoke(wanted(Whom::Session(&mine.root), at(90)), at(1));
+    let _ = revocations.revoke(wanted(person("okta", "00u2"), at(90)), at(1));
+    assert_eq!((until(), revocations.has_ended(&mine.root)), (None, true));
+    let group = Whom::GroupPerson { group: "intranet", provider: "okta", subject: "00u1" };
+    for (whom, seconds, found) in [(person("okta", "00u1"), 5, 5), (Whom::Name("ada"), 9, 9), (group, 7, 9)] {
+        let _ = revocations.revoke(wanted(whom, at(seconds)), at(1));
+        assert_eq!(until(), Some(at(found)));
+    }
+    let other = SessionId::new();
+    assert!(!revocations.has_ended(&other));
+    let _ = revocations.revoke(wanted(Whom::ShortId(&other.short()), at(1)), at(1));
+    assert!(revocations.has_ended(&other), "by what stands in logs");
 }
 
 #[test]

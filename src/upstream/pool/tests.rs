@@ -73,6 +73,14 @@ async fn d03_a_target_has_so_many_connections_and_one_more_is_busy() {
     }
     assert_eq!(pool.open(&target).await.err(), Some(UpstreamError::Busy));
     assert_eq!(counts(&pool, &target), Some((MAX_OPEN, 0)), "what is refused is not counted");
+    // Who must have a new one takes the place of an idle one.
+    pool.targets.lock().unwrap().get_mut(&target.id).unwrap().open -= 1;
+    let (lease, _first) = opened(&pool, &listener, &target).await;
+    lease.give_back();
+    assert_eq!(counts(&pool, &target), Some((MAX_OPEN, 1)));
+    let (_lease, _second) = opened(&pool, &listener, &target).await;
+    assert_eq!(counts(&pool, &target), Some((MAX_OPEN, 0)));
+    assert_eq!(pool.open(&target).await.err(), Some(UpstreamError::Busy));
     let (other_listener, other) = server().await;
     let (_lease, _server) = opened(&pool, &other_listener, &other).await;
     assert_eq!(counts(&pool, &other), Some((1, 0)), "each target by itself");
@@ -139,6 +147,13 @@ async fn h07_what_a_tls_session_did_not_take_may_be_on_the_wire() {
     let (listener, target) = server().await;
     let (lease, _server) = opened(&pool, &listener, &target).await;
     assert!(lease.is_exact());
-    let gone = Lease { connection: None, reused: true, target: target.id, counted: false, pool: Arc::clone(&pool) };
+    let gone = Lease {
+        connection: None,
+        reused: true,
+        target: target.id,
+        counted: false,
+        last: false,
+        pool: Arc::clone(&pool),
+    };
     assert!(!gone.is_exact());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lychgate::crypto::Secret;
-use lychgate::oidc::{Provider, ProviderSettings, TokenError};
+use lychgate::oidc::{Provider, ProviderSettings, Questioner, TokenError};
 use lychgate::policy::{Bearer, TokenForm};
 use serde_json::{Value, json};
 
@@ -143,6 +143,47 @@ const HOSTILE: &[Case] = &[
     ),
     ("of another kind", "RFC 7662 2.2: token_type", |says| says["token_type"] = "DPoP".into(), 401, "token_not_access"),
     ("a refresh token", "RFC 7662 4", |says| says["token_type"] = "refresh_token".into(), 401, "token_not_access"),
+    (
+        "a refresh token by Ory Hydra",
+        "RFC 7662 4",
+        |says| says["token_use"] = "refresh_token".into(),
+        401,
+        "token_not_access",
+    ),
+    (
+        "a refresh token by OpenIddict",
+        "RFC 7662 4",
+        |says| says["token_usage"] = "refresh_token".into(),
+        401,
+        "token_not_access",
+    ),
+    ("a refresh token by Keycloak", "RFC 7662 4", |says| says["typ"] = "Refresh".into(), 401, "token_not_access"),
+    ("an offline token by Keycloak", "RFC 7662 4", |says| says["typ"] = "Offline".into(), 401, "token_not_access"),
+    ("an ID token by Keycloak", "RFC 8725 3.12", |says| says["typ"] = "ID".into(), 401, "token_not_access"),
+    ("an ID token by its use", "RFC 8725 3.12", |says| says["token_use"] = "id".into(), 401, "token_not_access"),
+    ("a use that is a list", "RFC 8725 3.12", |says| says["token_use"] = json!(["access"]), 401, "token_not_access"),
+    (
+        "one use of two",
+        "RFC 8725 3.12",
+        |says| (says["typ"], says["token_use"]) = (json!("Bearer"), json!("id")),
+        401,
+        "token_not_access",
+    ),
+    (
+        "an ID token, or a refresh token by authentik",
+        "OIDC Core 2",
+        |says| (says["nonce"], says["at_hash"]) = (json!("n"), json!("h")),
+        401,
+        "token_not_access",
+    ),
+    (
+        "an ID token typed as any JWT",
+        "OIDC Core 2",
+        |says| (says["typ"], says["at_hash"]) = (json!("JWT"), json!("h")),
+        401,
+        "token_not_access",
+    ),
+    ("a logout token", "RFC 8417 2.2", |says| says["events"] = json!({}), 401, "token_not_access"),
     ("bound to a key", "RFC 9449 7.1", |says| says["cnf"] = json!({"jkt": "x"}), 401, "token_bound"),
     ("of another client", "the policy's clients", |says| says["client_id"] = "other".into(), 401, "token_client"),
     ("sub a list", "RFC 7662 2.2", |says| says["sub"] = json!(["ada-7"]), 401, "token_subject"),
@@ -171,6 +212,49 @@ async fn answers_that_are_not_for_this_application_accept_nothing() {
 }
 
 #[tokio::test]
+async fn access_tokens_are_accepted_however_providers_say_so_or_say_nothing() {
+    let api = api(active()).await;
+    for (provider, said) in [
+        ("Ory Hydra", json!({"token_use": "access_token"})),
+        ("Cognito, by its name", json!({"token_use": "access"})),
+        ("OpenIddict", json!({"token_usage": "access_token"})),
+        ("Keycloak, with a nonce", json!({"typ": "Bearer", "nonce": "n"})),
+        ("RFC 9068", json!({"typ": "at+jwt"})),
+        ("RFC 9068, the long type", json!({"typ": "application/at+jwt", "nonce": "n"})),
+        ("what is in any header", json!({"typ": "JWT"})),
+        ("Duende", json!({"token_type": "access_token"})),
+        ("without case", json!({"token_type": "bearer"})),
+        ("null", json!({"token_type": null, "token_use": null, "typ": null, "nonce": null})),
+        ("RFC 8693", json!({"token_use": "urn:ietf:params:oauth:token-type:access_token"})),
+    ] {
+        let mut says = active();
+        says.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        answers(&api, says);
+        api.clock.advance(Duration::from_secs(31));
+        assert_eq!(api.bearer("/", TOKEN).await.status, 200, "{provider}");
+    }
+    // Doorkeeper and others leave out what RFC 7662 lets them; authentik does, and has the login's nonce.
+    for nonce in [json!(null), json!("n")] {
+        let mut says = active();
+        says["nonce"] = nonce.clone();
+        says.as_object_mut().unwrap().remove("token_type");
+        answers(&api, says);
+        api.clock.advance(Duration::from_secs(31));
+        assert_eq!(api.bearer("/", TOKEN).await.status, 200, "{nonce}");
+    }
+}
+
+#[tokio::test]
+async fn c11_a_token_that_was_accepted_while_the_clock_was_ahead_is_asked_about_again() {
+    let api = api(active()).await;
+    assert_eq!(api.bearer("/", TOKEN).await.status, 200);
+    answers(&api, json!({"active": false}));
+    api.clock.set_back(Duration::from_secs(3600));
+    assert_refused(&api.bearer("/", TOKEN).await, 401, "invalid_token", "withdrawn");
+    assert_eq!(questions(&api), 2);
+}
+
+#[tokio::test]
 async fn r16_a_provider_that_does_not_answer_makes_no_token_bad() {
     let api = api(active()).await;
     for (name, answer) in [
@@ -188,6 +272,17 @@ async fn r16_a_provider_that_does_not_answer_makes_no_token_bad() {
     assert!(api.application.seen().is_empty());
     api.provider.script().introspection_answer = Answer::Normal;
     assert_eq!(api.bearer("/", TOKEN).await.status, 200, "a failure was remembered");
+}
+
+/// Whoever counts nothing.
+struct Nobody;
+
+impl Questioner for Nobody {
+    fn asks(&self) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn asked_for_nothing(&self) {}
 }
 
 #[tokio::test]
@@ -212,6 +307,6 @@ async fn r16_a_provider_that_never_answers_is_waited_for_no_longer_than_its_limi
         cache: Duration::from_secs(30),
         forward: false,
     };
-    let outcome = crate::harness::soon(party.accept(TOKEN, &terms)).await;
+    let outcome = crate::harness::soon(party.accept(TOKEN, &terms, &Nobody)).await;
     assert_eq!(outcome.err(), Some(TokenError::Unavailable));
 }

@@ -46,12 +46,35 @@ async fn l04_tokens_of_whoever_is_named_are_refused_and_those_of_others_are_not(
                 false => assert_eq!(reply.status.as_u16(), 200, "{body}"),
             }
         }
-        // What is issued afterwards is good.
-        api.clock.advance(Duration::from_secs(1));
+        // What is issued afterwards is good, as soon as it is sure that it was.
+        api.clock.advance(Duration::from_secs(61));
         assert_eq!(api.bearer("/", &api.token(claims.clone())).await.status.as_u16(), 200, "{body}");
         let log = api.gateway.stop().await;
         assert_eq!(log.iter().filter(|line| line["reason"] == "token_revoked").count(), if refused { 2 } else { 0 });
     }
+}
+
+#[tokio::test]
+async fn l04_c11_a_token_of_a_clock_that_is_ahead_does_not_escape_what_ends_its_person_meanwhile() {
+    let api = Api::new("").await;
+    let ahead = |seconds: i64, id: &str| {
+        let now = api.claims()["iat"].as_i64().unwrap();
+        api.token(json!({"iat": now + seconds, "exp": now + 300, "jti": id}))
+    };
+    // `clock_skew` is a minute: the clock of the provider may be so much ahead.
+    let (known, unknown) = (ahead(50, "t-1"), ahead(50, "t-2"));
+    assert_eq!(api.bearer("/", &known).await.status.as_u16(), 200);
+    api.clock.advance(Duration::from_secs(20));
+    revoke(&api, json!({"provider": "idp", "subject": "ada-7"})).await;
+    // Nor when that moment has come.
+    for seconds in [0, 40] {
+        api.clock.advance(Duration::from_secs(seconds));
+        assert_refused(&api.bearer("/", &known).await, 401, "invalid_token", "seen before");
+        assert_refused(&api.bearer("/", &unknown).await, 401, "invalid_token", "not seen before");
+    }
+    // What may have been issued before is asked for once more; what cannot is good.
+    assert_refused(&api.bearer("/", &ahead(20, "t-3")).await, 401, "invalid_token", "sixty seconds after");
+    assert_eq!(api.bearer("/", &ahead(21, "t-4")).await.status.as_u16(), 200);
 }
 
 #[tokio::test]

@@ -43,6 +43,22 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
+    /// Status, fields and body, without the time and with `…` for what is drawn for each answer (identifiers, tokens, sealed texts): every run
+    /// of twenty or more letters of base64url.
+    pub(crate) fn without_what_is_drawn(&self) -> String {
+        let fields = self.headers.iter().filter(|(name, _)| *name != "date");
+        let fields: String = fields.map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
+        let all = format!("{}\n{fields}\n{}", self.status, self.text());
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        let mut out = String::new();
+        for part in all.split_inclusive(|letter| !is_letter(letter)) {
+            let run = part.trim_end_matches(|letter| !is_letter(letter));
+            out.push_str(if run.len() < 20 { run } else { "…" });
+            out.push_str(&part[run.len()..]);
+        }
+        out
+    }
+
     /// The one value of a field.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())

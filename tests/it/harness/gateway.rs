@@ -1,10 +1,12 @@
 //! The whole gateway in process: port 0, a clock that the test moves, its access log in memory.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use lychgate::app::{Options, Plan, Running};
 use lychgate::clock::{Clock, ManualClock, Timestamp};
@@ -181,9 +183,33 @@ impl Setup {
             revocations: self.revocations,
             ..Options::default()
         };
+        no_thread_panics();
         let running = plan.start(options).unwrap_or_else(|error| panic!("{error}"));
         TestGateway { running: Some(running), log, folder: self.folder }
     }
+}
+
+/// Ends the whole run when a thread of a gateway panics: a task that dies there is else seen by nobody, as its runtime goes on.
+fn no_thread_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            tell(panic);
+            let thread = std::thread::current();
+            let ours = |name: &str| name.starts_with("worker-") || name == "control" || name == "access-log";
+            if thread.name().is_some_and(ours) && !is_h2s_count(panic) {
+                // Not by print: what a test prints is kept until it ends.
+                let _ = writeln!(std::io::stderr(), "a thread of a gateway panicked: {panic}");
+                std::process::abort();
+            }
+        }));
+    });
+}
+
+/// h2 asserts where it is debugged, and only there, that a connection has no stream when it is dropped; one that is cut off has some.
+fn is_h2s_count(panic: &PanicHookInfo<'_>) -> bool {
+    panic.location().is_some_and(|at| at.file().contains("/h2-") && at.file().ends_with("/proto/streams/counts.rs"))
 }
 
 /// Lines before the first table belong to the top of the file.

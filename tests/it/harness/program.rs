@@ -18,6 +18,24 @@ pub(crate) fn lychgate(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same with limits of open files, the one in force and the one that it may be raised to.
+pub(crate) fn lychgate_with_files((soft, hard): (u32, u32), arguments: &[&str]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    let limited = "ulimit -Sn \"$0\" && ulimit -Hn \"$1\" && shift && exec \"$@\"";
+    command.args(["-c", limited, &soft.to_string(), &hard.to_string(), env!("CARGO_BIN_EXE_lychgate")]);
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// The same on what is as good as a full disk: no file may become longer than so many blocks of 512 bytes.
+pub(crate) fn lychgate_with_blocks(most: u32, arguments: &[&str]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    let limited = "trap '' XFSZ && ulimit -f \"$0\" && exec \"$@\"";
+    command.args(["-c", limited, &most.to_string(), env!("CARGO_BIN_EXE_lychgate")]);
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
 /// Runs a command that ends by itself: its exit code, standard output and standard error.
 pub(crate) fn ended(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -76,7 +94,11 @@ impl Program {
 
     /// `lychgate` with these arguments, left to run.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let mut command = lychgate(arguments);
+        Self::spawn(lychgate(arguments))
+    }
+
+    /// Left to run, whatever it needs set.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (Arc::<Said>::default(), Arc::<Said>::default());
         let readers = vec![out.listen(child.stdout.take().unwrap()), err.listen(child.stderr.take().unwrap())];
@@ -93,6 +115,22 @@ impl Program {
         let said = self.err.wait_for(|said| said.lines().any(|line| line.contains(" listening address=")));
         let (_, rest) = said.split_once(" listening address=").unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// The admin listener's address, once the program listens.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let has = |said: &str| said.lines().any(|line| line.contains(" admin listener: "));
+        let said = self.err.wait_for(has);
+        let (_, rest) = said.rsplit_once(" address=").unwrap();
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many files it may have open: the limit in force, and the one that it may be raised to.
+    pub(crate) fn most_files(&self) -> (u32, u32) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut both = line.split_whitespace().map(|limit| limit.parse().unwrap());
+        (both.next().unwrap(), both.next().unwrap())
     }
 
     /// How much of its memory is resident, in bytes, by the kernel's count.

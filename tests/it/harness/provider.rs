@@ -170,6 +170,8 @@ pub(crate) struct Script {
     pub(crate) client_key: Option<ClientPublicKey>,
     /// Only pushed requests are taken.
     pub(crate) pushed_only: bool,
+    /// The redirect addresses that are registered for the client; empty for any.
+    pub(crate) redirect_uris: Vec<String>,
 }
 
 /// One request that the provider got.
@@ -528,6 +530,10 @@ impl Shared {
         }
         let mut back = Url::parse(get("redirect_uri")).map_err(|_| "redirect_uri is no URL")?;
         let script = self.script.lock().unwrap();
+        let is_registered = script.redirect_uris.iter().any(|known| known == get("redirect_uri"));
+        if !is_registered && !script.redirect_uris.is_empty() {
+            return Err("redirect_uri is not registered");
+        }
         let mut answer = back.query_pairs_mut();
         answer.append_pair("state", get("state"));
         match script.response_issuer.as_deref() {

@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
 };
-use rcgen::{KeyUsagePurpose, RevokedCertParams, SerialNumber};
+use rcgen::{
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -39,14 +41,40 @@ impl Authority {
 
     /// An authority of this name.
     pub(crate) fn named(name: &str) -> Self {
+        Self::valid(name, &[(1975, 4096)])
+    }
+
+    /// An authority with one key and a certificate for each of these spans, from the beginning of a year to that of another.
+    pub(crate) fn valid(name: &str, years: &[(i32, i32)]) -> Self {
         let key = KeyPair::generate().unwrap();
+        let mut params = Self::params(name);
+        let pem = years.iter().map(|span| {
+            (params.not_before, params.not_after) =
+                (rcgen::date_time_ymd(span.0, 1, 1), rcgen::date_time_ymd(span.1, 1, 1));
+            params.self_signed(&key).unwrap().pem()
+        });
+        let pem = pem.collect();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// An authority that this one has certified with the number 4, from the beginning of a year to that of another.
+    pub(crate) fn under(&self, name: &str, years: (i32, i32)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = Self::params(name);
+        params.serial_number = Some(SerialNumber::from(4));
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(years.0, 1, 1), rcgen::date_time_ymd(years.1, 1, 1));
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        params
     }
 
     /// Certifies a server of this name or address.
@@ -61,9 +89,14 @@ impl Authority {
         Certified { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// The list of certificates that are revoked, by their serial numbers.
+    /// The list of certificates that are revoked, by their serial numbers; made in 2020, good until this year.
     pub(crate) fn revoke(&self, serials: &[u64], year: i32) -> String {
-        let at = rcgen::date_time_ymd(2020, 1, 1);
+        self.revoke_some(serials, (2020, year), None)
+    }
+
+    /// The same, made in the first year and good until the second, for a part of all certificates.
+    pub(crate) fn revoke_some(&self, serials: &[u64], years: (i32, i32), part: Option<CrlScope>) -> String {
+        let at = rcgen::date_time_ymd(years.0, 1, 1);
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: at,
@@ -72,9 +105,12 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: at,
-            next_update: rcgen::date_time_ymd(year, 1, 1),
+            next_update: rcgen::date_time_ymd(years.1, 1, 1),
             crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
+            issuing_distribution_point: part.map(|part| CrlIssuingDistributionPoint {
+                distribution_point: CrlDistributionPoint { uris: vec!["http://crl.example/part.crl".to_owned()] },
+                scope: Some(part),
+            }),
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
@@ -84,7 +120,7 @@ impl Authority {
     /// A client that trusts this authority alone.
     pub(crate) fn client(&self) -> TlsClient<'_> {
         let versions = rustls::ALL_VERSIONS;
-        TlsClient { authority: self, shows: None, protocols: &[], versions, says_name: true, kept: None }
+        TlsClient { authority: self, shows: None, protocols: &[], versions, suites: &[], says_name: true, kept: None }
     }
 
     /// Connects as a client that trusts this authority alone and offers these protocols.
@@ -123,6 +159,8 @@ pub(crate) struct TlsClient<'a> {
     shows: Option<&'a Certified>,
     protocols: &'a [&'a str],
     versions: &'a [&'static SupportedProtocolVersion],
+    /// None is rustls' own order.
+    suites: &'a [SupportedCipherSuite],
     says_name: bool,
     /// The one configuration of all its connections, without which nothing is resumed.
     kept: Option<Arc<OnceLock<Arc<ClientConfig>>>>,
@@ -142,6 +180,11 @@ impl<'a> TlsClient<'a> {
     /// Speaks only this version.
     pub(crate) fn version(self, version: &'a [&'static SupportedProtocolVersion]) -> Self {
         Self { versions: version, ..self }
+    }
+
+    /// Offers these suites, in this order.
+    pub(crate) fn suites(self, suites: &'a [SupportedCipherSuite]) -> Self {
+        Self { suites, ..self }
     }
 
     /// Does not say for which host the connection is.
@@ -169,7 +212,11 @@ impl<'a> TlsClient<'a> {
     fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !self.suites.is_empty() {
+            provider.cipher_suites = self.suites.to_vec();
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(self.versions)
             .unwrap()
             .with_root_certificates(roots);
@@ -195,7 +242,8 @@ impl Certified {
     }
 
     fn read(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        (vec![self.der()], PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<_, _>>();
+        (chain.unwrap(), PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
     }
 
     /// A server that shows this certificate.

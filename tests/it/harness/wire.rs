@@ -120,7 +120,17 @@ impl WireReply {
 
 impl Wire {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::connected(TcpStream::connect(address).await.unwrap(), address)
+    }
+
+    /// The same, for which the kernel reads about so many bytes ahead, however busy the machine is.
+    pub(crate) async fn connect_with_room(address: SocketAddr, bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        Self::connected(socket.connect(address).await.unwrap(), address)
+    }
+
+    fn connected(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
         let ports = Some((stream.local_addr().unwrap().port(), address.port()));
         Self { ports, ..Self::over(stream) }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lychgate::crypto::Secret;
 use lychgate::oidc::{ClientAuth, Limits, ProviderSettings};
+use serde_json::Value;
 
 use super::{Pair, TokenCase, says_400, set};
-use crate::harness::keys::Signing;
+use crate::harness::keys::{KEYS, Signing};
 use crate::harness::provider::{Answer, CLIENT_SECRET, Claim, value};
 
 #[tokio::test]
@@ -233,4 +234,17 @@ async fn r05_signed_userinfo_adds_claims_too() {
         s.userinfo = vec![Claim::Remove("iss"), Claim::Remove("aud")];
     });
     assert_eq!(pair.refusal().await, "signed in");
+}
+
+#[tokio::test]
+async fn r14_userinfo_by_a_key_that_is_not_known_yet_is_verified_with_it() {
+    let rsa: Vec<Value> = KEYS.jwks().into_iter().filter(|key| key["kid"] == "rsa").collect();
+    let pair = Pair::with(|settings| settings.userinfo = true, |s| s.jwks = Some(rsa)).await;
+    pair.play(|s| {
+        s.jwks = None;
+        s.userinfo_signed = Some(Signing::Es256);
+    });
+    let signed_in = pair.sign_in().await.ok().unwrap();
+    assert_eq!(signed_in.claims.text("department"), Some("archives"));
+    assert_eq!(pair.fake.requests("/jwks").len(), 2);
 }

@@ -63,7 +63,9 @@ async fn r13_what_was_asked_of_the_login_is_checked_in_the_new_id_token() {
         ("nothing said", vec![Claim::Remove("acr")], "acr_not_reached"),
         ("a list", set("acr", json!(["phr"])), "acr_not_reached"),
         ("authenticated in time", vec![Claim::At("auth_time", -600)], "signed in"),
+        ("authenticated in time by what clocks may be apart", vec![Claim::At("auth_time", -660)], "signed in"),
         ("authenticated too long ago", vec![Claim::At("auth_time", -661)], "authentication_too_old"),
+        ("authenticated now by a clock that is ahead", vec![Claim::At("auth_time", 60)], "signed in"),
         ("authenticated in the future", vec![Claim::At("auth_time", 61)], "authentication_too_old"),
         ("no auth_time", vec![Claim::Remove("auth_time")], "auth_time_missing"),
     ];

@@ -1,7 +1,7 @@
 //! Applications that answer before they have taken the request: what is still sent belongs to that request alone, and it counts as one for as
 //! long as it is under way (H05, D01, D03, L04).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::floods::Door;
 use super::{Plan, Site, anonymous, site};
@@ -256,4 +256,48 @@ async fn h06_an_answer_is_silent_when_its_upload_is_not_taken_any_more() {
     soon(async { while client.send(&much).await.is_ok() {} }).await;
     drop(client);
     assert_eq!(site.log().await[0]["reason"], "upstream_broke_off");
+}
+
+#[tokio::test]
+async fn h06_an_upload_that_fails_behind_the_head_of_its_answer_ends_both() {
+    let settings = "[timeouts]\nbody_stall = \"500ms\"\n[limits]\nbody = \"10KiB\"\n";
+    let app = "timeouts = { stall = \"1h\" }";
+    let large = format!("{:x}\r\n{}\r\n", 11 << 10, "x".repeat(11 << 10));
+    for (sent, reason) in [
+        (None, "request_broken"),
+        (Some("no length of a chunk\r\n"), "request_broken"),
+        (Some(&*large), "request_too_large"),
+        (Some(""), "request_stalled"),
+    ] {
+        let application = RawApplication::start().await;
+        let upstream = format!("\"{}\"", application.url());
+        let site = Plan { upstream: &upstream, app, settings, ..Plan::default() }.start().await;
+        let (mut client, mut upstream) = headed(&site, &application, "1\r\nx\r\n").await;
+        let began = Instant::now();
+        match sent {
+            Some(sent) => client.send(sent).await.unwrap(),
+            None => drop(client),
+        }
+        soon(upstream.rest()).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(if sent.is_none() { 1 } else { 5 }), "{reason}: {took:?}");
+        let log = site.log().await;
+        assert_eq!((&log[0]["reason"], &log[0]["complete"]), (&reason.into(), &false.into()), "{log:#?}");
+    }
+}
+
+#[tokio::test]
+async fn h06_an_error_page_that_comes_when_its_upload_has_failed_arrives() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { stall = \"1h\" }");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let (mut client, mut upstream) = headed(&site, &application, "1\r\nx\r\n").await;
+    client.send("no length of a chunk\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    upstream.send("no").await.unwrap();
+    assert_eq!(soon(client.bytes()).await, b"no");
+    // The connection had half a request.
+    soon(upstream.rest()).await;
+    let log = site.log().await;
+    assert_eq!((&log[0]["reason"], &log[0]["complete"]), (&"request_broken".into(), &true.into()), "{log:#?}");
 }

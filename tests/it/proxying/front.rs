@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{IDENTITY, Plan, Site};
 use crate::harness::application::Application;
+use crate::harness::frames::{HEADERS, frame, frames, head, opening};
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::tls::Authority;
@@ -252,18 +253,22 @@ async fn d01_a_handshake_that_does_not_go_on_is_ended() {
 #[tokio::test]
 async fn d01_http2_that_does_not_begin_is_ended() {
     let application = Application::start(IDENTITY).await;
-    for (which, said) in [
-        ("first_byte", &b""[..]),
-        ("header", b"PRI * HTTP/2.0\r\n\r\nS"),
-        // The preface and empty settings, and then never a request.
-        ("header", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+    let (site, authority) = secure(&application.url(), &timeouts("first_byte")).await;
+    // The preface and empty settings, and then never a request; a part of one.
+    let (begun, part) = (opening(), frame(HEADERS, 0, 1, &head("GET", "/public/x")));
+    for (said, goes_away) in [
+        (&b""[..], false),
+        (b"PRI * HTTP/2.0\r\n\r\nS", false),
+        (&begun, true),
+        (&[begun.as_slice(), &part].concat(), true),
     ] {
-        let (site, authority) = secure(&application.url(), &timeouts(which)).await;
         let mut stream = authority.connect(site.gateway.address(), HOST, &["h2"]).await;
         stream.write_all(said).await.unwrap();
         let mut rest = Vec::new();
         let _ = soon(stream.read_to_end(&mut rest)).await;
+        assert_eq!(frames(&rest).iter().find_map(|frame| frame.goes_away()), goes_away.then_some(0), "{said:?}");
     }
+    assert!(site.metrics().await.contains("lychgate_connections_timed_out_total{reason=\"first_byte\"} 4"));
 }
 
 #[tokio::test]

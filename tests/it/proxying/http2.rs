@@ -80,6 +80,72 @@ async fn h02_what_asks_for_a_tunnel_or_names_no_host_soundly_is_refused_over_htt
 }
 
 #[tokio::test]
+async fn h02_a_tunnel_that_is_asked_for_with_a_length_takes_nothing_else_along_over_http2() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), "").await;
+    let mut client = Wire::over(door.connect().await);
+    let request = |stream, block: &[u8]| frame(HEADERS, END_HEADERS | END_STREAM, stream, block);
+    client.send([opening(), request(1, &head("GET", "/public/x"))].concat()).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    let tunnel = |length: &[u8]| {
+        fields(&[(":method", b"CONNECT"), (":authority", b"app.localhost:443"), ("content-length", length)])
+    };
+    let tunnels = [3, 5, 7].map(|stream| frame(HEADERS, END_HEADERS, stream, &tunnel(b"5")));
+    client.send(tunnels.concat()).await.unwrap();
+    let mut read = Vec::new();
+    let mut until = async |enough: &dyn Fn(&[Frame]) -> bool| {
+        while !enough(&frames(&read)) {
+            let more = soon(client.bytes()).await;
+            assert!(!more.is_empty(), "the connection ended");
+            read.extend(more);
+        }
+    };
+    until(&|all| [3, 5, 7].iter().all(|of| all.iter().any(|frame| frame.kind == RST_STREAM && frame.stream == *of)))
+        .await;
+    upstream.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    until(&|all| all.iter().any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0)).await;
+    // A client that says goodbye is let go all the same.
+    client.send(frame(GOAWAY, 0, 0, &[0; 8])).await.unwrap();
+    soon(client.rest()).await;
+    let log = door.site.log().await;
+    let tunnels: Vec<_> = log.iter().filter(|line| line["reason"] == "method_unsupported").collect();
+    assert_eq!((log.len(), tunnels.len()), (4, 3), "{log:#?}");
+    assert!(tunnels.iter().all(|line| line["protocol"] == "HTTP/2" && line["status"] == 400));
+}
+
+#[tokio::test]
+async fn h02_h03_s08_a_blank_around_a_value_and_a_foreign_scheme_are_refused_over_http2() {
+    let application = Application::start(IDENTITY).await;
+    let door = Door::open(&application.url(), "").await;
+    let of = |scheme: &'static str, value: &'static str| {
+        fields(&[
+            (":method", b"GET"),
+            (":scheme", scheme.as_bytes()),
+            (":path", b"/public/x"),
+            (":authority", HOST.as_bytes()),
+            ("accept-language", value.as_bytes()),
+        ])
+    };
+    for (scheme, value) in [
+        ("https", " delete"),
+        ("https", "delete "),
+        ("https", " "),
+        ("https", "\tdelete"),
+        ("https", "delete\t"),
+        ("ftp", "x"),
+        ("javascript", "x"),
+    ] {
+        let told = ask(&door, &of(scheme, value)).await;
+        assert!(told.kind != HEADERS || told.payload[0] == BAD, "{scheme} {value:?}: {told:?}");
+    }
+    assert_eq!(application.seen().len(), 0);
+    for (scheme, value) in [("https", "delete"), ("http", ""), ("https", "a b")] {
+        assert_eq!(ask(&door, &of(scheme, value)).await.payload[0], OK, "{scheme} {value:?}");
+    }
+}
+
+#[tokio::test]
 async fn h03_fields_of_a_connection_and_control_bytes_reach_nobody_over_http2() {
     let application = Application::start(IDENTITY).await;
     let door = Door::open(&application.url(), "").await;
@@ -103,12 +169,17 @@ async fn h03_fields_of_a_connection_and_control_bytes_reach_nobody_over_http2() 
         ("", b"b"),
         (":path", b"/admin/x"),
     ];
+    let (mut resets, mut ends) = (0, 0);
     for (name, value) in cases {
         let block = [head("GET", "/public/x"), fields(&[(name, value)])].concat();
         let told = ask(&door, &block).await;
-        let is_bad = told.kind == HEADERS && told.payload[0] == BAD;
-        assert!(is_bad || told.kind != HEADERS, "{name:?}: {value:?}: {told:?}");
+        match told.kind {
+            RST_STREAM => resets += 1,
+            GOAWAY => ends += 1,
+            _ => panic!("{name:?}: {value:?}: {told:?}"),
+        }
     }
+    door.site.refused(&[("head_unreadable", resets), ("http2_malformed", ends)]).await;
     // What is in doubt there alone is no more than text here.
     let block = [head("GET", "/public/x"), fields(&[("te", b"trailers"), ("x-a", b"b\tc")])].concat();
     let refused = application.seen().len();

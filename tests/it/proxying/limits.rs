@@ -1,8 +1,8 @@
 //! How much a client may send, and how long it and the application are waited for (D01, D03).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{IDENTITY, Plan, anonymous};
+use super::{IDENTITY, Plan, Site, anonymous};
 use crate::harness::application::Application;
 use crate::harness::gateway::HOST;
 use crate::harness::soon;
@@ -33,10 +33,9 @@ async fn d03_a_head_that_is_too_large_gets_431() {
     let within = "Accept: a\r\n".repeat(10);
     assert_eq!(site.ask(anonymous("GET /public/x", &within, "")).await.status, 200);
     assert_eq!(application.seen().len(), 1);
-    let log = site.gateway.stop().await;
-    let unread: Vec<_> = log.iter().filter(|line| line["reason"] == "head_too_large").collect();
-    assert_eq!(unread.len(), 3, "{log:#?}");
-    assert!(unread.iter().all(|line| line["status"] == 431 && line["decision"] == "refused"));
+    let log = site.refused(&[("head_too_large", 3)]).await;
+    let mut unread = log.iter().filter(|line| line["reason"] == "head_too_large");
+    assert!(unread.all(|line| line["status"] == 431 && line["decision"] == "refused"));
 }
 
 #[tokio::test]
@@ -62,8 +61,7 @@ async fn d03_a_body_that_is_too_large_gets_413_however_it_is_framed() {
     assert!(application.seen().iter().all(|seen| seen.body.len() <= 1024), "at most a part, never answered as whole");
     let whole = site.ask(anonymous("POST /public/x", "Content-Length: 1024\r\n", &data[..1024])).await;
     assert_eq!((whole.status, application.last().body.len()), (200, 1024));
-    let log = site.log().await;
-    assert_eq!(log.iter().filter(|line| line["reason"] == "request_too_large").count(), 4);
+    site.refused(&[("request_too_large", 4)]).await;
 }
 
 #[tokio::test]
@@ -136,6 +134,11 @@ async fn until_closed(which: &str, bytes: &str) -> Vec<u8> {
     let application = Application::start(IDENTITY).await;
     let upstream = format!("\"{}\"", application.url());
     let site = Plan { upstream: &upstream, settings: &timeouts(which), ..Plan::default() }.start().await;
+    rest(&site, bytes).await
+}
+
+/// What comes back for `bytes` until the gateway closes.
+async fn rest(site: &Site, bytes: &str) -> Vec<u8> {
     let mut client = site.connect().await;
     client.send(bytes).await.unwrap();
     soon(client.rest()).await
@@ -174,8 +177,12 @@ async fn d01_an_idle_connection_is_closed() {
 #[tokio::test]
 async fn d01_a_body_that_does_not_come_gets_408() {
     for (fields, part) in [("Content-Length: 10\r\n", "half"), ("Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\n")] {
-        let answer = until_closed("body_stall", &anonymous("POST /public/x", fields, part)).await;
+        let application = Application::start(IDENTITY).await;
+        let upstream = format!("\"{}\"", application.url());
+        let site = Plan { upstream: &upstream, settings: &timeouts("body_stall"), ..Plan::default() }.start().await;
+        let answer = rest(&site, &anonymous("POST /public/x", fields, part)).await;
         assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+        site.refused(&[("request_stalled", 1)]).await;
     }
 }
 
@@ -207,9 +214,10 @@ async fn d01_a_client_that_does_not_read_is_left() {
 async fn d01_an_application_that_does_not_answer_gets_504() {
     for method in ["GET", "POST"] {
         let application = RawApplication::start().await;
-        let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { first_byte = \"300ms\" }");
+        let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { first_byte = \"1s\" }");
         let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
         let mut client = site.connect().await;
+        let began = Instant::now();
         let fields = if method == "POST" { "Content-Length: 4\r\nAccept: application/json\r\n" } else { "" };
         client
             .send(anonymous(&format!("{method} /public/x"), fields, if method == "POST" { "data" } else { "" }))
@@ -217,6 +225,8 @@ async fn d01_an_application_that_does_not_answer_gets_504() {
             .unwrap();
         let mut upstream = soon(application.accept()).await;
         assert_eq!(soon(client.reply(false)).await.unwrap().status, 504);
+        let took = began.elapsed();
+        assert!((Duration::from_secs(1)..Duration::from_millis(1700)).contains(&took), "{method}: {took:?}");
         soon(upstream.request()).await.unwrap();
         assert_eq!(soon(upstream.rest()).await, b"", "given up");
         assert_eq!(site.log().await[0]["reason"], "upstream_timeout");
@@ -242,6 +252,24 @@ async fn d01_an_upload_that_moves_is_not_an_application_that_does_not_answer() {
     assert_eq!(soon(upstream.chunk()).await, None);
     upstream.send("HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert_eq!(soon(client.reply(false)).await.unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn d01_an_application_has_its_time_from_the_last_byte_of_an_upload_and_no_longer() {
+    let application = RawApplication::start().await;
+    let (upstream, app) = (format!("\"{}\"", application.url()), "timeouts = { first_byte = \"1s\" }");
+    let site = Plan { upstream: &upstream, app, ..Plan::default() }.start().await;
+    let mut client = site.connect().await;
+    client.send(anonymous("POST /public/x", "Transfer-Encoding: chunked\r\n", "1\r\nx\r\n")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request_head()).await.unwrap();
+    // The last byte comes shortly after the first limit would have begun anew.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let last = Instant::now();
+    client.send("1\r\nx\r\n0\r\n\r\n").await.unwrap();
+    assert_eq!(soon(client.reply(false)).await.unwrap().status, 504);
+    let took = last.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_millis(1700)).contains(&took), "{took:?}");
 }
 
 #[tokio::test]

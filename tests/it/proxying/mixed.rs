@@ -15,10 +15,10 @@ const CONNECTIONS: usize = 80;
 const SMUGGLED: &str = "GET /public/smuggled HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
 /// Numbers that look random (Knuth's linear congruential generator).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }

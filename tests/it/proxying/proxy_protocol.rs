@@ -154,6 +154,18 @@ async fn s05_without_a_sound_header_nothing_is_answered() {
 }
 
 #[tokio::test]
+async fn s05_a_health_check_that_resets_its_connection_is_no_header_that_is_missing() {
+    let application = Application::start(IDENTITY).await;
+    let site = site(&application, TRUSTED).await;
+    for _ in 0..20 {
+        let stream = tokio::net::TcpStream::connect(site.gateway.address()).await.unwrap();
+        stream.set_zero_linger().unwrap();
+    }
+    soon(async { while !turned_away(&site, "proxy_silent").await {} }).await;
+    assert!(!turned_away(&site, "proxy_header").await);
+}
+
+#[tokio::test]
 async fn d01_a_header_that_does_not_come_is_waited_for_only_so_long() {
     let application = Application::start(IDENTITY).await;
     let settings = format!("{TRUSTED}[timeouts]\nhandshake = \"300ms\"\n");

@@ -7,8 +7,10 @@ use super::limits::timeouts;
 use super::{IDENTITY, Plan, Site, anonymous, site};
 use crate::harness::application::Application;
 use crate::harness::frames::{
-    END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, frames, head, opening,
+    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, fields, frame, frames,
+    head, opening,
 };
+use crate::harness::gateway::HOST;
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 
@@ -42,6 +44,9 @@ async fn d01_each_silence_on_http_1_is_counted_as_what_it_is() {
         ("first_byte", String::new()),
         ("header", "GET /public/x HTTP/1.1\r\nHost: app.loc".to_owned()),
         ("idle", anonymous("GET /public/x", "", "")),
+        // An empty line behind a request begins no other one (RFC 9112 section 2.2).
+        ("idle", anonymous("GET /public/x", "", "\r\n")),
+        ("first_byte", "\r\n\r\n\r".to_owned()),
     ] {
         let upstream = format!("\"{}\"", application.url());
         let site = Plan { upstream: &upstream, settings: &timeouts(which), ..Plan::default() }.start().await;
@@ -64,6 +69,24 @@ async fn d01_a_client_that_takes_nothing_is_counted() {
     let piece = vec![7u8; 1 << 20];
     soon(async { while upstream.send(&piece).await.is_ok() {} }).await;
     is_counted(&site, "write").await;
+}
+
+#[tokio::test]
+async fn d01_little_waits_in_the_kernel_for_a_client_that_reads_nothing() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let mut client = Wire::connect_with_room(site.gateway.address(), 64 << 10).await;
+    client.send(anonymous("GET /public/x", "", "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+    let piece = vec![7u8; 64 << 10];
+    // Until all sockets on the way are full.
+    while tokio::time::timeout(Duration::from_millis(500), upstream.send_some(&piece)).await.is_ok() {}
+    // What the client's own socket has, and not more than a piece and what the kernel was allowed: it is told that there is room
+    // again when half of that has left, however slowly.
+    let waiting = client.waiting();
+    assert!((1..768 << 10).contains(&waiting), "{waiting} bytes");
 }
 
 #[tokio::test]
@@ -201,22 +224,125 @@ async fn d01_a_connection_where_many_answers_lie_ends_though_one_request_goes_on
 }
 
 #[tokio::test]
-async fn d01_an_answer_that_is_taken_byte_by_byte_is_not_silent() {
-    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 12].into())).await;
+async fn d01_an_answer_that_is_taken_by_single_kilobytes_is_not_silent() {
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 12 << 10].into())).await;
     let door = Door::open(&application.url(), &timeouts("body_stall")).await;
     let mut client = Wire::over(door.connect().await);
     let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
-    client.send([opening(), one_byte(), request].concat()).await.unwrap();
+    let kilobyte = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 4, 0]);
+    client.send([opening(), kilobyte, request].concat()).await.unwrap();
     let mut read = Vec::new();
     // Four times as long as it may stand still.
     while !frames(&read).iter().any(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0) {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        client.send(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])).await.unwrap();
+        client.send(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 4, 0])).await.unwrap();
         let more = soon(client.bytes()).await;
         assert!(!more.is_empty());
         read.extend(more);
     }
     assert!(!frames(&read).iter().any(|frame| matches!(frame.kind, GOAWAY | RST_STREAM)));
+    assert!(!door.site.metrics().await.contains("lychgate_connections_timed_out_total{"));
+}
+
+#[tokio::test]
+async fn d01_an_answer_that_is_taken_byte_by_byte_is_taken_back() {
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; 4 << 10].into())).await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    client.send([opening(), one_byte(), request].concat()).await.unwrap();
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    let is_over = |frame: &Frame| matches!(frame.kind, GOAWAY | RST_STREAM);
+    while !frames(&read).iter().any(is_over) && bytes < 4 << 10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if client.send(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])).await.is_err() {
+            break;
+        }
+        let more = soon(client.bytes()).await;
+        if more.is_empty() {
+            break;
+        }
+        read.extend(more);
+        bytes += 1;
+    }
+    assert!(bytes < 1 << 10, "it went on for {bytes} bytes");
+}
+
+/// A form that meets no session, in a stream of its own.
+fn form(stream: u32) -> Vec<u8> {
+    let block = fields(&[
+        (":method", b"POST"),
+        (":scheme", b"https"),
+        (":path", b"/pay"),
+        (":authority", HOST.as_bytes()),
+        ("content-type", b"application/x-www-form-urlencoded"),
+        ("accept", b"text/html"),
+        ("sec-fetch-mode", b"navigate"),
+        ("sec-fetch-site", b"same-origin"),
+    ]);
+    [frame(HEADERS, END_HEADERS, stream, &block), frame(DATA, END_STREAM, stream, &[b'x'; 8 << 10])].concat()
+}
+
+#[tokio::test]
+async fn d01_c13_a_page_with_a_form_that_is_not_taken_gives_its_place_back() {
+    let application = RawApplication::start().await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    let slow = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/public/x"));
+    let forms = [3, 5, 7, 9].map(form).concat();
+    client.send([opening(), one_byte(), slow, forms].concat()).await.unwrap();
+    // It is not answered, and keeps the connection.
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    let mut read = Vec::new();
+    let is_over = |frame: &Frame| frame.kind == GOAWAY;
+    while !frames(&read).iter().any(is_over) {
+        let more = soon(client.bytes()).await;
+        assert!(!more.is_empty(), "the connection goes on");
+        read.extend(more);
+    }
+    let mut other = Wire::over(door.connect().await);
+    other.send([opening(), form(1)].concat()).await.unwrap();
+    let mut read = Vec::new();
+    let is_last = |frame: &Frame| frame.stream == 1 && frame.flags & END_STREAM != 0;
+    while !frames(&read).iter().any(is_last) {
+        let more = soon(other.bytes()).await;
+        assert!(!more.is_empty());
+        read.extend(more);
+    }
+    let page: Vec<u8> =
+        frames(&read).into_iter().filter(|frame| frame.kind == DATA).flat_map(|frame| frame.payload).collect();
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("name=\"token\""), "{page}");
+    drop((client, upstream));
+}
+
+#[tokio::test]
+async fn d01_answers_on_http_2_that_are_all_taken_slowly_are_whole() {
+    const ANSWERS: u32 = 30;
+    const LENGTH: usize = 32 << 10;
+    let application = Application::answering(IDENTITY, |_| http::Response::new(vec![b'x'; LENGTH].into())).await;
+    let door = Door::open(&application.url(), &timeouts("body_stall")).await;
+    let mut client = Wire::over(door.connect().await);
+    // No stream's window is ever shut; that of the connection is what RFC 9113 begins with.
+    let wide = frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]);
+    let ask = |number: u32| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &head("GET", "/public/x"));
+    client.send([opening(), wide, (0..ANSWERS).flat_map(ask).collect()].concat()).await.unwrap();
+    let (mut read, mut taken, mut allowed) = (Vec::new(), 0, 65_535);
+    while taken < ANSWERS as usize * LENGTH {
+        while taken < allowed.min(ANSWERS as usize * LENGTH) {
+            let more = soon(client.bytes()).await;
+            assert!(!more.is_empty(), "{taken} bytes of answers have come");
+            read.extend(more);
+            let all = frames(&read);
+            assert!(!all.iter().any(|frame| matches!(frame.kind, GOAWAY | RST_STREAM)), "after {taken} bytes");
+            taken = all.iter().filter(|frame| frame.kind == DATA).map(|frame| frame.payload.len()).sum();
+        }
+        // The next piece of the same answer comes when all others have had theirs, which takes longer than an answer may stand still.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.send(frame(WINDOW_UPDATE, 0, 0, &(16_u32 << 10).to_be_bytes())).await.unwrap();
+        allowed += 16 << 10;
+    }
     assert!(!door.site.metrics().await.contains("lychgate_connections_timed_out_total{"));
 }
 

@@ -90,6 +90,37 @@ async fn h08_an_upgrade_that_nobody_asked_for_is_a_bad_answer() {
 }
 
 #[tokio::test]
+async fn h08_a_switch_to_a_protocol_that_nobody_asked_for_is_a_bad_answer() {
+    let application = RawApplication::start().await;
+    let site = site(&application.url()).await;
+    let named = [
+        "",
+        "Upgrade: other\r\n",
+        "Upgrade: h2c\r\n",
+        "Upgrade: websocket\r\nUpgrade: other\r\n",
+        "Upgrade: websocket, other\r\n",
+    ];
+    for protocol in named {
+        let mut client = site.connect().await;
+        client.send(anonymous("GET /public/socket", ASKED, "")).await.unwrap();
+        let mut upstream = soon(application.accept()).await;
+        soon(upstream.request()).await.unwrap();
+        upstream.send(format!("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n{protocol}\r\nEARLY")).await.unwrap();
+        let reply = soon(client.reply(false)).await.unwrap();
+        assert_eq!((reply.status, reply.header("upgrade")), (502, None), "{protocol}");
+        assert_eq!(soon(upstream.rest()).await, b"", "that connection is not used again");
+    }
+    let mut client = site.connect().await;
+    client.send(anonymous("GET /public/socket", ASKED, "")).await.unwrap();
+    let mut upstream = soon(application.accept()).await;
+    soon(upstream.request()).await.unwrap();
+    upstream.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n").await.unwrap();
+    assert_eq!(soon(client.head()).await.unwrap().status, 101, "in whatever letters");
+    drop((client, upstream));
+    assert_eq!(site.log().await.iter().filter(|line| line["reason"] == "upstream_invalid").count(), named.len());
+}
+
+#[tokio::test]
 async fn h07_a_connection_is_not_used_again_after_an_upgrade_that_failed() {
     let application = RawApplication::start().await;
     let site = site(&application.url()).await;

@@ -39,9 +39,13 @@ async fn t03_cve_2021_32792_a_kept_form_brings_no_markup_into_its_page() {
         ("origin", &*site.url("")),
         ("content-type", "application/x-www-form-urlencoded; charset=\"><script>alert(4)</script>"),
     ];
-    let address = site.url("/pay?%22%3E%3Cscript%3Ealert(5)%3C/script%3E");
+    // Of all this the page shows the path, in which marks may stand as they are.
+    let address = site.url("/pay'&x?%22%3E%3Cscript%3Ealert(5)%3C/script%3E");
     let page = Browser::new().send(Method::POST, &address, &headers, Bytes::from_static(attack.as_bytes())).await;
     let text = page.text();
+    assert_eq!(page.status.as_u16(), 401);
+    assert!(text.contains("name=\"token\""), "the form is kept: {text}");
+    assert!(text.contains("pay&#x27;&amp;x") && !text.contains("pay'"), "{text}");
     for forbidden in ["<script", "onerror", "<img", "alert(1)", "alert(2)", "alert(3)", "alert(4)"] {
         assert!(!text.contains(forbidden), "{forbidden}: {text}");
     }
@@ -58,12 +62,14 @@ async fn t03_cve_2021_39191_a_login_that_another_site_begins_leads_only_to_us() 
     for target in ["https%3A%2F%2Fevil.example%2F", "%2F%2Fevil.example", "%2F%5Cevil.example", "javascript%3Aalert(1)"]
     {
         for page in ["callback", "sign-in", ""] {
-            for query in [format!("iss={issuer}&target_link_uri={target}"), format!("target_link_uri={target}&for=%2F")]
-            {
-                let url = site.url(&format!("/.lychgate/{page}?{query}&login_hint=ada"));
+            let page = site.url(&format!("/.lychgate/{page}"));
+            for (read, more) in [(format!("iss={issuer}"), ""), (String::new(), "&for=%2F")] {
+                let without = Browser::new().get(&format!("{page}?{read}")).await;
+                let url = format!("{page}?{read}&target_link_uri={target}{more}&login_hint=ada");
                 let mut browser = Browser::new();
                 let reply = browser.get(&url).await;
                 assert_stays(&site, &reply, &url);
+                assert_eq!(reply.without_what_is_drawn(), without.without_what_is_drawn(), "{url}");
                 if reply.location().is_some() {
                     let end = browser.open(&reply.location().unwrap()).await;
                     assert!(end.url.starts_with(&site.url("/")), "{url} ended at {}", end.url);
@@ -82,11 +88,17 @@ async fn t03_cve_2022_23527_signing_out_leads_to_no_other_site() {
     {
         for name in ["logout", "post_logout_redirect_uri", "state", "return_to", "rd"] {
             let mut browser = site.signed_in().await;
-            let url = site.url(&format!("/.lychgate/logout?{name}={target}"));
-            assert_stays(&site, &browser.get(&url).await, &url);
-            let origin = site.url("");
+            let (plain, origin) = (site.url("/.lychgate/logout"), site.url(""));
+            let asked = browser.get(&plain).await.without_what_is_drawn();
+            let ended = browser.clone().post(&plain, "", &[("origin", &origin)]).await.without_what_is_drawn();
+            let mut browser = site.signed_in().await;
+            let url = format!("{plain}?{name}={target}");
+            let reply = browser.get(&url).await;
+            assert_stays(&site, &reply, &url);
+            assert_eq!(reply.without_what_is_drawn(), asked, "{url}");
             let reply = browser.post(&url, &format!("{name}={target}"), &[("origin", &origin)]).await;
             assert_stays(&site, &reply, &url);
+            assert_eq!(reply.without_what_is_drawn(), ended, "{url}");
             let end = browser.open(&reply.location().unwrap_or_else(|| site.url("/.lychgate/signed-out"))).await;
             assert!(end.url.starts_with(&site.url("/.lychgate/signed-out")), "{url} ended at {}", end.url);
         }

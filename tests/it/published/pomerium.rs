@@ -6,12 +6,13 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{ask, cookies};
+use super::{ask, cookies, send};
 use crate::harness::application::Application;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::HOST;
 use crate::harness::provider::value;
 use crate::harness::site::{IDENTITY, Site, policy};
+use crate::harness::wire::Wire;
 
 /// A path was matched to a route twice, by two readings, so that one route's rules let requests into another.
 #[tokio::test]
@@ -69,16 +70,24 @@ async fn t03_cve_2024_47616_what_was_issued_for_one_thing_opens_no_other() {
     assert_eq!(reply.status, StatusCode::BAD_REQUEST, "an ID token ends nobody's session");
     let reply = ask(&site, "GET /mine", &format!("Authorization: Bearer {id_token}\r\n")).await;
     assert_eq!(reply.status, 401, "and signs nobody in");
-    let mut admin = crate::harness::wire::Wire::connect(site.gateway.admin()).await;
+    // The operators' interface is no address of the clients' listener, whatever is shown there.
     let request = "{\"who\": \"ada\"}";
-    let head = format!("{mine}Authorization: Bearer {id_token}\r\nContent-Length: {}\r\n", request.len());
-    admin.send(format!("POST /revocations HTTP/1.1\r\nHost: {HOST}\r\n{head}\r\n{request}")).await.unwrap();
-    assert_ne!(
-        admin.reply(false).await.unwrap().status,
-        200,
-        "what a browser holds is no key to the operators' listener"
-    );
-    assert_eq!(site.status(&mut browser).await, 200);
+    let asked = |shown: &str| {
+        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n{shown}", request.len());
+        format!("POST /revocations HTTP/1.1\r\nHost: {HOST}\r\n{head}\r\n{request}")
+    };
+    let token = format!("Authorization: Bearer {id_token}\r\n");
+    assert_eq!(send(&site, asked(&token)).await.status, 401);
+    // With a session it is a page of the application's, like any other.
+    assert_eq!(send(&site, asked(&mine)).await.status, 200);
+    assert_eq!(site.application.last().target, "/revocations");
+    assert_eq!(site.status(&mut browser).await, 200, "nobody's session was ended");
+    // On their own listener operators are asked for nothing, and what a browser holds changes nothing there.
+    for shown in [token, mine, "Authorization: Bearer wrong\r\n".to_owned(), String::new()] {
+        let mut admin = Wire::connect(site.gateway.admin()).await;
+        admin.send(asked(&shown)).await.unwrap();
+        assert_eq!(admin.reply(false).await.unwrap().status, 200, "{shown}");
+    }
 }
 
 /// Rules went on with the groups of the sign-in, whatever the provider had said since.

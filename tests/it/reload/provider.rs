@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::asked_site;
 use crate::harness::browser::Browser;
-use crate::harness::gateway::provider;
+use crate::harness::gateway::{Setup, clock, provider};
 use crate::harness::provider::{Answer, CLIENT_ID, FakeProvider, Mutation};
 use crate::harness::site::{Site, ada, parameter, policy, with_parameter};
 
@@ -49,6 +49,37 @@ async fn an_unchanged_provider_goes_on_and_others_come_and_go() {
     assert_eq!(discovered(&moved), 1);
     assert_eq!(site.status(&mut browser).await, 401);
     assert_eq!(browser.open(&site.url("/")).await.text(), "hello", "new sessions come from the new one");
+}
+
+#[tokio::test]
+async fn r16_a_provider_that_was_never_known_stays_a_reason_when_its_settings_change() {
+    let clock = clock();
+    let good = provider(&clock).await;
+    let dead = "http://127.0.0.1:1";
+    let setup = Setup::new(&clock).issuer(dead, "").policy("app", &policy("http://127.0.0.1:9"));
+    let gateway = setup.settings("reload = \"signal\"").start_unready();
+    let admin = |path: &str| format!("http://127.0.0.1:{}{path}", gateway.admin().port());
+    let ready = async || Browser::new().get(&admin("/readyz")).await;
+    let reload = async |settings: &str| {
+        gateway.write("lychgate.toml", settings);
+        let reply = Browser::new().fetch(Method::POST, &admin("/reload")).await;
+        assert_eq!(reply.json()["outcome"], "applied", "{}", reply.text());
+    };
+    assert_eq!(ready().await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let settings = gateway.read("lychgate.toml");
+    let moved = settings.replace(dead, "http://127.0.0.1:2");
+    for settings in [&changed(&settings, "clock_skew = \"61s\""), &moved] {
+        reload(settings).await;
+        let reply = ready().await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.text());
+        assert!(reply.json()["reasons"][0].as_str().unwrap().starts_with("provider idp: "), "{}", reply.text());
+    }
+    // Reached at last, and then it is as any other: what changes of it later is no reason.
+    reload(&settings.replace(dead, good.issuer())).await;
+    crate::harness::soon(gateway.running().providers().remove(0).ready()).await;
+    assert_eq!(ready().await.status, StatusCode::OK);
+    reload(&moved).await;
+    assert_eq!(ready().await.status, StatusCode::OK);
 }
 
 /// A site whose sessions are refreshed.

@@ -1,9 +1,12 @@
 //! Changes of files that the gateway notices by itself.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{HOST, Setup, clock};
@@ -87,4 +90,54 @@ async fn a_configmap_that_kubernetes_swaps_is_noticed() {
     }
     program.terminate();
     assert_eq!(program.wait().0, 0);
+}
+
+/// The usual policy with a page that is public in a network which is not this one; up to `networks` it is a policy, too, and more open.
+fn fenced(upstream: &str) -> String {
+    let fenced = "[[rules]]\npaths = [\"/near/**\"]\naccess = \"public\"\nnetworks = [\"192.0.2.0/24\"]\n[[rules]]\n";
+    policy(upstream).replacen("[[rules]]\n", fenced, 1)
+}
+
+/// For longer than files that do not become quiet were ever waited for: nothing is read.
+async fn nothing_is_read(site: &Site) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2500) {
+        assert_ne!(Browser::new().get(&site.url("/near/x")).await.status, StatusCode::OK);
+        assert_eq!(site.policies().await["last_attempt"], serde_json::Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_is_still_being_written_is_not_read_before_it_is_closed() {
+    let site = Site::with(fenced, |setup| setup).await;
+    assert_eq!(Browser::new().get(&site.url("/near/x")).await.status, StatusCode::FOUND);
+    let whole = fenced(&site.application.url()) + "# more\n";
+    let (beginning, rest) = whole.split_at(whole.find("networks").unwrap());
+    // As `generate > policies/app.toml` does, and a copy over a slow line.
+    let mut file = File::create(site.gateway.folder().join("policies/app.toml")).unwrap();
+    file.write_all(beginning.as_bytes()).unwrap();
+    nothing_is_read(&site).await;
+    file.write_all(rest.as_bytes()).unwrap();
+    drop(file);
+    site.version(2).await;
+    assert_ne!(Browser::new().get(&site.url("/near/x")).await.status, StatusCode::OK);
+    assert_eq!(site.sample(r#"lychgate_reloads_total{outcome="applied"}"#).await, Some(1.0));
+    assert_eq!(site.sample(r#"lychgate_reloads_total{outcome="refused"}"#).await, Some(0.0));
+}
+
+#[tokio::test]
+async fn an_operator_who_asks_for_a_reload_does_not_wait_for_a_file_that_is_open() {
+    let site = Site::with(fenced, |setup| setup).await;
+    let whole = fenced(&site.application.url()) + "# more\n";
+    let (beginning, rest) = whole.split_at(whole.find("hosts").unwrap());
+    let mut file = File::create(site.gateway.folder().join("policies/app.toml")).unwrap();
+    file.write_all(beginning.as_bytes()).unwrap();
+    nothing_is_read(&site).await;
+    let asked = Instant::now();
+    let reply = Browser::new().fetch(Method::POST, &site.admin_url("/reload")).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["outcome"]), (422, &"refused".into()), "{}", reply.text());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    file.write_all(rest.as_bytes()).unwrap();
+    drop(file);
+    site.version(2).await;
 }

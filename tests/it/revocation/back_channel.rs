@@ -5,10 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{Site, later, post, site};
+use super::{Site, later, listening, post, site};
+use crate::harness::application::Application;
 use crate::harness::browser::Reply;
+use crate::harness::gateway::{Setup, clock, provider};
 use crate::harness::keys::{KEYS, Signing};
 use crate::harness::provider::{CLIENT_ID, Claim, Mutation};
+use crate::harness::site::{IDENTITY, ada, policy};
 
 const PATH: &str = "/.lychgate/backchannel-logout";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -289,4 +292,24 @@ async fn l06_a_real_token_that_junk_leaves_no_keys_for_is_to_be_sent_again() {
         let log = site.gateway.stop().await;
         assert!(log.iter().any(|line| line["path"] == PATH && line["reason"] == "signal_unavailable"), "{log:#?}");
     }
+}
+
+#[tokio::test]
+async fn l06_what_the_provider_never_signs_with_fetches_no_keys() {
+    let clock = clock();
+    let provider = provider(&clock).await;
+    provider.script().person = ada();
+    provider.script().metadata = vec![("id_token_signing_alg_values_supported".to_owned(), json!(["RS256"]))];
+    let application = Application::start(IDENTITY).await;
+    let setup = Setup::new(&clock).provider(&provider).policy("app", &policy(&application.url()));
+    let site = Site { gateway: listening(setup).start().await, clock, provider, application };
+    let mut browser = site.signed_in().await;
+    for _ in 0..3 {
+        let reply = logout(&site, &Mutation::signed(Signing::Es256)).await;
+        assert_eq!(reply.status.as_u16(), 400, "{}", reply.text());
+    }
+    assert_eq!(site.provider.requests("/jwks").len(), 1);
+    assert_eq!(site.status(&mut browser).await, 200);
+    assert_eq!(logout(&site, &Mutation::default()).await.status.as_u16(), 200);
+    assert_eq!(site.status(&mut browser).await, 401);
 }

@@ -1,8 +1,9 @@
 //! Front-channel logout: OpenID Connect Front-Channel Logout 1.0, sections 2 and 3.
 
-use super::{Site, site};
+use super::okta::Disk;
+use super::{Site, listening, site};
 use crate::harness::browser::Browser;
-use crate::harness::site::parameter;
+use crate::harness::site::{parameter, policy};
 
 const PATH: &str = "/.lychgate/frontchannel-logout";
 
@@ -54,4 +55,19 @@ async fn l05_our_own_cookie_in_the_frame_ends_its_session_for_good() {
     assert_eq!((reply.status.as_u16(), site.status(&mut browser).await), (200, 401));
     site.gateway = site.gateway.restart(&site.clock).await;
     assert_eq!(site.status(&mut browser).await, 401);
+}
+
+#[tokio::test]
+async fn l05_what_could_not_be_written_down_is_no_success_and_counted_as_none() {
+    let site = Site::with(policy, |setup| listening(setup).keeper(Disk::default())).await;
+    let mut browser = site.signed_in().await;
+    let iss = site.provider.issuer().to_owned();
+    let reply = Browser::new().get(&address(&site, &[("iss", &iss), ("sid", "session-1")])).await;
+    assert_eq!(reply.status.as_u16(), 503);
+    let policy = reply.header("content-security-policy").unwrap();
+    assert!(policy.ends_with(&format!("frame-ancestors {iss}")), "{policy}");
+    assert_eq!(site.status(&mut browser).await, 401, "it holds all the same");
+    let metrics = browser.get(&format!("http://{}/metrics", site.gateway.admin())).await.text();
+    let counted = r#"lychgate_signals_total{endpoint="frontchannel_logout",outcome="signal_not_kept"} 1"#;
+    assert!(metrics.contains(counted) && !metrics.contains(r#"outcome="accepted""#), "{metrics}");
 }

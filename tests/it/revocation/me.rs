@@ -4,8 +4,10 @@ use http::Method;
 use serde_json::json;
 
 use super::{later, site};
+use crate::harness::application::Application;
 use crate::harness::browser::Browser;
-use crate::harness::site::Site;
+use crate::harness::gateway::HOST;
+use crate::harness::site::{IDENTITY, Site, policy};
 
 const ME: &str = "/.lychgate/me";
 
@@ -49,6 +51,53 @@ async fn a_person_sees_a_page_and_signs_out_everywhere_with_its_form() {
     let form = format!("token={}&everywhere=1", rest.split('"').next().unwrap());
     let reply = browser.post(&site.url("/.lychgate/logout"), &form, &[("origin", "null")]).await;
     assert_eq!((reply.status.as_u16(), site.status(&mut other).await), (302, 401));
+}
+
+/// The form's hidden token.
+fn token(page: &str) -> &str {
+    page.split_once("name=\"token\" value=\"").unwrap().1.split('"').next().unwrap()
+}
+
+/// An application of the whole host, and one below `/nested` whose sessions last a minute without use.
+async fn two_applications() -> (Site, Application) {
+    let nested = Application::start(IDENTITY).await;
+    let below = policy(&nested.url()).replace("[\"/", "[\"/nested/").replace("\"30m\"", "\"1m\"");
+    let below = below.replace("[login]", "path = \"/nested\"\n[login]");
+    (Site::with(policy, |setup| setup.policy("nested", &below)).await, nested)
+}
+
+#[tokio::test]
+async fn c14_the_forms_of_the_page_work_beside_a_session_of_a_neighbour_that_is_over() {
+    for everywhere in ["", "&everywhere=1"] {
+        let (site, _nested) = two_applications().await;
+        let mut browser = site.signed_in().await;
+        assert_eq!(browser.open(&site.url("/nested/")).await.text(), "hello");
+        site.clock.advance(std::time::Duration::from_secs(63));
+        let mut copy = browser.clone();
+        assert_eq!(site.status(&mut copy).await, 200);
+        let page = browser.get(&site.url(ME)).await.text();
+        let form = format!("token={}{everywhere}", token(&page));
+        let reply = browser.post(&site.url("/.lychgate/logout"), &form, &[("origin", "null")]).await;
+        assert_eq!((reply.status.as_u16(), site.status(&mut copy).await), (302, 401), "{}", reply.text());
+        assert!(browser.cookie_names(HOST).is_empty(), "{:?}", browser.cookie_names(HOST));
+    }
+}
+
+#[tokio::test]
+async fn c14_a_form_that_was_shown_before_the_person_signed_in_at_a_neighbour_still_works() {
+    let (site, _nested) = two_applications().await;
+    let mut browser = site.signed_in().await;
+    let page = browser.get(&site.url("/.lychgate/logout")).await.text();
+    assert_eq!(browser.open(&site.url("/nested/")).await.text(), "hello");
+    let form = format!("token={}", token(&page));
+    let reply = browser.post(&site.url("/.lychgate/logout"), &form, &[("origin", "null")]).await;
+    assert_eq!(reply.status.as_u16(), 302, "{}", reply.text());
+    // The token of somebody else's session is still nobody's.
+    let (mut other, mut own) = (site.signed_in().await, site.signed_in().await);
+    let page = other.get(&site.url("/.lychgate/logout")).await.text();
+    let form = format!("token={}", token(&page));
+    let reply = own.post(&site.url("/.lychgate/logout"), &form, &[("origin", "null")]).await;
+    assert_eq!((reply.status.as_u16(), site.status(&mut own).await), (400, 200));
 }
 
 #[tokio::test]

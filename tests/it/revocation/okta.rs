@@ -41,6 +41,9 @@ async fn l03_the_one_time_question_is_answered_with_the_challenge() {
     let long: &'static str = Box::leak("x".repeat(513).into_boxed_str());
     let reply = browser.send(Method::GET, &site.url(PATH), &ask(long), bytes::Bytes::new()).await;
     assert_eq!(reply.status.as_u16(), 400);
+    let metrics = browser.get(&format!("http://{}/metrics", site.gateway.admin())).await.text();
+    let counted = r#"lychgate_signals_total{endpoint="events_okta",outcome="signal_no_challenge"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
     let without = Site::new().await;
     let reply = browser.send(Method::GET, &without.url(PATH), &ask("a"), bytes::Bytes::new()).await;
     assert_eq!(reply.status.as_u16(), 404);
@@ -121,7 +124,7 @@ fn long_hook() -> Value {
 
 /// A disk that writes nothing until it is told to: what it was asked to write, and what became of it.
 #[derive(Clone, Default)]
-struct Disk(Arc<Mutex<Vec<(usize, Done)>>>);
+pub(super) struct Disk(Arc<Mutex<Vec<(usize, Done)>>>);
 
 impl Keeper for Disk {
     fn has_room(&self) -> bool {

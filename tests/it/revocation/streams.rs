@@ -10,6 +10,7 @@ use crate::harness::site::{ada, policy};
 use crate::harness::soon;
 use crate::harness::wire::{RawApplication, Wire};
 use lychgate::clock::ManualClock;
+use tokio::net::TcpStream;
 use url::form_urlencoded;
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -170,6 +171,58 @@ async fn l04_a_stream_that_never_pauses_is_closed_too() {
     let pouring = tokio::spawn(async move { while application.send("5\r\nhello\r\n").await.is_ok() {} });
     soon(client.rest()).await;
     soon(pouring).await.unwrap();
+}
+
+#[tokio::test]
+async fn l04_a_stream_to_a_client_that_takes_it_slowly_ends_with_the_piece_under_way() {
+    let live = Live::new().await;
+    let (mut client, mut application) = live.stream().await;
+    let pouring = tokio::spawn(async move {
+        let piece = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
+        while application.send(&piece).await.is_ok() {}
+    });
+    // Until the sockets take no more.
+    let mut waiting = 0;
+    soon(async {
+        while waiting == 0 || client.waiting() > waiting {
+            waiting = client.waiting();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    })
+    .await;
+    live.logout().await;
+    let came = soon(client.rest()).await.len();
+    // A piece and the one that was asked for before it had left, each with its framing.
+    assert!(came < waiting + (256 << 10) + 1024, "{came} bytes, of which {waiting} were on their way");
+    soon(pouring).await.unwrap();
+}
+
+#[tokio::test]
+async fn l04_a_request_whose_connection_is_not_there_yet_ends_with_its_session() {
+    // Two connections fill the queue of such a socket, and the next ones are not answered.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut filling = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        filling.push(stream.unwrap());
+    }
+    let live = Live::with(|text| {
+        let servers = text.lines().find(|line| line.starts_with("upstream = ")).unwrap().to_owned();
+        let never = format!("upstream = \"http://{address}\"\ntimeouts = {{ connect = \"1h\" }}");
+        text.replace(&servers, &never)
+    })
+    .await;
+    let mut client = live.ask("").await;
+    // It is on its way by then.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    live.logout().await;
+    let reply = soon(client.head()).await.unwrap();
+    assert_eq!(reply.status, 401, "{}", reply.head);
+    let log = live.gateway.stop().await;
+    assert_eq!(log.iter().filter(|line| line["reason"] == "session_over").count(), 1);
+    drop(filling);
 }
 
 #[tokio::test]

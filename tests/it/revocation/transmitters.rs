@@ -78,6 +78,30 @@ async fn l02_a_transmitter_beside_the_provider_has_its_own_issuer_audience_keys_
 }
 
 #[tokio::test]
+async fn l05_messages_of_different_senders_are_not_replays_of_each_other() {
+    let (_transmitter, site) = beside_the_provider().await;
+    let same = |mutation: Mutation| mutation.and(Mutation::set("jti", json!("1")));
+    let mut browser = site.signed_in().await;
+    let logout = format!("logout_token={}", site.provider.logout_token(&same(Mutation::default())));
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!(post(&site, "/.lychgate/backchannel-logout", form, &[], logout.clone()).await.status.as_u16(), 200);
+    assert_eq!(site.status(&mut browser).await, 401);
+    later(&site);
+    let mut again = site.signed_in().await;
+    let kind = format!("{CAEP}session-revoked");
+    let event = site.provider.event_token(&kind, json!({}), ada(&site), &same(by_the_transmitter("t")));
+    let authorization = [("authorization", "Bearer of-the-transmitter")];
+    assert_eq!(post(&site, PATH, SET, &authorization, event.as_str()).await.status.as_u16(), 202);
+    assert_eq!(site.status(&mut again).await, 401, "the transmitter's message counts for itself");
+    // Each of them once.
+    later(&site);
+    let mut after = site.signed_in().await;
+    assert_eq!(post(&site, "/.lychgate/backchannel-logout", form, &[], logout).await.status.as_u16(), 200);
+    assert_eq!(post(&site, PATH, SET, &authorization, event).await.status.as_u16(), 202);
+    assert_eq!(site.status(&mut after).await, 200);
+}
+
+#[tokio::test]
 async fn l02_a_transmitter_may_name_people_as_of_its_own_issuer_and_whom_nobody_knows_is_told() {
     let (_transmitter, site) = beside_the_provider().await;
     let kind = format!("{CAEP}session-revoked");

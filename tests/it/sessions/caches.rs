@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 
 use crate::harness::application::Application;
-use crate::harness::browser::Reply;
+use crate::harness::browser::{Browser, Reply};
 use crate::harness::gateway::{Setup, clock, provider};
 use crate::harness::site::{IDENTITY, Site, ada, policy};
 
@@ -74,4 +74,35 @@ async fn c04_no_cookie_of_ours_goes_out_with_an_answer_that_shared_caches_keep()
         }
     }
     assert_eq!(site.provider.refreshes(), 2);
+}
+
+#[tokio::test]
+async fn c04_what_an_application_says_to_caches_passes_as_it_is_where_no_cookie_goes_out() {
+    const SAID: [(&str, &str); 12] = [
+        ("age", "7"),
+        ("cache-control", "public, max-age=3600, s-maxage=60"),
+        ("cdn-cache-control", "max-age=9"),
+        ("edge-control", "cache-maxage=9"),
+        ("etag", "\"a\""),
+        ("expires", "Tue, 01 Jan 2030 00:00:00 GMT"),
+        ("last-modified", "Tue, 01 Jan 2019 00:00:00 GMT"),
+        ("pragma", "no-cache"),
+        ("surrogate-control", "max-age=9"),
+        ("vary", "accept, cookie"),
+        ("x-accel-expires", "9"),
+        ("x-cdn-cache-control", "public"),
+    ];
+    let site = site().await;
+    let ada = site.signed_in().await;
+    let written = |(name, value): (&str, &str)| format!("{name}:{}", value.replace(' ', "_").replace('"', "%22"));
+    for said in [&SAID[..], &[]].into_iter().chain(SAID.iter().map(std::slice::from_ref)) {
+        let query: Vec<String> = said.iter().copied().map(written).collect();
+        for (mut browser, page) in [(Browser::new(), "/public/asset"), (ada.clone(), "/asset")] {
+            let separator = if said.is_empty() { "" } else { "?" };
+            let reply = browser.fetch(Method::GET, &site.url(&format!("{page}{separator}{}", query.join("&")))).await;
+            assert_eq!((reply.status, reply.headers.contains_key("set-cookie")), (StatusCode::OK, false), "{said:?}");
+            let spoken = SAID.iter().filter_map(|(name, _)| Some((*name, reply.header(name)?)));
+            assert_eq!(spoken.collect::<Vec<_>>(), said, "{page}");
+        }
+    }
 }

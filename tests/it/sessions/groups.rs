@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use lychgate::oidc::pending::LIFETIME;
 use serde_json::json;
 
 use crate::harness::application::Application;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{HOST, Setup, TestGateway, clock, provider};
-use crate::harness::provider::FakeProvider;
+use crate::harness::provider::{FakeProvider, value};
 use crate::harness::site::{IDENTITY, SESSION, ada, parameter, policy};
 
 const SECOND: &str = "second.localhost";
@@ -143,4 +144,35 @@ async fn l07_signing_out_at_one_application_of_a_group_ends_the_persons_sessions
     for host in [HOST, SECOND] {
         assert_eq!(browser.open(&at(host)).await.text(), "hello", "{host}");
     }
+}
+
+/// The levels that each request asked for.
+fn levels(provider: &FakeProvider) -> Vec<Option<String>> {
+    let asked = provider.requests("/authorize");
+    asked.iter().map(|request| value(&request.query, "acr_values").map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn r13_a_login_that_begins_again_asks_for_no_more_than_the_policy_does() {
+    let clock = clock();
+    let provider = provider(&clock).await;
+    provider.script().person = ada();
+    provider.script().nobody = true;
+    let application = Application::start(IDENTITY).await;
+    let strong = "[[rules]]\npaths = [\"/strong\"]\nallow = \"true\"\nstep_up = { acr = [\"phr\"] }\n[[rules]]\nallow";
+    let text = grouped(&application.url()).replace("[login]", "[login]\nacr = [\"mfa\"]");
+    let text = text.replacen("[[rules]]\nallow", strong, 1);
+    let gateway = Setup::new(&clock).provider(&provider).policy("app", &text).start().await;
+    let mut browser = Browser::new();
+    assert_eq!(browser.open(&gateway.url("/")).await.text(), "hello");
+    let mfa = Some("mfa".to_owned());
+    assert_eq!((prompts(&provider).len(), levels(&provider)), (2, vec![mfa.clone(), mfa.clone()]));
+    // The same after one that took too long; and what is more than enough still is.
+    provider.script().claims = vec![crate::harness::provider::Claim::Set("acr", json!("phr"))];
+    let mut slow = Browser::new();
+    let asked = slow.get(&gateway.url("/")).await.location().unwrap();
+    clock.advance(LIFETIME + Duration::from_secs(1));
+    let back = slow.get(&asked).await.location().unwrap();
+    assert_eq!(slow.open(&back).await.text(), "hello");
+    assert!(levels(&provider).iter().all(|level| *level == mfa), "{:?}", levels(&provider));
 }

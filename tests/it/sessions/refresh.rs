@@ -108,6 +108,18 @@ async fn c10_an_answer_that_brings_the_old_session_back_signs_nobody_out() {
 }
 
 #[tokio::test]
+async fn d03_a_script_that_asks_to_sign_in_with_a_session_that_is_due_gets_401_and_the_log_says_why() {
+    let site = site().await;
+    let mut browser = site.signed_in().await;
+    site.clock.advance(EVERY);
+    let reply = browser.fetch(Method::GET, &site.url("/.lychgate/sign-in?for=%2F")).await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    let log = site.gateway.stop().await;
+    let line = log.iter().find(|line| line["path"] == "/.lychgate/sign-in").unwrap();
+    assert_eq!((&line["reason"], &line["status"]), (&json!("session_due"), &json!(401)), "{line}");
+}
+
+#[tokio::test]
 async fn c10_refreshed_claims_count_at_once() {
     let site = site().await;
     let mut browser = site.signed_in().await;

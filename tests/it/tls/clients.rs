@@ -16,7 +16,7 @@ fn listener(mode: &str, more: &str) -> String {
 }
 
 /// What a client is certified with: its name and number.
-fn device(name: DnValue, serial: u64) -> CertificateParams {
+pub(super) fn device(name: DnValue, serial: u64) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -25,7 +25,7 @@ fn device(name: DnValue, serial: u64) -> CertificateParams {
     params
 }
 
-fn named(name: &str) -> DnValue {
+pub(super) fn named(name: &str) -> DnValue {
     DnValue::Utf8String(name.to_owned())
 }
 
@@ -35,7 +35,13 @@ async fn site(mode: &str, more: &str, files: &[(&str, &str)]) -> (Site, Authorit
     (site_of(servers, &clients, mode, more, files).await, clients)
 }
 
-async fn site_of(servers: Authority, clients: &Authority, mode: &str, more: &str, files: &[(&str, &str)]) -> Site {
+pub(super) async fn site_of(
+    servers: Authority,
+    clients: &Authority,
+    mode: &str,
+    more: &str,
+    files: &[(&str, &str)],
+) -> Site {
     let a = servers.sign(CertificateParams::new(["a.gmr.localhost".to_owned(), "b.gmr.localhost".to_owned()]).unwrap());
     let mut all = vec![("a.pem", &*a.certificate), ("a.key", &*a.key), ("clients.pem", &*clients.pem)];
     all.extend(files);
@@ -134,7 +140,7 @@ async fn a_certificate_that_cannot_be_verified_gets_no_connection_even_where_non
 }
 
 /// The status of a request with this certificate; none where it gets no connection.
-async fn attempt(site: &Site, certified: &Certified) -> Option<u16> {
+pub(super) async fn attempt(site: &Site, certified: &Certified) -> Option<u16> {
     let client = site.authority.client().shows(certified);
     let stream = client.connect(site.address(), "a.gmr.localhost").await.ok()?;
     ask(stream, "a.gmr.localhost", "/public/x", "").await.map(|reply| reply.status)

@@ -173,6 +173,69 @@ async fn addresses_and_whether_there_is_tls_wait_for_a_start() {
 }
 
 #[tokio::test]
+async fn a_listener_whose_new_address_waits_for_a_start_follows_its_files_meanwhile() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let [a, _] = two(&servers);
+    let list = clients.revoke(&[1], 2999);
+    let files = [
+        ("a.pem", a.certificate.as_str()),
+        ("a.key", a.key.as_str()),
+        ("clients.pem", &clients.pem),
+        ("clients.crl", &list),
+    ];
+    let asks =
+        ONE.replace(" }", ", client = { ca = [\"clients.pem\"], crl = [\"clients.crl\"], mode = \"required\" } }");
+    let site = Site::start(servers, &asks, &files).await;
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.serial_number = Some(13.into());
+    let laptop = clients.sign(params);
+    let status = async || {
+        let client = site.authority.client().shows(&laptop);
+        let stream = client.connect(site.address(), "a.gmr.localhost").await.ok()?;
+        let certificate = shown(&stream);
+        ask(stream, "a.gmr.localhost", "/public/x", "").await.map(|reply| (reply.status, certificate))
+    };
+    assert_eq!(status().await, Some((200, a.der())));
+    site.change(&format!("\"127.0.0.1:0\"\n{asks}"), &format!("\"127.0.0.2:0\"\n{asks}"));
+    let renewed = site.authority.certify("a.gmr.localhost");
+    site.gateway.write("a.pem", &renewed.certificate);
+    site.gateway.write("a.key", &renewed.key);
+    let (_, attempt) = site.reload().await;
+    assert!(waits(&attempt), "{attempt}");
+    assert_eq!(status().await, Some((200, renewed.der())));
+    site.gateway.write("clients.crl", &clients.revoke(&[13], 2999));
+    let (_, attempt) = site.reload().await;
+    assert!(waits(&attempt), "{attempt}");
+    assert_eq!(status().await, None);
+    site.failed("certificate_revoked", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_listener_that_is_not_followed_any_more_is_told_of_and_asks_no_less_than_before() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let [a, b] = two(&servers);
+    let files = [("a.pem", &a), ("b.pem", &b)].map(|(name, certified)| (name, certified.certificate.as_str()));
+    let files = [files[0], files[1], ("a.key", &a.key), ("b.key", &b.key), ("clients.pem", &clients.pem)];
+    let asks = ONE.replace(" }", ", client = { ca = [\"clients.pem\"], mode = \"required\" } }");
+    let site = Site::start(servers, &asks, &files).await;
+    // Another listener in its place, with TLS and without the demand.
+    site.change(&format!("\"127.0.0.1:0\"\n{asks}"), &format!("\"127.0.0.2:0\"\n{}", ONE.replace("a.", "b.")));
+    let (_, attempt) = site.reload().await;
+    let findings = attempt["findings"].as_str().unwrap();
+    assert!(waits(&attempt) && findings.contains("127.0.0.1:0 goes on with the certificates"), "{attempt}");
+    if let Ok(stream) = site.authority.client().connect(site.address(), "a.gmr.localhost").await {
+        assert!(ask(stream, "a.gmr.localhost", "/public/x", "").await.is_none());
+    }
+    site.failed("no_certificate", 1.0).await;
+    // What is shown is told of, beside what is configured.
+    let url = format!("http://127.0.0.1:{}/metrics", site.gateway.admin().port());
+    let metrics = Browser::new().get(&url).await.text();
+    for file in ["/a.pem\"} ", "/b.pem\"} ", "/clients.pem\"} "] {
+        assert!(metrics.contains(file), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_listeners_scheme_waits_for_a_start() {
     let site = site().await;
     let address = site.gateway.running().addresses()[1];

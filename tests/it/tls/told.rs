@@ -129,6 +129,21 @@ fn what_vouches_for_clients_is_looked_at_too() {
     let (code, said) = check_clients(with_list, &files, "");
     assert!(code == 0 && said.contains("others.crl: the revocation list of `CN=Others` expired on 2021"), "{said}");
     assert!(said.contains("devices.pem: no list in `crl` is of the authority `CN=Devices`"), "{said}");
+    // Of two lists for the same certificates one counts. Two authorities may have one name.
+    let [one, two] = [Authority::named("Devices"), Authority::named("Devices")];
+    let both = format!("{}{}", one.pem, two.pem);
+    let [old, new] = [(2020, 2021), (2022, 2999)].map(|years| one.revoke_some(&[1], years, None));
+    let files = [("devices.pem", &*both), ("old.crl", &*old), ("new.crl", &*new), ("two.crl", &two.revoke(&[1], 2999))];
+    let with_lists = "mode = \"optional\", ca = [\"devices.pem\"], crl = [\"old.crl\", \"new.crl\", \"two.crl\"]";
+    let (code, said) = check_clients(with_lists, &files, "");
+    assert!(code == 0 && said.contains("old.crl: the revocation list of `CN=Devices` of 2020-01-01"), "{said}");
+    assert!(said.contains("does not count: new.crl holds one of 2022-01-01"), "{said}");
+    assert!(said.matches("warning").count() == 1, "{said}");
+    let (code, said) = check_clients(&with_lists.replace(", \"two.crl\"", ""), &files, "");
+    assert!(
+        code == 0 && said.contains("devices.pem: no list in `crl` is signed with this key of the authority"),
+        "{said}"
+    );
     // A demand that another listener does not make.
     let open = "[[listeners]]\naddress = \"0.0.0.0:65431\"\n";
     let demand = "mode = \"required\", ca = [\"devices.pem\"]";

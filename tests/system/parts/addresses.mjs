@@ -1,16 +1,18 @@
-// Hostile return addresses in a real browser: where it really goes, and how it reads what it is told.
+// Return addresses in a real browser, hostile ones and good ones: where it really goes, and how it reads what it is told.
 //
-// The list is the one that the Rust tests judge with a parser of the URL standard (tests/data/return-to-hostile.txt); here a sample of each
-// of its classes is judged by Chromium itself.
+// The lists are those that the Rust tests judge with a parser of the URL standard (tests/data/return-to-*.txt); here a sample of each
+// class of the hostile ones, and of the good ones, is judged by Chromium itself.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { check, expect } from "./report.mjs";
+import { check, expect, expectSame } from "./report.mjs";
 import { tree } from "./setting.mjs";
 import { Visitor } from "./visitor.mjs";
 
-const LIST = join(tree, "tests/data/return-to-hostile.txt");
+const HOSTILE = join(tree, "tests/data/return-to-hostile.txt");
+const GOOD = join(tree, "tests/data/return-to-good.txt");
 const FROM_EACH_CLASS = 7;
+const GOOD_ONES = 7;
 const LETTERS = { t: "\t", n: "\n", r: "\r", 0: "\0", "\\": "\\" };
 
 const unescaped = (line) =>
@@ -18,10 +20,10 @@ const unescaped = (line) =>
     code ? String.fromCodePoint(parseInt(code, 16)) : LETTERS[letter],
   );
 
-/** Addresses of every class, evenly spread over it. */
+/** Hostile addresses of every class, evenly spread over it. */
 function sample() {
   const classes = [];
-  for (const line of readFileSync(LIST, "utf8").split("\n")) {
+  for (const line of readFileSync(HOSTILE, "utf8").split("\n")) {
     if (line.startsWith("# ")) classes.push([]);
     else if (line) classes.at(-1).push(unescaped(line));
   }
@@ -29,6 +31,15 @@ function sample() {
     const step = Math.max(1, Math.floor(all.length / FROM_EACH_CLASS));
     return all.filter((_, index) => index % step === 0).slice(0, FROM_EACH_CLASS);
   });
+}
+
+/** Good addresses, evenly spread over the list, and those with a quote in the query, which browsers escape. */
+function good() {
+  const all = readFileSync(GOOD, "utf8")
+    .split("\n")
+    .filter((line) => line && !line.startsWith("# "));
+  const step = Math.floor(all.length / GOOD_ONES);
+  return all.filter((address, index) => index % step === step - 1 || /\?.*'/.test(address));
 }
 
 /** Goes to `address` and tells where the browser ended; nothing where it went nowhere. */
@@ -73,6 +84,22 @@ export async function hostileAddresses({ context, page, seen }, origin, issuer) 
     expect(arrived >= 10, `only ${arrived} logins came back`);
   });
 
+  await check("Chromium comes back from a login to the very address that it asked for", async () => {
+    const addresses = good();
+    expect(addresses.length > GOOD_ONES && addresses.some((address) => address.includes("'")), `only ${addresses}`);
+    for (const address of addresses) {
+      await context.clearCookies({ domain: host });
+      const before = seen.addresses.length;
+      await page.goto(`${origin}${address}`);
+      const [path, ...query] = address.split("?");
+      const expected = [path, ...query.map((part) => part.replaceAll("'", "%27"))].join("?");
+      expectSame("where the login ended", page.url(), `${origin}${expected}`);
+      const asked = seen.addresses.slice(before).map((one) => new URL(one).origin);
+      expect(asked.includes(issuer), `${address} was shown without a login`);
+    }
+  });
+
+  // The gateway reads none of them: that answers are the same with and without is shown in Rust, for all addresses at each page.
   await check("no hostile address in a parameter of our own pages leads Chromium away", async () => {
     const pages = ["callback?target_link_uri=", "sign-in?for=", "logout?post_logout_redirect_uri=", "signed-out?state="];
     for (const [index, address] of all.entries()) {

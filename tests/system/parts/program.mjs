@@ -6,6 +6,14 @@ import { createServer, connect } from "node:net";
 import { once } from "node:events";
 
 const started = new Set();
+/**
+ * h2 asserts where it is debugged, and only there, that a connection has no stream when it is dropped; one that is cut off
+ * has some. For a panic's backtrace the program reads its 100 MiB of debug information and keeps them: no backtraces then.
+ */
+const H2S_COUNT = /\/h2-[^/]+\/src\/proto\/streams\/counts\.rs/;
+const PLAIN = { RUST_BACKTRACE: "0" };
+/** What programs said of panics of their own, by those that have ended. */
+const panics = [];
 const READY_MS = 30_000;
 const STOP_MS = 10_000;
 const POLL_MS = 25;
@@ -17,14 +25,17 @@ export function start(name, command, parameters, { log, cwd, env = {}, group = f
   const file = openSync(log, "w");
   const child = spawn(command, parameters, {
     cwd,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...PLAIN, ...env },
     detached: group,
     stdio: ["ignore", file, file],
   });
   closeSync(file);
   const program = { name, child, log, group, ended: null };
   child.on("error", (error) => (program.ended = `could not be started: ${error.message}`));
-  child.on("exit", (code, signal) => (program.ended ??= `ended with ${signal ?? code}`));
+  child.on("exit", (code, signal) => {
+    program.ended ??= `ended with ${signal ?? code}`;
+    panics.push(...panicsOf(program));
+  });
   started.add(program);
   return program;
 }
@@ -60,6 +71,18 @@ export async function stop(program) {
   await gone;
   clearTimeout(late);
   return program.ended;
+}
+
+/** The panics that a program of Rust told of, whatever they ended: a task that dies is else seen by nobody. */
+function panicsOf(program) {
+  const lines = said(program).split("\n");
+  const at = lines.flatMap((line, number) => (/panicked at /.test(line) && !H2S_COUNT.test(line) ? [number] : []));
+  return at.map((number) => `${program.name}: ${lines.slice(number, number + 60).join("\n")}`);
+}
+
+/** All panics that were told of by the programs that have been stopped. */
+export function panicked() {
+  return panics;
 }
 
 /** Ends a program at once, with its group where it has one. */

@@ -5,6 +5,7 @@
 
 import { createServer } from "node:http";
 import { once } from "node:events";
+import { keepingEverything } from "./memory.mjs";
 import { installed } from "./setting.mjs";
 
 export const PASSWORD = "correct horse battery staple";
@@ -21,19 +22,21 @@ export const LEVELS = ["urn:gmr:loa:1", "urn:gmr:loa:2"];
 
 /**
  * Starts the provider; `redirects` and `afterLogout` are the relying party's registered addresses, `groups` adds to people's.
- * With `key`, the relying party's public JWK, it must sign assertions with it and push its requests.
+ * With `key`, the relying party's public JWK, it must sign assertions with it and push its requests. With `api`, an address, it gets access
+ * tokens for that (RFC 9068) by its own credentials.
  */
 export async function startProvider(options) {
-  const { redirects, afterLogout = [], claimsInIdToken = true, groups = {}, key, backChannel } = options;
+  const { redirects, afterLogout = [], claimsInIdToken = true, groups = {}, key, backChannel, api } = options;
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const { Provider } = installed("oidc-provider");
-  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel }));
-  const counts = { signIns: 0, codes: 0, pushed: 0, refreshes: 0, revokedGrants: 0 };
+  const provider = new Provider(issuer, configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel, api }));
+  const counts = { signIns: 0, codes: 0, pushed: 0, refreshes: 0, revokedGrants: 0, messages: 0 };
   provider.on("authorization_code.consumed", () => counts.codes++);
   provider.on("refresh_token.consumed", () => counts.refreshes++);
   provider.on("grant.revoked", () => counts.revokedGrants++);
+  provider.on("backchannel.success", () => counts.messages++);
   provider.on("pushed_authorization_request.success", () => counts.pushed++);
   const standard = provider.callback();
   server.on("request", (incoming, answer) => {
@@ -46,7 +49,7 @@ export async function startProvider(options) {
   return { issuer, counts };
 }
 
-function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel }) {
+function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, backChannel, api }) {
   const credentials = key
     ? { token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "ES256", jwks: { keys: [key] } }
     : { client_secret: CLIENT.secret };
@@ -57,7 +60,7 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, b
         ...credentials,
         redirect_uris: redirects,
         post_logout_redirect_uris: afterLogout,
-        grant_types: ["authorization_code", "refresh_token"],
+        grant_types: ["authorization_code", "refresh_token", ...(api ? ["client_credentials"] : [])],
         ...(backChannel && { backchannel_logout_uri: backChannel, backchannel_logout_session_required: true }),
       },
     ],
@@ -73,7 +76,10 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, b
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: Boolean(backChannel) },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: Boolean(key) },
+      clientCredentials: { enabled: Boolean(api) },
+      ...(api && { resourceIndicators: { enabled: true, getResourceServerInfo: resource(api) } }),
     },
+    adapter: keepingEverything(),
     // With a back channel the provider is at its fullest: refresh tokens too, each good once.
     ...(backChannel && { issueRefreshToken: () => true, rotateRefreshToken: true, fetch: onLoopback }),
     acrValues: LEVELS,
@@ -82,6 +88,27 @@ function configuration({ redirects, afterLogout, claimsInIdToken, groups, key, b
     findAccount: (_, name) => findAccount(name, groups),
     loadExistingGrant: grantEverything,
   };
+}
+
+/** The one address that access tokens are given for. */
+function resource(api) {
+  const { errors } = installed("oidc-provider");
+  return (_, asked) => {
+    if (asked !== api) throw new errors.InvalidTarget();
+    return { scope: "", audience: api, accessTokenFormat: "jwt" };
+  };
+}
+
+/** An access token for `api`, by the relying party's own credentials. */
+export async function accessToken(issuer, api) {
+  const credentials = [CLIENT.id, CLIENT.secret].map(encodeURIComponent).join(":");
+  const answer = await fetch(`${issuer}/token`, {
+    method: "POST",
+    headers: { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` },
+    body: new URLSearchParams({ grant_type: "client_credentials", resource: api }),
+  });
+  if (!answer.ok) throw new Error(`no access token: ${answer.status} ${await answer.text()}`);
+  return (await answer.json()).access_token;
 }
 
 /** The package's own dispatcher sends nothing to loopback. */

@@ -1,9 +1,9 @@
 // One line for each thing that was shown to hold or not: `ok NAME` or `not ok NAME why`.
 //
 // A check that fails ends the script, because the checks after it stand on what it did. What was started is stopped in
-// every case, and the exit code says how it went.
+// every case, and the exit code says how it went. A program that told of a panic fails the script too, though every check held.
 
-import { lastWords, stopAll } from "./program.mjs";
+import { lastWords, panicked, stopAll } from "./program.mjs";
 
 let current = "start";
 
@@ -39,5 +39,9 @@ export async function script(body) {
     code = 1;
   }
   await stopAll();
+  for (const panic of panicked()) {
+    console.log(`not ok no program panics ${panic}`);
+    code = 1;
+  }
   process.exit(code);
 }

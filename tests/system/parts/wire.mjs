@@ -3,7 +3,7 @@
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Asks `host`'s `path` at a port of loopback, from this address; what came, or the error that did. */
@@ -47,6 +47,16 @@ export function footprint({ child: { pid } }) {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const resident = Number(status.match(/^VmRSS:\s+(\d+) kB$/m)[1]);
   return { resident, files: readdirSync(`/proc/${pid}/fd`).length };
+}
+
+/** From now on `peak` tells the most memory since now (proc(5), clear_refs). */
+export function forgetPeak({ child: { pid } }) {
+  writeFileSync(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** The most memory in KiB that a process had since `forgetPeak`, however short it was. */
+export function peak({ child: { pid } }) {
+  return Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmHWM:\s+(\d+) kB$/m)[1]);
 }
 
 /** Changes how many files a running program may have open. */

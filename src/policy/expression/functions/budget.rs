@@ -46,6 +46,13 @@ impl Budget {
         left.map(|_| ()).ok_or_else(|| ExecutionError::function_error("expression", "too many steps"))
     }
 
+    /// Takes away what going over, comparing or copying the value costs. With nothing left the value is not even looked at: what goes on after
+    /// an error, as `||` and `exists` may, goes on at no cost.
+    pub(super) fn spend_weight(&self, value: &(dyn Val + '_)) -> Result<(), ExecutionError> {
+        let steps = if self.0.load(Ordering::Relaxed) == 0 { 1 } else { weight(value) };
+        self.spend(steps)
+    }
+
     /// Takes away what a text of this length costs.
     pub(super) fn spend_bytes(&self, bytes: usize) -> Result<(), ExecutionError> {
         self.spend(1 + bytes / BYTES_A_STEP)
@@ -90,7 +97,8 @@ fn add<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         if is_text {
             budget.spend_bytes(size)?;
         } else {
-            budget.spend(weight(left.as_ref()).saturating_add(weight(right.as_ref())))?;
+            budget.spend_weight(left.as_ref())?;
+            budget.spend_weight(right.as_ref())?;
         }
     }
     let overload = || {
@@ -108,7 +116,7 @@ fn weigh<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         return Err(ExecutionError::missing_argument_or_target());
     };
     if let Some(budget) = budget.downcast_ref::<Budget>() {
-        budget.spend(weight(value.as_ref()))?;
+        budget.spend_weight(value.as_ref())?;
     }
     Ok(value)
 }
@@ -132,5 +140,20 @@ fn size_of(value: &(dyn Val + '_)) -> usize {
     match value.downcast_ref::<CelString>() {
         Some(text) => text.inner().len(),
         None => value.as_sizer().map_or(0, |sizer| usize::try_from(*sizer.size().inner()).unwrap_or(usize::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_no_steps_left_nothing_is_weighed() {
+        let list = CelList::from(Vec::<Box<dyn Val>>::new());
+        let budget = Budget(AtomicU32::new(1));
+        budget.spend_weight(&list).unwrap();
+        budget.spend(1).unwrap();
+        let error = budget.spend_weight(&list).unwrap_err().to_string();
+        assert!(error.contains("too many steps"), "{error}");
     }
 }

@@ -22,7 +22,6 @@ use cel::common::types::{CelInt, CelList, CelString, DYN_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
-use self::budget::weight;
 use super::Kind;
 
 pub(super) use budget::{ADD, BUDGET, Budget, RANGE, WEIGH};
@@ -270,7 +269,7 @@ impl<'a, 'b, 'v> Call<'a, 'b, 'v> {
     /// The list at a place; what it costs to go over or to copy it is spent.
     fn list(&self, at: usize) -> Result<&'a CelList<'v>, ExecutionError> {
         let list = self.any(at)?.downcast_ref::<CelList>().ok_or_else(|| self.wrong_type())?;
-        self.budget.spend(weight(list))?;
+        self.budget.spend_weight(list)?;
         Ok(list)
     }
 

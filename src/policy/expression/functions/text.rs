@@ -9,14 +9,28 @@ use cel::common::value::{CowVal, Val};
 use super::super::constant::Constant;
 use super::{Answer, Arguments, Call, MAX_ITEMS, MAX_TEXT, give_bool, give_number};
 
+/// The text in another case. Letters beyond ASCII that would become ASCII stay as they are: `K` (U+212A) is no `k` and `ſ` no `S`, or who may choose
+/// a name could choose another person's.
+fn cased(text: &str, whole: fn(&str) -> String, becomes_ascii: fn(char) -> bool) -> String {
+    let stays = |letter: char| !letter.is_ascii() && becomes_ascii(letter);
+    text.split_inclusive(stays)
+        .map(|piece| match piece.char_indices().next_back() {
+            Some((at, last)) if stays(last) => {
+                whole(piece.get(..at).unwrap_or_default()) + piece.get(at..).unwrap_or_default()
+            }
+            _ => whole(piece),
+        })
+        .collect()
+}
+
 pub(super) fn lower<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let call = Call::new("lower", &arguments)?;
-    call.give(call.text(0)?.to_lowercase())
+    call.give(cased(call.text(0)?, str::to_lowercase, |letter| letter.to_lowercase().any(|cased| cased.is_ascii())))
 }
 
 pub(super) fn upper<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let call = Call::new("upper", &arguments)?;
-    call.give(call.text(0)?.to_uppercase())
+    call.give(cased(call.text(0)?, str::to_uppercase, |letter| letter.to_uppercase().any(|cased| cased.is_ascii())))
 }
 
 pub(super) fn lower_ascii<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {

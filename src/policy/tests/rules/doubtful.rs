@@ -19,6 +19,31 @@ fn verdict_on(rules: &str, target: &str, head: &[(&str, &str)]) -> &'static str 
     }
 }
 
+/// Rack, Rails and Express look for parameters in the content of any request.
+#[test]
+fn what_a_get_brings_along_denies_where_parameters_are_read() {
+    let reads = "[login]\n[[rules]]\npaths = [\"/a\"]\nquery = { view = \"print\" }\n[[rules]]\npaths = [\"/b\"]\n";
+    let reads_none = "[login]\n[[rules]]\npaths = [\"/a\", \"/b\"]\n";
+    let verdict = |rules: &str, method: &Method, target: &str, has_content| {
+        let policy = policy(rules);
+        let ada = policy.prepare(Arc::new(subject("{}")));
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let path = CanonicalPath::parse(path).unwrap();
+        let facts = RequestFacts { method, query, has_content, ..facts(&policy, &path) };
+        told(&policy.decide(&facts, Some(&ada), NOW), query)
+    };
+    for target in ["/a?view=print", "/a", "/b", "/elsewhere"] {
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(verdict(reads, &method, target, true), "deny none content_ambiguous", "{method} {target}");
+        }
+    }
+    assert_eq!(verdict(reads, &Method::GET, "/a?view=print", false), "allow #1");
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        assert_eq!(verdict(reads, &method, "/a?view=print", true), "allow #1", "{method}");
+    }
+    assert_eq!(verdict(reads_none, &Method::GET, "/a?view=print", true), "allow #1");
+}
+
 #[test]
 fn a_parameter_or_header_that_can_be_read_in_two_ways_denies() {
     let rules = "[login]\n[headers]\nX-Page = \"${request.params.page}\"\n[[rules]]\npaths = [\"/a\"]\n\

@@ -151,7 +151,7 @@ proptest! {
                 path: &CanonicalPath::parse(path).unwrap(),
                 query,
                 client: request.client.parse().unwrap(),
-                scheme: Scheme::Https,                tls: None,                headers: no_headers(),
+                scheme: Scheme::Https,                tls: None,                headers: no_headers(),                has_content: false,
             };
             let now = Timestamp::from_millis(request.now.parse::<jiff::Timestamp>().unwrap().as_millisecond());
             let found = policy.find(&facts, now);

@@ -10,6 +10,7 @@ use tokio::io::ReadBuf;
 
 use super::*;
 use crate::config::Timeouts;
+use crate::server::silence::Silence;
 use crate::server::watch::Order;
 use crate::server::watchman::Watchman;
 use crate::server::worker::Slot;
@@ -284,4 +285,41 @@ fn d01_what_waits_within_a_tls_session_is_no_answer_yet() {
     assert_eq!((watch.order(Waker::noop()), silences), (Order::Drop, 1));
     client.takes(1);
     assert!(wire.lock().poll_flush(&mut context).is_ready());
+}
+
+#[test]
+fn d01_empty_lines_behind_a_request_begin_no_other_one() {
+    let idle = Duration::from_secs(10);
+    for pieces in [&[&b"\r\n"[..]][..], &[b"\r", b"\n"], &[b"\r\n\r\n\r\n"], &[b"\r\n", b"\r\n\r"]] {
+        let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+        let mut watchman = Watchman::new(Timeouts { idle, header: Duration::from_secs(2), ..Timeouts::default() });
+        let (wire, watch) = connected(&client, &watchman);
+        client.get().pieces.push_back(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let in_flight = watch.begin_request();
+        drop(next(&wire, &mut context));
+        drop(in_flight);
+        client.get().pieces.extend(pieces);
+        let mut silences = Vec::new();
+        for second in 0..=idle.as_secs() {
+            assert!(wire.lock().poll_head(&mut context).is_pending());
+            assert_eq!(silences, [], "after {second} seconds");
+            assert_eq!(watch.may_park(), !pieces.last().unwrap().ends_with(b"\r"), "nothing is there by halves");
+            watchman.grow_older(Duration::from_secs(1));
+            watchman.look(|silence| silences.push(silence));
+            watch.go_on();
+        }
+        assert_eq!((silences, watch.order(Waker::noop())), (vec![Silence::Idle], Order::Finish));
+    }
+    // Something of a request does begin one.
+    let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+    let mut watchman = Watchman::new(Timeouts { header: Duration::from_secs(2), ..Timeouts::default() });
+    let (wire, _watch) = connected(&client, &watchman);
+    client.get().pieces.extend([&b"\r\nG"[..], b"E"]);
+    let mut silences = Vec::new();
+    for _ in 0..3 {
+        assert!(wire.lock().poll_head(&mut context).is_pending());
+        watchman.grow_older(Duration::from_secs(1));
+        watchman.look(|silence| silences.push(silence));
+    }
+    assert_eq!(silences, [Silence::Header]);
 }

@@ -1,0 +1,71 @@
+//! What holds of a session that begins: which one it grows out of, and whether it is over already.
+//!
+//! Trust boundary: cookies are a stranger's and count only when they open. Specification: none but our own; see `session::Origin`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::Exchange;
+use super::authenticate::{held, name_of};
+use super::refusal::Refusal;
+use crate::clock::Timestamp;
+use crate::http::HostName;
+use crate::session::{Origin, Session, SessionId};
+use crate::snapshot::Application;
+
+/// What an operator can do about sessions that were ended while the clock was ahead.
+const HELP: &str = "the clock was ahead when this person's sessions were ended: it passes, or see docs/logout-and-revocation.md, \"A clock that was wrong\"";
+
+/// What a session grows out of that takes the place of the one that a browser holds.
+pub(super) fn origin(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Option<Origin> {
+    let held = held(exchange, application, host, headers, now).filter(|known| known.is_of_its_provider());
+    held.map(|known| Origin::of(known.session()))
+}
+
+/// The root of a new session: that of what the browser holds when the login comes back, else of what it held when the login began (`before`),
+/// else itself. Nothing grows out of what was ended: a login that is finished afterwards is a new one.
+pub(super) fn root(
+    exchange: &Exchange<'_>,
+    application: &Arc<Application>,
+    host: &HostName,
+    (session, before): (&Session, Option<Origin>),
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> SessionId {
+    let origins = [origin(exchange, application, host, headers, now), before];
+    let mut roots = origins.into_iter().flatten().filter_map(|origin| origin.root_of(session));
+    let root = roots.find(|root| !exchange.gateway.common.revocations.has_ended(root));
+    root.unwrap_or(session.id)
+}
+
+/// Refuses a session that is over as soon as it begins, because sessions of its person were ended while the clock was ahead: the browser would be
+/// sent to the provider again, which knows the person, and so on.
+pub(super) fn refuse_ended(
+    exchange: &Exchange<'_>,
+    application: &Application,
+    session: &Session,
+) -> Result<(), Refusal> {
+    match ended_for(exchange, application, session) {
+        None => Ok(()),
+        Some(wait) => {
+            let (request_id, app, seconds) = (exchange.request_id.as_str(), application.name(), wait.as_secs());
+            tracing::warn!(request_id, app, seconds, help = HELP, "sessions were ended at a time that is to come");
+            Err(Refusal::EndedAhead { wait })
+        }
+    }
+}
+
+/// For how long new sessions like this one are over at once.
+fn ended_for(exchange: &Exchange<'_>, application: &Application, session: &Session) -> Option<Duration> {
+    let (group, now) = (application.policy().session().group.as_deref(), exchange.gateway.now());
+    let until = exchange.gateway.common.revocations.end_until(session, name_of(session), group)?;
+    (until > now).then(|| until.since(now))
+}

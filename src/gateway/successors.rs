@@ -1,0 +1,101 @@
+//! Which session of a browser is the newest, so that an answer that comes late puts none from before over it.
+//!
+//! An answer that renews or refreshes a session carries a cookie for it. When a step-up made another session while the application was
+//! still at work, that cookie would take the new one's place, and the person would have to show their second factor again. So a
+//! session is noted that grew out of another (`Session::root`), and a cookie for one from before goes out with no answer to a request that
+//! came before then, or so soon after that the browser may not have had the new one ([`ON_THE_WAY`]). A request that comes later with the old
+//! one shows that the new one never got there.
+//!
+//! Shared by all workers behind a lock that only answers with a session's cookie take. Bound: [`SESSIONS`] roots, the oldest falls out (a
+//! late answer then does what it did before). A note costs a login, so a stranger can fill nothing.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use lru::LruCache;
+
+use super::caller::Caller;
+use crate::clock::Timestamp;
+use crate::session::{Session, SessionId};
+use crate::upstream::Leash as _;
+
+/// How long an answer with a new session may be on its way to the browser.
+const ON_THE_WAY: Duration = Duration::from_secs(60);
+const SESSIONS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// By root, the session that began last, and when.
+pub(super) struct Successors(Mutex<LruCache<SessionId, (SessionId, Timestamp)>>);
+
+impl Default for Successors {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(SESSIONS)))
+    }
+}
+
+impl Successors {
+    /// Notes that `session` is given to the browser in place of the one that it grew out of.
+    pub(super) fn took_over(&self, session: &Session, now: Timestamp) {
+        if session.root != session.id {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).put(session.root, (session.id, now));
+        }
+    }
+
+    /// The cookies that renew the session of `known`, of an answer that leaves now; none where another has taken its place, or it is over.
+    pub(super) fn leaving(
+        &self,
+        renewal: Vec<HeaderValue>,
+        known: Option<&Caller>,
+        came: Timestamp,
+    ) -> Vec<HeaderValue> {
+        match known {
+            Some(Caller::Browser(known))
+                if !renewal.is_empty() && (self.has_other(known.session(), came) || !known.holds()) =>
+            {
+                Vec::new()
+            }
+            _ => renewal,
+        }
+    }
+
+    /// Whether the browser that sent a request with `session` at `came` has, or will have, one in its place.
+    pub(super) fn has_other(&self, session: &Session, came: Timestamp) -> bool {
+        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner).peek(&session.root).copied();
+        newest.is_some_and(|(id, at)| id != session.id && came < at.after(ON_THE_WAY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::session;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    #[test]
+    fn c07_only_requests_from_before_are_answered_without_the_cookie_of_the_session_from_before() {
+        let successors = Successors::default();
+        let (first, other) = (session(NOW), session(NOW));
+        let second = Session { root: first.id, ..session(NOW) };
+        successors.took_over(&first, NOW);
+        assert!(!successors.has_other(&first, NOW), "it took the place of none");
+        successors.took_over(&second, NOW);
+        let at = |seconds| NOW.after(Duration::from_secs(seconds));
+        assert!(successors.has_other(&first, NOW) && successors.has_other(&first, at(59)));
+        assert!(!successors.has_other(&first, at(60)), "the browser has not got the new one");
+        assert!(!successors.has_other(&second, NOW) && !successors.has_other(&other, NOW));
+        let third = Session { root: first.id, ..session(NOW) };
+        successors.took_over(&third, at(100));
+        assert!(successors.has_other(&second, at(100)) && !successors.has_other(&third, at(100)));
+    }
+
+    #[test]
+    fn c07_memory_is_bounded() {
+        let successors = Successors::default();
+        for _ in 0..SESSIONS.get() + 10 {
+            successors.took_over(&Session { root: SessionId::new(), ..session(NOW) }, NOW);
+        }
+        assert_eq!(successors.0.lock().unwrap().len(), SESSIONS.get());
+    }
+}
