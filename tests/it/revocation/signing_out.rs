@@ -66,6 +66,19 @@ async fn l07_everywhere_ends_all_sessions_of_the_person_and_of_nobody_else() {
 }
 
 #[tokio::test]
+async fn l07_everywhere_ends_the_browsers_own_session_where_the_clock_was_set_back() {
+    let site = site().await;
+    let mut browser = site.signed_in().await;
+    let mut copy = browser.clone();
+    site.clock.set_back(std::time::Duration::from_secs(300));
+    assert_eq!(site.status(&mut copy).await, 200);
+    assert_eq!(sign_out(&site, &mut browser, "everywhere=1").await, 302);
+    assert_eq!(site.status(&mut copy).await, 401);
+    site.clock.advance(std::time::Duration::from_secs(600));
+    assert_eq!(site.status(&mut copy).await, 401);
+}
+
+#[tokio::test]
 async fn c14_everywhere_from_another_site_or_without_our_form_ends_nothing() {
     let site = site().await;
     let mut browser = site.signed_in().await;
