@@ -38,7 +38,7 @@ pub(super) struct Sent {
     upgrade: Option<Upgrade>,
     /// Whether somebody may have got something of the body.
     has_gone: bool,
-    /// Whether it is a form that was kept and met nobody again: whoever sends it shows its page again.
+    /// Whether no session held until the application could get it: whoever sends a form that was kept shows its page again.
     pub(super) met_nobody: bool,
 }
 
@@ -206,7 +206,12 @@ async fn decide(
                 }
                 _ => Vec::new(),
             };
-            send(exchange, application, brought, &permit, renewal, account).await
+            let answered = send(exchange, application, brought, &permit, renewal, account).await;
+            if matches!(answered, Err(Refusal::Upstream(UpstreamError::Recalled))) && brought.sent.is_whole() {
+                account.failed(UpstreamError::Recalled.code());
+                brought.sent.met_nobody = true;
+            }
+            answered
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");

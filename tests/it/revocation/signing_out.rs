@@ -10,7 +10,7 @@ use crate::harness::site::policy;
 
 const LOGOUT: &str = "/.lychgate/logout";
 
-pub(super) async fn sign_out(site: &Site, browser: &mut Browser, form: &str) -> u16 {
+pub(crate) async fn sign_out(site: &Site, browser: &mut Browser, form: &str) -> u16 {
     let origin = site.url("");
     browser.post(&site.url(LOGOUT), form, &[("origin", origin.as_str())]).await.status.as_u16()
 }
