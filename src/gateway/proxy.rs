@@ -21,6 +21,7 @@ use super::limits::Held;
 use super::observed::{decided, observe};
 use super::refresh::{Carried, refresh};
 use super::refusal::Refusal;
+use super::renewal::Renewal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
@@ -202,9 +203,9 @@ async fn decide(
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
                 Some(known) if !permit.is_public() && !brought.carries => {
-                    known.renew(exchange, brought.scrubbed.headers(), now)
+                    Renewal::of(known, brought.scrubbed.headers(), now)
                 }
-                _ => Vec::new(),
+                _ => Renewal::Never,
             };
             let answered = send(exchange, application, brought, &permit, renewal, account).await;
             if matches!(answered, Err(Refusal::Upstream(UpstreamError::Recalled))) && brought.sent.is_whole() {
@@ -270,7 +271,7 @@ async fn send(
     application: &Arc<Application>,
     brought: &mut Brought<'_>,
     permit: &Permit<'_>,
-    renewal: Vec<HeaderValue>,
+    renewal: Renewal,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let limits = exchange.gateway.common.body;
@@ -300,7 +301,8 @@ async fn send(
     let answered = application.upstream().send(pool, began, &mut going.outgoing, upload, leash.as_deref()).await;
     let answer = answered.map_err(|error| unanswered(application, error, account))?;
     *going.has_gone = true;
-    account.answered(answer.target.clone(), began.elapsed());
+    let took = began.elapsed();
+    account.answered(answer.target.clone(), took);
     let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
         (Some(upgraded), Some(client)) => {
             switch(client, upgraded, (application.policy().upstream().stall, held), leash);
@@ -311,8 +313,7 @@ async fn send(
             stream(answer.response, leash)
         }
     };
-    let renewal = exchange.gateway.common.memory.successors.leaving(renewal, account.known(), account.at());
-    finish(exchange, application, &mut response, renewal);
+    finish(exchange, application, &mut response, renewal.leaving(exchange, account, took));
     Ok(response)
 }
 

@@ -13,13 +13,10 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
 use lru::LruCache;
 
-use super::caller::Caller;
 use crate::clock::Timestamp;
 use crate::session::{Session, SessionId};
-use crate::upstream::Leash as _;
 
 /// How long an answer with a new session may be on its way to the browser.
 const ON_THE_WAY: Duration = Duration::from_secs(60);
@@ -39,23 +36,6 @@ impl Successors {
     pub(super) fn took_over(&self, session: &Session, now: Timestamp) {
         if session.root != session.id {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).put(session.root, (session.id, now));
-        }
-    }
-
-    /// The cookies that renew the session of `known`, of an answer that leaves now; none where another has taken its place, or it is over.
-    pub(super) fn leaving(
-        &self,
-        renewal: Vec<HeaderValue>,
-        known: Option<&Caller>,
-        came: Timestamp,
-    ) -> Vec<HeaderValue> {
-        match known {
-            Some(Caller::Browser(known))
-                if !renewal.is_empty() && (self.has_other(known.session(), came) || !known.holds()) =>
-            {
-                Vec::new()
-            }
-            _ => renewal,
         }
     }
 
