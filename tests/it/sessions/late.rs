@@ -173,3 +173,24 @@ async fn c10_a_late_answer_does_not_put_the_session_from_before_a_refresh_over_t
     })
     .await;
 }
+
+#[tokio::test]
+async fn c07_a_late_answer_does_not_put_somebody_elses_session_over_that_of_who_signed_in_meanwhile() {
+    for refresh in ["", "refresh = \"1m\""] {
+        let application = RawApplication::start().await;
+        let site = site(&application, refresh).await;
+        soon(async {
+            let mut browser = with_session_to_renew(&site, &application).await;
+            let before = browser.clone();
+            let signing_in = async {
+                site.provider.script().person.push(("sub".to_owned(), "grace-8".into()));
+                open(&site, &application, &mut browser, "/strong/1").await;
+                assert_ne!(browser.cookie(HOST, SESSION), before.cookie(HOST, SESSION));
+            };
+            assert!(!answered_late(&site, &application, &before, signing_in).await, "{refresh}");
+            site.clock.advance(Duration::from_secs(60));
+            assert!(answered_late(&site, &application, &browser, async {}).await, "{refresh}");
+        })
+        .await;
+    }
+}
