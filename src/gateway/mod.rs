@@ -35,6 +35,7 @@ mod proxy;
 mod record;
 mod refresh;
 mod refusal;
+mod renewal;
 mod reply;
 mod request_id;
 mod resend;
