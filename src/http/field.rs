@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr;
+use memchr::memchr2;
 
 /// A field's name and value, as bytes that nobody has checked.
 #[derive(Clone, Copy)]
@@ -16,14 +16,14 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// The field of a line; none where there is no colon.
+    /// The field of a line; none where there is no colon, or a quotation mark before it, which the http crate takes for a sign of a token.
     pub fn of(line: &'a [u8]) -> Option<Self> {
-        let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
-        Some(Self { name, value: trim(value.get(1..)?) })
+        let (name, value) = line.split_at_checked(memchr2(b':', b'"', line)?)?;
+        let value = value.strip_prefix(b":")?;
+        Some(Self { name, value: trim(value) })
     }
 
-    /// Name and value, checked; the value stays a part of `whole`, in which the line stands. None where either has a byte that it must not have,
-    /// but for a quotation mark in a name ([`names_are_tokens`]).
+    /// Name and value, checked; the value stays a part of `whole`, in which the line stands. None where either has a byte that it must not have.
     pub fn checked(self, whole: &Bytes) -> Option<(HeaderName, HeaderValue)> {
         let name = HeaderName::from_bytes(self.name).ok()?;
         Some((name, HeaderValue::from_maybe_shared(whole.slice_ref(self.value)).ok()?))
@@ -47,13 +47,12 @@ pub fn name_of(text: &str) -> Option<HeaderName> {
 }
 
 fn is_token(name: &HeaderName) -> bool {
-    !name.as_str().contains('"')
+    !name.as_str().as_bytes().contains(&b'"')
 }
 
-/// Whether all names that the http crate took are tokens; `read` is what they were read from, where that is at hand.
-pub fn names_are_tokens(headers: &HeaderMap, read: Option<&[u8]>) -> bool {
-    let may_have_some = read.is_none_or(|read| memchr(b'"', read).is_some());
-    !may_have_some || headers.keys().all(is_token)
+/// Whether all names that another parser took are tokens.
+pub fn names_are_tokens(headers: &HeaderMap) -> bool {
+    headers.keys().all(is_token)
 }
 
 /// Takes blanks off around the values of a head on HTTP/2, where they come as they were sent: on HTTP/1.1 they belong to the syntax and not to the

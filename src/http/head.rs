@@ -162,7 +162,7 @@ impl RequestHead {
             return Err(HeadError::Unsupported);
         }
         check_transfer_coding(&parts.headers)?;
-        if parts.version == Version::HTTP_2 && !names_are_tokens(&parts.headers, None) {
+        if parts.version == Version::HTTP_2 && !names_are_tokens(&parts.headers) {
             return Err(HeadError::Name);
         }
         let (host, port) = authority(parts, seen)?;
