@@ -99,6 +99,11 @@ impl Known {
         self.session.wants_renewal(self.application.limits(), now)
     }
 
+    /// Whether half of the time has passed in which nobody need use the session.
+    pub(super) fn is_half_idle(&self, now: Timestamp) -> bool {
+        now.since(self.session.seen_at) >= self.application.limits().idle / 2
+    }
+
     /// The name for logs and pages.
     pub(super) fn who(&self) -> &str {
         self.called.get(SessionId::SHORT..).unwrap_or_default()

@@ -50,11 +50,19 @@ impl Renewal {
             Self::WhenDue if is_due() => HeaderMap::new(),
             Self::Never | Self::WhenDue => return Vec::new(),
         };
-        match is_newest(exchange, known, account.at()) && known.holds() {
-            true => authenticate::renew(exchange, known, &request, exchange.gateway.now()),
+        let now = exchange.gateway.now();
+        match is_newest(exchange, known, account.at()) && !will_be_refreshed(known, account.at(), now) && known.holds()
+        {
+            true => authenticate::renew(exchange, known, &request, now),
             false => Vec::new(),
         }
     }
+}
+
+/// Whether a refresh became due since the request came: another node may have made it, of which nobody here knows, and if not, the next request
+/// will, which says that the session was used. One that may be idle before that is renewed all the same.
+fn will_be_refreshed(known: &Known, came: Timestamp, now: Timestamp) -> bool {
+    !known.is_due(came) && known.is_due(now) && !known.is_half_idle(now)
 }
 
 /// Whether the browser that sent a request at `came` has, and will have, no other session in place of this one.

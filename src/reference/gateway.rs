@@ -342,7 +342,7 @@ pub static TIMEOUTS: Table = Table::new(
         Key::optional(
             "body_stall",
             WAIT,
-            "Without progress in a request's body, or with a client that takes nothing of an answer. The system tells of what a client takes in steps of 64 KiB and more; on HTTP/2 less than 1 KiB counts as nothing, unless it is the end of a piece.",
+            "Without progress in a request's body, or with a client that takes nothing of an answer. The system tells of what a client takes in steps of 64 KiB and more; on HTTP/2 less than 1 KiB counts as nothing, unless it is the end of a piece, and so does it where a client opens a connection's window by less than 16 KiB in all.",
         )
         .by_default("\"30s\""),
         Key::optional("drain", WAIT, "From SIGTERM to the end of the last request.").by_default("\"30s\""),

@@ -83,6 +83,7 @@ impl Serving {
         if let Some(admission) = self.announced_to.take() {
             let Some(()) = self.announce(&mut stream, &admission).await else { return };
         }
+        let stream = Watched::new(stream, Arc::clone(&self.watch));
         let Some(tls) = &shown.tls else {
             self.watch.opened(false);
             return self.http1(stream).await;
@@ -105,9 +106,8 @@ impl Serving {
     fn handshake<'a>(
         &'a self,
         shown: &'a TlsShown,
-        stream: TcpStream,
+        stream: Watched<TcpStream>,
     ) -> Apart<'a, Option<Result<Accepted, tls::Failure>>> {
-        let stream = Watched::new(stream, Arc::clone(&self.watch));
         Box::pin(self.obeying(tls::accept(shown, stream)))
     }
 

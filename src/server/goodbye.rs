@@ -36,9 +36,15 @@ impl Breakable for TcpStream {
     }
 }
 
-impl Breakable for TlsStream<Watched<TcpStream>> {
+impl<S: Breakable> Breakable for Watched<S> {
     fn breaks(&self) {
-        self.get_ref().0.stream().breaks();
+        self.stream().breaks();
+    }
+}
+
+impl<S: Breakable> Breakable for TlsStream<S> {
+    fn breaks(&self) {
+        self.get_ref().0.breaks();
     }
 }
 

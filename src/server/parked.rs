@@ -33,11 +33,17 @@ impl Readable for TcpStream {
     }
 }
 
-impl Readable for TlsStream<Watched<TcpStream>> {
+impl<S: Readable> Readable for Watched<S> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
+        self.stream().poll_readable(context)
+    }
+}
+
+impl<S: Readable> Readable for TlsStream<S> {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
         let (socket, session) = self.get_ref();
         // A request may have come together with the end of the handshake.
-        if session.wants_read() { socket.stream().poll_readable(context) } else { Poll::Ready(true) }
+        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(true) }
     }
 }
 

@@ -1,7 +1,7 @@
-//! The client's socket beneath TLS: notes what it takes and what it does not, for the time limits.
+//! The client's socket: notes what it takes and what it does not, for the time limits.
 //!
-//! A TLS session takes what is written while it has room, though nothing leaves. Noted above it, an answer to a PING, which goes to the others
-//! that wait there, would be progress of a client that has not read for hours.
+//! Over TLS, too, it is the socket that counts: a session takes what is written while it has room, though nothing leaves. Noted above it, an answer to a
+//! PING, which goes to the others that wait there, would be progress of a client that has not read for hours.
 //!
 //! May touch: the stream and its watch. Trust boundary: none; bytes are not looked at.
 

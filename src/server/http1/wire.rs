@@ -244,31 +244,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what is in the outbox.
     pub(super) fn poll_write(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let before = outbox.sent();
         let written = match self.poll_go_on(context) {
             Poll::Ready(Ok(())) => outbox.poll_write(&mut self.stream, context),
             other => other,
         };
-        // Who takes a part takes something.
-        if outbox.sent() > before {
-            self.watch.write_moved();
-        }
-        self.note(written)
+        self.blocked = written.is_pending();
+        written
     }
 
     /// Writes what waits within a TLS session.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.note(flushed)
-    }
-
-    fn note<T>(&mut self, written: Poll<T>) -> Poll<T> {
-        self.blocked = written.is_pending();
-        match written {
-            Poll::Pending => self.watch.write_blocked(),
-            Poll::Ready(_) => self.watch.write_moved(),
-        }
-        written
+        self.blocked = flushed.is_pending();
+        flushed
     }
 }
 

@@ -161,15 +161,32 @@ async fn c10_a_late_answer_does_not_put_the_session_from_before_a_refresh_over_t
         assert!(!answered_late(&site, &application, &before, refreshing).await);
         assert_ne!(browser.cookie(HOST, SESSION), before.cookie(HOST, SESSION), "refreshed");
         assert_eq!(site.provider.refreshes(), 1);
-        // While the provider cannot be asked there is nothing newer, and what is used is renewed.
+        // While the provider cannot be asked there is nothing newer, and what may be idle soon is renewed.
         site.clock.advance(Duration::from_secs(110));
         let failing = async {
             site.provider.script().refresh_answer = Answer::Says(503, "text/plain", String::new());
-            site.clock.advance(Duration::from_secs(20));
+            site.clock.advance(Duration::from_secs(45));
             assert_eq!(status(&site, &application, &mut browser.clone()).await, StatusCode::OK);
         };
         assert!(answered_late(&site, &application, &browser, failing).await);
         assert!(site.provider.refreshes() > 1, "it was asked");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c09_c10_an_answer_during_which_a_refresh_became_due_leaves_the_session_to_that_unless_it_may_be_idle_before() {
+    let application = RawApplication::start().await;
+    let site = site(&application, "refresh = \"1m\"").await;
+    soon(async {
+        // Renewed after half a minute, idle after five.
+        for (waits, renewed) in [(35, true), (65, false), (145, false), (155, true)] {
+            let mut browser = Browser::new();
+            open(&site, &application, &mut browser, "/").await;
+            let waiting = async { site.clock.advance(Duration::from_secs(waits)) };
+            assert_eq!(answered_late(&site, &application, &browser, waiting).await, renewed, "{waits}");
+        }
+        assert_eq!(site.provider.refreshes(), 0);
     })
     .await;
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::config::Timeouts;
 use crate::server::silence::Silence;
 use crate::server::watch::Order;
+use crate::server::watched::Watched;
 use crate::server::watchman::Watchman;
 use crate::server::worker::Slot;
 
@@ -125,19 +126,20 @@ impl Wake for Woken {
 
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-fn connected(client: &Held, watchman: &Watchman) -> (Shared<Held>, Arc<Watch>) {
+fn connected(client: &Held, watchman: &Watchman) -> (Shared<Watched<Held>>, Arc<Watch>) {
     let watch = watchman.watch(Slot::alone());
     watch.opened(false);
-    (Shared::new(client.clone(), Arc::clone(&watch), &Limits::default()), watch)
+    let stream = Watched::new(client.clone(), Arc::clone(&watch));
+    (Shared::new(stream, Arc::clone(&watch), &Limits::default()), watch)
 }
 
 /// The body of the next request.
-fn next(wire: &Shared<Held>, context: &mut Context<'_>) -> Body<Held> {
+fn next(wire: &Shared<Watched<Held>>, context: &mut Context<'_>) -> Body<Watched<Held>> {
     let Poll::Ready(Ok(Some(arrived))) = wire.lock().poll_head(context) else { panic!("no head") };
     wire.body(arrived.body, arrived.expects_continue)
 }
 
-fn piece(body: &mut Body<Held>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+fn piece(body: &mut Body<Watched<Held>>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
     Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())))
 }
 
@@ -269,20 +271,12 @@ fn d01_of_a_body_that_nobody_wants_only_so_much_is_read() {
     assert!(!wire.lock().may_go_on(&mut context));
 }
 
+/// Whose time is over meanwhile is told by the socket beneath (`watched`).
 #[test]
 fn d01_what_waits_within_a_tls_session_is_no_answer_yet() {
-    let limits = Timeouts { body_stall: Duration::from_secs(2), ..Timeouts::default() };
-    let (client, mut watchman) = (Held::default(), Watchman::new(limits));
-    let (wire, watch) = connected(&client, &watchman);
-    let _in_flight = watch.begin_request();
-    let mut context = Context::from_waker(Waker::noop());
-    let mut silences = 0;
-    for _ in 0..5 {
-        assert!(wire.lock().poll_flush(&mut context).is_pending());
-        watchman.grow_older(Duration::from_secs(1));
-        watchman.look(|_| silences += 1);
-    }
-    assert_eq!((watch.order(Waker::noop()), silences), (Order::Drop, 1));
+    let (client, mut context) = (Held::default(), Context::from_waker(Waker::noop()));
+    let (wire, _watch) = connected(&client, &Watchman::new(Timeouts::default()));
+    assert!(wire.lock().poll_flush(&mut context).is_pending());
     client.takes(1);
     assert!(wire.lock().poll_flush(&mut context).is_ready());
 }
