@@ -94,6 +94,11 @@ impl Known {
         self.refresh_at.is_some_and(|at| now >= at)
     }
 
+    /// Whether its cookie is old enough to be replaced by one that says that it was used.
+    pub(super) fn wants_renewal(&self, now: Timestamp) -> bool {
+        self.session.wants_renewal(self.application.limits(), now)
+    }
+
     /// The name for logs and pages.
     pub(super) fn who(&self) -> &str {
         self.called.get(SessionId::SHORT..).unwrap_or_default()
@@ -250,11 +255,8 @@ pub(super) fn take_away(
     sealed(exchange, application, "").remove(request)
 }
 
-/// The cookie that says that a session was just used, when the old one is old enough to be replaced.
+/// The cookie that says that a session is used now.
 pub(super) fn renew(exchange: &Exchange<'_>, known: &Known, request: &HeaderMap, now: Timestamp) -> Vec<HeaderValue> {
-    if !known.session.wants_renewal(known.application.limits(), now) {
-        return Vec::new();
-    }
     let session = Session { seen_at: now, ..known.session.clone() };
     give(exchange, &known.application, &known.host, &session, request).unwrap_or_default()
 }

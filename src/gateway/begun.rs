@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::Exchange;
-use super::authenticate::{held, name_of};
+use super::authenticate::{Known, held, name_of};
 use super::refusal::Refusal;
 use crate::clock::Timestamp;
 use crate::http::HostName;
@@ -30,20 +30,42 @@ pub(super) fn origin(
     held.map(|known| Origin::of(known.session()))
 }
 
-/// The root of a new session: that of what the browser holds when the login comes back, else of what it held when the login began (`before`),
-/// else itself. Nothing grows out of what was ended: a login that is finished afterwards is a new one.
-pub(super) fn root(
-    exchange: &Exchange<'_>,
-    application: &Arc<Application>,
-    host: &HostName,
-    (session, before): (&Session, Option<Origin>),
-    headers: &HeaderMap,
-    now: Timestamp,
-) -> SessionId {
-    let origins = [origin(exchange, application, host, headers, now), before];
-    let mut roots = origins.into_iter().flatten().filter_map(|origin| origin.root_of(session));
-    let root = roots.find(|root| !exchange.gateway.common.revocations.has_ended(root));
-    root.unwrap_or(session.id)
+/// What a new session takes the place of in its browser.
+pub(super) struct Before {
+    /// What the browser holds when the login comes back.
+    held: Option<Arc<Known>>,
+    /// What it held when the login began.
+    origin: Option<Origin>,
+}
+
+impl Before {
+    /// For a login that began beside `origin` and comes back with these fields.
+    pub(super) fn of(
+        exchange: &Exchange<'_>,
+        application: &Arc<Application>,
+        host: &HostName,
+        origin: Option<Origin>,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Self {
+        Self { held: held(exchange, application, host, headers, now), origin }
+    }
+
+    /// The root of the new session: that of what the browser holds, else of what it held, else itself. Nothing grows out of what was ended: a
+    /// login that is finished afterwards is a new one.
+    pub(super) fn root(&self, exchange: &Exchange<'_>, session: &Session) -> SessionId {
+        let held = self.held.as_deref().filter(|known| known.is_of_its_provider());
+        let origins = [held.map(|known| Origin::of(known.session())), self.origin];
+        let mut roots = origins.into_iter().flatten().filter_map(|origin| origin.root_of(session));
+        let root = roots.find(|root| !exchange.gateway.common.revocations.has_ended(root));
+        root.unwrap_or(session.id)
+    }
+
+    /// The roots of all that it takes the place of, whosever that is.
+    pub(super) fn roots(&self) -> impl Iterator<Item = SessionId> {
+        let held = self.held.as_deref().map(|known| known.session().root);
+        held.into_iter().chain(self.origin.map(|origin| origin.root()))
+    }
 }
 
 /// Refuses a session that is over as soon as it begins, because sessions of its person were ended while the clock was ahead: the browser would be

@@ -18,11 +18,12 @@ use url::form_urlencoded::byte_serialize;
 use super::account::Account;
 use super::addresses::{CALLBACK, SIGN_IN};
 use super::authenticate::{authenticate, give};
+use super::begun::{self, Before};
 use super::challenge::{begin, front_door, home, login_of, make_room};
 use super::content::{Content, redirect};
 use super::proxy::SentBody;
 use super::refusal::Refusal;
-use super::{Exchange, begun, kept_form, logout, provider_of, refresh, sign_in};
+use super::{Exchange, kept_form, logout, provider_of, refresh, sign_in};
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::http::cookie::{self, SetCookie};
@@ -347,7 +348,8 @@ fn begin_session(
         claims: Claims::default(),
         absent_claims: Vec::new(),
     };
-    session.root = begun::root(exchange, application, route.host, (&session, pending.origin), headers, now);
+    let before = Before::of(exchange, application, route.host, pending.origin, headers, now);
+    session.root = before.root(exchange, &session);
     session.take_claims(signed_in.claims.clone(), application.claims_read());
     begun::refuse_ended(exchange, application, &session)?;
     let ticket =
@@ -356,7 +358,7 @@ fn begin_session(
         tracing::warn!(app = application.name(), %error, "a session does not fit into cookies");
         Refusal::SessionTooLarge
     })?;
-    exchange.gateway.common.memory.successors.took_over(&session, exchange.gateway.now());
+    exchange.gateway.common.memory.successors.took_over(before.roots(), id, exchange.gateway.now());
     fields.extend(ticket);
     fields.extend(logout::keep_hint(exchange, route.host, provider, &signed_in.id_token));
     Ok(fields)

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::Exchange;
-use super::authenticate::{self, Known, authenticate};
+use super::authenticate::{Known, authenticate};
 use super::bearer::{self, BearerError, TokenHolder};
 use crate::clock::Timestamp;
 use crate::http::HostName;
@@ -122,14 +122,6 @@ impl Caller {
         match self {
             Self::Browser(known) => Arc::clone(known) as _,
             Self::Client(holder) => Arc::clone(holder) as _,
-        }
-    }
-
-    /// The cookie that says that a session was just used; a token has none.
-    pub(super) fn renew(&self, exchange: &Exchange<'_>, request: &HeaderMap, now: Timestamp) -> Vec<HeaderValue> {
-        match self {
-            Self::Browser(known) => authenticate::renew(exchange, known, request, now),
-            Self::Client(_) => Vec::new(),
         }
     }
 }

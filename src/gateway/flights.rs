@@ -6,7 +6,7 @@
 //! was exchanged go to the provider a second time, which would take it for stolen. After a failure nobody asks until a pause is over. What seems
 //! to be further in the future than it can be is over: the clock was set back.
 //!
-//! Shared by all workers behind a lock that only sessions that are due take, for as long as a look-up, and now and then whoever tidies. Bounds:
+//! Shared by all workers behind a lock that only sessions that are due take, and answers that renew one, for as long as a look-up, and now and then whoever tidies. Bounds:
 //! [`SESSIONS`] sessions, the oldest falls out (its old token may then be tried once more, and the provider decides); [`CARGO`] results, the
 //! oldest is let go early. An entry is made for a sealed ticket only, so a stranger can fill nothing.
 
@@ -178,6 +178,16 @@ impl Flights {
         }
     }
 
+    /// Whether a refresh of this session, or of a later one, has landed: what is newer than it is on its way to the browser.
+    pub(super) fn has_gone_on(&self, session: &Session) -> bool {
+        let table = self.table();
+        table.sessions.peek(&session.id).is_some_and(|flight| match &flight.state {
+            _ if flight.generation != session.generation => flight.generation > session.generation,
+            State::Flying(_) | State::Landed(Landing::Kept(_), _) => false,
+            State::Landed(Landing::Renewed(_) | Landing::Ended, _) | State::Past => true,
+        })
+    }
+
     /// Lets go of results whose grace is over; to be called now and then.
     pub(super) fn tidy(&self, now: Timestamp) {
         self.table().tidy(now);
@@ -320,6 +330,28 @@ mod tests {
         assert!(matches!(flights.board(&next, at(600)), Boarding::Lead(_)), "the new one is");
         assert!(matches!(flights.board(&ticket, at(601)), Boarding::Late), "two behind");
         assert!(flights.table().cargo.is_empty());
+    }
+
+    #[test]
+    fn c10_a_session_has_gone_on_when_a_refresh_of_it_or_of_a_later_one_has_landed() {
+        let flights = Arc::new(Flights::default());
+        let first = session(NOW);
+        let ticket = RefreshTicket::first(first.id, "nonce", Secret::new("token".to_owned()));
+        let second = Session { generation: 1, ..first.clone() };
+        assert!(!flights.has_gone_on(&first));
+        let asking = lead(&flights, &ticket, NOW);
+        assert!(!flights.has_gone_on(&first), "nobody knows yet");
+        asking.fail(NOW);
+        assert!(!flights.has_gone_on(&first), "the provider could not be asked");
+        let later = NOW.after(LONGEST_PAUSE);
+        lead(&flights, &ticket, later).land(renewed(&ticket), later);
+        assert!(flights.has_gone_on(&first) && !flights.has_gone_on(&second));
+        flights.tidy(later.after(LONGEST_GRACE));
+        assert!(flights.has_gone_on(&first) && !flights.has_gone_on(&second), "long ago");
+        let asking = lead(&flights, &ticket.next(None), later);
+        assert!(flights.has_gone_on(&first) && !flights.has_gone_on(&second), "an older one is older still");
+        asking.land(Landing::Ended, later);
+        assert!(flights.has_gone_on(&second) && !flights.has_gone_on(&session(NOW)));
     }
 
     #[test]

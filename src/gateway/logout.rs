@@ -149,7 +149,7 @@ pub(super) fn provider_origin(known: &Known) -> Option<String> {
     url::Url::parse(&url).ok().map(|url| url.origin().ascii_serialization())
 }
 
-/// Ends these sessions with those of the same person in the whole group (`[session] group`), or all that these people have, and waits until that is written down. Where it cannot be, the log tells, and the
+/// Ends these sessions, with those of the same person in the whole group (`[session] group`) or all that these people have, and waits until that is written down. Where it cannot be, the log tells, and the
 /// person is signed out all the same.
 async fn revoke(exchange: &Exchange<'_>, sessions: &[Arc<Known>], everywhere: bool) {
     let (common, now) = (&exchange.gateway.common, exchange.gateway.now());
@@ -158,10 +158,15 @@ async fn revoke(exchange: &Exchange<'_>, sessions: &[Arc<Known>], everywhere: bo
         let Session { root, provider, subject, .. } = known.session();
         // A name that stands for another provider by now calls somebody else so.
         let is_known = known.is_of_its_provider();
-        let whom = if everywhere && is_known { Whom::Person { provider, subject } } else { Whom::Session(root) };
-        let group = known.application().policy().session().group.as_deref().filter(|_| !everywhere && is_known);
-        let group = group.map(|group| Whom::GroupPerson { group, provider, subject });
-        std::iter::once(whom).chain(group).map(|whom| Wanted::new(&whom, now, cause, Effect::Ended))
+        let group = known.application().policy().session().group.as_deref();
+        let others = match (everywhere, group) {
+            _ if !is_known => None,
+            (true, _) => Some(Whom::Person { provider, subject }),
+            (false, group) => group.map(|group| Whom::GroupPerson { group, provider, subject }),
+        };
+        // The browser's own by its identifier in any case: it may seem to have begun later than now, where the clock was set back.
+        let own = Wanted::new(&Whom::Session(root), now, Cause::SignedOut, Effect::Ended);
+        std::iter::once(own).chain(others.map(|whom| Wanted::new(&whom, now, cause, Effect::Ended)))
     });
     common.metrics.revoked(cause);
     let kept = common.revocations.revoke(wanted.collect(), now).is_kept().await;

@@ -35,6 +35,7 @@ mod proxy;
 mod record;
 mod refresh;
 mod refusal;
+mod renewal;
 mod reply;
 mod request_id;
 mod resend;
@@ -56,6 +57,7 @@ use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::crypto::{IdentityKeys, KeyRing};
+use crate::http::field::trim_values;
 use crate::http::forwarded::{ChainError, Origin};
 use crate::http::{RequestHead, Scheme, Seen};
 use crate::limit::RateCounter;
@@ -194,9 +196,12 @@ impl Gateway {
     /// What is moved into a future keeps its room there, so the request is taken apart before, and the steps are lent what is left of it.
     pub fn handle<'a>(
         self: &'a Arc<Self>,
-        request: Request<ClientBody>,
+        mut request: Request<ClientBody>,
         connection: &'a ClientConnection,
     ) -> impl Future<Output = Response<Body>> + use<'a> {
+        if request.version() == Version::HTTP_2 {
+            trim_values(request.headers_mut());
+        }
         let mut account = Account::open(Arc::clone(self), connection, &request);
         let form = WantedForm(request.headers().get(ACCEPT).cloned());
         let (mut sent, mut parts) = proxy::split(request);

@@ -21,6 +21,7 @@ use super::limits::Held;
 use super::observed::{decided, observe};
 use super::refresh::{Carried, refresh};
 use super::refusal::Refusal;
+use super::renewal::Renewal;
 use super::{Exchange, challenge, kept_form, limits, reply};
 use crate::clock::Timestamp;
 use crate::forward::{AnswerContext, Scrubbed, Telling, UpstreamRequest, rewrite, scrub};
@@ -38,7 +39,7 @@ pub(super) struct Sent {
     upgrade: Option<Upgrade>,
     /// Whether somebody may have got something of the body.
     has_gone: bool,
-    /// Whether it is a form that was kept and met nobody again: whoever sends it shows its page again.
+    /// Whether no session held until the application could get it: whoever sends a form that was kept shows its page again.
     pub(super) met_nobody: bool,
 }
 
@@ -202,11 +203,16 @@ async fn decide(
             // What is public may be kept by caches: no session's cookie goes out with it.
             let renewal = match known {
                 Some(known) if !permit.is_public() && !brought.carries => {
-                    known.renew(exchange, brought.scrubbed.headers(), now)
+                    Renewal::of(known, brought.scrubbed.headers(), now)
                 }
-                _ => Vec::new(),
+                _ => Renewal::Never,
             };
-            send(exchange, application, brought, &permit, renewal, account).await
+            let answered = send(exchange, application, brought, &permit, renewal, account).await;
+            if matches!(answered, Err(Refusal::Upstream(UpstreamError::Recalled))) && brought.sent.is_whole() {
+                account.failed(UpstreamError::Recalled.code());
+                brought.sent.met_nobody = true;
+            }
+            answered
         }
         Decision::Deny(denial) => {
             tracing::debug!(request_id = account.request_id().as_str(), reason = %denial.reason(), "denied");
@@ -265,7 +271,7 @@ async fn send(
     application: &Arc<Application>,
     brought: &mut Brought<'_>,
     permit: &Permit<'_>,
-    renewal: Vec<HeaderValue>,
+    renewal: Renewal,
     account: &mut Account,
 ) -> Result<Response<Content>, Refusal> {
     let limits = exchange.gateway.common.body;
@@ -295,7 +301,8 @@ async fn send(
     let answered = application.upstream().send(pool, began, &mut going.outgoing, upload, leash.as_deref()).await;
     let answer = answered.map_err(|error| unanswered(application, error, account))?;
     *going.has_gone = true;
-    account.answered(answer.target.clone(), began.elapsed());
+    let took = began.elapsed();
+    account.answered(answer.target.clone(), took);
     let mut response = match (answer.upgraded, brought.sent.upgrade.take()) {
         (Some(upgraded), Some(client)) => {
             switch(client, upgraded, (application.policy().upstream().stall, held), leash);
@@ -306,8 +313,7 @@ async fn send(
             stream(answer.response, leash)
         }
     };
-    let renewal = exchange.gateway.common.memory.successors.leaving(renewal, account.known(), account.at());
-    finish(exchange, application, &mut response, renewal);
+    finish(exchange, application, &mut response, renewal.leaving(exchange, account, took));
     Ok(response)
 }
 

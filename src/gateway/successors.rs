@@ -1,8 +1,8 @@
 //! Which session of a browser is the newest, so that an answer that comes late puts none from before over it.
 //!
 //! An answer that renews or refreshes a session carries a cookie for it. When a step-up made another session while the application was
-//! still at work, that cookie would take the new one's place, and the person would have to show their second factor again. So a
-//! session is noted that grew out of another (`Session::root`), and a cookie for one from before goes out with no answer to a request that
+//! still at work, that cookie would take the new one's place, and the person would have to show their second factor again; or somebody else
+//! signed in for it, and would be the first person again. So a session is noted under the root (`Session::root`) of what it takes the place of, and a cookie for one from before goes out with no answer to a request that
 //! came before then, or so soon after that the browser may not have had the new one ([`ON_THE_WAY`]). A request that comes later with the old
 //! one shows that the new one never got there.
 //!
@@ -13,19 +13,16 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
 use lru::LruCache;
 
-use super::caller::Caller;
 use crate::clock::Timestamp;
 use crate::session::{Session, SessionId};
-use crate::upstream::Leash as _;
 
 /// How long an answer with a new session may be on its way to the browser.
 const ON_THE_WAY: Duration = Duration::from_secs(60);
 const SESSIONS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// By root, the session that began last, and when.
+/// By root, the session that last took a place under it, and when.
 pub(super) struct Successors(Mutex<LruCache<SessionId, (SessionId, Timestamp)>>);
 
 impl Default for Successors {
@@ -35,27 +32,10 @@ impl Default for Successors {
 }
 
 impl Successors {
-    /// Notes that `session` is given to the browser in place of the one that it grew out of.
-    pub(super) fn took_over(&self, session: &Session, now: Timestamp) {
-        if session.root != session.id {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).put(session.root, (session.id, now));
-        }
-    }
-
-    /// The cookies that renew the session of `known`, of an answer that leaves now; none where another has taken its place, or it is over.
-    pub(super) fn leaving(
-        &self,
-        renewal: Vec<HeaderValue>,
-        known: Option<&Caller>,
-        came: Timestamp,
-    ) -> Vec<HeaderValue> {
-        match known {
-            Some(Caller::Browser(known))
-                if !renewal.is_empty() && (self.has_other(known.session(), came) || !known.holds()) =>
-            {
-                Vec::new()
-            }
-            _ => renewal,
+    /// Notes that the session `id` is given to the browser in place of those with these roots: one that it grew out of, or somebody else's.
+    pub(super) fn took_over(&self, roots: impl Iterator<Item = SessionId>, id: SessionId, now: Timestamp) {
+        for root in roots {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).put(root, (id, now));
         }
     }
 
@@ -78,23 +58,28 @@ mod tests {
         let successors = Successors::default();
         let (first, other) = (session(NOW), session(NOW));
         let second = Session { root: first.id, ..session(NOW) };
-        successors.took_over(&first, NOW);
+        successors.took_over([].into_iter(), first.id, NOW);
         assert!(!successors.has_other(&first, NOW), "it took the place of none");
-        successors.took_over(&second, NOW);
+        successors.took_over([first.id].into_iter(), second.id, NOW);
         let at = |seconds| NOW.after(Duration::from_secs(seconds));
         assert!(successors.has_other(&first, NOW) && successors.has_other(&first, at(59)));
         assert!(!successors.has_other(&first, at(60)), "the browser has not got the new one");
         assert!(!successors.has_other(&second, NOW) && !successors.has_other(&other, NOW));
         let third = Session { root: first.id, ..session(NOW) };
-        successors.took_over(&third, at(100));
+        successors.took_over([first.id].into_iter(), third.id, at(100));
         assert!(successors.has_other(&second, at(100)) && !successors.has_other(&third, at(100)));
+        // Somebody else, beside whom a login had begun.
+        let somebody_else = session(NOW);
+        successors.took_over([third.root, other.root].into_iter(), somebody_else.id, at(200));
+        assert!(successors.has_other(&third, at(200)) && successors.has_other(&other, at(200)));
+        assert!(!successors.has_other(&somebody_else, at(200)));
     }
 
     #[test]
     fn c07_memory_is_bounded() {
         let successors = Successors::default();
         for _ in 0..SESSIONS.get() + 10 {
-            successors.took_over(&Session { root: SessionId::new(), ..session(NOW) }, NOW);
+            successors.took_over([SessionId::new()].into_iter(), SessionId::new(), NOW);
         }
         assert_eq!(successors.0.lock().unwrap().len(), SESSIONS.get());
     }

@@ -3,7 +3,7 @@
 //! Pure; nothing is copied. Trust boundary: every byte is a stranger's. Specification: RFC 9112 section 5, RFC 9110 section 5.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
 /// A field's name and value, as bytes that nobody has checked.
@@ -22,7 +22,8 @@ impl<'a> Field<'a> {
         Some(Self { name, value: trim(value.get(1..)?) })
     }
 
-    /// Name and value, checked; the value stays a part of `whole`, in which the line stands. None where either has a byte that it must not have.
+    /// Name and value, checked; the value stays a part of `whole`, in which the line stands. None where either has a byte that it must not have,
+    /// but for a quotation mark in a name ([`names_are_tokens`]).
     pub fn checked(self, whole: &Bytes) -> Option<(HeaderName, HeaderValue)> {
         let name = HeaderName::from_bytes(self.name).ok()?;
         Some((name, HeaderValue::from_maybe_shared(whole.slice_ref(self.value)).ok()?))
@@ -38,6 +39,39 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// The header name that a text is; none where it is no token (RFC 9110 section 5.1). The http crate takes `"` for a sign of a token.
+pub fn name_of(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok().filter(is_token)
+}
+
+fn is_token(name: &HeaderName) -> bool {
+    !name.as_str().contains('"')
+}
+
+/// Whether all names that the http crate took are tokens; `read` is what they were read from, where that is at hand.
+pub fn names_are_tokens(headers: &HeaderMap, read: Option<&[u8]>) -> bool {
+    let may_have_some = read.is_none_or(|read| memchr(b'"', read).is_some());
+    !may_have_some || headers.keys().all(is_token)
+}
+
+/// Takes blanks off around the values of a head on HTTP/2, where they come as they were sent: on HTTP/1.1 they belong to the syntax and not to the
+/// value, so a policy and an application would read two values. RFC 9113 section 8.2.1 calls such a head malformed; clients send it (decision 105).
+pub fn trim_values(headers: &mut HeaderMap) {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded = |value: &HeaderValue| is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last());
+    if headers.values().any(is_padded) {
+        headers.values_mut().filter(|value| is_padded(value)).for_each(trim_value);
+    }
+}
+
+#[cold]
+fn trim_value(value: &mut HeaderValue) {
+    // A part of a value is one.
+    let Ok(mut trimmed) = HeaderValue::from_bytes(trim(value.as_bytes())) else { return };
+    trimmed.set_sensitive(value.is_sensitive());
+    *value = trimmed;
 }
 
 /// What `Connection` says of the connection (RFC 9110 section 7.6.1).

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use super::decoder::Decoder;
-use super::field::{ConnectionSays, Field};
+use super::field::{ConnectionSays, Field, names_are_tokens};
 use super::framing::{FramingError, HeadScan};
 
 /// What is known of a request when its head has come.
@@ -123,6 +123,9 @@ fn understand(bytes: &Bytes, scan: &HeadScan) -> Result<Arrived, UnreadableHead>
         }
         headers.try_append(name, value).map_err(|_| UnreadableHead::TooLarge)?;
         begin = end + 2;
+    }
+    if !names_are_tokens(&headers, Some(bytes)) {
+        return Err(UnreadableHead::Malformed);
     }
     let current = version == Version::HTTP_11;
     if !current {

@@ -275,14 +275,14 @@ fn with_format(store: Store) -> Result<Store, Fault> {
     Ok(store)
 }
 
-/// Makes a database under its own name; what is no whole one is taken away.
+/// Makes a database under its own name; what is no whole one is taken away. One that is in use is another gateway's, which found it in the meantime.
 fn make_in_place(path: &Path, begin: impl Fn(File) -> Result<Store, Fault>) -> Result<Store, Fault> {
     let file = match private_options().create_new(true).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return begin(existing(path)?),
         file => file.map_err(Fault::System)?,
     };
     let made = begin(file).and_then(with_format);
-    if made.is_err() {
+    if made.as_ref().is_err_and(|fault| !matches!(fault, Fault::InUse)) {
         let _ = std::fs::remove_file(path);
     }
     made

@@ -153,6 +153,22 @@ fn l04_a_file_system_without_links_gets_a_whole_list_or_none() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn l04_without_links_a_list_that_another_gateway_locked_first_is_not_taken_away() {
+    let folder = folder();
+    let path = folder.join(FILE);
+    let first = std::cell::RefCell::new(None);
+    let late = |file: File| {
+        *first.borrow_mut() = Some(Store::in_file(existing(&path)?)?);
+        Store::in_file(file)
+    };
+    let error = make_in_place(&path, late).map(drop).unwrap_err();
+    assert!(matches!(error, Fault::InUse), "{error}");
+    assert!(path.exists());
+    drop(first);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[tokio::test]
 async fn l04_of_two_gateways_that_make_a_list_at_once_the_second_finds_that_of_the_first() {
     let folder = folder();

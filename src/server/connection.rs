@@ -21,13 +21,14 @@ use super::admission::Admission;
 use super::cork::{Outlet, cork};
 use super::goodbye::{self, Breakable};
 use super::guard::Guard;
-use super::io::Watched;
+use super::guarded::Guarded;
 use super::offered::Offered;
 use super::parked::{self, Readable};
 use super::tls::{self, Accepted, Shown, TlsShown};
 use super::turns::Turns;
 use super::upload::Upload;
 use super::watch::{Order, Watch};
+use super::watched::Watched;
 use super::worker::Shared;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::http::frame_guard::{FrameGuard, WORTH_OF_REQUEST};
@@ -106,6 +107,7 @@ impl Serving {
         shown: &'a TlsShown,
         stream: TcpStream,
     ) -> Apart<'a, Option<Result<Accepted, tls::Failure>>> {
+        let stream = Watched::new(stream, Arc::clone(&self.watch));
         Box::pin(self.obeying(tls::accept(shown, stream)))
     }
 
@@ -176,7 +178,7 @@ impl Serving {
 
     async fn http2_to_its_end(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let guard = Guard::Http2(FrameGuard::new(self.watch.now()), self.shared.limits.header_bytes);
-        let (io, outlet) = cork(Watched::new(stream, Arc::clone(&self.watch), guard));
+        let (io, outlet) = cork(Guarded::new(stream, Arc::clone(&self.watch), guard));
         let (gateway, facts, watch) = (Arc::clone(&self.gateway), Arc::clone(&self.facts), Arc::clone(&self.watch));
         let turns = Arc::clone(&self.turns);
         let service = service_fn(move |request: Request<Incoming>| {

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::watched::Watched;
+
 /// How long what comes is thrown away, and how long last words may take to leave.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Bytes that are thrown away: a client that sends a large body looks for the answer when all of it has left.
@@ -34,9 +36,9 @@ impl Breakable for TcpStream {
     }
 }
 
-impl Breakable for TlsStream<TcpStream> {
+impl Breakable for TlsStream<Watched<TcpStream>> {
     fn breaks(&self) {
-        self.get_ref().0.breaks();
+        self.get_ref().0.stream().breaks();
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::watch::{Order, Watch};
+use super::watched::Watched;
 use super::worker::Slot;
 
 /// A stream that can be waited on without reading.
@@ -32,11 +33,11 @@ impl Readable for TcpStream {
     }
 }
 
-impl Readable for TlsStream<TcpStream> {
+impl Readable for TlsStream<Watched<TcpStream>> {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
         let (socket, session) = self.get_ref();
         // A request may have come together with the end of the handshake.
-        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(true) }
+        if session.wants_read() { socket.stream().poll_readable(context) } else { Poll::Ready(true) }
     }
 }
 

@@ -5,15 +5,18 @@
 //! for each other, and a client that reads everything slowly is not to lose them. What others pass by again and again is not in their row: the window
 //! of its stream is shut, however full the socket is.
 //!
-//! Pure. Bounds: three numbers. Trust boundary: how far the window is open is what the client says, which h2 holds it to. Specification: RFC 9113
+//! Pure. Bounds: four numbers. Trust boundary: how far the window is open is what the client says, which h2 holds it to. Specification: RFC 9113
 //! sections 5.2 and 6.9.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The connection's window before the client opens it further (RFC 9113 section 6.9.2).
 const FIRST_WINDOW: i64 = 65_535;
 /// The connection's window counts as shut with no more than this left: h2 may have promised a byte to each stream that has none to send yet.
 const SHUT: i64 = 128;
+/// While the window is shut, what opens it by less than this in all is no progress: a byte now and then would hold all answers for as long as the
+/// client likes. A frame's worth (RFC 9113 section 4.2).
+const ROOM: u32 = 16 << 10;
 /// More bytes of others cannot leave before it is the turn of an answer that waits in the row: 128 streams, each with less than 16 KiB in h2 and a
 /// piece of 128 KiB, twice, because what hyper has needs a turn to be given to h2 and another one to leave. And some more.
 const MOST_AHEAD: u64 = 64 << 20;
@@ -24,13 +27,20 @@ pub(super) struct Way {
     held_up: AtomicU64,
     /// What is left of the connection's window.
     window: AtomicI64,
+    /// By how much it was opened, while it was shut, since that last was progress.
+    opened: AtomicU32,
     /// Bytes of all answers that have left.
     gone: AtomicU64,
 }
 
 impl Way {
     pub(super) const fn new(now: u64) -> Self {
-        Self { held_up: AtomicU64::new(now), window: AtomicI64::new(FIRST_WINDOW), gone: AtomicU64::new(0) }
+        Self {
+            held_up: AtomicU64::new(now),
+            window: AtomicI64::new(FIRST_WINDOW),
+            opened: AtomicU32::new(0),
+            gone: AtomicU64::new(0),
+        }
     }
 
     /// The socket was full until now.
@@ -40,7 +50,13 @@ impl Way {
 
     /// The client opens the connection's window by so many bytes.
     pub(super) fn opens(&self, bytes: u32, now: u64) {
-        if bytes > 0 && self.window.fetch_add(i64::from(bytes), Ordering::Relaxed) <= SHUT {
+        if self.window.fetch_add(i64::from(bytes), Ordering::Relaxed) > SHUT {
+            return;
+        }
+        let opened = self.opened.load(Ordering::Relaxed).saturating_add(bytes);
+        let is_progress = opened >= ROOM;
+        self.opened.store(if is_progress { 0 } else { opened }, Ordering::Relaxed);
+        if is_progress {
             self.held_up.store(now, Ordering::Relaxed);
         }
     }

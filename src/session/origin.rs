@@ -23,6 +23,11 @@ impl Origin {
         Self { root: session.root, person: person(session) }
     }
 
+    /// The root, whoever signs in.
+    pub const fn root(&self) -> SessionId {
+        self.root
+    }
+
     /// The root of `session` where that is of the same person; what its provider's name stands for is compared before.
     pub fn root_of(&self, session: &Session) -> Option<SessionId> {
         (self.person == person(session)).then_some(self.root)

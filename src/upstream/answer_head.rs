@@ -18,7 +18,7 @@ use memchr::{memchr, memchr_iter};
 use super::UpstreamError;
 use super::connection::Connection;
 use crate::http::decoder::{Decoder, Sender};
-use crate::http::field::{ConnectionSays, Field};
+use crate::http::field::{ConnectionSays, Field, names_are_tokens};
 
 /// Largest head of an answer; a larger one is refused (H08).
 const MAX_HEAD: usize = 64 * 1024;
@@ -138,6 +138,9 @@ fn read(bytes: &Bytes, to_head: bool) -> Result<AnswerHead, UpstreamError> {
         if headers.len() > MAX_FIELDS {
             return Err(UpstreamError::Invalid);
         }
+    }
+    if !names_are_tokens(&headers, Some(bytes)) {
+        return Err(UpstreamError::Invalid);
     }
     for name in &hop.listed {
         headers.remove(name);

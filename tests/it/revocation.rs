@@ -11,7 +11,7 @@ mod front_channel;
 mod grown;
 mod me;
 mod okta;
-mod signing_out;
+pub(crate) mod signing_out;
 mod streams;
 mod transmitters;
 

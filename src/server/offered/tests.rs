@@ -107,6 +107,20 @@ fn d01_answers_that_wait_for_each_other_at_the_connections_window_are_not_taken_
 }
 
 #[test]
+fn d01_a_byte_of_the_connections_window_now_and_then_holds_nothing_up() {
+    for (step, kept) in [(1, false), (FRAME / STALL as usize - 20, false), (FRAME / STALL as usize + 20, true)] {
+        let mut connection = Connection::new();
+        let _answer = connection.answer();
+        connection.watch.way().leave(65_535);
+        let slowly = |watch: &Watch| {
+            watch.way().opens(u32::try_from(step).unwrap(), watch.now());
+            watch.way().leave(step);
+        };
+        assert_eq!(connection.taken_back(3 * STALL, slowly), usize::from(!kept), "{step}");
+    }
+}
+
+#[test]
 fn d01_a_window_that_was_not_shut_holds_nothing_up() {
     let mut connection = Connection::new();
     let _answer = connection.answer();

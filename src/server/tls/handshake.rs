@@ -16,18 +16,19 @@ use crate::certificate::Certificate;
 use crate::gateway::TlsConnection;
 use crate::http::HostName;
 use crate::policy::{TlsFacts, TlsVersion};
+use crate::server::watched::Watched;
 
 /// A connection whose handshake is done.
 pub(in super::super) struct Accepted {
     /// On the heap, because it is large and is handed on.
-    pub(in super::super) stream: Box<TlsStream<TcpStream>>,
+    pub(in super::super) stream: Box<TlsStream<Watched<TcpStream>>>,
     /// Whether the client and we speak HTTP/2.
     pub(in super::super) http2: bool,
     pub(in super::super) facts: TlsConnection,
 }
 
 /// Drives the handshake to its end.
-pub(in super::super) async fn accept(shown: &TlsShown, stream: TcpStream) -> Result<Accepted, Failure> {
+pub(in super::super) async fn accept(shown: &TlsShown, stream: Watched<TcpStream>) -> Result<Accepted, Failure> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(|error| Failure::of(&error))?;
     let settings = shown.settings.settings(hello.client_hello().cipher_suites());
     let stream = Box::new(hello.into_stream(settings).await.map_err(|error| Failure::of(&error))?);

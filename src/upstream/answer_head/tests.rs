@@ -162,6 +162,15 @@ async fn h08_only_so_many_interim_answers_are_passed_over() {
     }
 }
 
+#[test]
+fn h08_an_answer_whose_names_are_no_tokens_is_none() {
+    for name in ["X\"A", "\"", "X A", "X(A", "X/A", ""] {
+        let text = format!("HTTP/1.1 200 OK\r\nETag: \"x\"\r\n{name}: a\r\n\r\n");
+        assert_eq!(heard(&[text.as_bytes()], false).err(), Some(UpstreamError::Invalid), "{name:?}");
+    }
+    assert!(heard(&[b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nX'A: a\r\n\r\n"], false).is_ok());
+}
+
 #[tokio::test]
 async fn h08_an_end_before_an_answer_is_told_from_what_is_none() {
     for text in ["", "\r\n", "HTT", "HTTP/1.1 200 OK\r\nContent-Len", "HTTP/1.1 100 Continue\r\n\r\n"] {

@@ -28,11 +28,16 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) async fn open(upstream: &str, settings: &str) -> Self {
+        Self::to(upstream, settings, "").await
+    }
+
+    /// With further lines of `[app]`, and tables below it.
+    pub(super) async fn to(upstream: &str, settings: &str, app: &str) -> Self {
         let authority = Authority::new();
         let certified = authority.certify(HOST);
         let files = [("cert.pem", certified.certificate.as_str()), ("key.pem", certified.key.as_str())];
         let upstream = format!("\"{upstream}\"");
-        let plan = Plan { upstream: &upstream, settings, listeners: LISTENERS, files: &files, ..Plan::default() };
+        let plan = Plan { upstream: &upstream, settings, app, listeners: LISTENERS, files: &files };
         Self { site: plan.start().await, authority }
     }
 

@@ -136,6 +136,21 @@ async fn l04_nothing_grows_out_of_a_session_that_was_ended() {
 }
 
 #[tokio::test]
+async fn l07_nothing_grows_out_of_a_session_that_was_signed_out_of() {
+    for form in ["", "everywhere=1"] {
+        let site = site().await;
+        let mut browser = site.signed_in().await;
+        let ended = identifier(&site, &mut browser).await;
+        let mut other = browser.clone();
+        let step_up = site.begin(&mut other, "/payouts/1").await;
+        assert_eq!(sign_out(&site, &mut browser, form).await, 302);
+        site.clock.advance(Duration::from_secs(5));
+        assert_eq!(other.open(&step_up).await.text(), "hello");
+        assert_ne!(identifier(&site, &mut other).await, ended, "{form}");
+    }
+}
+
+#[tokio::test]
 async fn l04_somebody_else_who_signs_in_for_a_step_up_is_not_ended_with_the_first_one() {
     let site = site().await;
     let mut browser = site.signed_in().await;

@@ -10,7 +10,7 @@ use crate::harness::site::policy;
 
 const LOGOUT: &str = "/.lychgate/logout";
 
-pub(super) async fn sign_out(site: &Site, browser: &mut Browser, form: &str) -> u16 {
+pub(crate) async fn sign_out(site: &Site, browser: &mut Browser, form: &str) -> u16 {
     let origin = site.url("");
     browser.post(&site.url(LOGOUT), form, &[("origin", origin.as_str())]).await.status.as_u16()
 }
@@ -63,6 +63,19 @@ async fn l07_everywhere_ends_all_sessions_of_the_person_and_of_nobody_else() {
     later(&site);
     let mut again = site.signed_in().await;
     assert_eq!(site.status(&mut again).await, 200);
+}
+
+#[tokio::test]
+async fn l07_everywhere_ends_the_browsers_own_session_where_the_clock_was_set_back() {
+    let site = site().await;
+    let mut browser = site.signed_in().await;
+    let mut copy = browser.clone();
+    site.clock.set_back(std::time::Duration::from_secs(300));
+    assert_eq!(site.status(&mut copy).await, 200);
+    assert_eq!(sign_out(&site, &mut browser, "everywhere=1").await, 302);
+    assert_eq!(site.status(&mut copy).await, 401);
+    site.clock.advance(std::time::Duration::from_secs(600));
+    assert_eq!(site.status(&mut copy).await, 401);
 }
 
 #[tokio::test]

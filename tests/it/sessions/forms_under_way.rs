@@ -10,6 +10,7 @@ use crate::harness::site::{Site, line_of, policy};
 use crate::harness::soon;
 use crate::harness::tls::Authority;
 use crate::harness::wire::{RawApplication, Wire};
+use crate::revocation::signing_out::sign_out;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -100,4 +101,38 @@ async fn c13_a_form_whose_sending_is_broken_off_when_the_application_had_it_does
     let again = confirm_when_over(&mut browser, &site, &token(&page)).await;
     assert_eq!((again.status, again.text().contains("name=\"token\"")), (StatusCode::BAD_REQUEST, false));
     assert_eq!(line_of(&site.gateway.stop().await, &again)["reason"], "form_used");
+}
+
+#[tokio::test]
+async fn c13_a_form_whose_session_ends_while_it_waits_for_a_connection_is_shown_again() {
+    let (authority, listener) = (Authority::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let upstream = format!("https://{}", listener.local_addr().unwrap());
+    let over_tls = |_: &str| policy(&upstream).replace("upstream =", "ca = \"ca.pem\"\nupstream =");
+    let site = Site::with(over_tls, |setup| setup.file("policies/ca.pem", &authority.pem)).await;
+    let (mut browser, page) = kept(&site).await;
+    let (form, mut other) = (token(&page), browser.clone());
+    let (reply, _silent) = soon(async {
+        tokio::join!(confirm(&mut browser, &site, &form), async {
+            let silent = listener.accept().await.unwrap();
+            assert_eq!(sign_out(&site, &mut other, "").await, 302);
+            silent
+        })
+    })
+    .await;
+    assert_eq!((reply.status, token(&reply)), (StatusCode::UNAUTHORIZED, form.clone()), "the same form again");
+    assert!(browser.cookie_names(HOST).iter().any(|name| name.starts_with("lychgate-form-")));
+    let tls = authority.certify("127.0.0.1").acceptor();
+    sign_in(&mut browser, &site, &reply).await;
+    let (sent, seen) = soon(async {
+        tokio::join!(confirm(&mut browser, &site, &form), async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut application = Wire::over(tls.accept(stream).await.unwrap());
+            let seen = application.request().await.unwrap();
+            application.send(OK).await.unwrap();
+            seen
+        })
+    })
+    .await;
+    assert_eq!((sent.text().as_str(), &seen.body[..]), ("hello", FORM));
+    assert_eq!(line_of(&site.gateway.stop().await, &reply)["reason"], "session_over");
 }

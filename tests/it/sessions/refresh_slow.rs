@@ -26,7 +26,7 @@ async fn waiting(application: &RawApplication) -> Wire {
 }
 
 /// A script's request that is answered at once.
-async fn status(site: &Site, application: &RawApplication, browser: &mut Browser) -> StatusCode {
+pub(super) async fn status(site: &Site, application: &RawApplication, browser: &mut Browser) -> StatusCode {
     let url = site.url("/");
     let mut asking = Box::pin(browser.fetch(Method::GET, &url));
     tokio::select! {

@@ -42,11 +42,14 @@ export async function openIdle(port, count) {
   return open;
 }
 
-/** A process' resident memory in KiB, and how many files it has open. */
+/**
+ * A process' resident memory in KiB, and how many files it has open. `own` is without the pages of its program and libraries: those belong
+ * to files, and the kernel takes them away and brings them back as it likes, up to 2 MiB at once (proc(5), RssAnon).
+ */
 export function footprint({ child: { pid } }) {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const resident = Number(status.match(/^VmRSS:\s+(\d+) kB$/m)[1]);
-  return { resident, files: readdirSync(`/proc/${pid}/fd`).length };
+  const kib = (name) => Number(status.match(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m"))[1]);
+  return { resident: kib("VmRSS"), own: kib("RssAnon") + kib("RssShmem"), files: readdirSync(`/proc/${pid}/fd`).length };
 }
 
 /** From now on `peak` tells the most memory since now (proc(5), clear_refs). */

@@ -1,4 +1,4 @@
-//! The client's socket as hyper sees it on HTTP/2: notes activity for the time limits, and lets no flood of frames through.
+//! The client's stream as hyper sees it on HTTP/2: lets no flood of frames through.
 //!
 //! May touch: the stream and its watch. Trust boundary: what a client sends passes the guard before hyper sees it.
 
@@ -13,14 +13,14 @@ use super::guard::Guard;
 use super::watch::Watch;
 use crate::socket::poll_write_joined;
 
-/// A watched stream.
-pub(super) struct Watched<S> {
+/// A stream of which what is read passes the guard.
+pub(super) struct Guarded<S> {
     stream: S,
     watch: Arc<Watch>,
     guard: Guard,
 }
 
-impl<S> Watched<S> {
+impl<S> Guarded<S> {
     pub(super) fn new(stream: S, watch: Arc<Watch>, guard: Guard) -> Self {
         Self { stream, watch, guard }
     }
@@ -39,17 +39,9 @@ impl<S> Watched<S> {
         }
         Poll::Ready(Ok(()))
     }
-
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        match written {
-            Poll::Pending => self.watch.write_blocked(),
-            Poll::Ready(_) => self.watch.write_moved(),
-        }
-        written
-    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -68,10 +60,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(written)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -79,8 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let written = poll_write_joined(Pin::new(&mut self.stream), context, slices);
-        self.note(written)
+        poll_write_joined(Pin::new(&mut self.stream), context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -88,8 +78,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.note(flushed)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -159,7 +148,7 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let watch = Watchman::new(Timeouts::default()).watch(Slot::alone());
         watch.opened(true);
-        let io = TokioIo::new(Watched::new(Client { pieces, told: Arc::clone(&told) }, watch, guard));
+        let io = TokioIo::new(Guarded::new(Client { pieces, told: Arc::clone(&told) }, watch, guard));
         let service = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new())) });
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         let mut connection = pin!(builder.max_header_list_size(LONGEST_HEAD as u32).serve_connection(io, service));
