@@ -49,7 +49,7 @@ pub(super) fn connect(address: SocketAddr) -> (TcpStream, String) {
     let client = Ipv4Addr::new(127, 1, high, low);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
-    socket.connect(&address.into()).unwrap();
+    socket.connect(&address.into()).unwrap_or_else(|error| panic!("{client} cannot connect to the gateway: {error}"));
     socket.set_tcp_nodelay(true).unwrap();
     (socket.into(), client.to_string())
 }
