@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr2;
+use memchr::memchr;
 
 /// A field's name and value, as bytes that nobody has checked.
 #[derive(Clone, Copy)]
@@ -16,11 +16,10 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// The field of a line; none where there is no colon, or a quotation mark before it, which the http crate takes for a sign of a token.
+    /// The field of a line; none where there is no colon.
     pub fn of(line: &'a [u8]) -> Option<Self> {
-        let (name, value) = line.split_at_checked(memchr2(b':', b'"', line)?)?;
-        let value = value.strip_prefix(b":")?;
-        Some(Self { name, value: trim(value) })
+        let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+        Some(Self { name, value: trim(value.get(1..)?) })
     }
 
     /// Name and value, checked; the value stays a part of `whole`, in which the line stands. None where either has a byte that it must not have.
@@ -41,18 +40,9 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The header name that a text is; none where it is no token (RFC 9110 section 5.1). The http crate takes `"` for a sign of a token.
-pub fn name_of(text: &str) -> Option<HeaderName> {
-    HeaderName::from_bytes(text.as_bytes()).ok().filter(is_token)
-}
-
-fn is_token(name: &HeaderName) -> bool {
-    !name.as_str().as_bytes().contains(&b'"')
-}
-
-/// Whether all names that another parser took are tokens.
+/// Whether all names of a head on HTTP/2 are tokens (RFC 9110 section 5.1): what h2 reads them with takes `"` for a sign of one.
 pub fn names_are_tokens(headers: &HeaderMap) -> bool {
-    headers.keys().all(is_token)
+    !headers.keys().any(|name| name.as_str().as_bytes().contains(&b'"'))
 }
 
 /// Takes blanks off around the values of a head on HTTP/2, where they come as they were sent: on HTTP/1.1 they belong to the syntax and not to the

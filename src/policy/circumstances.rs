@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 
 use super::reader::{Reading, Section, Text, Value};
@@ -13,7 +13,6 @@ use super::selector::read_host;
 use super::test_case::Circumstances;
 use super::test_tls;
 use crate::http::HostName;
-use crate::http::field::name_of;
 
 /// Reads the circumstances of a test; `hosts` are the application's, none where they could not be read.
 pub(super) fn read(
@@ -57,7 +56,7 @@ fn read_address(text: &Text<'_>, reading: &mut Reading<'_>) -> Option<IpAddr> {
 
 fn read_field(name: &Text<'_>, value: &Value<'_>, fields: &mut HeaderMap, reading: &mut Reading<'_>) -> Option<()> {
     let texts = reading.texts(value, name.text)?;
-    let Some(name) = name_of(name.text) else {
+    let Ok(name) = HeaderName::from_bytes(name.text.as_bytes()) else {
         let help = "quote a name that has a dot: headers = { \"accept-language\" = \"de\" }";
         reading.error(format!("`{}` is no header name", name.text), name.span.clone(), help);
         return None;

@@ -22,7 +22,6 @@ use super::reader::{Reading, Section, Text, Value};
 use super::template::Template;
 use crate::diagnostic::Diagnostic;
 use crate::http::cookie;
-use crate::http::field::name_of;
 use crate::http::fold::fold;
 use crate::reference;
 pub use secret::{NoSecret, SecretSource};
@@ -119,7 +118,7 @@ fn read_all(
 }
 
 fn read_name(key: &Text<'_>, seen: &mut BTreeMap<String, String>, reading: &mut Reading<'_>) -> Option<HeaderName> {
-    let Some(name) = name_of(key.text) else {
+    let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
         let help = "a header name has letters, digits and `-`; quote it when it has a dot";
         reading.error(format!("`{}` is no header name", key.text), key.span.clone(), help);
         return None;
@@ -148,7 +147,7 @@ fn read_cookie_name(
     seen: &mut BTreeMap<String, String>,
     reading: &mut Reading<'_>,
 ) -> Option<HeaderName> {
-    let token = name_of(key.text).filter(|_| !key.text.starts_with('$'));
+    let token = HeaderName::from_bytes(key.text.as_bytes()).ok().filter(|_| !key.text.starts_with('$'));
     let Some(name) = token.filter(|_| !key.text.contains('%')) else {
         let help = "the name of a cookie has letters, digits, `-` and `_`; quote it when it has a dot";
         reading.error(format!("`{}` is no name for a cookie", key.text), key.span.clone(), help);

@@ -9,9 +9,8 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::field::name_of;
 use crate::http::fold::{fold, fold_byte};
 
 /// What a request's head holds under a name.
@@ -48,7 +47,7 @@ const REMOVED: [&str; 9] = [
 
 /// The name in the form in which it is looked for; or why it may not be read.
 pub(super) fn readable(name: &str) -> Result<Box<str>, (String, String)> {
-    let Some(parsed) = name_of(name) else {
+    let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
         return Err((
             format!("`{name}` is no header name"),
             "for example request.headers['accept-language']".to_owned(),
@@ -103,7 +102,7 @@ mod tests {
     fn read(sent: &[(&str, &[u8])], name: &str) -> String {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
-            headers.append(name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
         }
         match field(&headers, name) {
             Field::Absent => "(absent)".to_owned(),

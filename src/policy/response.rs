@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::reader::{Reading, Section, Text, Value};
-use crate::http::field::name_of;
 use crate::http::fold::fold;
 
 /// Names, folded, that an answer's framing, the connection or the gateway needs.
@@ -98,7 +97,7 @@ fn read_name(
     seen: &mut BTreeMap<String, &'static str>,
     reading: &mut Reading<'_>,
 ) -> Option<HeaderName> {
-    let Some(name) = name_of(key.text) else {
+    let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
         let help = "a header name has letters, digits and `-`; quote it when it has a dot";
         reading.error(format!("`{}` is no header name", key.text), key.span.clone(), help);
         return None;

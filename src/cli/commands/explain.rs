@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -16,7 +16,6 @@ use super::{plan, refuse};
 use crate::app::{Plan, Question};
 use crate::certificate::Certificate;
 use crate::clock::{Clock, Timestamp};
-use crate::http::field::name_of;
 use crate::http::{HostName, Scheme};
 use crate::policy::{Policy, SessionFacts, SessionKind, Subject, TlsFacts, TlsVersion};
 
@@ -130,7 +129,7 @@ fn headers(texts: &[String]) -> Result<HeaderMap, String> {
     for text in texts {
         let (name, value) =
             text.split_once(':').ok_or_else(|| format!("`{text}` is no header: write 'Name: value'"))?;
-        let name = name_of(name).ok_or_else(|| format!("`{name}` is no header name"))?;
+        let name = name.parse::<HeaderName>().map_err(|_| format!("`{name}` is no header name"))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| format!("the value of `{name}` is none"))?;
         headers.append(name, value);
     }
